@@ -1,0 +1,20 @@
+"""What a user sees when something is wrong: one line, never a traceback."""
+
+import difflib
+from collections.abc import Iterable
+
+EXIT_INTERRUPTED = 75  # EX_TEMPFAIL: the run was saved; starting it again continues it
+
+
+class UserError(Exception):
+    """A mistake of the user. The message is one line: what, where, what to do."""
+
+
+class Interrupted(Exception):
+    """The run was stopped from outside and saved. The message says how to go on."""
+
+
+def nearest(word: str, options: Iterable[str]) -> str:
+    """Returns `"; did you mean 'x'?"` for the option closest to `word`, or an empty string."""
+    matches = difflib.get_close_matches(word, list(options), n=1, cutoff=0.5)
+    return f'; did you mean {matches[0]!r}?' if matches else ''
