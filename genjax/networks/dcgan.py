@@ -1,0 +1,147 @@
+"""Generator and discriminator after DCGAN (Radford et al., 2016), for square pictures."""
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.errors import UserError
+from genjax.networks.layers import (
+    GroupNorm,
+    activation_function,
+    check_picture,
+    halvings,
+    one_hot,
+    upsample,
+)
+
+_NORMAL = nn.initializers.normal(0.02)
+
+
+def _levels(side: int) -> int:
+    """How often a picture is halved until its side is at most 4."""
+    times = 0
+    while halvings(side, times)[-1] > 4:
+        times += 1
+    return times
+
+
+def _check_square(name: str, shape: tuple[int, ...]) -> None:
+    check_picture(name, shape)
+    if shape[0] != shape[1]:
+        raise UserError(f'{name} works on square pictures, not on {shape[0]}x{shape[1]}')
+
+
+class DCGANGenerator(nn.Module):
+    """Codes to square pictures: doubles a 3x3 or 4x4 map until it has the size of `shape`.
+
+    Repetition followed by a convolution takes the place of the paper's transposed convolutions: it
+    fits odd sizes and leaves no checkerboard.
+
+    Attributes:
+        shape: (side, side, channels) of a picture.
+        features: channels before the last convolution; each coarser level has twice as many.
+        norm: 'group' (per example), 'batch' (as in the paper; couples the examples of a batch in
+            training and uses running averages in sampling), or 'none'.
+        activation: a name in `jax.nn` or a function, of the hidden layers.
+        output: the activation of the last layer; 'tanh' suits data in [-1, 1].
+        num_classes: when given, the network takes a label and appends it to the code as one-hot.
+        dtype: what it computes in; parameters, norms and the output are float32.
+    """
+
+    shape: tuple[int, ...]
+    features: int = 64
+    norm: Literal['group', 'batch', 'none'] = 'group'
+    activation: str | Callable = 'relu'
+    output: str | Callable = 'tanh'
+    num_classes: int | None = None
+    dtype: str = 'float32'
+
+    @nn.compact
+    def __call__(self, z: Array, label: Array | None = None, train: bool = False) -> Array:
+        """Maps z [B, D] to pictures [B, *shape], float32.
+
+        Raises:
+            UserError: `shape` is not that of a square picture of at least 8x8.
+        """
+        _check_square('DCGANGenerator', self.shape)
+        act = activation_function(self.activation)
+        times = _levels(self.shape[0])
+        sides = halvings(self.shape[0], times)[::-1]
+        z = z.reshape(z.shape[0], -1).astype(self.dtype)
+        if self.num_classes is not None:
+            z = jnp.concatenate([z, one_hot(label, self.num_classes, self.dtype)], axis=-1)
+        start = (sides[0], sides[0], self.features * 2**times)
+        x = nn.Dense(math.prod(start), dtype=self.dtype)(z).reshape(-1, *start)
+        x = act(self._normalise(x, train))
+        for level, side in enumerate(sides[1:], start=1):
+            x = upsample(x, side, side)
+            x = nn.Conv(self.features * 2 ** (times - level), (3, 3), dtype=self.dtype)(x)
+            x = act(self._normalise(x, train))
+        x = nn.Conv(self.shape[-1], (3, 3), dtype='float32', name='output')(x.astype(jnp.float32))
+        return activation_function(self.output)(x)
+
+    def _normalise(self, x: Array, train: bool) -> Array:
+        if self.norm == 'group':
+            return GroupNorm(self.dtype)(x)
+        if self.norm == 'batch':
+            norm = nn.BatchNorm(use_running_average=not train, momentum=0.9, dtype=jnp.float32)
+            return norm(x).astype(self.dtype)
+        return x
+
+
+class DCGANDiscriminator(nn.Module):
+    """Square pictures to one logit each: convolutions halve the sides down to 3 or 4.
+
+    There is no normalisation across examples or units, so that gradient penalties hold per example.
+
+    Attributes:
+        features: channels of the first level; each coarser one has twice as many.
+        spectral_norm: divides every weight matrix by its largest singular value (Miyato et al.,
+            2018), tracked by one power iteration a training call in the state collection
+            'batch_stats'.
+        activation: a name in `jax.nn` or a function.
+        dropout: share of the units that training drops after each level.
+        num_classes: when given, the network takes a label and adds the projection of its features
+            onto the label's embedding (Miyato & Koyama, 2018).
+        dtype: what it computes in; parameters and the logit are float32.
+    """
+
+    features: int = 64
+    spectral_norm: bool = False
+    activation: str | Callable = 'leaky_relu'
+    dropout: float = 0.0
+    num_classes: int | None = None
+    dtype: str = 'float32'
+
+    @nn.compact
+    def __call__(self, x: Array, label: Array | None = None, train: bool = False) -> Array:
+        """Maps pictures x [B, side, side, C] to logits [B], float32.
+
+        Raises:
+            UserError: x are not square pictures of at least 8x8.
+        """
+        _check_square('DCGANDiscriminator', x.shape[1:])
+        act = activation_function(self.activation)
+
+        def layer(module: nn.Module, x: Array) -> Array:
+            if self.spectral_norm:
+                return nn.SpectralNorm(module)(x, update_stats=train)
+            return module(x)
+
+        x = act(layer(nn.Conv(self.features, (3, 3), dtype=self.dtype), x.astype(self.dtype)))
+        for level in range(1, _levels(x.shape[1]) + 1):
+            x = layer(nn.Conv(self.features * 2**level, (4, 4), strides=2, dtype=self.dtype), x)
+            x = nn.Dropout(self.dropout, deterministic=not train)(act(x))
+        x = x.reshape(x.shape[0], -1).astype(jnp.float32)
+        logit = layer(nn.Dense(1, dtype='float32'), x)[:, 0]
+        if self.num_classes is not None:
+            label = one_hot(label, self.num_classes, 'float32')
+            embedding = layer(
+                nn.Dense(x.shape[-1], use_bias=False, dtype='float32', kernel_init=_NORMAL), label
+            )
+            logit = logit + jnp.sum(embedding * x, axis=-1)
+        return logit

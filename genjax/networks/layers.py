@@ -1,0 +1,107 @@
+"""Pieces that several networks share."""
+
+import math
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.errors import UserError, nearest
+
+ACTIVATIONS = ('celu', 'elu', 'gelu', 'identity', 'leaky_relu', 'relu', 'selu', 'sigmoid', 'silu',
+               'softplus', 'swish', 'tanh')  # fmt: skip
+
+
+def activation_function(activation: str | Callable[[Array], Array]) -> Callable[[Array], Array]:
+    """Returns the function of that name in `jax.nn`; a function comes back as it is.
+
+    `leaky_relu` has the slope 0.2 that adversarial networks use (Radford et al., 2016).
+
+    Raises:
+        UserError: an unknown name.
+    """
+    if callable(activation):
+        return activation
+    if activation not in ACTIVATIONS:
+        known = ', '.join(ACTIVATIONS)
+        raise UserError(
+            f'unknown activation {activation!r}{nearest(activation, ACTIVATIONS)} (known: {known})'
+        )
+    if activation == 'leaky_relu':
+        return lambda x: jax.nn.leaky_relu(x, 0.2)
+    return getattr(jax.nn, activation)
+
+
+class GroupNorm(nn.Module):
+    """Group normalisation (Wu & He, 2018) in float32: groups of at least 4 channels, at most 32."""
+
+    dtype: str = 'float32'
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Normalises x [B, ..., C] per example and group."""
+        channels = x.shape[-1]
+        groups = 1 if channels % 4 else math.gcd(channels // 4, 32)
+        return nn.GroupNorm(num_groups=groups, dtype=jnp.float32)(x).astype(self.dtype)
+
+
+class ResidualBlock(nn.Module):
+    """Norm, activation, convolution, twice, beside a shortcut (He et al., 2016, pre-activation).
+
+    The last convolution starts at zero, so that a new block is its shortcut.
+    """
+
+    features: int
+    activation: str | Callable = 'silu'
+    dropout: float = 0.0
+    dtype: str = 'float32'
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> Array:
+        """Maps [B, H, W, C] to [B, H, W, features]."""
+        act = activation_function(self.activation)
+        h = nn.Conv(self.features, (3, 3), dtype=self.dtype)(act(GroupNorm(self.dtype)(x)))
+        h = act(GroupNorm(self.dtype)(h))
+        h = nn.Dropout(self.dropout, deterministic=not train)(h)
+        h = nn.Conv(self.features, (3, 3), dtype=self.dtype, kernel_init=nn.initializers.zeros)(h)
+        if x.shape[-1] != self.features:
+            x = nn.Conv(self.features, (1, 1), dtype=self.dtype, use_bias=False)(x)
+        return x + h
+
+
+def one_hot(label: Array | None, num_classes: int, dtype: str) -> Array:
+    """Returns label int32 [B] as [B, num_classes].
+
+    Raises:
+        UserError: there is no label.
+    """
+    if label is None:
+        raise UserError(
+            f'a network with num_classes={num_classes} needs labels, and there are none'
+        )
+    return jax.nn.one_hot(label, num_classes, dtype=dtype)
+
+
+def halvings(size: int, times: int) -> list[int]:
+    """Returns [size, ceil(size / 2), ceil(size / 4), ...], `times + 1` numbers."""
+    sizes = [size]
+    for _ in range(times):
+        sizes.append(-(-sizes[-1] // 2))
+    return sizes
+
+
+def upsample(x: Array, height: int, width: int) -> Array:
+    """Doubles x [B, H, W, C] by repetition and crops it to `height` x `width`."""
+    x = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
+    return x[:, :height, :width]
+
+
+def check_picture(name: str, shape: tuple[int, ...]) -> None:
+    """Raises a UserError unless `shape` is (height, width, channels) with sides of at least 8."""
+    if len(shape) != 3 or min(shape[:2]) < 8:
+        raise UserError(
+            f'{name} works on pictures (height, width, channels) from 8x8 up, '
+            f'not on shape {tuple(shape)}'
+        )

@@ -1,0 +1,102 @@
+"""The masked autoencoder of MADE, whose masks and orderings are sampled."""
+
+import math
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from genjax.networks.layers import activation_function
+
+
+class MaskedAutoencoder(nn.Module):
+    """A multilayer perceptron in which each output depends only on the inputs that come before it
+    in an ordering (Germain et al., MADE, 2015).
+
+    It has `num_masks` orderings and connectivities, fixed by `seed`, which share the weights. All
+    give a proper distribution; training on several regularises, and lets their average be taken.
+
+    Attributes:
+        shape: the shape of one example; it is flattened.
+        features: widths of the hidden layers.
+        num_masks: how many sets of masks there are.
+        natural: keep the order of the data in every set, and sample the connectivity only.
+        direct: connect inputs to outputs directly as well.
+        activation: a name in `jax.nn` or a function.
+        dropout: share of the hidden units that training drops.
+        seed: of the masks.
+        dtype: what it computes in; parameters and the output are float32.
+    """
+
+    shape: tuple[int, ...]
+    features: tuple[int, ...] = (500,)
+    num_masks: int = 1
+    natural: bool = False
+    direct: bool = True
+    activation: str | Callable = 'relu'
+    dropout: float = 0.0
+    seed: int = 0
+    dtype: str = 'float32'
+
+    def degrees(self) -> tuple[np.ndarray, ...]:
+        """The degree of each input and hidden unit in each set, [num_masks, width] a layer.
+
+        The degree of an input is its place in the ordering, from 1; a unit sees the inputs of at
+        most its own degree, an output those of less than its input's.
+        """
+        # RandomState's streams are frozen by NumPy's policy: masks are part of a trained model.
+        random, size = np.random.RandomState(self.seed), math.prod(self.shape)
+        order = [
+            np.arange(size) if self.natural else random.permutation(size)
+            for _ in range(self.num_masks)
+        ]
+        layers = [1 + np.stack(order)]
+        for width in self.features:
+            lowest = [min(row.min(), max(1, size - 1)) for row in layers[-1]]
+            layers.append(
+                np.stack([random.randint(low, max(size, low + 1), width) for low in lowest])
+            )
+        return tuple(layer.astype(np.int32) for layer in layers)
+
+    @nn.compact
+    def __call__(self, x: Array, index: Array | int = 0, train: bool = False) -> Array:
+        """Maps x [B, *shape] to one number an element, [B, *shape] float32, under the set of masks
+        `index`.
+        """
+        act = activation_function(self.activation)
+        order, *hidden = (jnp.asarray(layer)[index] for layer in self.degrees())
+        x = x.reshape(x.shape[0], -1).astype(self.dtype)
+        h, before = x, order
+        for layer, degree in enumerate(hidden):
+            mask = before[:, None] <= degree
+            h = act(_MaskedDense(len(degree), self.dtype, name=f'layer_{layer}')(h, mask))
+            h = nn.Dropout(self.dropout, deterministic=not train)(h)
+            before = degree
+        out = _MaskedDense(len(order), 'float32', name='out')(
+            h.astype(jnp.float32), before[:, None] < order
+        )
+        if self.direct:
+            # Starts at zero: what is linear in the inputs is learned first, and soon.
+            layer = _MaskedDense(len(order), 'float32', False, nn.initializers.zeros, name='direct')
+            out = out + layer(x.astype(jnp.float32), order[:, None] < order)
+        return out.reshape(-1, *self.shape)
+
+
+class _MaskedDense(nn.Module):
+    """A linear layer whose weights are multiplied with a mask [inputs, features]."""
+
+    features: int
+    dtype: str
+    use_bias: bool = True
+    kernel_init: Callable = nn.initializers.variance_scaling(2.0, 'fan_in', 'truncated_normal')
+
+    @nn.compact
+    def __call__(self, x: Array, mask: Array) -> Array:
+        kernel = self.param('kernel', self.kernel_init, (x.shape[-1], self.features))
+        out = x @ (kernel * mask).astype(self.dtype)
+        if self.use_bias:
+            bias = self.param('bias', nn.initializers.zeros, (self.features,))
+            out = out + bias.astype(self.dtype)
+        return out

@@ -1,0 +1,52 @@
+"""The multilayer perceptron."""
+
+import math
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.networks.layers import activation_function, one_hot
+
+
+class MLP(nn.Module):
+    """Linear layers with activations; what it gives depends on `shape`.
+
+    Without `shape` it gives features, [B, features[-1]], activated. With `shape` one more linear
+    layer follows, without activation, and gives [B, *shape] in float32: data, logits, or with
+    `shape=()` one number an example (a discriminator).
+
+    Attributes:
+        features: widths of the hidden layers.
+        shape: the shape of one output.
+        activation: a name in `jax.nn` or a function.
+        dropout: share of the hidden units that training drops after each hidden layer.
+        num_classes: when given, the network takes a label and appends it to its input as one-hot.
+        dtype: what it computes in; parameters and the output of the last linear layer are float32.
+    """
+
+    features: tuple[int, ...]
+    shape: tuple[int, ...] | None = None
+    activation: str | Callable = 'relu'
+    dropout: float = 0.0
+    num_classes: int | None = None
+    dtype: str = 'float32'
+
+    @nn.compact
+    def __call__(self, x: Array, label: Array | None = None, train: bool = False) -> Array:
+        """Maps x [B, ...] to [B, features[-1]] or [B, *shape]."""
+        act = activation_function(self.activation)
+        init = nn.initializers.variance_scaling(2.0, 'fan_in', 'truncated_normal')
+        if self.activation in ('tanh', 'sigmoid', 'identity'):
+            init = nn.initializers.xavier_uniform()
+        x = x.reshape(x.shape[0], -1).astype(self.dtype)
+        if self.num_classes is not None:
+            x = jnp.concatenate([x, one_hot(label, self.num_classes, self.dtype)], axis=-1)
+        for width in self.features:
+            x = act(nn.Dense(width, kernel_init=init, dtype=self.dtype)(x))
+            x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        if self.shape is None:
+            return x
+        x = nn.Dense(math.prod(self.shape), dtype='float32', name='output')(x)
+        return x.reshape(x.shape[0], *self.shape)

@@ -1,0 +1,223 @@
+"""Convolutional networks in which a pixel depends on those before it in raster order."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.errors import UserError
+
+
+def shift_down(x: Array) -> Array:
+    """Moves [B, H, W, C] one row down; the first row becomes 0."""
+    return jnp.pad(x, ((0, 0), (1, 0), (0, 0), (0, 0)))[:, :-1]
+
+
+def shift_right(x: Array) -> Array:
+    """Moves [B, H, W, C] one column right; the first column becomes 0."""
+    return jnp.pad(x, ((0, 0), (0, 0), (1, 0), (0, 0)))[:, :, :-1]
+
+
+class DownConv(nn.Module):
+    """A convolution that sees this row and those above it, on both sides alike.
+
+    Attributes:
+        features: channels of the output.
+        kernel: (rows, columns), columns odd.
+        stride: of both sides.
+        dtype: what it computes in.
+    """
+
+    features: int
+    kernel: tuple[int, int] = (2, 3)
+    stride: int = 1
+    dtype: str = 'float32'
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Maps [B, H, W, C] to [B, H / stride, W / stride, features]."""
+        side = self.kernel[1] // 2
+        padding = ((self.kernel[0] - 1, 0), (side, side))
+        return nn.Conv(
+            self.features, self.kernel, strides=self.stride, padding=padding, dtype=self.dtype
+        )(x)
+
+
+class DownRightConv(nn.Module):
+    """A convolution that sees this pixel, those left of it, and the same columns above.
+
+    Attributes:
+        features: channels of the output.
+        kernel: (rows, columns).
+        stride: of both sides.
+        dtype: what it computes in.
+    """
+
+    features: int
+    kernel: tuple[int, int] = (2, 2)
+    stride: int = 1
+    dtype: str = 'float32'
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Maps [B, H, W, C] to [B, H / stride, W / stride, features]."""
+        padding = tuple((size - 1, 0) for size in self.kernel)
+        return nn.Conv(
+            self.features, self.kernel, strides=self.stride, padding=padding, dtype=self.dtype
+        )(x)
+
+
+def _with_ones(x: Array) -> Array:
+    """Appends a channel of ones: tells the border from zeros of the data."""
+    return jnp.concatenate([x, jnp.ones((*x.shape[:-1], 1), x.dtype)], axis=-1)
+
+
+def _gate(x: Array) -> Array:
+    a, b = jnp.split(x, 2, axis=-1)
+    return jnp.tanh(a) * jax.nn.sigmoid(b)
+
+
+class GatedPixelCNN(nn.Module):
+    """A vertical stack (all rows above) and a horizontal one (this row), with gated units (van den
+    Oord et al., "Conditional image generation with PixelCNN decoders", 2016).
+
+    Attributes:
+        shape: (height, width, outputs of a pixel).
+        features: channels.
+        num_layers: gated layers; each sees `kernel_size - 1` further rows above.
+        kernel_size: odd; the first layer sees two more pixels in each direction.
+        dropout: share of units that training drops before each gated layer.
+        dtype: what it computes in; parameters and the output are float32.
+    """
+
+    shape: tuple[int, ...]
+    features: int = 64
+    num_layers: int = 7
+    kernel_size: int = 3
+    dropout: float = 0.0
+    dtype: str = 'float32'
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> Array:
+        """Maps [B, H, W, C] to [B, *shape], float32; outputs do not see their own pixel."""
+        if self.kernel_size % 2 == 0:
+            raise UserError(f'GatedPixelCNN.kernel_size must be odd, not {self.kernel_size}')
+        drop = nn.Dropout(self.dropout, deterministic=not train)
+        rows = self.kernel_size // 2 + 1
+        x = _with_ones(x.astype(self.dtype))
+
+        def vertical(width: int, size: int) -> DownConv:
+            return DownConv(width, (size // 2 + 1, size), dtype=self.dtype)
+
+        def horizontal(width: int, columns: int) -> DownRightConv:
+            return DownRightConv(width, (1, columns), dtype=self.dtype)
+
+        def mix(width: int) -> nn.Conv:
+            return nn.Conv(width, (1, 1), dtype=self.dtype)
+
+        size = self.kernel_size + 4
+        v = vertical(self.features, size)(shift_down(x))
+        h = horizontal(self.features, size // 2)(shift_right(x)) + mix(self.features)(v)
+        skips = jnp.zeros(h.shape, self.dtype)
+        for _ in range(self.num_layers):
+            v_in = vertical(2 * self.features, self.kernel_size)(drop(v))
+            h_in = horizontal(2 * self.features, rows)(drop(h)) + mix(2 * self.features)(v_in)
+            v = _gate(v_in)
+            gated = _gate(h_in)
+            h = h + mix(self.features)(gated)
+            skips = skips + mix(self.features)(gated)
+        h = jax.nn.relu(mix(self.features)(jax.nn.relu(skips)))
+        return nn.Conv(self.shape[-1], (1, 1), dtype='float32', name='out')(h.astype(jnp.float32))
+
+
+class _GatedResnet(nn.Module):
+    """Two convolutions with concatenated ELU, beside a shortcut; gated (Salimans et al., 2017)."""
+
+    convolution: Callable[..., nn.Module]
+    features: int
+    dropout: float
+    dtype: str
+
+    @nn.compact
+    def __call__(self, x: Array, extra: Array | None = None, train: bool = False) -> Array:
+        h = self.convolution(self.features, dtype=self.dtype)(_concat_elu(x))
+        if extra is not None:
+            h = h + nn.Conv(self.features, (1, 1), dtype=self.dtype)(_concat_elu(extra))
+        h = nn.Dropout(self.dropout, deterministic=not train)(_concat_elu(h))
+        h = self.convolution(2 * self.features, dtype=self.dtype)(h)
+        a, b = jnp.split(h, 2, axis=-1)
+        return x + a * jax.nn.sigmoid(b)
+
+
+def _concat_elu(x: Array) -> Array:
+    return jax.nn.elu(jnp.concatenate([x, -x], axis=-1))
+
+
+class PixelCNNPlusPlus(nn.Module):
+    """The network of PixelCNN++ (Salimans et al., 2017): a U-shaped pair of streams, one of the
+    rows above and one of the row's own past, with shortcuts between equal resolutions.
+
+    Upsampling repeats pixels and convolves; the paper's has transposed convolutions.
+
+    Attributes:
+        shape: (height, width, outputs of a pixel).
+        features: channels.
+        num_blocks: residual blocks a resolution, on each side.
+        levels: resolutions; the sides must be divisible by 2^(levels - 1).
+        dropout: share of units that training drops in each block.
+        dtype: what it computes in; parameters and the output are float32.
+    """
+
+    shape: tuple[int, ...]
+    features: int = 64
+    num_blocks: int = 2
+    levels: int = 3
+    dropout: float = 0.0
+    dtype: str = 'float32'
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> Array:
+        """Maps [B, H, W, C] to [B, *shape], float32; outputs do not see their own pixel."""
+        if any(side % 2 ** (self.levels - 1) for side in self.shape[:2]):
+            raise UserError(
+                f'PixelCNNPlusPlus with levels={self.levels} halves the sides of {self.shape[:2]} '
+                f'{self.levels - 1} times: they must be divisible'
+            )
+        features, dtype = self.features, self.dtype
+
+        def block(convolution: type[nn.Module]) -> _GatedResnet:
+            return _GatedResnet(convolution, features, self.dropout, dtype)
+
+        x = _with_ones(x.astype(dtype))
+        # u knows the rows above, ul also the pixels to the left.
+        u = shift_down(DownConv(features, dtype=dtype)(x))
+        ul = shift_down(DownConv(features, (1, 3), dtype=dtype)(x))
+        ul = ul + shift_right(DownRightConv(features, (2, 1), dtype=dtype)(x))
+        kept = [(u, ul)]
+        for level in range(self.levels):
+            if level:
+                u = DownConv(features, stride=2, dtype=dtype)(u)
+                ul = DownRightConv(features, stride=2, dtype=dtype)(ul)
+                kept.append((u, ul))
+            for _ in range(self.num_blocks):
+                u = block(DownConv)(u, train=train)
+                ul = block(DownRightConv)(ul, u, train=train)
+                kept.append((u, ul))
+        u, ul = kept.pop()
+        for level in reversed(range(self.levels)):
+            for _ in range(self.num_blocks + (level < self.levels - 1)):
+                u_kept, ul_kept = kept.pop()
+                u = block(DownConv)(u, u_kept, train=train)
+                ul = block(DownRightConv)(ul, jnp.concatenate([u, ul_kept], axis=-1), train=train)
+            if level:
+                u = DownConv(features, dtype=dtype)(_double(u))
+                ul = DownRightConv(features, dtype=dtype)(_double(ul))
+        out = nn.Conv(self.shape[-1], (1, 1), dtype='float32', name='out')
+        return out(jax.nn.elu(ul).astype(jnp.float32))
+
+
+def _double(x: Array) -> Array:
+    """Doubles both sides of [B, H, W, C] by repetition."""
+    return jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)

@@ -1,0 +1,167 @@
+"""Layers that replace vectors by the nearest of finitely many codes.
+
+Each has fields or properties `dim`, the numbers of a vector, and `num_codes`, and the methods
+`__call__(h [..., dim], train) -> Quantised` and `lookup(index [...]) -> z [..., dim]`. The gradient
+passes straight through to `h` (Bengio et al., 2013).
+"""
+
+import math
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from genjax.errors import UserError
+
+
+class Quantised(NamedTuple):
+    """What a quantiser gives.
+
+    Attributes:
+        z: the codes' vectors [..., dim], with the gradient of the vectors that went in.
+        index: int32 [...], which codes they are.
+        distance: squared distance of what went in from its code, [...]; its gradient pulls `h`
+            towards the code. Zero where the codes do not move.
+    """
+
+    z: Array
+    index: Array
+    distance: Array
+
+
+def straight_through(h: Array, z: Array) -> Array:
+    """Returns z with the gradient of h."""
+    return h + jax.lax.stop_gradient(z - h)
+
+
+class VectorQuantiser(nn.Module):
+    """A codebook of moving averages (van den Oord et al., 2017, appendix A.1; Razavi et al., 2019).
+
+    State collection 'codebook': `count` [num_codes] and `total` [num_codes, dim], moving averages
+    of how many vectors of a batch fell to each code, and of their sum; a code is the ratio. Codes
+    that fall out of use start anew at a vector of the batch (Dhariwal et al., 2020). A batch meets
+    the codebook as the batch before left it. The first codes are vectors of the first batch.
+
+    Attributes:
+        num_codes: how many.
+        dim: numbers of a vector.
+        decay: of the moving averages.
+        restart: a code starts anew when its average use is below this share of even use.
+    """
+
+    num_codes: int = 64
+    dim: int = 8
+    decay: float = 0.99
+    restart: float = 0.1
+
+    @nn.compact
+    def __call__(self, h: Array, train: bool = False) -> Quantised:
+        """Maps vectors h [..., dim] to the nearest codes; training updates the codebook.
+
+        Raises:
+            UserError: the vectors have another dimension.
+        """
+        if h.shape[-1] != self.dim:
+            raise UserError(f'VectorQuantiser(dim={self.dim}) got vectors of {h.shape[-1]} numbers')
+        vectors = h.reshape(-1, self.dim).astype(jnp.float32)
+        even = len(vectors) / self.num_codes
+        count, total = self._variables(vectors, even)
+        codes = total.value / count.value[:, None]
+        index = nearest_code(vectors, codes)
+        if train:
+            new_count, new_total = moving_averages(
+                count.value, total.value, jax.lax.stop_gradient(vectors), index, self.decay
+            )
+            rows = jax.random.randint(self.make_rng('dropout'), (self.num_codes,), 0, len(vectors))
+            fresh = even * jax.lax.stop_gradient(vectors[rows])
+            unused = new_count < self.restart * even
+            count.value = jnp.where(unused, even, new_count)
+            total.value = jnp.where(unused[:, None], fresh, new_total)
+        z = jax.lax.stop_gradient(codes[index])
+        distance = jnp.sum((vectors - z) ** 2, axis=-1)
+        z = straight_through(vectors, z).reshape(h.shape)
+        return Quantised(z, index.reshape(h.shape[:-1]), distance.reshape(h.shape[:-1]))
+
+    def lookup(self, index: Array) -> Array:
+        """The vectors [..., dim] of codes index [...]."""
+        count, total = (self.get_variable('codebook', name) for name in ('count', 'total'))
+        return total[index] / count[index][..., None]
+
+    def _variables(self, vectors: Array, even: float) -> tuple[nn.Variable, nn.Variable]:
+        def first_total() -> Array:
+            rows = jax.random.randint(self.make_rng('params'), (self.num_codes,), 0, len(vectors))
+            noise = 1e-3 * jax.random.normal(self.make_rng('params'), (self.num_codes, self.dim))
+            return even * (vectors[rows] + noise)
+
+        count = self.variable('codebook', 'count', lambda: jnp.full(self.num_codes, even))
+        return count, self.variable('codebook', 'total', first_total)
+
+
+def nearest_code(vectors: Array, codes: Array) -> Array:
+    """The index [N] of the code [K, D] nearest to each vector [N, D]."""
+    squared = jnp.sum(codes**2, axis=-1) - 2 * vectors @ codes.T
+    return jnp.argmin(squared, axis=-1).astype(jnp.int32)
+
+
+def moving_averages(
+    count: Array, total: Array, vectors: Array, index: Array, decay: float
+) -> tuple[Array, Array]:
+    """The averages [K] and [K, D] after a batch of vectors [N, D] that fell to codes index [N]."""
+    members = jax.nn.one_hot(index, len(count))
+    new_count = decay * count + (1 - decay) * jnp.sum(members, axis=0)
+    return new_count, decay * total + (1 - decay) * members.T @ vectors
+
+
+class FiniteScalarQuantiser(nn.Module):
+    """FSQ (Mentzer et al., 2024): each number is bounded and rounded to one of a few levels.
+
+    Nothing is learned; the codes are all combinations of levels, spread over [-1, 1].
+
+    Attributes:
+        levels: how many levels each number has, at least 3.
+    """
+
+    levels: tuple[int, ...] = (8, 5, 5)
+
+    def __post_init__(self):
+        if not self.levels or min(self.levels) < 3:
+            raise UserError(f'FiniteScalarQuantiser.levels are at least 3 each, not {self.levels}')
+        super().__post_init__()
+
+    @property
+    def dim(self) -> int:
+        """Numbers of a vector."""
+        return len(self.levels)
+
+    @property
+    def num_codes(self) -> int:
+        """The product of the levels."""
+        return math.prod(self.levels)
+
+    def __call__(self, h: Array) -> Quantised:
+        """Maps vectors h [..., dim] to codes."""
+        levels = np.asarray(self.levels)
+        # An even number of levels is shifted by half a step, so that 0 is no border.
+        reach = (levels - 1) * (1 + 1e-3) / 2
+        offset = np.where(levels % 2 == 0, 0.5, 0.0)
+        shift = np.arctanh(offset / reach)
+        bounded = jnp.tanh(h.astype(jnp.float32) + shift) * reach - offset
+        rounded = straight_through(bounded, jnp.round(bounded))
+        half = levels // 2
+        digits = jax.lax.stop_gradient(rounded).astype(jnp.int32) + half
+        index = jnp.sum(digits * self._places, axis=-1).astype(jnp.int32)
+        return Quantised(rounded / half, index, jnp.zeros(index.shape))
+
+    def lookup(self, index: Array) -> Array:
+        """The vectors [..., dim] of codes index [...]."""
+        levels = np.asarray(self.levels)
+        digits = index[..., None] // self._places % levels
+        return ((digits - levels // 2) / (levels // 2)).astype(jnp.float32)
+
+    @property
+    def _places(self) -> np.ndarray:
+        """What one step of each number adds to the index."""
+        return np.concatenate([[1], np.cumprod(self.levels[:-1])]).astype(np.int32)

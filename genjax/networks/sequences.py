@@ -1,0 +1,189 @@
+"""Causal networks over sequences of tokens or frames: recurrent and convolutional.
+
+Each has `shape` and `vocab_size`, maps a whole sequence at once (`__call__`), and one element at a
+time with what it must remember in an explicit pytree (`initial_carry`, `step`).
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.errors import UserError
+from genjax.networks.layers import activation_function
+
+
+def check_sequence(network: nn.Module) -> None:
+    """Raises a UserError unless `shape` and `vocab_size` of a network fit each other."""
+    name, shape, tokens = type(network).__name__, network.shape, network.vocab_size is not None
+    if len(shape) != (1 if tokens else 2):
+        expected = '(length,) of tokens' if tokens else '(length, width) of frames'
+        raise UserError(f'{name}.shape={tuple(shape)} must be {expected}')
+
+
+class SequenceInput(nn.Module):
+    """The first layer: token embedding, or a linear layer on frames.
+
+    Attributes:
+        vocab_size: how many tokens there are, besides a special one `vocab_size`; None: frames.
+        features: width of the output.
+        dtype: of the output.
+    """
+
+    vocab_size: int | None
+    features: int
+    dtype: str = 'float32'
+
+    def setup(self):
+        """Makes the layer."""
+        if self.vocab_size is None:
+            self.layer = nn.Dense(self.features, dtype=self.dtype)
+        else:
+            self.layer = nn.Embed(
+                self.vocab_size + 1,
+                self.features,
+                dtype=self.dtype,
+                embedding_init=nn.initializers.normal(0.02),
+            )
+
+    def __call__(self, x: Array) -> Array:
+        """Maps int32 [B, T] or frames [B, T, width] to [B, T, features]."""
+        return self.layer(x)
+
+    def attend(self, x: Array) -> Array:
+        """The inner products [B, T, vocab_size] with the embeddings, but the special one's."""
+        table = self.layer.embedding[: self.vocab_size]
+        return x @ table.T.astype(self.dtype)
+
+
+class Recurrent(nn.Module):
+    """Stacked recurrent layers.
+
+    Attributes:
+        shape: (length,) of tokens, or (length, width) of frames; any length can be processed.
+        vocab_size: how many tokens there are; None: frames. Inputs may also be the token
+            `vocab_size`, which is never predicted.
+        features: units of each layer.
+        num_layers: layers.
+        cell: 'lstm' (Hochreiter & Schmidhuber, 1997) or 'gru' (Cho et al., 2014).
+        dropout: share of units that training drops before each layer and before the output.
+        dtype: what it computes in; parameters and the output are float32.
+    """
+
+    shape: tuple[int, ...]
+    vocab_size: int | None = None
+    features: int = 256
+    num_layers: int = 1
+    cell: Literal['lstm', 'gru'] = 'lstm'
+    dropout: float = 0.0
+    dtype: str = 'float32'
+
+    def __call__(self, x: Array, train: bool = False) -> Array:
+        """Maps int32 [B, T] to logits [B, T, vocab_size], or frames [B, T, width] to the same
+        shape, float32.
+        """
+        return self._run(x, self.initial_carry(x.shape[0]), train)[0]
+
+    def initial_carry(self, num: int) -> Any:
+        """The state of `num` sequences before their beginning."""
+        zeros = jnp.zeros((num, self.features), self.dtype)
+        return ((zeros, zeros) if self.cell == 'lstm' else zeros,) * self.num_layers
+
+    def step(self, x: Array, carry: Any, position: Array) -> tuple[Array, Any]:
+        """One element x [B] or [B, width]: what `__call__` gives there, and the state after it."""
+        del position
+        out, carry = self._run(x[:, None], carry, False)
+        return out[:, 0], carry
+
+    @nn.compact
+    def _run(self, x: Array, carry: Any, train: bool) -> tuple[Array, Any]:
+        check_sequence(self)
+        cell = {'lstm': nn.OptimizedLSTMCell, 'gru': nn.GRUCell}[self.cell]
+        drop = nn.Dropout(self.dropout, deterministic=not train)
+        x = SequenceInput(self.vocab_size, self.features, self.dtype, name='input')(x)
+        new = []
+        for layer, state in enumerate(carry):
+            rnn = nn.RNN(
+                cell(self.features, dtype=self.dtype), return_carry=True, name=f'layer_{layer}'
+            )
+            state, x = rnn(drop(x), initial_carry=state)
+            new.append(state)
+        x = drop(x).astype(jnp.float32)
+        width = self.vocab_size or self.shape[-1]
+        return nn.Dense(width, dtype='float32', name='out')(x), tuple(new)
+
+
+class TCN(nn.Module):
+    """Temporal convolutional network (Bai et al., 2018): residual blocks of two causal convolutions
+    each, the dilation doubling from block to block.
+
+    Weights are normalised (Salimans & Kingma, 2016) as in the paper.
+
+    Attributes:
+        shape: (length,) of tokens, or (length, width) of frames; any length can be processed.
+        vocab_size: how many tokens there are; None: frames. Inputs may also be the token
+            `vocab_size`, which is never predicted.
+        features: channels.
+        num_layers: blocks; an output sees 1 + 2 (kernel_size - 1) (2^num_layers - 1) inputs.
+        kernel_size: of the convolutions.
+        activation: a name in `jax.nn` or a function.
+        dropout: share of channels, the same ones at all times, that training drops after each
+            convolution.
+        dtype: what it computes in; parameters and the output are float32.
+    """
+
+    shape: tuple[int, ...]
+    vocab_size: int | None = None
+    features: int = 150
+    num_layers: int = 4
+    kernel_size: int = 5
+    activation: str | Callable = 'relu'
+    dropout: float = 0.0
+    dtype: str = 'float32'
+
+    def __call__(self, x: Array, train: bool = False) -> Array:
+        """Maps int32 [B, T] to logits [B, T, vocab_size], or frames [B, T, width] to the same
+        shape, float32.
+        """
+        return self._run(x, self.initial_carry(x.shape[0]), train)[0]
+
+    def initial_carry(self, num: int) -> Any:
+        """Zeros before the beginning of `num` sequences: what each convolution looks back on."""
+        return tuple(
+            jnp.zeros((num, (self.kernel_size - 1) * 2**layer, self.features), self.dtype)
+            for layer in range(self.num_layers)
+            for _ in range(2)
+        )
+
+    def step(self, x: Array, carry: Any, position: Array) -> tuple[Array, Any]:
+        """One element x [B] or [B, width]: what `__call__` gives there, and what to remember."""
+        del position
+        out, carry = self._run(x[:, None], carry, False)
+        return out[:, 0], carry
+
+    @nn.compact
+    def _run(self, x: Array, carry: Any, train: bool) -> tuple[Array, Any]:
+        check_sequence(self)
+        act = activation_function(self.activation)
+        drop = nn.Dropout(self.dropout, broadcast_dims=(1,), deterministic=not train)
+        x = SequenceInput(self.vocab_size, self.features, self.dtype, name='input')(x)
+        new = []
+        for layer in range(self.num_layers):
+            h = x
+            for past in carry[2 * layer : 2 * layer + 2]:
+                h = jnp.concatenate([past, h], axis=1)
+                new.append(h[:, h.shape[1] - past.shape[1] :])
+                convolution = nn.Conv(
+                    self.features,
+                    (self.kernel_size,),
+                    kernel_dilation=2**layer,
+                    padding='VALID',
+                    dtype=self.dtype,
+                )
+                h = drop(act(nn.WeightNorm(convolution)(h)))
+            x = act(x + h)
+        width = self.vocab_size or self.shape[-1]
+        out = nn.Dense(width, dtype='float32', name='out')
+        return out(x.astype(jnp.float32)), tuple(new)

@@ -1,0 +1,216 @@
+"""The transformer over sequences, causal or not, with a cache for one step at a time."""
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.errors import UserError
+from genjax.networks.layers import activation_function
+from genjax.networks.sequences import SequenceInput, check_sequence
+
+_HALF = ('bfloat16', 'float16')  # what cuDNN's attention computes in
+
+
+def rotate(x: Array, position: Array, base: float = 10_000.0) -> Array:
+    """Rotary positions (Su et al., 2021): turns pairs of features by angles that grow with time.
+
+    The inner product of two rotated vectors depends on the difference of their positions alone.
+
+    Args:
+        x: [B, T, heads, D], D even.
+        position: [T].
+        base: the slowest pair turns once in about 2π times this many positions.
+    """
+    half = x.shape[-1] // 2
+    frequency = base ** (-jnp.arange(half, dtype=jnp.float32) / half)
+    angle = position.astype(jnp.float32)[:, None, None] * frequency
+    a, b = jnp.split(x.astype(jnp.float32), 2, axis=-1)
+    cos, sin = jnp.cos(angle), jnp.sin(angle)
+    return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1).astype(x.dtype)
+
+
+def attend(q: Array, k: Array, v: Array, *, causal: bool, mask: Array | None = None) -> Array:
+    """Scaled dot-product attention [B, T, heads, D]; the softmax is in float32.
+
+    cuDNN computes it on a GPU in half precision, XLA everywhere else.
+    """
+    fused = q.dtype.name in _HALF and jax.default_backend() == 'gpu' and mask is None
+    return jax.nn.dot_product_attention(
+        q, k, v, mask=mask, is_causal=causal, implementation='cudnn' if fused else 'xla'
+    )
+
+
+class Block(nn.Module):
+    """Attention and a two-layer perceptron, each behind a norm and beside a shortcut ("pre-LN").
+
+    The last layer of each branch starts small, by the number of branches (Radford et al., 2019).
+    """
+
+    num_heads: int
+    num_layers: int
+    expansion: int = 4
+    causal: bool = True
+    rotary: bool = False
+    activation: str | Callable = 'gelu'
+    dropout: float = 0.0
+    dtype: str = 'float32'
+
+    @nn.compact
+    def __call__(
+        self, x: Array, cache: Any, position: Array, train: bool = False
+    ) -> tuple[Array, Any]:
+        """Maps x [B, T, D] at `position` [T] to the same shape.
+
+        Args:
+            x: a whole sequence, or with a cache its next element (T = 1).
+            cache: None, or keys and values of what came before, each [B, length, heads, D / heads].
+            position: of each element of x.
+            train: drop units.
+
+        Returns:
+            The sequence, and the cache with the new element's keys and values.
+        """
+        features = x.shape[-1]
+        normal = nn.initializers.normal(0.02)
+        last = nn.initializers.normal(0.02 / math.sqrt(2 * self.num_layers))
+        drop = nn.Dropout(self.dropout, deterministic=not train)
+
+        def dense(width: int, name: str, init: Callable = normal) -> nn.Dense:
+            return nn.Dense(width, kernel_init=init, dtype=self.dtype, name=name)
+
+        h = nn.LayerNorm(dtype='float32', name='attention_norm')(x).astype(self.dtype)
+        qkv = dense(3 * features, 'qkv')(h)
+        qkv = qkv.reshape(*x.shape[:2], 3, self.num_heads, features // self.num_heads)
+        q, k, v = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
+        if self.rotary:
+            q, k = rotate(q, position), rotate(k, position)
+        if cache is None:
+            h = attend(q, k, v, causal=self.causal)
+        else:
+            cache = tuple(
+                jax.lax.dynamic_update_slice_in_dim(old, new, position[0], axis=1)
+                for old, new in zip(cache, (k, v), strict=True)
+            )
+            known = jnp.arange(cache[0].shape[1]) <= position[0]
+            h = attend(q, *cache, causal=False, mask=known[None, None, None])
+        x = x + drop(dense(features, 'attention_out', last)(h.reshape(x.shape)))
+        h = nn.LayerNorm(dtype='float32', name='mlp_norm')(x).astype(self.dtype)
+        h = activation_function(self.activation)(dense(self.expansion * features, 'mlp_in')(h))
+        return x + drop(dense(features, 'mlp_out', last)(h)), cache
+
+
+class Transformer(nn.Module):
+    """The GPT-2 transformer (Radford et al., 2019) over tokens or frames of features.
+
+    Attributes:
+        shape: (length,) of tokens, or (length, width) of frames.
+        vocab_size: how many tokens there are; None: frames. Inputs may also be the token
+            `vocab_size`, which is never predicted: the beginning, or a mask.
+        features: width of the residual stream.
+        num_layers: blocks.
+        num_heads: heads of each attention.
+        expansion: the hidden width of the perceptrons over `features`.
+        causal: whether an output knows the inputs up to its own place only.
+        positions: 'learned' vectors, or 'rotary' (Su et al., 2021).
+        tied: whether the output layer is the token embedding, transposed.
+        scan: compile one block and loop over it: compile time does not grow with depth; a step of
+            a shallow network on a CPU is faster without.
+        activation: a name in `jax.nn` or a function.
+        dropout: share of units that training drops of the embedding and of each branch.
+        dtype: what it computes in; parameters, norms, softmax and the output are float32.
+    """
+
+    shape: tuple[int, ...]
+    vocab_size: int | None = None
+    features: int = 128
+    num_layers: int = 4
+    num_heads: int = 4
+    expansion: int = 4
+    causal: bool = True
+    positions: Literal['learned', 'rotary'] = 'learned'
+    tied: bool = True
+    scan: bool = False
+    activation: str | Callable = 'gelu'
+    dropout: float = 0.0
+    dtype: str = 'float32'
+
+    def __call__(self, x: Array, train: bool = False) -> Array:
+        """Maps int32 [B, T] to logits [B, T, vocab_size], or frames [B, T, width] to the same
+        shape, float32; T is at most the length.
+
+        Raises:
+            UserError: the fields do not fit each other.
+        """
+        return self._run(x, None, jnp.arange(x.shape[1]), train)[0]
+
+    def initial_carry(self, num: int) -> Any:
+        """An empty cache for `num` sequences."""
+        shape = (num, self.shape[0], self.num_heads, self.features // self.num_heads)
+        if self.scan:
+            shape = (self.num_layers, *shape)
+        pair = (jnp.zeros(shape, self.dtype), jnp.zeros(shape, self.dtype))
+        return pair if self.scan else (pair,) * self.num_layers
+
+    def step(self, x: Array, carry: Any, position: Array) -> tuple[Array, Any]:
+        """One element x [B] or [B, width] of the sequence: what `__call__` gives there, and the
+        cache.
+        """
+        out, carry = self._run(x[:, None], carry, position[None], False)
+        return out[:, 0], carry
+
+    @nn.compact
+    def _run(self, x: Array, carry: Any, position: Array, train: bool) -> tuple[Array, Any]:
+        check_sequence(self)
+        if self.features % self.num_heads or (
+            self.positions == 'rotary' and (self.features // self.num_heads) % 2
+        ):
+            raise UserError(
+                f'Transformer: {self.num_heads} heads do not fit into {self.features} features'
+            )
+        embed = SequenceInput(self.vocab_size, self.features, self.dtype, name='input')
+        x = embed(x)
+        if self.positions == 'learned':
+            table = self.param(
+                'positions', nn.initializers.normal(0.02), (self.shape[0], self.features)
+            )
+            x = x + table[position].astype(self.dtype)
+        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        x, carry = self._blocks(x, carry, position, train)
+        x = nn.LayerNorm(dtype='float32', name='norm')(x)
+        if self.tied and self.vocab_size is not None:
+            return embed.attend(x.astype(self.dtype)).astype(jnp.float32), carry
+        width = self.vocab_size or self.shape[-1]
+        out = nn.Dense(width, dtype='float32', kernel_init=nn.initializers.normal(0.02), name='out')
+        return out(x), carry
+
+    def _blocks(self, x: Array, carry: Any, position: Array, train: bool) -> tuple[Array, Any]:
+        fields = {
+            'num_heads': self.num_heads,
+            'num_layers': self.num_layers,
+            'expansion': self.expansion,
+            'causal': self.causal,
+            'rotary': self.positions == 'rotary',
+            'activation': self.activation,
+            'dropout': self.dropout,
+            'dtype': self.dtype,
+        }
+        if self.scan:
+            blocks = nn.scan(
+                Block,
+                variable_axes={'params': 0},
+                split_rngs={'params': True, 'dropout': True},
+                in_axes=(0, nn.broadcast, nn.broadcast),
+                length=self.num_layers,
+            )
+            return blocks(**fields, name='blocks')(x, carry, position, train)
+        new = []
+        for layer in range(self.num_layers):
+            block = Block(**fields, name=f'block_{layer}')
+            x, cache = block(x, None if carry is None else carry[layer], position, train)
+            new.append(cache)
+        return x, None if carry is None else tuple(new)
