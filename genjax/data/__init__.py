@@ -1,0 +1,41 @@
+"""Data sets, batches and preprocessing.
+
+A data set (`Digits`, `Gaussians`, `TFDS`) has a `source` for each split; `train_batches` and
+`eval_batches` make batches of it; a `Chain` of steps turns these, on the device, into what a model
+sees.
+"""
+
+from genjax.data.avatars import Avatars
+from genjax.data.datasets import TFDS, Digits, Gaussians
+from genjax.data.jars import Jars
+from genjax.data.pipeline import batch_indices, eval_batches, train_batches
+from genjax.data.plane import Density
+from genjax.data.preprocessing import Binarise, Chain, Dequantise, Logit, Scale
+from genjax.data.tables import Binary, PianoRolls
+from genjax.data.text import Text
+from genjax.data.tokenizers import Bytes, Characters, Pixels
+from genjax.data.world import WorldPoints
+
+__all__ = [
+    'TFDS',
+    'Avatars',
+    'Binarise',
+    'Binary',
+    'Bytes',
+    'Chain',
+    'Characters',
+    'Density',
+    'Dequantise',
+    'Digits',
+    'Gaussians',
+    'Jars',
+    'Logit',
+    'PianoRolls',
+    'Pixels',
+    'Scale',
+    'Text',
+    'WorldPoints',
+    'batch_indices',
+    'eval_batches',
+    'train_batches',
+]

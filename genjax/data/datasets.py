@@ -1,0 +1,236 @@
+"""The data sets that a config file names: frozen, cheap to make, read when first asked for."""
+
+import functools
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from jax import Array
+
+from genjax.data import splits, store
+from genjax.data.mixtures import LAYOUTS, Mixture
+from genjax.data.sources import Columns, RecordSource, Source, load
+from genjax.errors import UserError, nearest
+
+_FEW_LEVELS = {'binarized_mnist': 2}
+"""Stock data sets whose stored pixels do not use the range 0..255, and how many values they take.
+"""
+
+
+@dataclass(frozen=True)
+class Digits:
+    """The 1,797 handwritten digits of scikit-learn: 1,297 to train on, 200 to validate, 300 to
+    test.
+
+    Pictures [8, 8, 1] of 17 levels of grey, spread over 0..255. The split is fixed
+    (`docs/data.md`).
+
+    Attributes:
+        data_dir: the folder of all data sets; None: $TFDS_DATA_DIR or ~/tensorflow_datasets.
+    """
+
+    data_dir: str | None = None
+
+    event_shape: ClassVar[tuple[int, ...]] = (8, 8, 1)
+    num_classes: ClassVar[int] = 10
+
+    def source(self, split: str) -> Source:
+        """Returns the examples of `'train'`, `'validation'` or `'test'`."""
+        return TFDS('digits', data_dir=self.data_dir).source(split)
+
+
+@dataclass(frozen=True)
+class Gaussians:
+    """An even mixture of round Gaussians in the plane, whose density is known.
+
+    `'ring'`: 8 components at distance 1 from the origin, standard deviation 0.01. `'grid'`: 25 at
+    (-4, -2, 0, 2, 4)², standard deviation 0.05. Both as in Lin et al., PacGAN (2018). 100,000
+    points to train on, 10,000 to validate, 10,000 to test; labels are the components.
+
+    Attributes:
+        layout: `'ring'` or `'grid'`.
+        data_dir: the folder of all data sets; None: $TFDS_DATA_DIR or ~/tensorflow_datasets.
+    """
+
+    layout: str = 'ring'
+    data_dir: str | None = None
+
+    event_shape: ClassVar[tuple[int, ...]] = (2,)
+
+    def __post_init__(self):
+        if self.layout not in LAYOUTS:
+            guess = nearest(self.layout, LAYOUTS)
+            raise UserError(f'there is no layout {self.layout!r}{guess}; there are {list(LAYOUTS)}')
+
+    @property
+    def _mixture(self) -> Mixture:
+        return LAYOUTS[self.layout]
+
+    @property
+    def centres(self) -> np.ndarray:
+        """The means of the components, [K, 2]."""
+        return self._mixture.centres
+
+    @property
+    def scale(self) -> float:
+        """The standard deviation of each component, along each axis."""
+        return self._mixture.scale
+
+    @property
+    def num_classes(self) -> int:
+        """The number of components."""
+        return len(self.centres)
+
+    def log_prob(self, x: Array) -> Array:
+        """Returns the exact log-density in nats of the points `x` [B, 2], as float32 [B]."""
+        return self._mixture.log_prob(x)
+
+    def source(self, split: str) -> Source:
+        """Returns the examples of `'train'`, `'validation'` or `'test'`."""
+        return TFDS(f'gaussians/{self.layout}', data_dir=self.data_dir).source(split)
+
+
+@dataclass(frozen=True)
+class TFDS:
+    """Any TFDS data set, prepared as array_record.
+
+    Attributes:
+        name: `'mnist'`, `'cifar10'`, `'name/config'`, …; or the import path of your own builder
+            class.
+        train: a TFDS split expression; None: `'train'`, less what is held out.
+        validation: likewise; None: the validation split or, without one, the last tenth of `train`.
+        test: likewise; None: `'test'`.
+        in_memory: decode everything once and keep it in memory; False: read the files as training
+            goes.
+        x_key: the feature that becomes `x`; None: the only picture or, without any, the only
+            tensor.
+        label_key: the feature that becomes `label`; None: the only class label, if there is one.
+        levels: how many values 0..levels-1 a stored pixel takes; they are spread over 0..255.
+            None: 256, or what the data set is known to have (`binarized_mnist`: 2).
+        data_dir: the folder of all data sets; None: $TFDS_DATA_DIR or ~/tensorflow_datasets.
+    """
+
+    name: str
+    train: str | None = None
+    validation: str | None = None
+    test: str | None = None
+    in_memory: bool = True
+    x_key: str | None = None
+    label_key: str | None = None
+    levels: int | None = None
+    data_dir: str | None = None
+
+    def __post_init__(self):
+        if self.levels is not None and not 2 <= self.levels <= 256:
+            raise UserError(f'levels={self.levels} must be between 2 and 256')
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of one example; the data set must be prepared."""
+        return self._columns.event_shape
+
+    @property
+    def num_classes(self) -> int | None:
+        """The number of classes, or None without labels; the data set must be prepared."""
+        return self._columns.num_classes
+
+    def source(self, split: str) -> Source:
+        """Returns the examples of `'train'`, `'validation'` or `'test'`.
+
+        Raises:
+            UserError: there is no such data set or split, or it is not prepared.
+        """
+        if split not in splits.SPLITS:
+            raise UserError(f'there is no split {split!r}{nearest(split, splits.SPLITS)}')
+        chosen = {'train': self.train, 'validation': self.validation, 'test': self.test}
+        expression = splits.resolve(self._builder, chosen)[split]
+        if expression is None:
+            names = ', '.join(self._builder.info.splits)
+            raise UserError(
+                f'the data set {self.name!r} has no test split, only {names}; name one, '
+                "for example test='validation'"
+            )
+        return _open(str(self._builder.data_dir), expression, self._columns, self.in_memory)
+
+    @property
+    def _builder(self):
+        folder = store.data_dir_path(self.data_dir)
+        return _builder(self.name, str(folder), self.data_dir)
+
+    @property
+    def _columns(self) -> Columns:
+        return _columns(self._builder, self.x_key, self.label_key, self._levels)
+
+    @property
+    def _levels(self) -> int:
+        return self.levels or _FEW_LEVELS.get(self._builder.name, 256)
+
+
+@functools.lru_cache(maxsize=32)
+def _builder(name: str, folder: str, data_dir: str | None):
+    del folder  # part of the key only: $TFDS_DATA_DIR may change
+    return store.open_builder(name, data_dir)
+
+
+@functools.lru_cache(maxsize=8)
+def _open(folder: str, expression: str, columns: Columns, in_memory: bool) -> Source:
+    """Returns a source, the same one whenever it is asked for: decoding happens once a process."""
+    from tensorflow_datasets.core.read_only_builder import builder_from_directory
+
+    source = RecordSource(builder_from_directory(folder), expression, columns)
+    return load(source) if in_memory else source
+
+
+def _columns(builder, x_key: str | None, label_key: str | None, levels: int) -> Columns:
+    """Finds the features of `builder` that become `x` and `label`."""
+    from tensorflow_datasets import features as kinds
+
+    features = dict(sorted(builder.info.features.items()))  # they come in any order
+    images = [key for key, kind in features.items() if isinstance(kind, kinds.Image)]
+    # The exact type: texts, labels and boxes are kinds of tensors too.
+    tensors = [key for key, kind in features.items() if type(kind) is kinds.Tensor]
+    labels = [key for key, kind in features.items() if isinstance(kind, kinds.ClassLabel)]
+    x_key = _pick(builder.name, 'x_key', x_key, images or tensors, features)
+    if x_key is None:
+        raise UserError(
+            f'the data set {builder.name!r} has no picture or tensor, only {[*features]}'
+        )
+    if label_key is not None or len(labels) == 1:
+        label_key = _pick(builder.name, 'label_key', label_key, labels, features)
+        if label_key not in labels:
+            raise UserError(f'label_key={label_key!r} of {builder.name!r} is no class label')
+    kind = features[x_key]
+    is_image = isinstance(kind, kinds.Image)
+    if None in kind.shape:
+        raise UserError(
+            f'the pictures of {builder.name!r} have the shape {kind.shape}, not all the same size; '
+            'write a builder that stores them at one size (docs/data.md)'
+        )
+    if levels != 256 and not is_image:
+        raise UserError(
+            f'levels={levels} is for pictures; {x_key!r} of {builder.name!r} is not one'
+        )
+    stored = np.dtype(kind.np_dtype)
+    if stored in (np.uint8, np.bool_):
+        dtype = 'uint8'
+    elif is_image or stored.kind not in 'iuf':
+        raise UserError(f'{x_key!r} of the data set {builder.name!r} is of type {stored}')
+    else:
+        dtype = 'float32' if stored.kind == 'f' else 'int32'
+    classes = features[label_key].num_classes if label_key is not None else None
+    return Columns(x_key, label_key, tuple(kind.shape), dtype, classes, is_image, levels)
+
+
+def _pick(name: str, field: str, key: str | None, candidates: list, features: dict) -> str | None:
+    if key is not None:
+        if key not in features:
+            guess = nearest(key, features)
+            raise UserError(
+                f'{field}={key!r} is no feature of {name!r}{guess}; it has {[*features]}'
+            )
+        return key
+    if len(candidates) > 1:
+        raise UserError(
+            f'the data set {name!r} has {candidates}: name one of them with {field}=...'
+        )
+    return candidates[0] if candidates else None

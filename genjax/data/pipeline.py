@@ -1,0 +1,156 @@
+"""Batches as pure functions of (seed, step, global batch size).
+
+Nothing here has state that a checkpoint would need: the batch of any step can be made at once, by
+any number of processes, each reading only its own rows of it.
+"""
+
+import functools
+import os
+import sys
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from genjax.data.sources import Source
+from genjax.errors import UserError
+
+Batch = dict[str, np.ndarray]
+_MAX_THREADS = 16  # more of them only fight for the interpreter's lock
+
+
+def batch_indices(seed: int, step: int, batch_size: int, size: int) -> np.ndarray:
+    """Returns which examples make up the global batch of a step, int64 [batch_size].
+
+    Batches are cut from an endless line of epochs, each a fresh permutation of all `size`
+    examples, so they run across the ends of epochs and may be larger than the data set.
+
+    Args:
+        seed: chooses the order; each (seed, epoch) has its own permutation.
+        step: the number of the step, from 0.
+        batch_size: examples in the global batch.
+        size: examples in the split.
+    """
+    position = np.arange(step * batch_size, (step + 1) * batch_size, dtype=np.int64)
+    epoch, place = np.divmod(position, size)
+    indices = np.empty(batch_size, np.int64)
+    for number in range(int(epoch[0]), int(epoch[-1]) + 1):
+        chosen = epoch == number
+        indices[chosen] = _permutation(seed, number, size)[place[chosen]]
+    return indices
+
+
+def random_subset(size: int, num: int) -> np.ndarray:
+    """Returns `num` of `size` rows (all of them if there are fewer), chosen once for all, in order.
+
+    A split may be sorted by class, so that its first rows are no fair sample of it.
+    """
+    return np.sort(_permutation(0, 0, size)[:num])
+
+
+@functools.lru_cache(maxsize=4)
+def _permutation(seed: int, epoch: int, size: int) -> np.ndarray:
+    # RandomState's streams are frozen by NumPy's policy, so a run can be resumed under another
+    # NumPy; default_rng's may change. It is seeded with 32-bit words.
+    words = [seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF, epoch & 0xFFFFFFFF, epoch >> 32]
+    permutation = np.random.RandomState(words).permutation(size)
+    permutation.flags.writeable = False  # every caller gets the same array
+    return permutation
+
+
+def train_batches(
+    source: Source, *, batch_size: int, seed: int, start: int = 0, rows: slice = slice(None)
+) -> Iterator[Batch]:
+    """Yields the batches of the steps `start`, `start + 1`, … without end.
+
+    Args:
+        source: the split to train on.
+        batch_size: examples in the global batch.
+        seed: chooses the order.
+        start: the first step. Starting late costs nothing: no earlier batch is made.
+        rows: which rows of each global batch to read; a process asks for its own.
+
+    Yields:
+        `x` [B, *event] and, if there are labels, `label` int32 [B], where B is the number of
+        `rows`.
+
+    Raises:
+        UserError: `batch_size` is not positive, or the split is empty.
+    """
+    _check(source, batch_size)
+
+    def batch(number: int) -> Batch:
+        return source[batch_indices(seed, start + number, batch_size, len(source))[rows]]
+
+    return _stream(batch, sys.maxsize, ahead=not source.in_memory)
+
+
+def eval_batches(
+    source: Source, *, batch_size: int, rows: slice = slice(None), num: int | None = None
+) -> Iterator[Batch]:
+    """Yields every example once, in order, in batches of one size.
+
+    The last batch is filled up with copies of the first example, masked out. Every process yields
+    the same number of batches.
+
+    Args:
+        source: the split to evaluate on.
+        batch_size: examples in the global batch.
+        rows: which rows of each global batch to read; a process asks for its own.
+        num: evaluate on this many examples only: a fixed random choice of them, since the
+            beginning of a split may be all of one class.
+
+    Yields:
+        Like `train_batches`, with `mask` bool [B], False where a row is only filling.
+
+    Raises:
+        UserError: `batch_size` is not positive, or the split is empty.
+    """
+    _check(source, batch_size)
+    chosen = np.arange(len(source)) if num is None else random_subset(len(source), num)
+    size = len(chosen)
+    padded = np.pad(chosen, (0, -size % batch_size), constant_values=chosen[0])
+    mask = np.arange(len(padded)) < size
+
+    def batch(number: int) -> Batch:
+        here = slice(number * batch_size, (number + 1) * batch_size)
+        return {**source[padded[here][rows]], 'mask': mask[here][rows]}
+
+    return _stream(batch, len(padded) // batch_size, ahead=not source.in_memory)
+
+
+def _check(source: Source, batch_size: int) -> None:
+    if batch_size < 1:
+        raise UserError(f'batch_size={batch_size} must be positive')
+    if len(source) == 0:
+        raise UserError('the split is empty')
+
+
+class _Batches:
+    """The batches as a sequence, which is what Grain reads."""
+
+    def __init__(self, batch: Callable[[int], Batch], length: int):
+        self._batch = batch
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, number: int) -> Batch:
+        return self._batch(number)
+
+
+def _stream(batch: Callable[[int], Batch], length: int, *, ahead: bool) -> Iterator[Batch]:
+    """Yields `batch(0)`, …, `batch(length - 1)`, made ahead of time by threads if `ahead`."""
+    if not ahead:
+        yield from map(batch, range(length))
+        return
+    # Imported here: it takes seconds, and data in memory does without it.
+    import grain
+
+    threads = min(os.cpu_count() or 1, _MAX_THREADS)
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads + 2)
+    iterator = iter(grain.MapDataset.source(_Batches(batch, length)).to_iter_dataset(options))
+    try:
+        yield from iterator
+    finally:
+        iterator.close()  # stops its threads

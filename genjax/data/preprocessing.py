@@ -1,0 +1,197 @@
+"""What happens to data on the device before a model sees it, with its effect on the density.
+
+Each step is a frozen dataclass and a pure function: `step(x, key) -> (y, log_det)` where
+`log_det`, [B] in nats and float32, is what to add to log p(y) to have the log-density (or
+log-probability) of x: log p(x) = log p(y) + log_det, or ≥ in expectation where `bound` is true.
+`step.inverse(y)` goes back to the range of the data, for pictures.
+
+The noise of an example depends on the key and on its place in the batch, not on the other examples.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.errors import UserError
+
+_NOISE_BITS = 13
+
+
+class Step(Protocol):
+    """One step of preprocessing.
+
+    Attributes:
+        bound: whether `log_det` makes a lower bound of the log-probability rather than its value.
+        takes_pixels: whether it takes the values 0..255 of the data, so that it can only come
+            first.
+    """
+
+    bound: bool
+    takes_pixels: bool
+
+    def __call__(self, x: Array, key: Array) -> tuple[Array, Array]:
+        """Returns `y` [B, ...] and `log_det` float32 [B]."""
+
+    def inverse(self, y: Array) -> Array:
+        """Returns what `y` looks like in the range of `x`, as float32."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Maps 0..255 linearly onto [low, high]."""
+
+    low: float = 0.0
+    high: float = 1.0
+
+    bound: ClassVar[bool] = False
+    takes_pixels: ClassVar[bool] = True
+
+    def __post_init__(self):
+        traced = isinstance(self.low, Array) or isinstance(self.high, Array)
+        if not traced and self.low == self.high:
+            raise UserError(f'low={self.low} and high={self.high} leave nothing between them')
+
+    def __call__(self, x: Array, key: Array) -> tuple[Array, Array]:
+        """Returns the scaled `x`; `key` is not used."""
+        del key
+        factor = (self.high - self.low) / 255
+        y = self.low + factor * x.astype(jnp.float32)
+        return y, _constant(x, jnp.log(jnp.abs(factor)))
+
+    def inverse(self, y: Array) -> Array:
+        """Returns `y` in 0..255."""
+        return (y - self.low) * (255 / (self.high - self.low))
+
+
+@dataclass(frozen=True)
+class Binarise:
+    """Draws each pixel as 0 or 1, with probability x / 255 of 1, anew each time it is called.
+
+    The binary pictures are the data from then on, so there is no determinant. ("Dynamic
+    binarisation"; figures for one fixed draw, `binarized_mnist`, are not comparable.)
+    """
+
+    bound: ClassVar[bool] = False
+    takes_pixels: ClassVar[bool] = True
+
+    def __call__(self, x: Array, key: Array) -> tuple[Array, Array]:
+        """Returns zeros and ones as float32."""
+        y = jax.random.bernoulli(key, x.astype(jnp.float32) / 255).astype(jnp.float32)
+        return y, _constant(x, 0.0)
+
+    def inverse(self, y: Array) -> Array:
+        """Returns the bits, or probabilities of bits, in 0..255."""
+        return 255 * y
+
+
+@dataclass(frozen=True)
+class Dequantise:
+    """Adds uniform noise, y = (x + u) / levels with u in [0, 1), so that counts get a density.
+
+    By Jensen's inequality log P(x) ≥ E_u[log p(y)] - D log(levels); Theis, van den Oord & Bethge,
+    "A note on the evaluation of generative models" (2016).
+    """
+
+    levels: int = 256
+
+    bound: ClassVar[bool] = True
+    takes_pixels: ClassVar[bool] = True
+
+    def __post_init__(self):
+        if isinstance(self.levels, int) and not 2 <= self.levels <= 256:
+            raise UserError(f'levels={self.levels} must be between 2 and 256')
+
+    def __call__(self, x: Array, key: Array) -> tuple[Array, Array]:
+        """Returns `y` in the open interval (0, 1)."""
+        # The middles of 2**13 equal parts: x + u is exact in float32 and stays far enough from x
+        # and x + 1 for `inverse` to find x again after the roundings of y.
+        bits = jax.random.bits(key, x.shape, jnp.uint16) >> (16 - _NOISE_BITS)
+        noise = (bits.astype(jnp.float32) + 0.5) / 2**_NOISE_BITS
+        y = (x.astype(jnp.float32) + noise) / self.levels
+        return y, _constant(x, -jnp.log(jnp.float32(self.levels)))
+
+    def inverse(self, y: Array) -> Array:
+        """Returns the value 0..levels-1 whose interval `y` lies in."""
+        return jnp.clip(jnp.floor(y * self.levels), 0, self.levels - 1)
+
+
+@dataclass(frozen=True)
+class Logit:
+    """Maps [0, 1] to the real line, y = logit(alpha + (1 - 2 alpha) x); Dinh et al., Real NVP
+    (2017).
+    """
+
+    alpha: float = 0.05
+
+    bound: ClassVar[bool] = False
+    takes_pixels: ClassVar[bool] = False
+
+    def __post_init__(self):
+        if isinstance(self.alpha, int | float) and not 0 <= self.alpha < 0.5:
+            raise UserError(f'alpha={self.alpha} must be at least 0 and less than 0.5')
+
+    def __call__(self, x: Array, key: Array) -> tuple[Array, Array]:
+        """Returns the logits of `x` in [0, 1] (open where alpha is 0); `key` is not used."""
+        del key
+        if jnp.issubdtype(x.dtype, jnp.integer):
+            raise UserError('Logit takes values in [0, 1]: put Dequantise or Scale before it')
+        squeezed = self.alpha + (1 - 2 * self.alpha) * x.astype(jnp.float32)
+        log_s, log_1_s = jnp.log(squeezed), jnp.log1p(-squeezed)
+        log_slope = jnp.log1p(-2 * jnp.float32(self.alpha)) - log_s - log_1_s
+        return log_s - log_1_s, jnp.sum(log_slope.reshape(len(x), -1), axis=-1)
+
+    def inverse(self, y: Array) -> Array:
+        """Returns `y` in [0, 1]."""
+        return (jax.nn.sigmoid(y) - self.alpha) / (1 - 2 * self.alpha)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Applies steps one after another and adds up their log-determinants.
+
+    Without steps it is the identity: pictures become float32, other integers (tokens) stay as they
+    are.
+
+    Attributes:
+        steps: the steps, the first one first.
+    """
+
+    steps: tuple = ()
+
+    takes_pixels: ClassVar[bool] = True
+
+    def __post_init__(self):
+        for step in self.steps[1:]:
+            if step.takes_pixels:
+                raise UserError(f'{type(step).__name__} takes the pixels of the data: put it first')
+
+    @property
+    def bound(self) -> bool:
+        """Whether any step makes the log-probability a lower bound."""
+        return any(step.bound for step in self.steps)
+
+    def __call__(self, x: Array, key: Array) -> tuple[Array, Array]:
+        """Returns `y` and the sum of the log-determinants; each step has its own key."""
+        total = _constant(x, 0.0)
+        if jnp.issubdtype(x.dtype, jnp.floating) or (x.dtype == jnp.uint8 and not self.steps):
+            x = x.astype(jnp.float32)
+        for number, step in enumerate(self.steps):
+            x, log_det = step(x, jax.random.fold_in(key, number))
+            total += log_det
+        return x, total
+
+    def inverse(self, y: Array) -> Array:
+        """Returns `y` in the range of the data."""
+        for step in reversed(self.steps):
+            y = step.inverse(y)
+        return y
+
+
+def _constant(x: Array, per_dimension: Array | float) -> Array:
+    """Returns the log-determinant of a map with the same slope everywhere, float32 [B]."""
+    dimensions = math.prod(x.shape[1:])
+    return jnp.full(len(x), dimensions * jnp.asarray(per_dimension, jnp.float32), jnp.float32)

@@ -1,0 +1,267 @@
+"""Random access to the examples of one split, decoded: from memory, or from the record files."""
+
+import contextlib
+import functools
+import hashlib
+import io
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from genjax.errors import UserError
+
+_MODES = {1: 'L', 3: 'RGB', 4: 'RGBA'}  # channels to Pillow's name for them
+_CHUNK = 1024  # examples decoded at a time; bounds the memory that decoding takes
+_CACHE_VERSION = 1  # raise when decoding changes
+_PROBES = 256  # examples of a large data set that go into its fingerprint
+
+
+class Source(Protocol):
+    """The examples of one split.
+
+    Attributes:
+        in_memory: whether reading a batch is a plain copy, so that nothing is gained by reading
+            ahead.
+        fingerprint: sha256, in hexadecimal, of the content (of a large data set: of what stands
+            for it).
+    """
+
+    in_memory: bool
+    fingerprint: str
+
+    def __len__(self) -> int:
+        """Returns the number of examples."""
+
+    def __getitem__(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns `x` uint8, int32 or float32 [n, *event] and, if there are labels, `label` int32
+        [n].
+        """
+
+
+class Dataset(Protocol):
+    """What a config may name as its data: a frozen dataclass, read when first asked for.
+
+    Attributes:
+        event_shape: the shape of one `x`.
+        num_classes: how many labels there are, or None.
+    """
+
+    event_shape: tuple[int, ...]
+    num_classes: int | None
+
+    def source(self, split: str) -> Source:
+        """Returns the examples of `'train'`, `'validation'` or `'test'`."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What is read from each record of a TFDS data set.
+
+    Attributes:
+        x_key: the feature that becomes `x`.
+        label_key: the feature that becomes `label`, or None.
+        event_shape: the shape of one `x`.
+        dtype: the NumPy name of the type of `x`: uint8 for pictures and bits, int32, or float32.
+        num_classes: how many labels there are, or None.
+        is_image: whether `x_key` is stored as an encoded picture.
+        levels: how many values 0..levels-1 a stored pixel takes; they are spread over 0..255.
+    """
+
+    x_key: str
+    label_key: str | None
+    event_shape: tuple[int, ...]
+    dtype: str
+    num_classes: int | None
+    is_image: bool
+    levels: int = 256
+
+
+class InMemorySource:
+    """A `Source` of arrays in memory; a batch costs one gather."""
+
+    in_memory = True
+
+    def __init__(self, arrays: Mapping[str, np.ndarray]):
+        self._arrays = dict(arrays)
+        for array in self._arrays.values():
+            array.flags.writeable = False  # it is shared by everyone who opens the same split
+
+    def __len__(self) -> int:
+        return len(self._arrays['x'])
+
+    def __getitem__(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        return {name: array[indices] for name, array in self._arrays.items()}
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """The sha256 of all arrays, with their names, types and shapes."""
+        digest = hashlib.sha256()
+        for name, array in sorted(self._arrays.items()):
+            digest.update(f'{name} {array.dtype.str} {array.shape}'.encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class RecordSource:
+    """A `Source` that reads and decodes array_record files; safe to use from many threads.
+
+    Attributes:
+        builder: a prepared TFDS builder.
+        split: a TFDS split expression.
+        columns: what to read.
+    """
+
+    builder: object
+    split: str
+    columns: Columns
+    in_memory: bool = field(default=False, init=False)
+
+    @functools.cached_property
+    def _records(self):
+        import tensorflow_datasets as tfds
+
+        # Pictures are decoded here, with Pillow always: TFDS takes OpenCV where there is one, and
+        # the two do not agree on every JPEG.
+        skip = {self.columns.x_key: tfds.decode.SkipDecoding()} if self.columns.is_image else None
+        with self._explained():
+            return self.builder.as_data_source(self.split, decoders=skip)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        columns = self.columns
+        records = self._records
+        with self._explained():
+            records = records.__getitems__([int(index) for index in indices])
+            x = np.empty((len(records), *columns.event_shape), columns.dtype)
+            for row, record in enumerate(records):
+                value = record[columns.x_key]
+                x[row] = _decode(value, columns.event_shape) if columns.is_image else value
+        if columns.levels != 256:
+            x = _spread(x, columns.levels)
+        if columns.label_key is None:
+            return {'x': x}
+        return {'x': x, 'label': np.array([r[columns.label_key] for r in records], np.int32)}
+
+    @contextlib.contextmanager
+    def _explained(self):
+        """Turns what array_record and Pillow say of damaged files into a line for the user."""
+        try:
+            yield
+        except (RuntimeError, UnidentifiedImageError) as error:
+            reason = str(error).splitlines()[0]
+            folder = self.builder.data_dir
+            raise UserError(
+                f'the files in {folder} are damaged ({reason}): '
+                'remove the folder and prepare it again'
+            ) from error
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """The sha256 of name, version, size and, decoded, 256 examples spread over the split.
+
+        Not of the files, which differ between two preparations of the same data.
+        """
+        probes = np.unique(np.linspace(0, len(self) - 1, _PROBES).astype(int))
+        content = InMemorySource(self[probes]).fingerprint
+        identity = [self.builder.info.full_name, len(self), repr(self.columns), content]
+        return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
+
+
+def load(source: RecordSource) -> InMemorySource:
+    """Returns the whole of `source` in memory, decoded.
+
+    The first time takes as long as decoding does (about 10,000 small pictures a second); the
+    result is kept beside the records, in `decoded/`, for the next process, if that folder can be
+    written.
+
+    Raises:
+        UserError: it is larger than the memory of this machine.
+    """
+    columns = source.columns
+    needed = len(source) * int(np.prod(columns.event_shape)) * np.dtype(columns.dtype).itemsize
+    memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+    if needed > 0.8 * memory:
+        raise UserError(
+            f'{source.builder.name!r} ({source.split}) takes {needed / 2**30:.0f} GiB decoded, '
+            f'and this machine has {memory / 2**30:.0f}: set in_memory=False'
+        )
+    folder = Path(source.builder.data_dir)
+    key = hashlib.sha256(f'{_CACHE_VERSION} {_identity(source)}'.encode()).hexdigest()[:16]
+    cache = folder / 'decoded' / f'{key}.npz'
+    newest = max(path.stat().st_mtime for path in folder.glob('*.array_record*'))
+    arrays = _read_cache(cache, len(source), newest)
+    if arrays is None:
+        arrays = _decode_all(source)
+        _write_cache(cache, arrays)
+    return InMemorySource(arrays)
+
+
+def _decode_all(source: RecordSource) -> dict[str, np.ndarray]:
+    size = len(source)
+    arrays = {}
+    for start in range(0, size, _CHUNK):
+        chunk = source[np.arange(start, min(start + _CHUNK, size))]
+        for name, values in chunk.items():
+            if name not in arrays:
+                arrays[name] = np.empty((size, *values.shape[1:]), values.dtype)
+            arrays[name][start : start + len(values)] = values
+    return arrays
+
+
+def _read_cache(path: Path, size: int, newest: float) -> dict[str, np.ndarray] | None:
+    try:
+        if path.stat().st_mtime < newest:
+            return None  # the records were made again since
+        # A zip archive: reading it checks its CRC.
+        with path.open('rb') as file, np.load(file) as stored:
+            arrays = dict(stored)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return None
+    return arrays if len(arrays.get('x', ())) == size else None
+
+
+def _write_cache(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    try:
+        path.parent.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix='incomplete.') as folder:
+            temporary = Path(folder) / path.name
+            np.savez(temporary, **arrays)
+            os.replace(temporary, path)
+    except OSError:
+        pass  # a read-only or full disk: the next process decodes again
+
+
+def _identity(source: RecordSource) -> str:
+    """Returns a text that differs between data sets, versions, splits and ways of reading them."""
+    info = source.builder.info
+    parts = [
+        (Path(part.filename).name, os.path.getsize(part.filename), part.skip, part.take)
+        for part in info.splits[source.split].file_instructions
+    ]
+    return json.dumps([info.full_name, repr(source.columns), parts])
+
+
+def _decode(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
+    with Image.open(io.BytesIO(data)) as image:
+        mode = _MODES[shape[-1]]
+        pixels = np.asarray(image if image.mode == mode else image.convert(mode))
+    return pixels.reshape(shape)
+
+
+def _spread(x: np.ndarray, levels: int) -> np.ndarray:
+    """Maps the values 0..levels-1 evenly onto 0..255, rounded."""
+    if x.max(initial=0) >= levels:
+        raise UserError(f'levels={levels}, but a pixel has the value {x.max()}')
+    table = np.round(np.arange(levels) * (255 / (levels - 1))).astype(np.uint8)
+    return table[x]

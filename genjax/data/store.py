@@ -1,0 +1,234 @@
+"""Where prepared data sets lie, and how one gets there.
+
+Everything is read from folders in TFDS's own layout, `<data_dir>/<name>[/<config>]/<version>`, as
+array_record files. Reading needs no TensorFlow. A builder given by its class (the bundled ones, or
+an import path) is prepared when it is first read; a stock TFDS data set is prepared by `prepare`.
+"""
+
+import contextlib
+import importlib
+import importlib.util
+import io
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from genjax.data.builders import BUNDLED
+from genjax.errors import UserError, nearest
+
+EXTRA = "pip install 'genjax-research[prepare]'"
+
+
+def data_dir_path(data_dir: str | None) -> Path:
+    """Returns the folder of all data sets: `data_dir`, $TFDS_DATA_DIR or ~/tensorflow_datasets."""
+    # Read here and not from TFDS, which looks at the environment only once, when it is imported.
+    given = data_dir or os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets'
+    return Path(given).expanduser()
+
+
+def open_builder(name: str, data_dir: str | None = None):
+    """Returns the TFDS builder of a prepared data set, reading its folder only.
+
+    Args:
+        name: a TFDS name, `'mnist'`, `'gaussians/ring'` or `'mnist:3.0.1'`; or the import path of a
+            builder class, `'package.module.Class'` with `/config` if it has any.
+        data_dir: see `data_dir_path`.
+
+    Raises:
+        UserError: there is no such data set, or it is not prepared, or not as array_record.
+    """
+    builder_class, config = _own_class(name)
+    if builder_class is not None:
+        return _open_folder(_prepared_folder(name, builder_class, config, data_dir))
+    from tensorflow_datasets.core import read_only_builder
+    from tensorflow_datasets.core.registered import DatasetNotFoundError
+
+    folder = data_dir_path(data_dir)
+    try:
+        builder = read_only_builder.builder_from_files(name, data_dir=str(folder))
+    except DatasetNotFoundError:
+        _check_known(name, folder)
+        where = f' --data_dir={data_dir}' if data_dir else ''
+        raise UserError(
+            f'the data set {name!r} is not prepared in {folder}; run '
+            f'`genjax data prepare {name}{where}` (it needs TensorFlow once: {EXTRA})'
+        ) from None
+    return _open_folder(Path(builder.data_dir))
+
+
+def prepare(name: str, data_dir: str | None = None) -> Path:
+    """Prepares a data set, downloading it if need be, and returns its folder.
+
+    Does nothing when it is there already. Stock TFDS data sets need TensorFlow for this.
+    """
+    builder_class, config = _own_class(name)
+    if builder_class is not None:
+        return _prepared_folder(name, builder_class, config, data_dir)
+    import tensorflow_datasets as tfds
+
+    folder = data_dir_path(data_dir)
+    with contextlib.suppress(tfds.core.DatasetNotFoundError):
+        found = tfds.core.read_only_builder.builder_from_files(name, data_dir=str(folder))
+        return Path(_open_folder(Path(found.data_dir)).data_dir)
+    _check_known(name, folder)
+    if importlib.util.find_spec('tensorflow') is None:
+        raise UserError(f'preparing {name!r} needs TensorFlow: {EXTRA}')
+    return _build(name, lambda parent: tfds.builder(name, data_dir=parent), folder, quiet=False)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What lies in one prepared folder.
+
+    Attributes:
+        name: the name of the data set, with its config.
+        sizes: how many examples each split has.
+        shape: the shape of its pictures or tensors, with None where it varies; None without any.
+        size: bytes, as stored.
+        folder: where it lies.
+    """
+
+    name: str
+    sizes: dict[str, int]
+    shape: tuple[int | None, ...] | None
+    size: int
+    folder: Path
+
+
+def prepared(data_dir: str | None = None) -> Iterator[Prepared]:
+    """Yields every data set that lies in `data_dir`, in the order of their folders."""
+    from tensorflow_datasets import features as kinds
+    from tensorflow_datasets.core.read_only_builder import builder_from_directory
+
+    folder = data_dir_path(data_dir)
+    found = [*folder.glob('*/*/dataset_info.json'), *folder.glob('*/*/*/dataset_info.json')]
+    for info in sorted(found):
+        if info.relative_to(folder).parts[0].startswith('incomplete'):
+            continue
+        try:
+            builder = builder_from_directory(info.parent)
+        except Exception:  # a foreign or older folder, whatever is wrong with it
+            continue
+        config, features = builder.builder_config, sorted(builder.info.features.items())
+        shapes = [kind.shape for _, kind in features if isinstance(kind, kinds.Image)]
+        shapes += [kind.shape for _, kind in features if type(kind) is kinds.Tensor]
+        yield Prepared(
+            name=f'{builder.name}/{config.name}' if config else builder.name,
+            sizes={split: part.num_examples for split, part in builder.info.splits.items()},
+            shape=shapes[0] if shapes else None,
+            size=builder.info.dataset_size,
+            folder=info.parent,
+        )
+
+
+def _own_class(name: str):
+    """Returns (builder class, config) if `name` is bundled or an import path, else (None, None)."""
+    path, _, config = name.partition('/')
+    path = BUNDLED.get(path, path)
+    if '.' not in path or ':' in path:
+        return None, None
+    module_name, _, class_name = path.rpartition('.')
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise UserError(f'the data set {name!r} cannot be imported: {error}') from error
+    if not hasattr(module, class_name):
+        guess = nearest(class_name, vars(module))
+        raise UserError(f'the module {module_name!r} has no builder {class_name!r}{guess}')
+    builder_class = getattr(module, class_name)
+    configs = [known.name for known in getattr(builder_class, 'BUILDER_CONFIGS', [])]
+    if config and config not in configs:
+        guess = nearest(config, configs)
+        raise UserError(f'there is no data set {name!r}{guess}; its configs are {configs}')
+    return builder_class, config or (configs[0] if configs else None)
+
+
+def _prepared_folder(name, builder_class, config, data_dir) -> Path:
+    """Returns the folder of a data set whose builder we have, after preparing it if need be."""
+    folder = data_dir_path(data_dir)
+    version = str(builder_class.VERSION)
+    final = folder.joinpath(*filter(None, (builder_class.name, config, version)))
+    if not (final / 'dataset_info.json').exists():
+        _build(
+            name, lambda parent: builder_class(data_dir=parent, config=config), folder, quiet=True
+        )
+    return final
+
+
+def _build(name: str, make_builder: Callable, folder: Path, *, quiet: bool) -> Path:
+    """Prepares the data set of `make_builder(folder)` beside its place and moves it there when
+    whole.
+
+    Two processes may do it at once: each has its own temporary folder, the first rename wins and
+    the others drop their copy. A process killed on the way leaves only an `incomplete.*` folder.
+    """
+    import tensorflow_datasets as tfds
+
+    bundled = name.partition('/')[0] in BUNDLED  # and has nothing to download
+    settings = tfds.download.DownloadConfig(try_download_gcs=False)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix='incomplete.', dir=folder) as temporary:
+            with _silence() if quiet else contextlib.nullcontext():
+                builder = make_builder(temporary)
+                builder.download_and_prepare(
+                    download_dir=temporary if bundled else str(folder / 'downloads'),
+                    download_config=settings,
+                    file_format='array_record',
+                )
+            final = folder / Path(builder.data_dir).relative_to(temporary)
+            final.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.rename(builder.data_dir, final)
+            except OSError:
+                if not (final / 'dataset_info.json').exists():
+                    raise
+    except (OSError, ImportError, AssertionError, tfds.download.DownloadError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        message = f'the data set {name!r} cannot be prepared in {folder}: {reason}'
+        if isinstance(error, OSError) and error.errno:  # the disk, not the network
+            message += ' (choose another folder with data_dir or TFDS_DATA_DIR)'
+        raise UserError(message) from error
+    return final
+
+
+def _open_folder(folder: Path):
+    from tensorflow_datasets.core.read_only_builder import builder_from_directory
+
+    builder = builder_from_directory(folder)
+    formats = {known.value for known in builder.info.available_file_formats()}
+    if 'array_record' not in formats:
+        raise UserError(
+            f'the data set in {folder} is stored as {", ".join(sorted(formats))}, which cannot be '
+            f'read without TensorFlow; prepare it again elsewhere: '
+            f'`genjax data prepare {builder.name} --data_dir=...`'
+        )
+    return builder
+
+
+def _check_known(name: str, folder: Path) -> None:
+    import tensorflow_datasets as tfds
+
+    # The stock list is part of the package; the community list would be fetched from the network.
+    stock = tfds.list_builders(with_community_datasets=False)
+    name = name.partition('/')[0].partition(':')[0]
+    if name not in stock:
+        here = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+        guess = nearest(name, [*BUNDLED, *here, *stock])
+        raise UserError(f'there is no data set {name!r} in TFDS or in {folder}{guess}')
+
+
+@contextlib.contextmanager
+def _silence():
+    """Keeps TFDS's progress bars and announcements off the terminal."""
+    from tensorflow_datasets.core.utils import tqdm_utils
+
+    before = tqdm_utils._active
+    tqdm_utils.display_progress_bar(enable=False)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        tqdm_utils.display_progress_bar(enable=before)

@@ -1,0 +1,108 @@
+"""Text and pictures as whole numbers 0..vocab_size-1, and back."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from genjax.errors import UserError
+
+
+class Tokenizer(Protocol):
+    """Maps text to tokens one to one."""
+
+    @property
+    def vocab_size(self) -> int:
+        """How many tokens there are."""
+
+    def encode(self, text: str) -> np.ndarray:
+        """Returns the tokens of a text, int32 [T]."""
+
+    def decode(self, tokens: np.ndarray) -> str:
+        """Returns the text of tokens [T]."""
+
+
+@dataclass(frozen=True)
+class Characters:
+    """One token a character.
+
+    Attributes:
+        alphabet: the characters; each one's place in it is its token.
+    """
+
+    alphabet: str
+
+    @classmethod
+    def of(cls, text: str) -> 'Characters':
+        """Returns the characters of a text, in the order of their code points."""
+        return cls(''.join(sorted(set(text))))
+
+    @property
+    def vocab_size(self) -> int:
+        """How many characters there are."""
+        return len(self.alphabet)
+
+    def encode(self, text: str) -> np.ndarray:
+        """Returns int32 [T]; raises a UserError at a character outside the alphabet."""
+        place = {character: token for token, character in enumerate(self.alphabet)}
+        try:
+            return np.fromiter((place[character] for character in text), np.int32, len(text))
+        except KeyError as error:
+            raise UserError(f'the character {error} is not in the alphabet') from None
+
+    def decode(self, tokens: np.ndarray) -> str:
+        """Returns the text."""
+        return ''.join(self.alphabet[token] for token in np.asarray(tokens).tolist())
+
+
+@dataclass(frozen=True)
+class Bytes:
+    """One token a byte of the text in UTF-8."""
+
+    vocab_size: ClassVar[int] = 256
+
+    def encode(self, text: str) -> np.ndarray:
+        """Returns int32 [T], T the number of bytes."""
+        return np.frombuffer(text.encode(), np.uint8).astype(np.int32)
+
+    def decode(self, tokens: np.ndarray) -> str:
+        """Returns the text; bytes that are not UTF-8 become the replacement character."""
+        return np.asarray(tokens).astype(np.uint8).tobytes().decode(errors='replace')
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """A step of preprocessing: pictures 0..255 [B, H, W, C] as tokens int32 [B, H * W * C].
+
+    Row by row, the channels of a pixel one after the other. With 256 levels these are the data;
+    with fewer, pixels are rounded down to `levels` equal parts of their range, and these are the
+    data from then on, so that there is no determinant.
+
+    Attributes:
+        shape: (height, width, channels) of a picture.
+        levels: how many values a token takes.
+    """
+
+    shape: tuple[int, ...]
+    levels: int = 256
+
+    bound: ClassVar[bool] = False
+    takes_pixels: ClassVar[bool] = True
+
+    def __post_init__(self):
+        if not 2 <= self.levels <= 256:
+            raise UserError(f'levels={self.levels} must be between 2 and 256')
+
+    def __call__(self, x: Array, key: Array) -> tuple[Array, Array]:
+        """Returns the tokens; `key` is not used."""
+        del key
+        if x.shape[1:] != tuple(self.shape):
+            raise UserError(f'Pixels is made for pictures {self.shape}, not {x.shape[1:]}')
+        tokens = x.reshape(len(x), -1).astype(jnp.int32) * self.levels // 256
+        return tokens, jnp.zeros(len(x), jnp.float32)
+
+    def inverse(self, y: Array) -> Array:
+        """Returns pictures in 0..255: the levels spread evenly over the range."""
+        return y.reshape(len(y), *self.shape).astype(jnp.float32) * (255 / (self.levels - 1))
