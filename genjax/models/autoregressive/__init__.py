@@ -1,0 +1,18 @@
+"""Autoregressive models and their relatives: exact likelihoods, one element after the other."""
+
+from genjax.models.autoregressive.gpt import GPT, FrameModel
+from genjax.models.autoregressive.made import MADE
+from genjax.models.autoregressive.masked import MDLM, MaskGIT
+from genjax.models.autoregressive.mixtures import Categorical, LogisticMixture
+from genjax.models.autoregressive.pixelcnn import PixelCNN
+
+__all__ = [
+    'GPT',
+    'MADE',
+    'MDLM',
+    'Categorical',
+    'FrameModel',
+    'LogisticMixture',
+    'MaskGIT',
+    'PixelCNN',
+]

@@ -1,0 +1,92 @@
+"""Drawing sequences one element at a time: pure functions of logits, and the loop around them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+
+def keep_top_k(logits: Array, k: int) -> Array:
+    """Logits [..., V] with all but the k largest at -inf; ties with the k-th stay."""
+    k = min(k, logits.shape[-1])
+    smallest = jax.lax.top_k(logits, k)[0][..., -1:]
+    return jnp.where(logits >= smallest, logits, -jnp.inf)
+
+
+def keep_top_p(logits: Array, p: float | Array) -> Array:
+    """Logits [..., V] of the nucleus, the rest at -inf (Holtzman et al., 2020): the fewest most
+    probable tokens that together have at least probability p.
+    """
+    order = jnp.argsort(-logits, axis=-1)
+    probability = jnp.take_along_axis(jax.nn.softmax(logits, axis=-1), order, axis=-1)
+    before = jnp.cumsum(probability, axis=-1) - probability
+    # The most probable token stays whatever p is.
+    kept = (before < p) | (jnp.arange(logits.shape[-1]) == 0)
+    place = jnp.argsort(order, axis=-1)
+    return jnp.where(jnp.take_along_axis(kept, place, axis=-1), logits, -jnp.inf)
+
+
+def filter_logits(
+    logits: Array,
+    temperature: float | Array = 1.0,
+    top_k: int | None = None,
+    top_p: float | Array | None = None,
+) -> Array:
+    """Divides logits [..., V] by the temperature, then keeps the top k, then the nucleus p."""
+    logits = logits / temperature
+    if top_k is not None:
+        logits = keep_top_k(logits, top_k)
+    if top_p is not None:
+        logits = keep_top_p(logits, top_p)
+    return logits
+
+
+def generate(
+    step: Callable[[Array, Any, Array], tuple[Array, Any]],
+    carry: Any,
+    first: Array,
+    draw: Callable[[Array, Array, Array], Array],
+    key: Array,
+    length: int,
+) -> Array:
+    """Draws sequences under one `lax.scan`.
+
+    Args:
+        step: (element [B, ...], carry, position) -> (parameters of the next element, carry).
+        carry: before the first step.
+        first: what the network sees before the first element, [B, ...].
+        draw: (key, parameters, previous element) -> element [B, ...].
+        key: split into one key per position.
+        length: elements to draw.
+
+    Returns:
+        [B, length, ...]
+    """
+
+    def body(state: tuple[Array, Any], inputs: tuple[Array, Array]):
+        previous, carry = state
+        position, key = inputs
+        parameters, carry = step(previous, carry, position)
+        element = draw(key, parameters, previous).astype(first.dtype)
+        return (element, carry), element
+
+    inputs = (jnp.arange(length), jax.random.split(key, length))
+    _, elements = jax.lax.scan(body, (first, carry), inputs)
+    return jnp.moveaxis(elements, 0, 1)
+
+
+def uncached(
+    network: Callable[[Array], Array], first: Array, length: int
+) -> tuple[Callable[[Array, Any, Array], tuple[Array, Any]], Array]:
+    """A `step` and its carry for a network that maps whole sequences only: it processes all
+    `length` elements anew for each of them.
+    """
+
+    def step(element: Array, seen: Array, position: Array) -> tuple[Array, Array]:
+        seen = jax.lax.dynamic_update_index_in_dim(seen, element, position, axis=1)
+        out = network(seen)
+        return jax.lax.dynamic_index_in_dim(out, position, axis=1, keepdims=False), seen
+
+    return step, jnp.zeros((first.shape[0], length, *first.shape[1:]), first.dtype)

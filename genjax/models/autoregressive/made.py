@@ -1,0 +1,100 @@
+"""MADE: an autoregressive model of bits in one pass."""
+
+from dataclasses import dataclass
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.errors import UserError
+from genjax.models import modules
+from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
+
+
+@dataclass(frozen=True)
+class MADE:
+    """Masked autoencoder for distribution estimation, on bits (Germain et al., 2015).
+
+    With several sets of masks, each update trains one of them, drawn at random, and the model is
+    the even mixture of all: its log-probability is exact too. The parameter group is 'network'.
+
+    Attributes:
+        network: bits [B, *event] and the number of a set of masks to logits [B, *event]; such as
+            `MaskedAutoencoder`. Its field `shape` is the shape of one example, `num_masks` the
+            number of sets, and `degrees()[0]` the place of each element in each ordering, from 1.
+    """
+
+    network: nn.Module
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of one example."""
+        return modules.event_shape(self.network, 'network')
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """One player."""
+        return (Phase('network', ('network',), self._loss),)
+
+    def init(self, key: Array, batch: Batch) -> Variables:
+        """Draws the initial variables; `batch` gives shapes only."""
+        return modules.initialise(key, {'network': (self.network, (batch['x'],))})
+
+    def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
+        """Exact log-probability [B] of bits x under the mixture; `key` is not used."""
+        del key
+
+        def of_set(index: Array) -> Array:
+            logits, _ = modules.apply(self.network, variables, 'network', x, index)
+            return _log_prob(logits, x)
+
+        sets = jnp.arange(self.network.num_masks)
+        values = jax.lax.map(of_set, sets)
+        return LogProb(jax.nn.logsumexp(values, axis=0) - jnp.log(len(sets)), 'exact')
+
+    def sample(
+        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+    ) -> Array:
+        """Draws bits [num, *event] as float32, one element after the other in the order of each set
+        of masks; the sets have equal shares, up to one. Raises a UserError when given a label.
+        """
+        if label is not None:
+            raise UserError('a MADE learns no labels: sample without one')
+        sets = self.network.num_masks
+        rows = -(-num // sets)
+        order_key, draw_key = jax.random.split(key)
+        x = jax.vmap(lambda index, key: self._sample_set(variables, index, key, rows))(
+            jnp.arange(sets), jax.random.split(draw_key, sets)
+        )
+        x = x.reshape(sets * rows, *self.event_shape)
+        # Any one sample is from any set with equal probability.
+        return jax.random.permutation(order_key, x)[:num]
+
+    def _sample_set(self, variables: Variables, index: Array, key: Array, num: int) -> Array:
+        """Draws [num, D] under one set of masks."""
+        places = jnp.argsort(jnp.asarray(self.network.degrees()[0])[index])
+
+        def draw(x: Array, inputs: tuple[Array, Array]) -> tuple[Array, None]:
+            place, key = inputs
+            shaped = x.reshape(num, *self.event_shape)
+            logits, _ = modules.apply(self.network, variables, 'network', shaped, index)
+            logit = jax.lax.dynamic_index_in_dim(logits.reshape(num, -1), place, 1, keepdims=False)
+            bit = jax.random.bernoulli(key, jax.nn.sigmoid(logit)).astype(jnp.float32)
+            return jax.lax.dynamic_update_index_in_dim(x, bit, place, axis=1), None
+
+        keys = jax.random.split(key, len(places))
+        return jax.lax.scan(draw, jnp.zeros((num, len(places))), (places, keys))[0]
+
+    def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
+        mask_key, dropout_key = jax.random.split(key)
+        index = jax.random.randint(mask_key, (), 0, self.network.num_masks)
+        logits, state = modules.apply(
+            self.network, variables, 'network', batch['x'], index, train=True, key=dropout_key
+        )
+        return LossOutput(-_log_prob(logits, batch['x']), {}, state)
+
+
+def _log_prob(logits: Array, x: Array) -> Array:
+    values = x * logits - jax.nn.softplus(logits)
+    return jnp.sum(values.reshape(len(x), -1), axis=-1)

@@ -1,0 +1,113 @@
+"""PixelCNN: an autoregressive model of pictures, pixel after pixel."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.errors import UserError
+from genjax.models import modules
+from genjax.models.autoregressive.mixtures import Categorical
+from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
+
+
+class PixelLikelihood(Protocol):
+    """The distribution of a pixel given what the network emits for it."""
+
+    def outputs(self, channels: int) -> int:
+        """Numbers it needs for a pixel."""
+
+    def centre(self, x: Array) -> Array:
+        """Data as the network should see them, about in [-1, 1]."""
+
+    def log_prob(self, params: Array, x: Array) -> Array:
+        """Log-probability of each pixel, [B, H, W], of x [B, H, W, C]."""
+
+    def sample(self, params: Array, key: Array, channels: int) -> Array:
+        """Draws x [..., C]."""
+
+
+@dataclass(frozen=True)
+class PixelCNN:
+    """An autoregressive model of pictures in raster order (van den Oord et al., 2016).
+
+    The parameter group is 'network'; the loss is in nats a picture.
+
+    Attributes:
+        network: centred pictures [B, H, W, C] to [B, H, W, outputs] where a pixel's outputs depend
+            on the pixels above it, and left of it in its row; such as `GatedPixelCNN` or
+            `PixelCNNPlusPlus`. Its field `shape` is the shape of a picture; it is cloned with the
+            number of outputs in place of the channels.
+        likelihood: of a pixel: `Categorical` (Bernoulli with 2 levels) or `LogisticMixture`.
+    """
+
+    network: nn.Module
+    likelihood: PixelLikelihood = field(default_factory=Categorical)
+
+    def __post_init__(self):
+        if len(modules.event_shape(self.network, 'network')) != 3:
+            raise UserError('the network of a PixelCNN needs shape=(height, width, channels)')
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of one picture."""
+        return modules.event_shape(self.network, 'network')
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """One player."""
+        return (Phase('network', ('network',), self._loss),)
+
+    @property
+    def _network(self) -> nn.Module:
+        height, width, channels = self.event_shape
+        return self.network.clone(shape=(height, width, self.likelihood.outputs(channels)))
+
+    def init(self, key: Array, batch: Batch) -> Variables:
+        """Draws the initial variables; `batch` gives shapes only."""
+        x = self.likelihood.centre(batch['x'])
+        return modules.initialise(key, {'network': (self._network, (x,))})
+
+    def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
+        """Exact log-probability [B] of pictures x; `key` is not used."""
+        del key
+        pixels = self.likelihood.log_prob(self._params(variables, x), x)
+        return LogProb(jnp.sum(pixels, axis=(1, 2)), 'exact')
+
+    def sample(
+        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+    ) -> Array:
+        """Draws pictures [num, H, W, C] as float32, pixel after pixel under one `lax.scan`. Raises
+        a UserError when given a label.
+        """
+        if label is not None:
+            raise UserError('a PixelCNN learns no labels: sample without one')
+        height, width, channels = self.event_shape
+
+        def draw(x: Array, inputs: tuple[Array, Array]) -> tuple[Array, None]:
+            place, key = inputs
+            row, column = place // width, place % width
+            params = self._params(variables, x)
+            params = jax.lax.dynamic_slice(
+                params, (0, row, column, 0), (num, 1, 1, params.shape[-1])
+            )
+            pixel = self.likelihood.sample(params, key, channels)
+            return jax.lax.dynamic_update_slice(x, pixel, (0, row, column, 0)), None
+
+        places = jnp.arange(height * width)
+        inputs = (places, jax.random.split(key, len(places)))
+        return jax.lax.scan(draw, jnp.zeros((num, *self.event_shape)), inputs)[0]
+
+    def _params(self, variables: Variables, x: Array) -> Array:
+        return modules.apply(self._network, variables, 'network', self.likelihood.centre(x))[0]
+
+    def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
+        x = batch['x']
+        params, state = modules.apply(
+            self._network, variables, 'network', self.likelihood.centre(x), train=True, key=key
+        )
+        pixels = self.likelihood.log_prob(params, x)
+        return LossOutput(-jnp.sum(pixels, axis=(1, 2)), {}, state)

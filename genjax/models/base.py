@@ -1,0 +1,120 @@
+"""The contract that every family of generative models fulfils.
+
+A model is a frozen dataclass of Flax modules and numbers, with pure methods. Training is a game of
+one or more players: each `Phase` is one turn, with its own loss and the parameter groups that it
+trains.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+
+import flax.struct
+import jax
+from jax import Array
+
+Variables = Mapping[str, Mapping[str, Any]]
+"""`{'params': {group: tree}, 'state': {group: tree}}`. State is what training changes without a
+gradient: batch statistics, spectral-norm vectors, codebook averages; most models have none."""
+
+Batch = Mapping[str, Array]
+"""`x` [B, *event]; optionally `label` int32 [B] and `mask` bool [B] (False: padding, counts for
+nothing).
+"""
+
+Kind = Literal['exact', 'lower_bound', 'estimate']
+
+
+class LossOutput(NamedTuple):
+    """What a phase's loss gives back.
+
+    Attributes:
+        values: the loss of each example, [B]; the train step takes the masked mean.
+        metrics: named diagnostics, each [B] (averaged like the loss) or a scalar.
+        state: the new `variables['state']`, all groups of it.
+    """
+
+    values: Array
+    metrics: Mapping[str, Array]
+    state: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One turn of one player.
+
+    Attributes:
+        name: names the optimizer and the metrics of this turn.
+        trains: the parameter groups that it updates; all others are constants to it.
+        loss: `(variables, batch, key) -> LossOutput`, pure.
+        repeats: updates per step, each on its own slice of the batch (the critic of a WGAN: 5).
+    """
+
+    name: str
+    trains: tuple[str, ...]
+    loss: Callable[[Variables, Batch, Array], LossOutput]
+    repeats: int = 1
+
+
+@flax.struct.dataclass
+class LogProb:
+    """Log-probability of each example with what kind of number it is.
+
+    Attributes:
+        value: [B] in nats.
+        kind: 'exact'; 'lower_bound' (true in expectation, such as the ELBO); or 'estimate'
+            (neither).
+    """
+
+    value: Array
+    kind: Kind = flax.struct.field(pytree_node=False)
+
+
+class GenerativeModel(Protocol):
+    """What the training loop asks of a model."""
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The turns of one step, in order."""
+
+    def init(self, key: Array, batch: Batch) -> Variables:
+        """Draws the initial variables; `batch` is the first training batch, for shapes and
+        statistics.
+        """
+
+    def sample(
+        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+    ) -> Array:
+        """Draws [num, *event] in the space of the preprocessed data; `label` is int32 [num]."""
+
+
+@runtime_checkable
+class HasLogProb(Protocol):
+    """A model that can tell how likely data are."""
+
+    def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
+        """Log-probability of x [B, *event]."""
+
+
+@runtime_checkable
+class HasEncoder(Protocol):
+    """A model with latent codes."""
+
+    def encode(self, variables: Variables, x: Array, key: Array) -> Array:
+        """Draws a code z for each x [B, *event]."""
+
+    def decode(self, variables: Variables, z: Array, key: Array) -> Array:
+        """The expected x [B, *event] of each code."""
+
+
+@runtime_checkable
+class HasFeatures(Protocol):
+    """A model whose representation can serve another task."""
+
+    def features(self, variables: Variables, x: Array) -> Array:
+        """Features [B, D] of x [B, *event], without randomness."""
+
+
+def num_params(variables: Variables) -> int:
+    """The number of trained parameters."""
+    return sum(leaf.size for leaf in jax.tree.leaves(variables['params']))

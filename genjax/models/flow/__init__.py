@@ -1,0 +1,33 @@
+"""Normalizing flows: invertible maps that can be put together, and models made of them."""
+
+from genjax.models.flow.autoregressive import Autoregressive
+from genjax.models.flow.bijection import Bijection, Chain, Inverse, Repeat
+from genjax.models.flow.continuous import ContinuousFlow
+from genjax.models.flow.coupling import Coupling
+from genjax.models.flow.elementwise import Affine, Shift
+from genjax.models.flow.flow import Flow, StandardNormal
+from genjax.models.flow.linear import ActNorm, InvertibleLinear
+from genjax.models.flow.permutations import Permute, Reverse, Split, Squeeze, Tokens
+from genjax.models.flow.spline import Spline
+
+__all__ = [
+    'ActNorm',
+    'Affine',
+    'Autoregressive',
+    'Bijection',
+    'Chain',
+    'ContinuousFlow',
+    'Coupling',
+    'Flow',
+    'Inverse',
+    'InvertibleLinear',
+    'Permute',
+    'Repeat',
+    'Reverse',
+    'Shift',
+    'Spline',
+    'Split',
+    'Squeeze',
+    'StandardNormal',
+    'Tokens',
+]

@@ -1,0 +1,206 @@
+"""The continuous normalizing flow."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.errors import UserError
+from genjax.models import modules
+from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
+from genjax.models.flow.coupling import refuse_dropout
+from genjax.models.flow.flow import Base, StandardNormal
+
+_MAX_STEPS = 1000  # of the solver for one example; what needs more has no sensible velocity
+
+
+class _Velocity(nn.Module):
+    """The network with time as one more feature of its input, and a linear layer to a velocity."""
+
+    network: nn.Module
+
+    @nn.compact
+    def __call__(self, x: Array, time: Array) -> Array:
+        """Maps x [B, ..., C] at `time` [] to dx/dt [B, ..., C] in float32."""
+        time = jnp.broadcast_to(time, (*x.shape[:-1], 1))
+        h = self.network(jnp.concatenate([x, time.astype(x.dtype)], axis=-1))
+        head = nn.Dense(x.shape[-1], kernel_init=nn.initializers.zeros, name='head')
+        return head(h.astype(jnp.float32))
+
+
+@dataclass(frozen=True)
+class ContinuousFlow:
+    """Data flow into noise along dx/dt = v(x, t), t from 0 to 1, and the log-density changes by the
+    divergence of v: FFJORD (Grathwohl et al., 2019). Trained by maximum likelihood; needs diffrax.
+
+    Parameter group and phase: 'flow'. Metric: 'log_det'. A code is the noise, flat: [B, D].
+
+    Training solves by `train_steps` equal steps of Tsitouras' 5th-order method, so that a step
+    always costs the same; everything else solves each example to `tolerance` on its own.
+
+    Attributes:
+        network: x with one more feature, the time, to features: [B, F] for vectors, [B, ..., F] for
+            pictures. A linear layer to the velocity, which starts at zero, is put on it. It must be
+            smooth ('tanh', 'silu', 'softplus').
+        shape: the shape of one example.
+        base: the distribution of the noise.
+        divergence: of v in training and `log_prob`. 'exact' costs D products with its Jacobian;
+            'hutchinson' one, with random signs, unbiased: `log_prob` is then an estimate.
+        train_steps: steps of the solver in training.
+        tolerance: relative and absolute, of the solver elsewhere.
+    """
+
+    network: nn.Module
+    shape: tuple[int, ...]
+    base: Base = field(default_factory=StandardNormal)
+    divergence: Literal['exact', 'hutchinson'] = 'exact'
+    train_steps: int = 8
+    tolerance: float = 1e-5
+
+    def __post_init__(self):
+        object.__setattr__(self, 'shape', tuple(self.shape))
+        refuse_dropout(self.network)
+        if self.divergence not in ('exact', 'hutchinson'):
+            raise UserError(
+                f"ContinuousFlow.divergence is 'exact' or 'hutchinson', not {self.divergence!r}"
+            )
+        if self.train_steps < 1:
+            raise UserError(f'ContinuousFlow.train_steps must be 1 or more, not {self.train_steps}')
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of one example."""
+        return self.shape
+
+    @property
+    def latent_dim(self) -> int:
+        """The dimensions of a code, as many as an example has."""
+        return math.prod(self.shape)
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """One player."""
+        return (Phase('flow', ('flow',), self._loss),)
+
+    def init(self, key: Array, batch: Batch) -> Variables:
+        """Draws the initial variables; `batch` gives shapes only."""
+        x = batch['x'].astype(jnp.float32)
+        return modules.initialise(key, {'flow': (_Velocity(self.network), (x, jnp.zeros(())))})
+
+    def sample(
+        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+    ) -> Array:
+        """Draws x [num, *event]. Raises a UserError when given a label."""
+        if label is not None:
+            raise UserError('a ContinuousFlow learns no labels: sample without one')
+        return self.decode(variables, self.base.sample(key, (num, self.latent_dim)), key)
+
+    def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
+        """Log-density [B] of x, exact up to the solver's tolerance, or Hutchinson's estimate."""
+        z, log_det = self._solve(variables, x, self._directions(x, key), adaptive=True)
+        kind = 'exact' if self.divergence == 'exact' else 'estimate'
+        return LogProb(self.base.log_prob(z.reshape(len(x), -1)) + log_det, kind)
+
+    def encode(self, variables: Variables, x: Array, key: Array) -> Array:
+        """The noise [B, D] that x flows into; `key` is not used."""
+        del key
+        return self.features(variables, x)
+
+    def decode(self, variables: Variables, z: Array, key: Array) -> Array:
+        """The x [B, *event] that flows into z [B, D]; `key` is not used."""
+        del key
+        z = z.reshape(-1, *self.shape)
+        return self._solve(variables, z, None, adaptive=True, backwards=True)[0]
+
+    def features(self, variables: Variables, x: Array) -> Array:
+        """The noise [B, D] that x flows into."""
+        return self._solve(variables, x, None, adaptive=True)[0].reshape(len(x), -1)
+
+    def velocity(self, variables: Variables, x: Array, time: Array) -> Array:
+        """v(x, t) [B, *event] of x [B, *event] at `time` []."""
+        return modules.apply(_Velocity(self.network), variables, 'flow', x, time)[0]
+
+    def velocity_and_divergence(
+        self, variables: Variables, x: Array, time: Array, directions: Array | None
+    ) -> tuple[Array, Array]:
+        """v(x, t) and its divergence [B], the sum of e · (∂v/∂x) e over `directions` e.
+
+        Args:
+            variables: of the model.
+            x: [B, *event].
+            time: [].
+            directions: [K, B, *event]; None: zeros come instead of the divergence.
+        """
+        if directions is None:
+            return self.velocity(variables, x, time), jnp.zeros(len(x))
+        velocity, push = jax.linearize(lambda x: self.velocity(variables, x, time), x)
+        products = directions * jax.vmap(push)(directions)
+        return velocity, jnp.sum(products.reshape(len(products), len(x), -1), axis=(0, 2))
+
+    def _directions(self, x: Array, key: Array) -> Array:
+        """The unit vectors, or one vector of random signs for each example: [K, B, *event]."""
+        if self.divergence == 'hutchinson':
+            return jax.random.rademacher(key, (1, *x.shape), jnp.float32)
+        unit = jnp.eye(self.latent_dim).reshape(-1, 1, *self.shape)
+        return jnp.broadcast_to(unit, (self.latent_dim, *x.shape))
+
+    def _solve(
+        self,
+        variables: Variables,
+        x: Array,
+        directions: Array | None,
+        *,
+        adaptive: bool,
+        backwards: bool = False,
+    ) -> tuple[Array, Array]:
+        """Where x [B, *event] flows, with the integral of the divergence [B]."""
+        diffrax = _diffrax()
+        start, end = (1.0, 0.0) if backwards else (0.0, 1.0)
+
+        def rate(time, state, directions):
+            return self.velocity_and_divergence(variables, state[0], time, directions)
+
+        def solve(x, directions, controller, max_steps):
+            solution = diffrax.diffeqsolve(
+                diffrax.ODETerm(rate), diffrax.Tsit5(), start, end, dt0=None,
+                y0=(x, jnp.zeros(len(x))), args=directions, stepsize_controller=controller,
+                max_steps=max_steps, throw=False,
+            )  # fmt: skip
+            # What was not solved in that many steps is no number, and found as such.
+            solved = solution.result == diffrax.RESULTS.successful
+            return jax.tree.map(lambda a: jnp.where(solved, a[-1], jnp.nan), solution.ys)
+
+        x = x.astype(jnp.float32)
+        if not adaptive:
+            times = jnp.linspace(start, end, self.train_steps + 1)
+            return solve(x, directions, diffrax.StepTo(ts=times), self.train_steps)
+
+        def solve_one(x, directions):
+            # Each example has its own steps: a solver that takes common ones would couple them.
+            directions = None if directions is None else directions[:, None]
+            controller = diffrax.PIDController(rtol=self.tolerance, atol=self.tolerance)
+            solution = solve(x[None], directions, controller, _MAX_STEPS)
+            return jax.tree.map(lambda a: a[0], solution)
+
+        return jax.vmap(solve_one, in_axes=(0, None if directions is None else 1))(x, directions)
+
+    def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
+        x = batch['x']
+        z, log_det = self._solve(variables, x, self._directions(x, key), adaptive=False)
+        log_prob = self.base.log_prob(z.reshape(len(x), -1)) + log_det
+        return LossOutput(-log_prob, {'log_det': log_det}, variables['state'])
+
+
+def _diffrax():
+    """Imports the solvers when they are first needed: they take a second, and are an extra."""
+    try:
+        import diffrax
+    except ImportError:
+        raise UserError(
+            "ContinuousFlow needs diffrax: pip install 'genjax-research[ode]'"
+        ) from None
+    return diffrax

@@ -1,0 +1,133 @@
+"""The normalizing flow: a bijection between data and noise as a generative model."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.errors import UserError
+from genjax.models import modules
+from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
+
+
+class Base(Protocol):
+    """The distribution of the noise; codes are flat, [B, D]."""
+
+    def log_prob(self, z: Array) -> Array:
+        """Log-density [B] in nats."""
+
+    def sample(self, key: Array, shape: tuple[int, ...]) -> Array:
+        """Draws z of shape [num, D]."""
+
+
+@dataclass(frozen=True)
+class StandardNormal:
+    """Independent normals of mean 0 and variance 1."""
+
+    def log_prob(self, z: Array) -> Array:
+        """Log-density [B] of z [B, D]."""
+        return -0.5 * jnp.sum(z**2 + math.log(2 * math.pi), axis=-1)
+
+    def sample(self, key: Array, shape: tuple[int, ...]) -> Array:
+        """Draws z."""
+        return jax.random.normal(key, shape)
+
+
+@dataclass(frozen=True)
+class Flow:
+    """A density by change of variables: log p(x) = log base(z) + log |det dz/dx|, z = bijection(x)
+    (Tabak & Turner, 2013; Rezende & Mohamed, 2015). Trained by maximum likelihood.
+
+    Parameter group and phase: 'flow'. A code is z, flat: [B, D].
+
+    Attributes:
+        bijection: maps data to noise of the same shape (a `genjax.models.flow.Bijection`).
+        shape: the shape of one example.
+        base: the distribution of the noise.
+    """
+
+    bijection: nn.Module
+    shape: tuple[int, ...]
+    base: Base = field(default_factory=StandardNormal)
+
+    def __post_init__(self):
+        object.__setattr__(self, 'shape', tuple(self.shape))
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of one example."""
+        return self.shape
+
+    @property
+    def latent_dim(self) -> int:
+        """The dimensions of a code, as many as an example has."""
+        return math.prod(self.shape)
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """One player."""
+        return (Phase('flow', ('flow',), self._loss),)
+
+    def init(self, key: Array, batch: Batch) -> Variables:
+        """Draws the initial variables; `ActNorm` takes its statistics from `batch`.
+
+        Raises:
+            UserError: the bijection changes the shape of an example.
+        """
+        x = batch['x'].astype(jnp.float32)
+        variables = modules.initialise(key, {'flow': (self.bijection, (x,))})
+        z, _ = jax.eval_shape(self._transform, variables, x)
+        if z.shape != x.shape:
+            raise UserError(
+                f'Flow.bijection makes {z.shape[1:]} of {x.shape[1:]}: undo changes of shape at its'
+                ' end, as with Inverse(Squeeze())'
+            )
+        return variables
+
+    def sample(
+        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+    ) -> Array:
+        """Draws x [num, *event]. Raises a UserError when given a label."""
+        if label is not None:
+            raise UserError('a Flow learns no labels: sample without one')
+        return self.decode(variables, self.base.sample(key, (num, self.latent_dim)), key)
+
+    def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
+        """The exact log-density [B] of x; `key` is not used."""
+        del key
+        return LogProb(self._log_prob_and_log_det(variables, x)[0], 'exact')
+
+    def encode(self, variables: Variables, x: Array, key: Array) -> Array:
+        """The noise z [B, D] that belongs to x; `key` is not used."""
+        del key
+        return self.features(variables, x)
+
+    def decode(self, variables: Variables, z: Array, key: Array) -> Array:
+        """The x [B, *event] that belongs to z [B, D]; `key` is not used."""
+        del key
+        z = z.reshape(-1, *self.shape)
+        (x, _), _ = modules.apply(
+            self.bijection, variables, 'flow', z, method='inverse_and_log_det'
+        )
+        return x
+
+    def features(self, variables: Variables, x: Array) -> Array:
+        """z [B, D]."""
+        return self._transform(variables, x)[0].reshape(len(x), -1)
+
+    def _transform(self, variables: Variables, x: Array) -> tuple[Array, Array]:
+        out, _ = modules.apply(self.bijection, variables, 'flow', x, method='transform_and_log_det')
+        return out
+
+    def _log_prob_and_log_det(self, variables: Variables, x: Array) -> tuple[Array, Array]:
+        z, log_det = self._transform(variables, x)
+        return self.base.log_prob(z.reshape(len(x), -1)) + log_det, log_det
+
+    def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
+        del key
+        log_prob, log_det = self._log_prob_and_log_det(variables, batch['x'])
+        return LossOutput(-log_prob, {'log_det': log_det}, variables['state'])

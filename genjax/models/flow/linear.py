@@ -1,0 +1,92 @@
+"""Linear maps of the features, the last dimension of x: scale and shift, and a whole matrix."""
+
+import math
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.scipy.linalg import solve_triangular
+
+from genjax.models.flow.bijection import Bijection
+
+_EPSILON = 1e-6  # a feature that does not vary in the first batch is not blown up without limit
+
+
+class ActNorm(Bijection):
+    """z = (x - shift) exp(-log_scale), by feature; `init` chooses both so that the first batch
+    comes out with mean 0 and variance 1 (Kingma & Dhariwal, "Glow", 2018).
+
+    Initialised by its inverse, as inside `Inverse`, it starts as the identity.
+    """
+
+    def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
+        """Normalises."""
+        x = x.astype(jnp.float32)
+        others = tuple(range(x.ndim - 1))
+        shift, log_scale = self._params(
+            jnp.mean(x, axis=others), jnp.log(jnp.std(x, axis=others) + _EPSILON)
+        )
+        return (x - shift) * jnp.exp(-log_scale), _same_for_all(x, -jnp.sum(log_scale))
+
+    def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
+        """Undoes it."""
+        zeros = jnp.zeros(z.shape[-1])
+        shift, log_scale = self._params(zeros, zeros)
+        return z * jnp.exp(log_scale) + shift, _same_for_all(z, jnp.sum(log_scale))
+
+    @nn.compact
+    def _params(self, shift: Array, log_scale: Array) -> tuple[Array, Array]:
+        """The parameters; the arguments are their values at initialisation."""
+        return (
+            self.param('shift', lambda key: shift),
+            self.param('log_scale', lambda key: log_scale),
+        )
+
+
+class InvertibleLinear(Bijection):
+    """z = x W with an invertible matrix, on pictures the 1×1 convolution of Glow.
+
+    W = R L U with a fixed random rotation R, so that layers mix from the start, and unit lower and
+    positive upper triangular matrices L and U, which start as the identity: the log-determinant is
+    the sum of U's log-diagonal. (Glow's P takes the place of R and its signs are fixed likewise.)
+
+    Attributes:
+        seed: chooses R, a constant of the program: the layers of a `Repeat` have the same one.
+    """
+
+    seed: int = 0
+
+    def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
+        """Multiplies."""
+        rotation, lower, upper, log_det = self._factors(x.shape[-1])
+        z = x.astype(jnp.float32) @ (rotation @ lower @ upper)
+        return z, _same_for_all(x, log_det)
+
+    def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
+        """Multiplies by the inverse matrix."""
+        rotation, lower, upper, log_det = self._factors(z.shape[-1])
+        inverse = solve_triangular(lower, rotation.T, lower=True, unit_diagonal=True)
+        inverse = solve_triangular(upper, inverse)
+        return z.astype(jnp.float32) @ inverse, _same_for_all(z, -log_det)
+
+    @nn.compact
+    def _factors(self, size: int) -> tuple[Array, Array, Array, Array]:
+        """R, L, U [size, size], and log |det W|."""
+        zeros = nn.initializers.zeros
+        lower = self.param('lower', zeros, (size, size))
+        upper = self.param('upper', zeros, (size, size))
+        log_diagonal = self.param('log_diagonal', zeros, (size,))
+        normal = np.random.RandomState(self.seed).standard_normal((size, size))
+        rotation = jnp.asarray(np.linalg.qr(normal)[0], jnp.float32)
+        return (
+            rotation,
+            jnp.tril(lower, -1) + jnp.eye(size),
+            jnp.triu(upper, 1) + jnp.diag(jnp.exp(log_diagonal)),
+            jnp.sum(log_diagonal),
+        )
+
+
+def _same_for_all(x: Array, log_det: Array) -> Array:
+    """The log-determinant [B] of a map that acts alike at every place of every example."""
+    return jnp.full(x.shape[0], math.prod(x.shape[1:-1]) * log_det, jnp.float32)

@@ -1,0 +1,124 @@
+"""Maps that only rearrange numbers: their log-determinant is zero."""
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from genjax.errors import UserError
+from genjax.models.flow.bijection import Bijection, no_change
+
+
+class Reverse(Bijection):
+    """Reverses the order of the features: the dimension `axis` of x, by default the last."""
+
+    axis: int = -1
+
+    def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
+        """Reverses."""
+        return jnp.flip(x, self.axis), no_change(x)
+
+    def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
+        """Reverses again."""
+        return self.transform_and_log_det(z)
+
+
+class Permute(Bijection):
+    """A fixed random order of the features, the last dimension of x.
+
+    It is a constant of the program, not a parameter: the layers of a `Repeat` have the same one.
+
+    Attributes:
+        seed: chooses the order.
+    """
+
+    seed: int = 0
+
+    def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
+        """Permutes."""
+        return x[..., self._order(x)], no_change(x)
+
+    def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
+        """Puts the features back."""
+        return z[..., np.argsort(self._order(z))], no_change(z)
+
+    def _order(self, x: Array) -> np.ndarray:
+        return np.random.RandomState(self.seed).permutation(x.shape[-1])
+
+
+class Squeeze(Bijection):
+    """Blocks of pixels to channels, [B, H, W, C] to [B, H/f, W/f, f² C], so that a picture has
+    channels to split (Dinh et al., 2017).
+
+    Attributes:
+        factor: f, the side of a block.
+    """
+
+    factor: int = 2
+
+    def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
+        """Makes channels of blocks."""
+        return _blocks_to_channels(x, self.factor), no_change(x)
+
+    def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
+        """Makes blocks of channels."""
+        return _channels_to_blocks(z, self.factor), no_change(z)
+
+
+class Tokens(Bijection):
+    """Squares of a picture to a sequence of tokens, [B, H, W, C] to [B, H/f · W/f, f² C].
+
+    Attributes:
+        shape: (H, W, C) of a picture.
+        factor: f, the side of a square.
+    """
+
+    shape: tuple[int, ...]
+    factor: int = 1
+
+    def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
+        """Cuts the picture."""
+        x = _blocks_to_channels(x, self.factor)
+        return x.reshape(x.shape[0], -1, x.shape[-1]), no_change(x)
+
+    def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
+        """Puts the picture together."""
+        rows, columns = (side // self.factor for side in self.shape[:2])
+        z = z.reshape(z.shape[0], rows, columns, z.shape[-1])
+        return _channels_to_blocks(z, self.factor), no_change(z)
+
+
+class Split(Bijection):
+    """Only the second half of the channels goes through the map inside (Dinh et al., 2017; Glow):
+    the first half is finished, so that later layers have less to do.
+
+    Attributes:
+        inside: the map; it must keep the shape of an example.
+    """
+
+    inside: Bijection
+
+    def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
+        """Maps the second half."""
+        done, rest = jnp.split(x, [x.shape[-1] // 2], axis=-1)
+        rest, log_det = self.inside.transform_and_log_det(rest)
+        return jnp.concatenate([done, rest], axis=-1), log_det
+
+    def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
+        """Maps it back."""
+        done, rest = jnp.split(z, [z.shape[-1] // 2], axis=-1)
+        rest, log_det = self.inside.inverse_and_log_det(rest)
+        return jnp.concatenate([done, rest], axis=-1), log_det
+
+
+def _blocks_to_channels(x: Array, f: int) -> Array:
+    if x.ndim != 4 or x.shape[1] % f or x.shape[2] % f:
+        raise UserError(f'examples of shape {x.shape[1:]} cannot be cut into blocks of {f}x{f}')
+    b, h, w, c = x.shape
+    x = x.reshape(b, h // f, f, w // f, f, c).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(b, h // f, w // f, f * f * c)
+
+
+def _channels_to_blocks(x: Array, f: int) -> Array:
+    b, h, w, c = x.shape
+    x = x.reshape(b, h, w, f, f, c // f**2).transpose(0, 1, 3, 2, 4, 5)
+    return x.reshape(b, h * f, w * f, c // f**2)

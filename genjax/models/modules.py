@@ -1,0 +1,93 @@
+"""How the families initialise and apply their networks, whatever those keep or take."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+from jax import Array
+
+from genjax.errors import UserError
+from genjax.models.base import Variables
+
+
+def initialise(key: Array, calls: Mapping[str, tuple[nn.Module, tuple[Any, ...]]]) -> Variables:
+    """Draws the variables of several networks, each its own group.
+
+    Args:
+        key: PRNG key.
+        calls: group -> (network, arguments to call it with).
+
+    Returns:
+        `{'params': {group: tree}, 'state': {group: {collection: tree}}}`; a network without state
+        has no entry in 'state'.
+    """
+    params, state = {}, {}
+    for group_key, (group, (module, args)) in zip(
+        jax.random.split(key, len(calls)), calls.items(), strict=True
+    ):
+        param_key, dropout_key = jax.random.split(group_key)
+        collections = dict(module.init({'params': param_key, 'dropout': dropout_key}, *args))
+        params[group] = collections.pop('params', {})
+        if collections:
+            state[group] = collections
+    return {'params': params, 'state': state}
+
+
+def apply(
+    module: nn.Module,
+    variables: Variables,
+    group: str,
+    *args: Any,
+    train: bool = False,
+    key: Array | None = None,
+    method: str = '__call__',
+) -> tuple[Any, Mapping[str, Any]]:
+    """Calls a network with the variables of its group.
+
+    Args:
+        module: the network; it is told of `train` when its call takes that argument.
+        variables: the variables of all groups.
+        group: whose parameters and state to use.
+        *args: its inputs.
+        train: drop units, use and update statistics of the batch.
+        key: for dropout; needed when `train`.
+        method: the method to call.
+
+    Returns:
+        What the network gives, and `variables['state']` with this group's state after the call.
+    """
+    state = variables['state']
+    collections = {'params': variables['params'][group], **state.get(group, {})}
+    options = {'train': train} if takes_train(module, method) else {}
+    if not train:
+        return module.apply(collections, *args, **options, method=method), state
+    out, new = module.apply(
+        collections,
+        *args,
+        **options,
+        method=method,
+        rngs={'dropout': key},
+        mutable=list(state.get(group, {})),
+    )
+    return out, {**state, group: new} if group in state else state
+
+
+def takes_train(module: nn.Module, method: str = '__call__') -> bool:
+    """Whether a network distinguishes training from its use."""
+    return 'train' in inspect.signature(getattr(type(module), method)).parameters
+
+
+def event_shape(module: nn.Module, role: str) -> tuple[int, ...]:
+    """Returns the shape of one example that `module` emits.
+
+    Raises:
+        UserError: the module has no field `shape`, or none is given.
+    """
+    shape = getattr(module, 'shape', None)
+    if shape is None:
+        raise UserError(
+            f'the {role} {type(module).__name__} needs a field shape: the shape of one example'
+        )
+    return tuple(shape)

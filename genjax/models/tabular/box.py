@@ -1,0 +1,85 @@
+"""The smallest box around the data."""
+
+import math
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.errors import UserError
+from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
+
+_SMALLEST = 1e-6  # of a side in the loss: the box of one example has none, and no finite logarithm
+
+
+@dataclass(frozen=True)
+class UniformBox:
+    """The uniform distribution on a box with sides along the axes, by maximum likelihood: the
+    smallest box that holds all examples.
+
+    Its only phase, 'bound', widens the box in the state and trains nothing, so that any optimizer
+    will do. It is fitted when every example has been seen once; more epochs change nothing. The
+    loss of an example is the log-volume of the box before its batch, widened to hold it.
+
+    Attributes:
+        shape: the shape of one example.
+    """
+
+    shape: tuple[int, ...]
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of one example."""
+        return tuple(self.shape)
+
+    @property
+    def num_free_parameters(self) -> int:
+        """Two corners."""
+        return 2 * math.prod(self.shape)
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """One turn, which widens the box."""
+        return (Phase('bound', ('box',), self._loss),)
+
+    def init(self, key: Array, batch: Batch) -> Variables:
+        """A box without anything in it; there are no parameters."""
+        del key, batch
+        box = {'low': jnp.full(self.shape, jnp.inf), 'high': jnp.full(self.shape, -jnp.inf)}
+        return {'params': {'box': {}}, 'state': {'box': box}}
+
+    def sample(
+        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+    ) -> Array:
+        """Draws [num, *event]. Raises a UserError when given a label."""
+        if label is not None:
+            raise UserError('a UniformBox learns no labels: sample without one')
+        box = variables['state']['box']
+        u = jax.random.uniform(key, (num, *self.shape))
+        return box['low'] + u * (box['high'] - box['low'])
+
+    def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
+        """Exact log-density [B] of x [B, *event]: minus the log-volume inside of the box, -inf
+        outside; `key` is not used.
+        """
+        del key
+        box = variables['state']['box']
+        log_volume = jnp.sum(jnp.log(box['high'] - box['low']))
+        inside = jnp.all(_flat((x >= box['low']) & (x <= box['high'])), axis=-1)
+        return LogProb(jnp.where(inside, -log_volume, -jnp.inf), 'exact')
+
+    def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
+        del key
+        x, box = batch['x'].astype(jnp.float32), variables['state']['box']
+        mask = batch.get('mask', jnp.ones(len(x), bool)).reshape(-1, *[1] * len(self.shape))
+        # What is masked widens nothing.
+        low = jnp.minimum(box['low'], jnp.where(mask, x, jnp.inf))
+        high = jnp.maximum(box['high'], jnp.where(mask, x, -jnp.inf))
+        new = {'low': jnp.min(low, axis=0), 'high': jnp.max(high, axis=0)}
+        sides = jnp.maximum(_flat(high - low), _SMALLEST)
+        return LossOutput(jnp.sum(jnp.log(sides), axis=-1), {}, {'box': new})
+
+
+def _flat(x: Array) -> Array:
+    return x.reshape(len(x), -1)

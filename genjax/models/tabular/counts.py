@@ -1,0 +1,50 @@
+"""Tables of counts: pure functions of counts [D, V] of D variables with up to V values each."""
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+
+def is_value(values: Array, num_values: Array) -> Array:
+    """Whether every one of `values` int32 [B, D] is in 0..num_values-1 ([D]): bool [B]."""
+    return jnp.all((values >= 0) & (values < num_values), axis=-1)
+
+
+def add(counts: Array, values: Array, weight: Array) -> Array:
+    """Adds examples to the counts.
+
+    Args:
+        counts: [D, V].
+        values: int32 [B, D].
+        weight: [B], how often each example counts; 0 for what is no example.
+
+    Returns:
+        The new counts.
+    """
+    places = (jnp.arange(len(counts)), jnp.clip(values, 0, counts.shape[1] - 1))
+    return counts.at[places].add(weight[:, None].astype(counts.dtype))
+
+
+def masses(counts: Array, num_values: Array, smoothing: Array | float) -> Array:
+    """The mass of every value, [D, V]: its count and `smoothing`, 0 where there is no such value.
+
+    A variable without any mass, of which nothing is known, has the mass 1 everywhere.
+    """
+    exists = jnp.arange(counts.shape[1]) < num_values[:, None]
+    mass = jnp.where(exists, counts + smoothing, 0.0)
+    return jnp.where(jnp.sum(mass, axis=-1, keepdims=True) > 0, mass, exists.astype(counts.dtype))
+
+
+def log_prob(masses: Array, values: Array) -> Array:
+    """Log-probability [B] in nats of values int32 [B, D], summed over the variables."""
+    log_masses = jnp.log(masses) - jnp.log(jnp.sum(masses, axis=-1, keepdims=True))
+    return jnp.sum(log_masses[jnp.arange(len(masses)), values], axis=-1)
+
+
+def sample(masses: Array, key: Array, num: int) -> Array:
+    """Draws values int32 [num, D]; one of no mass is never drawn."""
+    cumulative = jnp.cumsum(masses, axis=-1)
+    # The largest uniform number is 1 - 2^-23, so that a height stays below the last step.
+    heights = jax.random.uniform(key, (num, len(masses))) * cumulative[:, -1]
+    find = jax.vmap(lambda steps, h: jnp.searchsorted(steps, h, side='right'), (0, 1), 1)
+    return find(cumulative, heights).astype(jnp.int32)

@@ -1,0 +1,167 @@
+"""The deep hierarchical variational autoencoder."""
+
+from dataclasses import dataclass, field
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.errors import UserError
+from genjax.models import modules
+from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
+from genjax.models.vae.bounds import streaming_log_mean_exp
+from genjax.models.vae.likelihoods import Bernoulli, Likelihood
+from genjax.networks.ladder import Climb, Ladder
+
+_ROWS = 4096  # rows at a time in `log_prob`
+
+
+@dataclass(frozen=True)
+class LadderVAE:
+    """A VAE whose code has levels, each given the ones above, and whose posterior comes down the
+    same ladder as the prior (Sønderby et al., 2016; VDVAE, Child, 2021).
+
+    Parameter groups: 'encoder', 'ladder', 'decoder'. Metrics as those of `VAE`, and 'rate_1' … of
+    each level, the top one first.
+
+    Attributes:
+        encoder: data to features [B, ...].
+        ladder: the levels.
+        decoder: the ladder's stream [B, width] to [B, *shape]; its field `shape` is the shape of
+            one example. It is cloned with the last dimension times the width of the likelihood.
+        likelihood: the distribution of data given the decoder's output.
+        beta: weight of the rate.
+        free_bits: nats of each level's rate that cost nothing more than zero nats would.
+        eval_samples: posterior samples an example in `log_prob`.
+    """
+
+    encoder: nn.Module
+    ladder: Ladder
+    decoder: nn.Module
+    likelihood: Likelihood = field(default_factory=Bernoulli)
+    beta: float = 1.0
+    free_bits: float = 0.0
+    eval_samples: int = 500
+
+    def __post_init__(self):
+        modules.event_shape(self.decoder, 'decoder')
+        if self.eval_samples < 1:
+            raise UserError(f'LadderVAE.eval_samples must be at least 1, not {self.eval_samples}')
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of one example."""
+        return modules.event_shape(self.decoder, 'decoder')
+
+    @property
+    def latent_dim(self) -> int:
+        """Dimensions of a code, of all levels together."""
+        return sum(self.ladder.dims)
+
+    @property
+    def log_prob_method(self) -> str:
+        """How `log_prob` is computed, for tables."""
+        return f'IWAE-{self.eval_samples}'
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """One player: all networks together."""
+        return (Phase('vae', ('encoder', 'ladder', 'decoder'), self._loss),)
+
+    @property
+    def _decoder(self) -> nn.Module:
+        *rest, last = self.event_shape
+        return self.decoder.clone(shape=(*rest, last * self.likelihood.width))
+
+    def init(self, key: Array, batch: Batch) -> Variables:
+        """Draws the initial variables; `batch` gives shapes and dtypes only."""
+        x = self.likelihood.centre(batch['x'])
+        encoder_key, key = jax.random.split(key)
+        variables = modules.initialise(encoder_key, {'encoder': (self.encoder, (x,))})
+        features = _flat(modules.apply(self.encoder, variables, 'encoder', x)[0])
+        noise = jnp.zeros((len(x), self.latent_dim))
+        hidden = jnp.zeros((len(x), self.ladder.width))
+        rest = modules.initialise(
+            key,
+            {'ladder': (self.ladder, (features, noise)), 'decoder': (self._decoder, (hidden,))},
+        )
+        return {name: {**variables[name], **rest[name]} for name in variables}
+
+    def sample(
+        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+    ) -> Array:
+        """Draws x ~ p(x|z), z ~ p(z): [num, *event]. Raises a UserError when given a label."""
+        if label is not None:
+            raise UserError('a LadderVAE learns no labels: sample without one')
+        z_key, x_key = jax.random.split(key)
+        noise = jax.random.normal(z_key, (num, self.latent_dim))
+        _, hidden = modules.apply(self.ladder, variables, 'ladder', noise, method='generate')[0]
+        return self.likelihood.sample(self._decode(variables, hidden), x_key)
+
+    def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
+        """Importance-weighted lower bound [B] of log p(x) with `eval_samples` posterior samples.
+
+        Memory does not grow with their number.
+        """
+        features = self._encode(variables, x)
+
+        def log_weights(key: Array) -> Array:
+            noise = jax.random.normal(key, (len(x), self.latent_dim))
+            climb = self._climb(variables, features, noise)
+            params = self._decode(variables, climb.hidden)
+            return self.likelihood.log_prob(params, x) + climb.log_ratio
+
+        keys = jax.random.split(key, self.eval_samples)
+        value = streaming_log_mean_exp(jax.vmap(log_weights), keys, len(x), _ROWS)
+        return LogProb(value, 'lower_bound')
+
+    def encode(self, variables: Variables, x: Array, key: Array) -> Array:
+        """Draws the codes of all levels, the top one first, [B, latent_dim]."""
+        noise = jax.random.normal(key, (len(x), self.latent_dim))
+        return self._climb(variables, self._encode(variables, x), noise).z
+
+    def decode(self, variables: Variables, z: Array, key: Array) -> Array:
+        """The mean of p(x|z), [B, *event]; `key` is not used."""
+        del key
+        hidden, _ = modules.apply(self.ladder, variables, 'ladder', z, method='decode')
+        return self.likelihood.mean(self._decode(variables, hidden))
+
+    def features(self, variables: Variables, x: Array) -> Array:
+        """The posterior's means, each level's given the means above it, [B, latent_dim]."""
+        noise = jnp.zeros((len(x), self.latent_dim))
+        return self._climb(variables, self._encode(variables, x), noise).z
+
+    def _encode(self, variables: Variables, x: Array) -> Array:
+        centred = self.likelihood.centre(x)
+        return _flat(modules.apply(self.encoder, variables, 'encoder', centred)[0])
+
+    def _climb(self, variables: Variables, features: Array, noise: Array) -> Climb:
+        return modules.apply(self.ladder, variables, 'ladder', features, noise)[0]
+
+    def _decode(self, variables: Variables, hidden: Array) -> Array:
+        return modules.apply(self._decoder, variables, 'decoder', hidden)[0].astype(jnp.float32)
+
+    def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
+        noise_key, encoder_key, decoder_key = jax.random.split(key, 3)
+        x = batch['x']
+        features, state = modules.apply(
+            self.encoder, variables, 'encoder', self.likelihood.centre(x),
+            train=True, key=encoder_key,
+        )  # fmt: skip
+        noise = jax.random.normal(noise_key, (len(x), self.latent_dim))
+        climb = self._climb(variables, _flat(features), noise)
+        params, state = modules.apply(
+            self._decoder, {**variables, 'state': state}, 'decoder', climb.hidden,
+            train=True, key=decoder_key,
+        )  # fmt: skip
+        distortion = -self.likelihood.log_prob(params.astype(jnp.float32), x)
+        rate = jnp.sum(climb.rates, axis=-1)
+        levels = {f'rate_{i + 1}': climb.rates[:, i] for i in range(len(self.ladder.dims))}
+        metrics = {'elbo': -distortion - rate, 'rate': rate, 'distortion': distortion, **levels}
+        cost = jnp.sum(jnp.maximum(climb.rates, self.free_bits), axis=-1)
+        return LossOutput(distortion + self.beta * cost, metrics, state)
+
+
+def _flat(x: Array) -> Array:
+    return x.reshape(len(x), -1).astype(jnp.float32)

@@ -1,0 +1,170 @@
+"""Distributions of data given what the decoder emits.
+
+Each takes `params` [B, *event] in float32, with the last dimension `width` times that of the data.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.errors import UserError
+
+_LOG_SCALE_BOUND = 10.0
+
+
+class Likelihood(Protocol):
+    """What a VAE asks of its likelihood."""
+
+    @property
+    def width(self) -> int:
+        """Numbers it needs per element."""
+
+    def centre(self, x: Array) -> Array:
+        """Data as the encoder should see it: small numbers, at most about 1 in size."""
+
+    def log_prob(self, params: Array, x: Array) -> Array:
+        """Nats [B], summed over the event."""
+
+    def sample(self, params: Array, key: Array) -> Array:
+        """Draws x [B, *event]."""
+
+    def mean(self, params: Array) -> Array:
+        """The expected x [B, *event]."""
+
+
+def soft_bound(log_scale: Array) -> Array:
+    """Keeps a log-scale within ±10 with a function that is close to the identity around zero."""
+    return _LOG_SCALE_BOUND * jnp.tanh(log_scale / _LOG_SCALE_BOUND)
+
+
+def _sum_event(x: Array) -> Array:
+    return jnp.sum(x, axis=tuple(range(1, x.ndim)))
+
+
+@dataclass(frozen=True)
+class Bernoulli:
+    """Independent bits; the decoder emits logits. Data are 0 or 1 (or, as an abuse, in between)."""
+
+    @property
+    def width(self) -> int:
+        """One logit an element."""
+        return 1
+
+    def centre(self, x: Array) -> Array:
+        """The bits as they are: at ±1 the many empty pixels of a drawing would swamp a layer."""
+        return x
+
+    def log_prob(self, params: Array, x: Array) -> Array:
+        """Log-probability [B] of bits x."""
+        return _sum_event(x * params - jax.nn.softplus(params))
+
+    def sample(self, params: Array, key: Array) -> Array:
+        """Draws bits, as float32 0 or 1."""
+        return jax.random.bernoulli(key, jax.nn.sigmoid(params)).astype(jnp.float32)
+
+    def mean(self, params: Array) -> Array:
+        """Probabilities of a 1."""
+        return jax.nn.sigmoid(params)
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """Independent normals; the decoder emits means and, when `scale` is None, log-scales.
+
+    Attributes:
+        scale: the standard deviation of every element; None lets the decoder say it.
+    """
+
+    scale: float | None = None
+
+    @property
+    def width(self) -> int:
+        """A mean, and a log-scale unless the scale is fixed."""
+        return 2 if self.scale is None else 1
+
+    def centre(self, x: Array) -> Array:
+        """Data as they are."""
+        return x
+
+    def _mean_and_log_scale(self, params: Array) -> tuple[Array, Array]:
+        if self.scale is not None:
+            return params, jnp.log(jnp.asarray(self.scale, jnp.float32))
+        mean, log_scale = jnp.split(params, 2, axis=-1)
+        return mean, soft_bound(log_scale)
+
+    def log_prob(self, params: Array, x: Array) -> Array:
+        """Log-density [B] of x."""
+        mean, log_scale = self._mean_and_log_scale(params)
+        z = (x - mean) * jnp.exp(-log_scale)
+        return _sum_event(-0.5 * (z**2 + math.log(2 * math.pi)) - log_scale)
+
+    def sample(self, params: Array, key: Array) -> Array:
+        """Draws x."""
+        mean, log_scale = self._mean_and_log_scale(params)
+        return mean + jnp.exp(log_scale) * jax.random.normal(key, mean.shape)
+
+    def mean(self, params: Array) -> Array:
+        """The means."""
+        return self._mean_and_log_scale(params)[0]
+
+
+@dataclass(frozen=True)
+class DiscretisedLogistic:
+    """Independent integers 0..levels-1: a logistic density over [-1, 1] cut into `levels` bins, the
+    outermost of which take the tails (Kingma et al., 2016; Salimans et al., 2017). A probability,
+    not a density: no log-determinant of a scaling enters.
+
+    Attributes:
+        levels: how many integers there are; 256 for 8-bit pictures.
+    """
+
+    levels: int = 256
+
+    def __post_init__(self):
+        if self.levels < 2:
+            raise UserError(f'DiscretisedLogistic needs at least 2 levels, not {self.levels}')
+
+    @property
+    def width(self) -> int:
+        """A location and a log-scale."""
+        return 2
+
+    def centre(self, x: Array) -> Array:
+        """Maps 0..levels-1 to [-1, 1]."""
+        return x.astype(jnp.float32) * (2.0 / (self.levels - 1)) - 1.0
+
+    def _location_and_log_scale(self, params: Array) -> tuple[Array, Array]:
+        location, log_scale = jnp.split(params, 2, axis=-1)
+        # The network's zero means a scale of .14, some bins of an 8-bit picture.
+        return location, soft_bound(log_scale - 2.0)
+
+    def log_prob(self, params: Array, x: Array) -> Array:
+        """Log-probability [B] of integers x."""
+        location, log_scale = self._location_and_log_scale(params)
+        half_bin, inverse_scale = 1.0 / (self.levels - 1), jnp.exp(-log_scale)
+        centred = self.centre(x) - location
+        upper, lower = (centred + half_bin) * inverse_scale, (centred - half_bin) * inverse_scale
+        log_below = jax.nn.log_sigmoid(upper)
+        log_above = jax.nn.log_sigmoid(-lower)
+        # sigmoid(u) - sigmoid(l) = sigmoid(u) sigmoid(-l) (1 - exp(l - u)), without cancellation
+        log_between = log_below + log_above + jnp.log(-jnp.expm1(-2.0 * half_bin * inverse_scale))
+        x = x.astype(jnp.float32)
+        edges = jnp.where(x > self.levels - 1.5, log_above, log_between)
+        return _sum_event(jnp.where(x < 0.5, log_below, edges))
+
+    def sample(self, params: Array, key: Array) -> Array:
+        """Draws integers, as float32."""
+        location, log_scale = self._location_and_log_scale(params)
+        centred = location + jnp.exp(log_scale) * jax.random.logistic(key, location.shape)
+        return jnp.round(self._levels_of(centred))
+
+    def mean(self, params: Array) -> Array:
+        """The locations in units of the data, within 0..levels-1 (the medians)."""
+        return self._levels_of(self._location_and_log_scale(params)[0])
+
+    def _levels_of(self, centred: Array) -> Array:
+        return jnp.clip((centred + 1.0) * (0.5 * (self.levels - 1)), 0.0, self.levels - 1.0)

@@ -1,0 +1,236 @@
+"""Autoencoders with discrete codes."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.errors import UserError
+from genjax.models import modules
+from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
+from genjax.models.vae.likelihoods import Bernoulli, Likelihood
+from genjax.networks.quantisers import Quantised, VectorQuantiser
+
+
+class _Encoder(nn.Module):
+    """An encoder, a linear layer to the vectors of the tokens, and the quantiser."""
+
+    network: nn.Module
+    quantiser: nn.Module
+    num_tokens: int
+
+    def setup(self):
+        self.head = nn.Dense(self.num_tokens * self.quantiser.dim)
+
+    def __call__(self, x: Array, train: bool = False) -> Quantised:
+        options = {'train': train} if modules.takes_train(self.network) else {}
+        h = self.network(x, **options)
+        h = self.head(h.reshape(h.shape[0], -1).astype(jnp.float32))
+        h = h.reshape(-1, self.num_tokens, self.quantiser.dim)
+        options = {'train': train} if modules.takes_train(self.quantiser) else {}
+        return self.quantiser(h, **options)
+
+    def lookup(self, index: Array) -> Array:
+        return self.quantiser.lookup(index)
+
+
+@dataclass(frozen=True)
+class VQVAE:
+    """An autoencoder whose code is a row of tokens out of a finite set: VQ-VAE (van den Oord et
+    al., 2017) with `VectorQuantiser`, or with `FiniteScalarQuantiser` (Mentzer et al., 2024).
+
+    Phases: 'autoencoder' trains encoder and decoder (the codebook is state of the encoder); then
+    'prior', where there is one, learns the distribution of the tokens as they are now. Metrics of
+    the first: 'distortion' -log p(x|z), 'commitment', and of the batch 'codebook_use', the share of
+    the codes that occur in it, and 'perplexity'.
+
+    Attributes:
+        encoder: data to features [B, ...]; a linear layer to the tokens is put on it.
+        decoder: the tokens' vectors [B, num_tokens * dim] to [B, *shape]; its field `shape` is the
+            shape of one example. It is cloned with the last dimension times the width of the
+            likelihood.
+        num_tokens: tokens of an example.
+        quantiser: see `genjax.networks.quantisers`.
+        likelihood: the distribution of data given the decoder's output.
+        commitment: weight of the squared distance of the vectors from their codes.
+        prior: what samples and likelihoods use: a causal network of tokens [B, T, num_codes]
+            (one-hot) to logits [B, T, outputs], row t given the tokens before t, such as
+            `networks.MaskedMLP`; it is cloned with `outputs` set. None: every row of codes
+            is as likely as any other, and samples are as good as that is true.
+    """
+
+    encoder: nn.Module
+    decoder: nn.Module
+    num_tokens: int
+    quantiser: nn.Module = field(default_factory=VectorQuantiser)
+    likelihood: Likelihood = field(default_factory=Bernoulli)
+    commitment: float = 0.25
+    prior: nn.Module | None = None
+
+    def __post_init__(self):
+        modules.event_shape(self.decoder, 'decoder')
+        if self.num_tokens < 1:
+            raise UserError(f'VQVAE.num_tokens must be at least 1, not {self.num_tokens}')
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of one example."""
+        return modules.event_shape(self.decoder, 'decoder')
+
+    @property
+    def num_codes(self) -> int:
+        """How many codes a token can be."""
+        return self.quantiser.num_codes
+
+    @property
+    def log_prob_method(self) -> str:
+        """How `log_prob` is computed, for tables."""
+        return "the encoder's code alone"
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The autoencoder's turn, then the prior's."""
+        autoencoder = Phase('autoencoder', ('encoder', 'decoder'), self._loss)
+        if self.prior is None:
+            return (autoencoder,)
+        return autoencoder, Phase('prior', ('prior',), self._prior_loss)
+
+    @property
+    def _encoder(self) -> _Encoder:
+        return _Encoder(self.encoder, self.quantiser, self.num_tokens)
+
+    @property
+    def _decoder(self) -> nn.Module:
+        *rest, last = self.event_shape
+        return self.decoder.clone(shape=(*rest, last * self.likelihood.width))
+
+    @property
+    def _prior(self) -> nn.Module:
+        return self.prior.clone(outputs=self.num_codes)
+
+    def init(self, key: Array, batch: Batch) -> Variables:
+        """Draws the initial variables; a codebook starts at vectors of `batch`."""
+        size = len(batch['x'])
+        networks = {
+            'encoder': (self._encoder, (self.likelihood.centre(batch['x']),)),
+            'decoder': (self._decoder, (jnp.zeros((size, self.num_tokens * self.quantiser.dim)),)),
+        }
+        if self.prior is not None:
+            tokens = jnp.zeros((size, self.num_tokens, self.num_codes))
+            networks['prior'] = (self._prior, (tokens,))
+        return modules.initialise(key, networks)
+
+    def sample(
+        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+    ) -> Array:
+        """Draws tokens from the prior (uniform, when there is none) and x [num, *event] from the
+        likelihood. Raises a UserError when given a label.
+        """
+        if label is not None:
+            raise UserError('a VQVAE learns no labels: sample without one')
+        code_key, x_key = jax.random.split(key)
+        index = self.sample_codes(variables, code_key, num)
+        return self.likelihood.sample(
+            self._decode(variables, self._lookup(variables, index)), x_key
+        )
+
+    def sample_codes(self, variables: Variables, key: Array, num: int) -> Array:
+        """Draws tokens int32 [num, num_tokens] from the prior."""
+        shape = (num, self.num_tokens)
+        if self.prior is None:
+            return jax.random.randint(key, shape, 0, self.num_codes)
+
+        def step(index: Array, inputs: tuple[Array, Array]) -> tuple[Array, None]:
+            t, step_key = inputs
+            logits = self._prior_logits(variables, index)
+            return index.at[:, t].set(jax.random.categorical(step_key, logits[:, t])), None
+
+        steps = jnp.arange(self.num_tokens), jax.random.split(key, self.num_tokens)
+        return jax.lax.scan(step, jnp.zeros(shape, jnp.int32), steps)[0]
+
+    def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
+        """log p(code) + log p(x|code) of the encoder's code, [B]: less than log p(x), the sum over
+        all codes. `key` is not used.
+        """
+        del key
+        quantised = self._quantise(variables, x)
+        log_likelihood = self.likelihood.log_prob(self._decode(variables, quantised.z), x)
+        return LogProb(log_likelihood + self._log_prior(variables, quantised.index), 'lower_bound')
+
+    def encode(self, variables: Variables, x: Array, key: Array) -> Array:
+        """The tokens int32 [B, num_tokens] of x; `key` is not used."""
+        del key
+        return self._quantise(variables, x).index
+
+    def decode(self, variables: Variables, z: Array, key: Array) -> Array:
+        """The mean of p(x|tokens), [B, *event]; `key` is not used."""
+        del key
+        return self.likelihood.mean(self._decode(variables, self._lookup(variables, z)))
+
+    def features(self, variables: Variables, x: Array) -> Array:
+        """The vectors of the tokens, [B, num_tokens * dim]."""
+        return self._quantise(variables, x).z.reshape(len(x), -1)
+
+    def _quantise(self, variables: Variables, x: Array) -> Quantised:
+        return modules.apply(self._encoder, variables, 'encoder', self.likelihood.centre(x))[0]
+
+    def _lookup(self, variables: Variables, index: Array) -> Array:
+        return modules.apply(self._encoder, variables, 'encoder', index, method='lookup')[0]
+
+    def _decode(self, variables: Variables, z: Array) -> Array:
+        z = z.reshape(len(z), -1)
+        return modules.apply(self._decoder, variables, 'decoder', z)[0].astype(jnp.float32)
+
+    def _prior_logits(self, variables: Variables, index: Array, **options: Any) -> Array:
+        """Logits [B, num_tokens, num_codes] of each token given those before it."""
+        tokens = jax.nn.one_hot(index, self.num_codes)
+        return modules.apply(self._prior, variables, 'prior', tokens, **options)[0]
+
+    def _log_prior(self, variables: Variables, index: Array, **options: Any) -> Array:
+        if self.prior is None:
+            return -jnp.log(self.num_codes) * self.num_tokens * jnp.ones(len(index))
+        logits = self._prior_logits(variables, index, **options).astype(jnp.float32)
+        each = jnp.take_along_axis(jax.nn.log_softmax(logits), index[..., None], axis=-1)
+        return jnp.sum(each, axis=(1, 2))
+
+    def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
+        encoder_key, decoder_key = jax.random.split(key)
+        x = batch['x']
+        quantised, state = modules.apply(
+            self._encoder, variables, 'encoder', self.likelihood.centre(x),
+            train=True, key=encoder_key,
+        )  # fmt: skip
+        z = quantised.z.reshape(len(x), -1)
+        params, state = modules.apply(
+            self._decoder, {**variables, 'state': state}, 'decoder', z, train=True, key=decoder_key
+        )
+        distortion = -self.likelihood.log_prob(params.astype(jnp.float32), x)
+        commitment = jnp.sum(quantised.distance, axis=-1)
+        use, perplexity = codebook_use(code_counts(quantised.index, self.num_codes))
+        metrics = {
+            'distortion': distortion,
+            'commitment': commitment,
+            'codebook_use': use,
+            'perplexity': perplexity,
+        }
+        return LossOutput(distortion + self.commitment * commitment, metrics, state)
+
+    def _prior_loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
+        index = self._quantise(variables, batch['x']).index
+        rate = -self._log_prior(variables, index, train=True, key=key)
+        return LossOutput(rate, {'rate': rate}, variables['state'])
+
+
+def code_counts(index: Array, num_codes: int) -> Array:
+    """How often each code occurs in index [...], float32 [num_codes]."""
+    return jnp.zeros(num_codes).at[index.reshape(-1)].add(1.0)
+
+
+def codebook_use(counts: Array) -> tuple[Array, Array]:
+    """The share of codes that occur at all, and exp of the entropy of their distribution."""
+    shares = counts / jnp.maximum(jnp.sum(counts), 1.0)
+    entropy = jnp.sum(jax.scipy.special.entr(shares))
+    return jnp.mean(counts > 0), jnp.exp(entropy)

@@ -1,0 +1,336 @@
+"""The variational autoencoder."""
+
+import functools
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.errors import UserError
+from genjax.models import classes, modules
+from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
+from genjax.models.vae.bounds import (
+    gaussian_kl_per_dim,
+    gaussian_log_prob,
+    log_mean_exp,
+    streaming_log_mean_exp,
+)
+from genjax.models.vae.likelihoods import Bernoulli, Likelihood
+from genjax.models.vae.objectives import Draw, Metrics, Terms, importance_weighted, weighted_elbo
+from genjax.models.vae.posterior import GaussianHead, Posterior
+from genjax.models.vae.priors import Prior, StandardNormal, VampPrior
+
+_ROWS = 4096  # decoder rows at a time in `log_prob`: bounds its memory, whatever the sample count
+_CLASS_SAMPLES = 16  # posterior samples a class when `encode` asks which class an example has
+BOUNDS = ('elbo', 'iwae', 'dreg')
+
+
+@dataclass(frozen=True)
+class VAE:
+    """A variational autoencoder (Kingma & Welling, 2014; Rezende et al., 2014).
+
+    Parameter groups: 'encoder', 'decoder', and 'prior' and 'flow' where these are learned. Metrics:
+    'distortion' -log p(x|z), 'rate' KL(q ‖ p), 'elbo' their negated sum, in nats an example
+    whatever `beta` and `bound`. With classes all of it is given the class.
+
+    Attributes:
+        encoder: data to features [B, ...]; a linear layer to the posterior is put on it.
+        decoder: codes [B, latent_dim] to [B, *shape]; its field `shape` is the shape of one
+            example. It is cloned with the last dimension times the width of the likelihood.
+        latent_dim: dimensions of a code.
+        likelihood: the distribution of data given the decoder's output.
+        beta: weight of the rate (Higgins et al., 2017); with 'iwae', of log p(z) - log q(z|x) in
+            the importance weights. 1 gives the bound itself.
+        bound: 'elbo'; 'iwae', the importance-weighted bound (Burda et al., 2016); or 'dreg', the
+            same bound with the doubly reparameterised gradient (Tucker et al., 2019).
+        num_samples: posterior samples an example in training.
+        eval_samples: posterior samples an example (and class) in `log_prob`.
+        prior: the distribution of codes.
+        flow: what the Gaussian posterior is sent through, such as `InverseAutoregressive`: codes
+            [B, D] and a context [B, D] of the encoder to codes and log-determinants [B].
+        free_bits: nats of each dimension's rate that cost nothing more than zero nats would
+            (Kingma et al., 2016, per example instead of averaged over the batch).
+        num_classes: when given, encoder and decoder are cloned with this `num_classes` and take a
+            label, which is even before any data are seen and independent of the code.
+    """
+
+    encoder: nn.Module
+    decoder: nn.Module
+    latent_dim: int
+    likelihood: Likelihood = field(default_factory=Bernoulli)
+    beta: float = 1.0
+    bound: Literal['elbo', 'iwae', 'dreg'] = 'elbo'
+    num_samples: int = 1
+    eval_samples: int = 500
+    prior: Prior = field(default_factory=StandardNormal)
+    flow: nn.Module | None = None
+    free_bits: float = 0.0
+    num_classes: int | None = None
+
+    def __post_init__(self):
+        modules.event_shape(self.decoder, 'decoder')
+        if self.bound not in BOUNDS:
+            raise UserError(f'VAE.bound is one of {", ".join(BOUNDS)}, not {self.bound!r}')
+        for name in ('latent_dim', 'num_samples', 'eval_samples'):
+            if getattr(self, name) < 1:
+                raise UserError(f'VAE.{name} must be at least 1, not {getattr(self, name)}')
+        if self.flow is not None and self.bound == 'dreg':
+            raise UserError("VAE.bound='dreg' does not go with a flow: use 'iwae'")
+        if self.flow is not None and isinstance(self.prior, VampPrior):
+            raise UserError('VampPrior mixes Gaussian posteriors: it does not go with a flow')
+        free_bits = not isinstance(self.free_bits, int | float) or self.free_bits > 0
+        if free_bits and (self.bound != 'elbo' or not self._has_closed_rate):
+            raise UserError(
+                "VAE.free_bits needs the rate of each dimension: bound='elbo', no flow, and the "
+                'prior StandardNormal'
+            )
+        if self.prior.learned and self.num_classes is not None:
+            raise UserError('VAE.num_classes goes with the prior StandardNormal only')
+        classes.check_takes_labels(self, encoder=self.encoder, decoder=self.decoder)
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of one example."""
+        return modules.event_shape(self.decoder, 'decoder')
+
+    @property
+    def log_prob_method(self) -> str:
+        """How `log_prob` is computed, for tables."""
+        bound = f'IWAE-{self.eval_samples}'
+        return (
+            bound if self.num_classes is None else f'{bound} for each of {self.num_classes} classes'
+        )
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """One player: all networks together."""
+        return (Phase('vae', self._groups, self._loss),)
+
+    @property
+    def _groups(self) -> tuple[str, ...]:
+        flow = () if self.flow is None else ('flow',)
+        return ('encoder', 'decoder', *flow, *(('prior',) if self.prior.learned else ()))
+
+    @property
+    def _has_closed_rate(self) -> bool:
+        return self.flow is None and isinstance(self.prior, StandardNormal)
+
+    @property
+    def _posterior(self) -> GaussianHead:
+        encoder = classes.with_classes(self.encoder, self.num_classes)
+        return GaussianHead(encoder, self.latent_dim, has_context=self.flow is not None)
+
+    @property
+    def _decoder(self) -> nn.Module:
+        *rest, last = self.event_shape
+        decoder = self.decoder.clone(shape=(*rest, last * self.likelihood.width))
+        return classes.with_classes(decoder, self.num_classes)
+
+    def init(self, key: Array, batch: Batch) -> Variables:
+        """Draws the initial variables; `batch` gives shapes and dtypes, and a prior may start from
+        its data.
+
+        Raises:
+            UserError: `num_classes` is set and the data have no labels.
+        """
+        z = jnp.zeros((len(batch['x']), self.latent_dim))
+        x = self.likelihood.centre(batch['x'])
+        label = classes.labels(self, batch)
+        networks = {
+            'encoder': (self._posterior, (x, *label)),
+            'decoder': (self._decoder, (z, *label)),
+        }
+        if self.flow is not None:
+            networks['flow'] = (self.flow, (z, z))
+        variables = modules.initialise(key, networks)
+        if self.prior.learned:
+            prior_key = jax.random.fold_in(key, 1)
+            variables['params']['prior'] = self.prior.init(prior_key, self.latent_dim, x)
+        return variables
+
+    def sample(
+        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+    ) -> Array:
+        """Draws x ~ p(x|z), z ~ p(z): [num, *event]; without a `label`, a model with classes draws
+        those uniformly.
+
+        Raises:
+            UserError: a label for a model without classes.
+        """
+        z_key, x_key, label_key = jax.random.split(key, 3)
+        label = classes.sampled_labels(self, label_key, num, label)
+        z = self.prior_sample(variables, z_key, num)
+        return self.sample_given_code(variables, x_key, z, *label)
+
+    def prior_sample(self, variables: Variables, key: Array, num: int) -> Array:
+        """Draws z ~ p(z): [num, latent_dim]."""
+        encode = functools.partial(self._encode_centred, variables)
+        params = variables['params'].get('prior', {})
+        return self.prior.sample(params, encode, key, (num, self.latent_dim))
+
+    def prior_log_prob(self, variables: Variables, z: Array) -> Array:
+        """log p(z) [...] of codes z [..., latent_dim]."""
+        encode = functools.partial(self._encode_centred, variables)
+        return self.prior.log_prob(variables['params'].get('prior', {}), encode, z)
+
+    def log_likelihood(self, variables: Variables, x: Array, z: Array, *label: Array) -> Array:
+        """log p(x|z) [B] of x [B, *event] and codes z [B, latent_dim]."""
+        return self.likelihood.log_prob(self._decode(variables, z, *label), x)
+
+    def sample_given_code(self, variables: Variables, key: Array, z: Array, *label: Array) -> Array:
+        """Draws x ~ p(x|z): [B, *event]."""
+        return self.likelihood.sample(self._decode(variables, z, *label), key)
+
+    def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
+        """Importance-weighted lower bound [B] of log p(x) with `eval_samples` posterior samples.
+
+        With classes each class has so many, and p(x) is the even mixture of the classes. Memory
+        does not grow with the samples.
+        """
+        if self.num_classes is None:
+            value = self._importance_weighted(variables, x, key, self.eval_samples)
+        else:
+            value = log_mean_exp(self.log_prob_of_classes(variables, x, key).value, axis=-1)
+        return LogProb(value, 'lower_bound')
+
+    def log_prob_of_classes(
+        self, variables: Variables, x: Array, key: Array, num_samples: int | None = None
+    ) -> LogProb:
+        """Importance-weighted lower bound [B, num_classes] of log p(x|label) of every label."""
+
+        def of_class(label: Array) -> Array:
+            label = jnp.full(len(x), label)
+            num = num_samples or self.eval_samples
+            return self._importance_weighted(variables, x, key, num, label)
+
+        values = jax.lax.map(of_class, jnp.arange(self.num_classes))
+        return LogProb(jnp.moveaxis(values, 0, 1), 'lower_bound')
+
+    def encode(self, variables: Variables, x: Array, key: Array) -> Array:
+        """Draws z [B, latent_dim] from the posterior of x.
+
+        With classes it is [B, latent_dim + num_classes]: the most likely class of each example is
+        found first and appended as one-hot.
+        """
+        noise_key, class_key = jax.random.split(key)
+        label = self._likely_class(variables, x, class_key)
+        noise = jax.random.normal(noise_key, (1, len(x), self.latent_dim))
+        z, _ = self._codes(variables, self._encode(variables, x, *label), noise)
+        one_hot = [jax.nn.one_hot(each, self.num_classes) for each in label]
+        return jnp.concatenate([z[0], *one_hot], axis=-1)
+
+    def decode(self, variables: Variables, z: Array, key: Array) -> Array:
+        """The mean of p(x|z), [B, *event]; `key` is not used."""
+        del key
+        z, one_hot = jnp.split(z, [self.latent_dim], axis=-1)
+        label = () if self.num_classes is None else (jnp.argmax(one_hot, axis=-1),)
+        return self.likelihood.mean(self._decode(variables, z, *label))
+
+    def features(self, variables: Variables, x: Array) -> Array:
+        """The mean of the posterior (of what goes into the flow), [B, latent_dim]; with classes,
+        averaged over an even label.
+        """
+        if self.num_classes is None:
+            return self._encode(variables, x).mean
+        labels = jnp.arange(self.num_classes)
+        means = jax.lax.map(lambda y: self._encode(variables, x, jnp.full(len(x), y)).mean, labels)
+        return jnp.mean(means, axis=0)
+
+    def _encode(self, variables: Variables, x: Array, *label: Array) -> Posterior:
+        return self._encode_centred(variables, self.likelihood.centre(x), *label)
+
+    def _encode_centred(self, variables: Variables, x: Array, *label: Array) -> Posterior:
+        return modules.apply(self._posterior, variables, 'encoder', x, *label)[0]
+
+    def _decode(self, variables: Variables, z: Array, *label: Array) -> Array:
+        return modules.apply(self._decoder, variables, 'decoder', z, *label)[0].astype(jnp.float32)
+
+    def _likely_class(self, variables: Variables, x: Array, key: Array) -> tuple[Array, ...]:
+        if self.num_classes is None:
+            return ()
+        log_prob = self.log_prob_of_classes(variables, x, key, _CLASS_SAMPLES).value
+        return (jnp.argmax(log_prob, axis=-1),)
+
+    def _codes(
+        self, variables: Variables, posterior: Posterior, noise: Array
+    ) -> tuple[Array, Array]:
+        """Codes z of noise [K, B, D], and log q(z|x) [K, B]."""
+        z = posterior.mean + jnp.exp(posterior.log_std) * noise
+        log_q = gaussian_log_prob(noise) - jnp.sum(posterior.log_std, axis=-1)
+        if self.flow is None:
+            return z, log_q
+        flow = functools.partial(modules.apply, self.flow, variables, 'flow')
+        z, log_det = jax.vmap(lambda z: flow(z, posterior.context)[0])(z)
+        return z, log_q - log_det
+
+    def _importance_weighted(
+        self, variables: Variables, x: Array, key: Array, num_samples: int, *label: Array
+    ) -> Array:
+        """log of the mean of p(x, z) / q(z|x) over posterior samples, [B]."""
+        posterior = self._encode(variables, x, *label)
+
+        def log_weights(key: Array) -> Array:
+            noise = jax.random.normal(key, (1, len(x), self.latent_dim))
+            (z,), (log_q,) = self._codes(variables, posterior, noise)
+            log_likelihood = self.log_likelihood(variables, x, z, *label)
+            return log_likelihood + self.prior_log_prob(variables, z) - log_q
+
+        keys = jax.random.split(key, num_samples)
+        return streaming_log_mean_exp(jax.vmap(log_weights), keys, len(x), _ROWS)
+
+    def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
+        terms_key, objective_key = jax.random.split(key)
+        terms, state = self._terms(variables, batch, terms_key)
+        values, metrics = self._objective(terms, variables, batch, objective_key)
+        rate, distortion = terms.rate, terms.distortion
+        bound = {'elbo': -distortion - rate, 'rate': rate, 'distortion': distortion}
+        return LossOutput(values, {**bound, **metrics}, state)
+
+    def _objective(
+        self, terms: Terms, variables: Variables, batch: Batch, key: Array
+    ) -> tuple[Array, Metrics]:
+        """The loss [B] and what else to report; for variants to override."""
+        del variables, batch, key
+        if self.bound == 'elbo':
+            return weighted_elbo(terms, self.beta, self.free_bits), {}
+        loss = importance_weighted(terms, self.beta, doubly_reparameterised=self.bound == 'dreg')
+        return loss, {'bound': -loss}
+
+    def _draw(self, variables: Variables, batch: Batch, key: Array) -> tuple[Draw, Any]:
+        """Encodes in training and draws codes: with the new state."""
+        noise_key, encoder_key = jax.random.split(key)
+        posterior, state = modules.apply(
+            self._posterior, variables, 'encoder', self.likelihood.centre(batch['x']),
+            *classes.labels(self, batch), train=True, key=encoder_key,
+        )  # fmt: skip
+        noise = jax.random.normal(noise_key, (self.num_samples, *posterior.mean.shape))
+        return Draw(*self._codes(variables, posterior, noise), posterior), state
+
+    def _terms(self, variables: Variables, batch: Batch, key: Array) -> tuple[Terms, Any]:
+        """Encodes, draws and decodes in training: the terms and the new state."""
+        draw_key, decoder_key = jax.random.split(key)
+        draw, state = self._draw(variables, batch, draw_key)
+        posterior, samples = draw.posterior, self.num_samples
+        variables = {**variables, 'state': state}
+        label = classes.labels(self, batch)
+        x, *label = (jnp.tile(a, (samples,) + (1,) * (a.ndim - 1)) for a in (batch['x'], *label))
+
+        def log_joint(z: Array) -> tuple[Array, Array, Any]:
+            flat = z.reshape(-1, self.latent_dim)
+            params, state = modules.apply(
+                self._decoder, variables, 'decoder', flat, *label, train=True, key=decoder_key
+            )
+            log_likelihood = self.likelihood.log_prob(params.astype(jnp.float32), x)
+            return log_likelihood.reshape(samples, -1), self.prior_log_prob(variables, z), state
+
+        def log_weights(z: Array) -> Array:
+            log_likelihood, log_prior, _ = log_joint(z)
+            log_q = gaussian_log_prob(z, *jax.lax.stop_gradient(posterior[:2]))
+            return log_likelihood + self.beta * (log_prior - log_q)
+
+        log_likelihood, log_prior, state = log_joint(draw.z)
+        rates = gaussian_kl_per_dim(*posterior[:2]) if self._has_closed_rate else None
+        return Terms(draw, log_likelihood, log_prior, rates, log_weights), state
