@@ -1,0 +1,128 @@
+"""Log-likelihood of held-out data."""
+
+import functools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.data.preprocessing import Chain
+from genjax.errors import UserError
+from genjax.evaluation.base import EvaluationData, Figures, require
+from genjax.models.base import HasLogProb, LogProb, Variables
+
+
+def bits_per_dim(nats: float, dimensions: int) -> float:
+    """Nats an example as bits a dimension."""
+    return nats / (dimensions * math.log(2))
+
+
+@dataclass
+class Moments:
+    """Count, mean and squared deviations of numbers that come in parts (Chan et al., 1983)."""
+
+    count: float = 0.0
+    mean: float = 0.0
+    squares: float = 0.0
+
+    def add(self, count: float, mean: float, squares: float) -> None:
+        """Adds the same three of another part."""
+        total = self.count + count
+        if total:
+            difference = mean - self.mean
+            self.mean += difference * count / total
+            self.squares += squares + difference**2 * self.count * count / total
+            self.count = total
+
+    @property
+    def standard_error(self) -> float:
+        """Of the mean; not a number for fewer than two numbers."""
+        if self.count < 2:
+            return math.nan
+        return math.sqrt(self.squares / (self.count - 1) / self.count)
+
+
+def masked_moments(values: Array, mask: Array) -> tuple[Array, Array, Array]:
+    """Count, mean and sum of squared deviations of `values` [B] where `mask` [B] is true."""
+    count = jnp.sum(mask)
+    mean = jnp.sum(jnp.where(mask, values, 0.0)) / jnp.maximum(count, 1)
+    return count, mean, jnp.sum(jnp.where(mask, values - mean, 0.0) ** 2)
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """Mean negative log-probability of the data as stored (after `Binarise`: of the bits drawn).
+
+    Gives 'nll' in nats an example, 'bits_per_dim', 'stderr' of 'nll' over the examples, 'kind'
+    ('exact', 'lower_bound' of the log-probability, 'estimate') and 'protocol'.
+
+    Attributes:
+        batch_size: examples at a time.
+        num_draws: how often each example is judged, each time with fresh noise of the preprocessing
+            and of the model; its figure is the mean. On small data that are binarised dynamically,
+            one draw is a lottery.
+    """
+
+    batch_size: int = 500
+    num_draws: int = 1
+
+    def __post_init__(self):
+        for name in ('batch_size', 'num_draws'):
+            if getattr(self, name) < 1:
+                raise UserError(f'Likelihood.{name} must be at least 1, not {getattr(self, name)}')
+
+    def __call__(
+        self, model: HasLogProb, variables: Variables, data: EvaluationData, key: Array
+    ) -> Figures:
+        """Judges a model; raises a UserError when it has no `log_prob`."""
+        require(self, model, 'log_prob')
+        parts = []
+        for batch in data.batches(self.batch_size):
+            part, key = _batch_moments(
+                model, data.preprocess, self.num_draws, variables, batch, key
+            )
+            parts.append(part)
+        if not parts:
+            raise UserError(f'the {data.split} split has no examples to evaluate on')
+        moments, kind = Moments(), parts[0].kind
+        for part in jax.device_get(parts):
+            moments.add(*map(float, part.value))
+        if kind == 'exact' and data.preprocess.bound:
+            kind = 'lower_bound'
+        steps = [repr(step) for step in data.preprocess.steps]
+        method = getattr(model, 'log_prob_method', kind)
+        if self.num_draws > 1:
+            steps.append(f'mean of {self.num_draws} draws')
+        return {
+            'nll': -moments.mean,
+            'bits_per_dim': bits_per_dim(-moments.mean, math.prod(data.dataset.event_shape)),
+            'stderr': moments.standard_error,
+            'kind': kind,
+            'protocol': ', '.join([method, *steps, f'{data.split} ({moments.count:.0f} examples)']),
+        }
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _batch_moments(
+    model: HasLogProb,
+    preprocess: Chain,
+    num_draws: int,
+    variables: Variables,
+    batch: Mapping[str, Array],
+    key: Array,
+) -> tuple[LogProb, Array]:
+    """Moments of the log-probabilities of one batch, with their kind, and the next batch's key."""
+
+    def draw(key: Array) -> LogProb:
+        preprocess_key, model_key = jax.random.split(key)
+        x, log_det = preprocess(batch['x'], preprocess_key)
+        result = model.log_prob(variables, x, model_key)
+        return result.replace(value=result.value + log_det)
+
+    next_key, draws_key = jax.random.split(key)
+    result = jax.lax.map(draw, jax.random.split(draws_key, num_draws))
+    mean = jnp.mean(result.value, axis=0)
+    return result.replace(value=masked_moments(mean, batch['mask'])), next_key

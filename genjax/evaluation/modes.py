@@ -1,0 +1,113 @@
+"""Lost modes: how well samples cover a mixture whose centres are known."""
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from genjax.errors import UserError
+from genjax.evaluation.base import EvaluationData, Figures, require
+from genjax.models.base import GenerativeModel, Variables
+
+
+def mode_counts(samples: Array, centres: Array, radius: Array | float) -> tuple[Array, Array]:
+    """Counts samples by their nearest centre.
+
+    Args:
+        samples: [N, D]; those that are not finite count for no mode.
+        centres: [K, D].
+        radius: how far from its centre a sample of high quality lies at most.
+
+    Returns:
+        Two int32 [K]: all samples, and those of high quality.
+    """
+    squared = jnp.sum((samples[:, None] - centres) ** 2, axis=-1)
+    nearest = jax.nn.one_hot(jnp.argmin(squared, axis=-1), len(centres), dtype=jnp.int32)
+    distance = jnp.sqrt(jnp.min(squared, axis=-1))
+    finite = jnp.isfinite(distance)[:, None]
+    good = (distance <= radius)[:, None]
+    return jnp.sum(nearest * finite, axis=0), jnp.sum(nearest * good, axis=0)
+
+
+def modes_covered(high_quality: np.ndarray) -> int:
+    """How many modes have a sample of high quality (Srivastava et al., VEEGAN, 2017)."""
+    return int(np.sum(high_quality > 0))
+
+
+def reverse_kl(counts: np.ndarray) -> float:
+    """KL, in nats, of the shares of the modes among samples from the even distribution.
+
+    The "reverse KL" of Lin et al., PacGAN (2018): of the model from the data, so that it stays
+    finite when modes are lost.
+    """
+    shares = counts / max(np.sum(counts), 1)
+    present = shares[shares > 0]
+    return float(np.sum(present * np.log(present * len(counts))))
+
+
+@dataclass(frozen=True)
+class Modes:
+    """Coverage of an even Gaussian mixture by samples, for data with `centres` and `scale`.
+
+    Gives 'modes' (with at least one sample of high quality), 'num_modes', 'high_quality' (share of
+    the samples within `num_sigma` standard deviations of a centre), 'reverse_kl' in nats and
+    'protocol'. Exact samples in the plane reach a share of 1 - exp(-num_sigma² / 2).
+
+    Attributes:
+        num_samples: how many samples are judged.
+        num_sigma: the radius of high quality, in standard deviations of a component.
+        batch_size: samples at a time.
+    """
+
+    num_samples: int = 10_000
+    num_sigma: float = 4.0
+    batch_size: int = 1000
+
+    def __call__(
+        self, model: GenerativeModel, variables: Variables, data: EvaluationData, key: Array
+    ) -> Figures:
+        """Judges a model; raises a UserError when the modes of the data are not known."""
+        require(self, model, 'sample')
+        if not hasattr(data.dataset, 'centres'):
+            name = type(data.dataset).__name__
+            raise UserError(f'Modes needs data with known centres (Gaussians); {name} has none')
+        centres = jax.device_put(np.asarray(data.dataset.centres, np.float32))
+        radius = jax.device_put(np.float32(self.num_sigma * data.dataset.scale))
+        size = min(self.batch_size, self.num_samples)
+        parts = []
+        for start in range(0, self.num_samples, size):
+            num = jax.device_put(np.int32(self.num_samples - start))
+            counts, key = _batch_counts(
+                model, data.preprocess, size, variables, centres, radius, num, key
+            )
+            parts.append(counts)
+        counts, high_quality = np.sum(jax.device_get(parts), axis=0)
+        return {
+            'modes': float(modes_covered(high_quality)),
+            'num_modes': float(len(high_quality)),
+            'high_quality': float(np.sum(high_quality) / self.num_samples),
+            'reverse_kl': reverse_kl(counts),
+            'protocol': f'{self.num_samples} samples, within {self.num_sigma:g} σ of a centre',
+        }
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _batch_counts(
+    model: GenerativeModel,
+    preprocess: Any,
+    size: int,
+    variables: Variables,
+    centres: Array,
+    radius: Array,
+    num: Array,
+    key: Array,
+) -> tuple[Array, Array]:
+    """Counts [2, K] of the first `num` of `size` samples, and the key of the next batch."""
+    next_key, sample_key = jax.random.split(key)
+    x = preprocess.inverse(model.sample(variables, sample_key, size)).reshape(size, -1)
+    wanted = jnp.arange(size)[:, None] < num
+    return jnp.stack(mode_counts(jnp.where(wanted, x, jnp.inf), centres, radius)), next_key

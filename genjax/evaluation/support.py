@@ -1,0 +1,75 @@
+"""Where a model puts mass, against where data can be at all."""
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from genjax.data.preprocessing import Chain
+from genjax.errors import UserError
+from genjax.evaluation.base import EvaluationData, Figures, require
+from genjax.evaluation.draws import draw
+from genjax.models.base import HasLogProb, Variables
+
+
+@dataclass(frozen=True)
+class Support:
+    """Overlap of the supports of a model and of data with an exact `log_prob`.
+
+    Gives 'precision', the share of the samples that could be data; 'recall', the share of the split
+    to which the model gives any density; and 'precision_stderr' and 'protocol'. For uniform
+    distributions these are ratios of areas. A model with an unbounded density has a recall of 1.
+
+    Attributes:
+        num_samples: how many samples are judged.
+        batch_size: samples or examples at a time.
+    """
+
+    num_samples: int = 10_000
+    batch_size: int = 1000
+
+    def __call__(
+        self, model: HasLogProb, variables: Variables, data: EvaluationData, key: Array
+    ) -> Figures:
+        """Judges a model; raises a UserError when the density of the data is not known."""
+        require(self, model, 'log_prob')
+        truth = getattr(data.dataset, 'log_prob', None)
+        if truth is None:
+            name = type(data.dataset).__name__
+            raise UserError(f'Support needs data of known density (WorldPoints); {name} is not')
+        sample_key, key = jax.random.split(key)
+        samples = draw(model, variables, self.num_samples, sample_key, self.batch_size)
+        possible = _possible(truth, data.preprocess, jax.device_put(samples))
+        precision = float(np.mean(jax.device_get(possible)))
+        parts = []
+        for batch in data.batches(self.batch_size):
+            part, key = _covered(model, data.preprocess, variables, batch['x'], key)
+            parts.append(jax.device_get(part)[jax.device_get(batch['mask'])])
+        covered = np.concatenate(parts)
+        return {
+            'precision': precision,
+            'precision_stderr': math.sqrt(precision * (1 - precision) / self.num_samples),
+            'recall': float(np.mean(covered)),
+            'protocol': f'{self.num_samples} samples, {len(covered)} of {data.split}',
+        }
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _possible(truth: Callable[[Array], Array], preprocess: Chain, samples: Array) -> Array:
+    """Whether the data have any density at each sample, [B]."""
+    return jnp.isfinite(truth(preprocess.inverse(samples)))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _covered(
+    model: HasLogProb, preprocess: Chain, variables: Variables, x: Array, key: Array
+) -> tuple[Array, Array]:
+    """Whether the model gives each example any density, [B], and the key of the next batch."""
+    next_key, preprocess_key, model_key = jax.random.split(key, 3)
+    y, _ = preprocess(x, preprocess_key)
+    return jnp.isfinite(model.log_prob(variables, y, model_key).value), next_key
