@@ -1,0 +1,6 @@
+"""Training: one loop for every family of models."""
+
+from genjax.training.experiment import Experiment
+from genjax.training.sharding import MeshShape
+
+__all__ = ['Experiment', 'MeshShape']

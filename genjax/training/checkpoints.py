@@ -1,0 +1,245 @@
+"""Checkpoints of the whole train state, by Orbax: saved beside the step, complete or absent, and
+checked when read.
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import math
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers
+
+from genjax.errors import UserError
+
+_log = logging.getLogger('genjax')
+_ITEM = 'state'
+_DIGESTS = 'sha256.json'
+
+
+class Checkpoints:
+    """The checkpoints of one run: the latest few and the best.
+
+    Attributes:
+        directory: where they are, one folder per step.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        keep: int = 2,
+        best: str | None = None,
+        best_mode: str = 'min',
+        read_only: bool = False,
+    ):
+        """Opens the folder.
+
+        Args:
+            directory: made when missing. Remains of interrupted saves are removed.
+            keep: how many of the latest to keep.
+            best: the figure, among those given to `save`, whose best checkpoint is kept as well.
+            best_mode: 'min' or 'max'.
+            read_only: change nothing: a run may be saving there at this moment.
+        """
+        self.directory = directory.absolute()
+        self._read_only = read_only
+        self._best = best
+        worst = math.inf if best_mode == 'min' else -math.inf
+
+        def rank(figures: Mapping[str, float]) -> float:
+            figure = figures.get(best, worst)
+            return worst if math.isnan(figure) else figure
+
+        self._check_figures()
+        policies = [checkpoint_managers.LatestN(keep)]
+        if best:
+            policies.append(
+                checkpoint_managers.BestN(
+                    get_metric_fn=rank,
+                    reverse=best_mode == 'min',
+                    n=1,
+                    keep_checkpoints_without_metrics=False,
+                )
+            )
+        self._manager = ocp.CheckpointManager(
+            self.directory,
+            options=ocp.CheckpointManagerOptions(
+                best_fn=rank if best else None,
+                best_mode=best_mode,
+                preservation_policy=checkpoint_managers.AnyPreservationPolicy(policies),
+                create=not read_only,
+                cleanup_tmp_directories=not read_only,
+                read_only=read_only,
+                async_options=ocp.AsyncOptions(post_finalization_callback=self._write_digests),
+            ),
+            item_names=(_ITEM,),
+        )
+
+    def __enter__(self) -> 'Checkpoints':
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        try:
+            self.close()
+        except UserError as failure:
+            if error is None:
+                raise
+            _log.warning('%s', failure)  # the error that ended the run is the one to show last
+
+    @property
+    def steps(self) -> list[int]:
+        """The steps that have a complete checkpoint."""
+        return sorted(self._manager.all_steps())
+
+    @property
+    def best_step(self) -> int | None:
+        """The step with the best figure; None when no figure is tracked or none was saved."""
+        return self._manager.best_step() if self._best else None
+
+    def save(self, step: int, state: Any, figures: Mapping[str, float] | None = None) -> None:
+        """Starts to save; training may go on at once. A step that is there already is left alone.
+
+        Raises:
+            UserError: this or the previous save failed, for example because the disk is full.
+        """
+        if step in self._manager.all_steps():
+            return
+        with self._failures():
+            args = ocp.args.Composite(**{_ITEM: ocp.args.StandardSave(state)})
+            self._manager.save(step, args=args, metrics=dict(figures) if figures else None)
+
+    def wait(self) -> None:
+        """Blocks until the last save is complete; raises UserError when it failed."""
+        with self._failures():
+            self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Waits like `wait`, then lets go of the folder."""
+        with self._failures():
+            self._manager.close()
+
+    def restore(self, target: Any, step: int | None = None) -> tuple[int, Any] | None:
+        """Reads the state of `step`, or of the latest step that can be read.
+
+        Args:
+            target: the state as `jax.ShapeDtypeStruct`s whose shardings say where arrays shall lie;
+                they need not be the ones it was saved with.
+            step: the one wanted. When it is damaged, no other will do.
+
+        Returns:
+            The step and its state; None when there is no checkpoint.
+
+        Raises:
+            UserError: there are checkpoints, but none that can be read into `target`.
+        """
+        if step is not None and step not in self.steps:
+            raise UserError(f'{self.directory} has no step {step}; it has {self.steps}')
+        damaged: dict[int, Exception] = {}
+        for candidate in [step] if step is not None else reversed(self.steps):
+            try:
+                state = self._read(candidate, target)
+            except Exception as e:  # whatever a torn file provokes in Orbax and below
+                damaged[candidate] = e
+                continue
+            for newer, error in damaged.items():
+                self._set_aside(newer, error)
+            self._manager.reload()
+            return candidate, state
+        if damaged:
+            newest, error = next(iter(damaged.items()))
+            which = 'no checkpoint' if step is None else f'not step {newest}'
+            raise UserError(
+                f'{which} in {self.directory} can be read; step {newest}: {_first_line(error)}'
+            )
+        return None
+
+    def _read(self, step: int, target: Any) -> Any:
+        _check_digests(self.directory / str(step))
+        args = ocp.args.Composite(**{_ITEM: ocp.args.StandardRestore(target)})
+        state = self._manager.restore(step, args=args)[_ITEM]
+        # Orbax restores what it can find: without its own metadata a key comes back as bare
+        # integers.
+        for wanted, found in zip(jax.tree.leaves(target), jax.tree.leaves(state), strict=True):
+            if (wanted.shape, wanted.dtype) != (found.shape, found.dtype):
+                raise ValueError(
+                    f'expected {wanted.dtype}{wanted.shape}, found {found.dtype}{found.shape}'
+                )
+        return state
+
+    def _check_figures(self) -> None:
+        """Sets aside checkpoints whose figures are damaged: Orbax reads all figures when it opens
+        the folder, and fails.
+        """
+        for file in self.directory.glob('[0-9]*/metrics/metrics'):
+            try:
+                json.loads(file.read_text())
+            except ValueError as error:
+                if self._read_only:
+                    raise UserError(f'{file} is damaged: {_first_line(error)}') from None
+                self._set_aside(int(file.parts[-3]), error)
+
+    def _set_aside(self, step: int, error: Exception) -> None:
+        """Moves a damaged checkpoint out of the way, so that its step can be saved again."""
+        moved = ''
+        if not self._read_only:
+            folder = self.directory.with_name('damaged_checkpoints')
+            folder.mkdir(exist_ok=True)
+            aside = folder / f'{step}-{time.time_ns()}'
+            (self.directory / str(step)).rename(aside)
+            moved = f'; it is now {aside}'
+        _log.warning(
+            'the checkpoint of step %s is damaged (%s) and an older one is used%s',
+            step, _first_line(error), moved,
+        )  # fmt: skip
+
+    def _write_digests(self) -> None:
+        """Adds a file of checksums to a checkpoint that is complete but for its final name.
+
+        Orbax calls this at the end of a save. It has checksums of its metadata, but a byte that
+        changes in its data is restored as it is.
+        """
+        for folder in self.directory.glob(f'*.orbax-checkpoint-tmp*/{_ITEM}'):
+            (folder.parent / _DIGESTS).write_text(json.dumps(_digests(folder)))
+
+    @contextlib.contextmanager
+    def _failures(self) -> Iterator[None]:
+        """Turns whatever a save raises into one line."""
+        try:
+            yield
+        except Exception as error:
+            complete = sorted(int(p.name) for p in self.directory.glob('*') if p.name.isdigit())
+            kept = f'step {complete[-1]} is the last one' if complete else 'there is none yet'
+            full = 'No space left' in str(error) or 'RESOURCE_EXHAUSTED' in str(error)
+            why = 'the disk is full' if full else _first_line(error)
+            raise UserError(
+                f'cannot save a checkpoint to {self.directory}: {why}; {kept}'
+            ) from error
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    digests = {}
+    for path in sorted(p for p in folder.rglob('*') if p.is_file()):
+        with path.open('rb') as file:
+            name = str(path.relative_to(folder))
+            digests[name] = hashlib.file_digest(file, 'sha256').hexdigest()
+    return digests
+
+
+def _check_digests(folder: Path) -> None:
+    found, saved = _digests(folder / _ITEM), json.loads((folder / _DIGESTS).read_text())
+    wrong = sorted(name for name in saved if found.get(name) != saved[name])
+    if wrong:
+        state = 'is not what was saved' if wrong[0] in found else 'is missing'
+        raise ValueError(f'{_ITEM}/{wrong[0]} {state}')
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or ['']
+    return f'{type(error).__name__}: {lines[0][:160]}'

@@ -1,0 +1,183 @@
+"""What a config file describes: one run, whole."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import jax
+import optax
+from ml_collections import ConfigDict
+
+from genjax.config import build
+from genjax.data.preprocessing import Chain
+from genjax.data.sources import Dataset
+from genjax.errors import UserError, nearest
+from genjax.models.base import GenerativeModel, Phase
+from genjax.schedules import at_step
+from genjax.training.sharding import MeshShape
+
+DOES_NOT_CHANGE_TRAINING = frozenset(
+    {
+        'steps',
+        'mesh',
+        'steps_per_call',
+        'log_every',
+        'validate_every',
+        'checkpoint_every',
+        'keep',
+        'best',
+        'best_mode',
+        'nonfinite',
+        'sample_every',
+        'num_samples',
+        'validation',
+        'test',
+        'wandb',
+        'profile',
+    }
+)
+"""Fields that a resumed run may change: the parameters after step `s` do not depend on them (on
+`nonfinite`, as long as all is finite, which it was up to any checkpoint under 'stop').
+"""
+
+
+_LEAST = {
+    'steps': 1,
+    'batch_size': 1,
+    'accumulate': 1,
+    'steps_per_call': 1,
+    'log_every': 1,
+    'validate_every': 0,
+    'checkpoint_every': 0,
+    'keep': 1,
+    'sample_every': 0,
+    'num_samples': 1,
+}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A run: data, model, optimizers, and how to train, watch and judge.
+
+    Attributes:
+        dataset: where the examples come from.
+        model: what is trained, of any family.
+        optimizer: one optax optimizer for every phase of the model, or one each, by phase name.
+        steps: how many steps to train.
+        batch_size: examples per update, over all devices and micro-batches. A step reads this many
+            for each of the `repeats` of the model's most repeated phase.
+        preprocess: applied on the device, in training, sampling (inverted) and evaluation.
+        seed: determines initial values, noise and the order of the data.
+        clip_norm: largest global norm of a phase's gradient; larger ones are scaled down to it.
+        accumulate: micro-batches per update; they bound memory and change nothing else but the
+            noise.
+        ema: decays of moving averages of the parameters; the first is sampled and evaluated.
+        nonfinite: 'stop' ends the run at a non-finite loss or gradient; 'skip' leaves out the
+            update.
+        mesh: how devices are arranged and what is sharded over them.
+        steps_per_call: steps in one dispatch; more pays where a step takes less than about a
+            millisecond.
+        log_every: steps between progress lines and metric records.
+        validate_every: steps between validations, each followed by a checkpoint; 0: never.
+        validation: evaluators to run on the validation split then.
+        best: the validation figure that names the best checkpoint, such as 'likelihood/nll'.
+        best_mode: whether the best is the smallest or the largest.
+        checkpoint_every: steps between further checkpoints; 0: none. The last step is always kept.
+        keep: how many of the latest checkpoints to keep, besides the best.
+        sample_every: steps between pictures of samples and reconstructions; 0: at the end only.
+        num_samples: how many samples a picture shows.
+        test: evaluators to run on the test split, at the end and by `genjax evaluate`.
+        wandb: Weights & Biases project to log to as well.
+        profile: a profile for TensorBoard is written from the first of these steps to the second,
+            in whole calls.
+    """
+
+    dataset: Dataset
+    model: GenerativeModel
+    optimizer: optax.GradientTransformation | Mapping[str, optax.GradientTransformation]
+    steps: int
+    batch_size: int
+    preprocess: Chain = field(default_factory=Chain)
+    seed: int = 0
+    clip_norm: float | None = None
+    accumulate: int = 1
+    ema: tuple[float, ...] = ()
+    nonfinite: Literal['stop', 'skip'] = 'stop'
+    mesh: MeshShape = field(default_factory=MeshShape)
+    steps_per_call: int = 1
+    log_every: int = 100
+    validate_every: int = 0
+    validation: tuple[Callable, ...] = ()
+    best: str | None = None
+    best_mode: Literal['min', 'max'] = 'min'
+    checkpoint_every: int = 1000
+    keep: int = 2
+    sample_every: int = 0
+    num_samples: int = 64
+    test: tuple[Callable, ...] = ()
+    wandb: str | None = None
+    profile: tuple[int, int] | None = None
+
+    def __post_init__(self):
+        """Refuses what no run can do."""
+        for name, least in _LEAST.items():
+            if getattr(self, name) < least:
+                raise ValueError(f'{name} must be at least {least}, not {getattr(self, name)}')
+        if self.clip_norm is not None and self.clip_norm <= 0:
+            raise ValueError(f'clip_norm must be positive, not {self.clip_norm}')
+        if not all(0 <= decay < 1 for decay in self.ema):
+            raise ValueError(f'ema={self.ema}: a decay is at least 0 and less than 1')
+        if self.profile and not 0 <= self.profile[0] < self.profile[1]:
+            raise ValueError(f'profile={self.profile} is not a first and a later last step')
+        for name, divisor in (
+            ('batch_size', 'accumulate'),
+            ('steps', 'steps_per_call'),
+            ('validate_every', 'steps_per_call'),
+            ('checkpoint_every', 'steps_per_call'),
+            ('sample_every', 'steps_per_call'),
+        ):
+            value, by = getattr(self, name), getattr(self, divisor)
+            if value % by:
+                raise ValueError(f'{name}={value} is not a multiple of {divisor}={by}')
+        for name in ('validation', 'test'):
+            for evaluator in getattr(self, name):
+                if not callable(evaluator):
+                    raise ValueError(f'{name}: {evaluator!r} is not an evaluator')
+        if self.best and not (self.validate_every and self.validation):
+            raise ValueError(f'best={self.best!r} needs validation and validate_every')
+        if isinstance(self.optimizer, Mapping):
+            phases = [phase.name for phase in at_step(self.model, 0).phases]
+            for name in [*self.optimizer, *phases]:
+                if name not in phases:
+                    raise ValueError(
+                        f'optimizer.{name}: the model has no such phase{nearest(name, phases)}'
+                    )
+                if name not in self.optimizer:
+                    raise ValueError(f'optimizer has none for the phase {name!r} of the model')
+
+    def optimizer_of(self, phase: Phase) -> optax.GradientTransformation:
+        """The optimizer of one phase."""
+        return self.optimizer[phase.name] if isinstance(self.optimizer, Mapping) else self.optimizer
+
+    @property
+    def rows_per_step(self) -> int:
+        """Examples that one step reads."""
+        return self.batch_size * max(phase.repeats for phase in at_step(self.model, 0).phases)
+
+    def check_shapes(self, x: jax.ShapeDtypeStruct) -> None:
+        """Refuses a model made for examples of another shape than those of the batch `x`."""
+        y, _ = jax.eval_shape(self.preprocess, x, jax.random.key(0))
+        expected = tuple(getattr(self.model, 'event_shape', y.shape[1:]))
+        if expected != y.shape[1:]:
+            raise UserError(
+                f'the model is made for examples of shape {expected}, the data have {y.shape[1:]}'
+            )
+
+
+def experiment_of(config: ConfigDict) -> Experiment:
+    """Builds the experiment that a config describes; raises UserError when it describes none."""
+    experiment = build(config)
+    if not isinstance(experiment, Experiment):
+        kind = type(experiment).__name__
+        raise UserError(f'the config describes a {kind}, not an Experiment')
+    return experiment

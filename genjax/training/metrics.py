@@ -1,0 +1,99 @@
+"""What becomes of the metrics of each step: fetched one call late, checked, averaged, recorded."""
+
+import contextlib
+import math
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+
+import jax
+import numpy as np
+from jax import Array
+
+from genjax.errors import UserError
+from genjax.training.experiment import Experiment
+from genjax.training.progress import Progress
+from genjax.training.writers import MetricWriter
+
+_MUST_BE_FINITE = ('loss', 'grad_norm')  # the one to name first
+
+
+class MetricLog:
+    """Takes the metrics of every call of the step program and writes their means every `log_every`
+    steps.
+
+    A call's metrics are fetched when the next call has been dispatched, so that the device never
+    waits for the host to read them.
+    """
+
+    def __init__(self, experiment: Experiment, writer: MetricWriter, progress: Progress):
+        self._experiment = experiment
+        self._writer = writer
+        self._progress = progress
+        self._pending: tuple[int, Mapping[str, Array]] | None = None
+        self._values: dict[str, list[float]] = defaultdict(list)
+        self._waited, self._since = 0.0, time.perf_counter()
+
+    @contextlib.contextmanager
+    def waiting_for_data(self) -> Iterator[None]:
+        """Counts the time inside as time in which the host made a batch."""
+        start = time.perf_counter()
+        yield
+        self._waited += time.perf_counter() - start
+
+    def push(self, step: int, metrics: Mapping[str, Array]) -> None:
+        """Takes the metrics of the call that ended at `step`, and records those of the call before.
+
+        Raises:
+            UserError: a loss or gradient of the call before was not finite, and the config says
+                'stop'.
+        """
+        before, self._pending = self._pending, (step, metrics)
+        if before is None:  # the call compiled, or a validation came before it: no part of the rate
+            self._progress.restart_clock(step)
+            self._waited, self._since = 0.0, time.perf_counter()
+        self._record(before)
+
+    def flush(self) -> None:
+        """Records the metrics of the last call as well, waiting for it; raises like `push`."""
+        before, self._pending = self._pending, None
+        self._record(before)
+
+    def _record(self, call: tuple[int, Mapping[str, Array]] | None) -> None:
+        if call is None:
+            return
+        step, metrics = call[0], jax.device_get(call[1])
+        metrics = {name: np.atleast_1d(values) for name, values in metrics.items()}
+        if self._experiment.nonfinite == 'stop':
+            _check_finite(metrics, step)
+        for name, values in metrics.items():
+            self._values[name].extend(float(v) for v in values if math.isfinite(v))
+        every = self._experiment.log_every
+        if step // every > (step - self._experiment.steps_per_call) // every:
+            self._write(step)
+
+    def _write(self, step: int) -> None:
+        means = {name: sum(v) / len(v) if v else math.nan for name, v in self._values.items()}
+        rate = self._progress.update(step, means)
+        now = time.perf_counter()
+        share = self._waited / max(now - self._since, 1e-9)
+        self._writer.write(step, {**means, 'steps_per_second': rate, 'data_wait': share})
+        self._values.clear()
+        self._waited, self._since = 0.0, now
+
+
+def _check_finite(metrics: Mapping[str, np.ndarray], last: int) -> None:
+    """Raises UserError for the first step of a call, up to step `last`, with a bad number."""
+    bad = [
+        (last - len(values) + 1 + i, _MUST_BE_FINITE.index(metric), phase, metric, value)
+        for phase, _, metric, values in ((*name.partition('/'), v) for name, v in metrics.items())
+        if metric in _MUST_BE_FINITE
+        for i, value in enumerate(values)
+        if not math.isfinite(value)
+    ]
+    if bad:
+        step, _, phase, metric, value = min(bad)
+        raise UserError(
+            f'step {step}: the {metric} of phase {phase!r} is {value}; the last good checkpoint is'
+            ' kept. Try a smaller learning rate, config.clip_norm, or --config.nonfinite=skip'
+        )

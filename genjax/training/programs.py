@@ -1,0 +1,98 @@
+"""The compiled programs of a run, and where their arrays lie."""
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+
+from genjax.data.sources import Source
+from genjax.training import sharding
+from genjax.training.experiment import Experiment
+from genjax.training.state import TrainState, init_state
+from genjax.training.step import train_step, train_steps
+
+Example = Mapping[str, tuple[tuple[int, ...], str]]
+"""Shape and dtype of one example, by name: `{'x': ((8, 8, 1), 'uint8'), 'label': ((), 'int32')}`.
+"""
+
+
+def example_of(source: Source) -> Example:
+    """Reads the shapes of a source from its first example."""
+    return {k: (v.shape[1:], str(v.dtype)) for k, v in source[np.arange(1)].items()}
+
+
+def abstract_state(
+    experiment: Experiment, example: Example, mesh: Mesh, rules: tuple[tuple, ...] = ()
+) -> TrainState:
+    """The train state of an experiment on data of these shapes as `jax.ShapeDtypeStruct`s with
+    their shardings.
+
+    Raises:
+        UserError: the model does not fit the data, or a rule does not fit the model.
+    """
+    rows = experiment.rows_per_step
+    batch = {
+        k: jax.ShapeDtypeStruct((rows, *shape), dtype) for k, (shape, dtype) in example.items()
+    }
+    experiment.check_shapes(batch['x'])
+    state = jax.eval_shape(functools.partial(init_state, experiment), batch)
+    shardings = sharding.state_shardings(state, mesh, rules)
+    return jax.tree.map(
+        lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), state, shardings
+    )
+
+
+@dataclass(frozen=True)
+class Programs:
+    """What a run executes, compiled at its first call.
+
+    Attributes:
+        mesh: the devices.
+        state: the train state as `jax.ShapeDtypeStruct`s with their shardings.
+        batch_sharding: of what `step` takes.
+        init: first batch -> TrainState.
+        step: (TrainState, batch) -> (TrainState, metrics); the state given is used up. With
+            `steps_per_call` > 1 batches are stacked and metrics come stacked.
+    """
+
+    mesh: Mesh
+    state: TrainState
+    batch_sharding: NamedSharding
+    init: Callable[[Any], TrainState]
+    step: Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]]
+
+    @classmethod
+    def of(cls, experiment: Experiment, example: Example) -> 'Programs':
+        """Lays out the programs of an experiment on data of these shapes, without compiling them.
+
+        Raises:
+            UserError: the mesh, the batch or the model does not fit the devices or the data.
+        """
+        mesh = experiment.mesh.make()
+        sharding.check_batch(mesh, experiment.batch_size // experiment.accumulate)
+        state = abstract_state(experiment, example, mesh, experiment.mesh.rules)
+        shardings = jax.tree.map(lambda a: a.sharding, state)
+        replicated, row = sharding.replicated(mesh), sharding.rows(mesh)
+        stacked = experiment.steps_per_call > 1
+        batch_sharding = sharding.rows(mesh, leading=1) if stacked else row
+        step = train_steps if stacked else train_step
+        return cls(
+            mesh=mesh,
+            state=state,
+            batch_sharding=batch_sharding,
+            init=jax.jit(
+                functools.partial(init_state, experiment),
+                in_shardings=(row,),
+                out_shardings=shardings,
+            ),
+            step=jax.jit(
+                functools.partial(step, experiment),
+                in_shardings=(shardings, batch_sharding),
+                out_shardings=(shardings, replicated),
+                donate_argnums=0,
+            ),
+        )

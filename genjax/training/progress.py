@@ -1,0 +1,73 @@
+"""What a run says while it trains: one line of progress, and a line for each event."""
+
+import math
+import time
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+_SHOWN = 4  # metrics on the line; all of them are in metrics.jsonl
+
+
+class Progress:
+    """One line that says where the run is, how fast, and when it ends.
+
+    On a terminal the line stays in place; elsewhere each update is a line of its own.
+    """
+
+    def __init__(self, start: int, steps: int):
+        self._console = Console(highlight=False, soft_wrap=True)
+        self._steps = steps
+        self._live = Live(console=self._console, auto_refresh=False, transient=True)
+        self._step, self._time = start, time.perf_counter()
+
+    def __enter__(self) -> 'Progress':
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def restart_clock(self, step: int) -> None:
+        """Leaves what came before (compilation, validation) out of the next rate."""
+        self._step, self._time = step, time.perf_counter()
+
+    def update(self, step: int, metrics: Mapping[str, float]) -> float:
+        """Shows the step and its metrics.
+
+        Returns:
+            Steps per second since the last update or `restart_clock`; NaN just after the latter.
+        """
+        now = time.perf_counter()
+        done = step - self._step
+        rate = done / max(now - self._time, 1e-9) if done else math.nan
+        self._step, self._time = step, now
+        eta = _duration((self._steps - step) / rate) if rate > 0 else '?'
+        # Losses first: with several players they are what one looks at.
+        names = sorted(metrics, key=lambda name: not name.endswith('/loss'))[:_SHOWN]
+        text = '  '.join(
+            [
+                f'step {step:,}/{self._steps:,} ({100 * step // self._steps}%)',
+                f'{rate:,.4g} steps/s' if done else '? steps/s',
+                f'eta {eta}',
+                *(f'{name} {metrics[name]:.4g}' for name in names),
+            ]
+        )
+        if self._console.is_terminal:
+            self._live.update(Text(text, overflow='ellipsis', no_wrap=True), refresh=True)
+        else:
+            self._console.print(text, markup=False)
+        return rate
+
+    def say(self, message: str) -> None:
+        """Prints a line that stays."""
+        self._console.print(message, markup=False)
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f'{hours}:{minutes:02}:{seconds:02}' if hours else f'{minutes}:{seconds:02}'

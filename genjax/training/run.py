@@ -1,0 +1,146 @@
+"""A run that is on disk: its config, its state, and the figures and pictures made from it."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+from jax.sharding import Mesh
+from rich.console import Console
+from rich.table import Table
+
+from genjax import config as configs
+from genjax.data.pipeline import eval_batches
+from genjax.errors import UserError
+from genjax.evaluation.base import EvaluationData, Figures
+from genjax.models.base import Variables
+from genjax.training import sharding, workdir
+from genjax.training.checkpoints import Checkpoints
+from genjax.training.experiment import Experiment, experiment_of
+from genjax.training.programs import abstract_state
+from genjax.training.sharding import MeshShape
+from genjax.training.state import TrainState, key_of
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained (or half-trained) model, ready to use.
+
+    Attributes:
+        workdir: where it lies.
+        experiment: what it is.
+        step: the step of the checkpoint.
+        state: its state.
+        mesh: the devices it lies on.
+    """
+
+    workdir: Path
+    experiment: Experiment
+    step: int
+    state: TrainState
+    mesh: Mesh
+
+
+def load(path: Path, step: str = 'best') -> Run:
+    """Reads a run.
+
+    Args:
+        path: its workdir.
+        step: 'best' (the latest where the config names no best), 'latest', or a number.
+
+    Raises:
+        UserError: there is no such run or checkpoint.
+    """
+    if step not in ('best', 'latest') and not step.isdecimal():
+        raise UserError(f"--step is a number, 'best' or 'latest', not {step!r}")
+    record = workdir.read(path)
+    experiment = experiment_of(configs.from_json(record['config']))
+    example = {name: (tuple(shape), dtype) for name, (shape, dtype) in record['example'].items()}
+    # Whatever the devices of the training, here are others; large parameters are spread over them.
+    mesh = MeshShape(data=1, fsdp=jax.device_count()).make()
+    target = abstract_state(experiment, example, mesh)
+    with open_checkpoints(experiment, path, read_only=True) as checkpoints:
+        best = checkpoints.best_step if step == 'best' else None
+        restored = checkpoints.restore(target, int(step) if step.isdecimal() else best)
+    if restored is None:
+        raise UserError(f'{path} has no checkpoint yet')
+    return Run(path, experiment, *restored, mesh)
+
+
+def open_checkpoints(experiment: Experiment, path: Path, read_only: bool = False) -> Checkpoints:
+    """The checkpoints of a run, kept as its config says."""
+    return Checkpoints(
+        path / 'checkpoints',
+        keep=experiment.keep,
+        best=experiment.best,
+        best_mode=experiment.best_mode,
+        read_only=read_only,
+    )
+
+
+def judge(
+    experiment: Experiment,
+    variables: Variables,
+    split: str,
+    mesh: Mesh,
+    evaluators: tuple[Callable, ...],
+) -> Figures:
+    """Runs the evaluators on a split; their figures are named `evaluator/figure`."""
+
+    def batches(size: int) -> Iterator[dict[str, jax.Array]]:
+        whole = -(-size // mesh.size) * mesh.size
+        for batch in eval_batches(experiment.dataset.source(split), batch_size=whole):
+            yield sharding.place(batch, sharding.rows(mesh))
+
+    data = EvaluationData(experiment.dataset, split, batches, experiment.preprocess)
+    key = key_of(experiment.seed)
+    figures: Figures = {}
+    for evaluator in evaluators:
+        name = type(evaluator).__name__.lower()
+        new = evaluator(experiment.model, variables, data, key)
+        figures |= {f'{name}/{figure}': value for figure, value in new.items()}
+    return figures
+
+
+def test(run: Run) -> Figures:
+    """Judges a run on its test split and keeps the figures, with their provenance, in
+    `evaluations/`.
+    """
+    figures = judge(run.experiment, run.state.averaged, 'test', run.mesh, run.experiment.test)
+    record = workdir.read(run.workdir)
+    workdir.write_json(
+        run.workdir / 'evaluations' / f'{run.step}.json',
+        {
+            'step': run.step,
+            'figures': figures,
+            'config': record['fingerprint'],
+            'data': record['data'],
+            'seed': run.experiment.seed,
+            'provenance': workdir.provenance(),
+        },
+    )
+    return figures
+
+
+def tested(run: Run) -> Figures | None:
+    """The figures that `test` kept for this very run, if it did."""
+    try:
+        record = json.loads((run.workdir / 'evaluations' / f'{run.step}.json').read_text())
+        same = record['config'] == workdir.read(run.workdir)['fingerprint']
+        return record['figures'] if same else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def show(figures: Figures, title: str) -> None:
+    """Prints figures as a table."""
+    table = Table()
+    table.add_column('figure')
+    table.add_column('value')
+    for name, value in figures.items():
+        table.add_row(
+            name, value if isinstance(value, str) else f'{value:.4f}'.rstrip('0').rstrip('.')
+        )
+    print(title)
+    Console(highlight=False).print(table)

@@ -1,0 +1,127 @@
+"""Samples and reconstructions of a trained model, in the range of its data."""
+
+import functools
+from pathlib import Path
+
+import jax
+import numpy as np
+from jax import Array
+
+from genjax.data.pipeline import random_subset
+from genjax.data.preprocessing import Chain
+from genjax.errors import UserError
+from genjax.evaluation import pictures
+from genjax.models.base import GenerativeModel, HasEncoder, Variables
+from genjax.training.experiment import Experiment
+from genjax.training.state import key_of
+
+SAMPLES_PER_CALL = 256
+
+
+def draw(
+    experiment: Experiment, variables: Variables, num: int, seed: int, label: int | None = None
+) -> dict[str, np.ndarray]:
+    """Draws samples in the range of the data.
+
+    Sample `i` depends on the seed and on `i` alone, however many are drawn.
+
+    Args:
+        experiment: the model and its preprocessing.
+        variables: the model's.
+        num: how many.
+        seed: of the noise.
+        label: the class of all of them; None: all classes in turn where the model knows classes.
+
+    Returns:
+        `x` [num, *event], and `label` [num] where the model knows classes.
+
+    Raises:
+        UserError: a label that the model cannot take.
+    """
+    classes = getattr(experiment.model, 'num_classes', None)
+    if label is not None and classes is None:
+        raise UserError(
+            f'this {type(experiment.model).__name__} has no classes: sample without a label'
+        )
+    if label is not None and not 0 <= label < classes:
+        raise UserError(f'label={label} is not one of the {classes} classes 0..{classes - 1}')
+    labels = None
+    if classes is not None:
+        labels = np.arange(num) % classes if label is None else np.full(num, label)
+        labels = labels.astype(np.int32)
+
+    parts = []
+    for start in range(0, num, SAMPLES_PER_CALL):
+        part = None
+        if labels is not None:
+            part = np.resize(labels[start : start + SAMPLES_PER_CALL], SAMPLES_PER_CALL)
+        key = jax.random.fold_in(key_of(seed), jax.device_put(np.uint32(start)))
+        parts.append(
+            _draw(
+                experiment.model, experiment.preprocess, SAMPLES_PER_CALL, variables, key,
+                jax.device_put(part),
+            )
+        )  # fmt: skip
+    x = np.concatenate(jax.device_get(parts))[:num]
+    return {'x': x} if labels is None else {'x': x, 'label': labels}
+
+
+def reconstruct(experiment: Experiment, variables: Variables, x: np.ndarray) -> np.ndarray:
+    """Encodes and decodes examples, in the range of the data; the model must have an encoder."""
+    key = key_of(experiment.seed)
+    model, preprocess = experiment.model, experiment.preprocess
+    return jax.device_get(_reconstruct(model, preprocess, variables, jax.device_put(x), key))
+
+
+def write_pictures(
+    experiment: Experiment, variables: Variables, workdir: Path, step: int
+) -> dict[str, Path]:
+    """Writes `samples/<step>.png` and, with an encoder, `reconstructions/<step>.png`.
+
+    Nothing is written for data that cannot be seen, neither pictures nor points in the plane.
+
+    Returns:
+        The files, by the names of their folders.
+    """
+    shape = experiment.dataset.event_shape
+    is_points = shape == (2,)
+    if not is_points and (len(shape) != 3 or shape[-1] not in (1, 3)):
+        return {}
+    written = {'samples': workdir / 'samples' / f'{step}.png'}
+    samples = draw(experiment, variables, experiment.num_samples, experiment.seed)['x']
+    reference = _held_out(experiment, experiment.num_samples) if is_points else None
+    pictures.save(written['samples'], samples, reference)
+    if isinstance(experiment.model, HasEncoder):
+        originals = _held_out(experiment, -(-experiment.num_samples // 2))
+        written['reconstructions'] = workdir / 'reconstructions' / f'{step}.png'
+        pictures.save(
+            written['reconstructions'], reconstruct(experiment, variables, originals), originals
+        )
+    return written
+
+
+def _held_out(experiment: Experiment, num: int) -> np.ndarray:
+    source = experiment.dataset.source('validation')
+    return source[random_subset(len(source), num)]['x']
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _draw(
+    model: GenerativeModel,
+    preprocess: Chain,
+    num: int,
+    variables: Variables,
+    key: Array,
+    label: Array | None,
+) -> Array:
+    return preprocess.inverse(model.sample(variables, key, num, label=label))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _reconstruct(
+    model: HasEncoder, preprocess: Chain, variables: Variables, x: Array, key: Array
+) -> Array:
+    preprocess_key, encode_key, decode_key = jax.random.split(key, 3)
+    y, _ = preprocess(x, preprocess_key)
+    z = model.encode(variables, y, encode_key)
+    return preprocess.inverse(model.decode(variables, z, decode_key))

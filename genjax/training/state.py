@@ -1,0 +1,68 @@
+"""Everything that training changes, and how it starts."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from genjax.models.base import Batch, Variables
+from genjax.schedules import at_step
+from genjax.training.experiment import Experiment
+
+
+@flax.struct.dataclass
+class TrainState:
+    """The state of a run; with the config and the data it determines all that follows.
+
+    Attributes:
+        step: completed steps, int32.
+        variables: the model's parameters and state.
+        opt_state: of each phase, by its name.
+        ema: exponential moving averages of all parameters, one for each decay in the config.
+        key: the seed's key; step `s` draws from `fold_in(key, s)`.
+    """
+
+    step: Array
+    variables: Variables
+    opt_state: Mapping[str, optax.OptState]
+    ema: tuple[Any, ...]
+    key: Array
+
+    @property
+    def averaged(self) -> Variables:
+        """The variables to sample and evaluate with: the first average when there is one."""
+        return {**self.variables, 'params': self.ema[0]} if self.ema else self.variables
+
+
+def init_state(experiment: Experiment, batch: Batch) -> TrainState:
+    """The state before the first step; pure, so that it can be jitted with shardings or traced for
+    shapes.
+
+    `batch` is the first training batch, for shapes and data-dependent initial values.
+    """
+    init_key, preprocess_key, key = jax.random.split(jax.random.key(experiment.seed), 3)
+    x, _ = experiment.preprocess(batch['x'], preprocess_key)
+    model = at_step(experiment.model, 0)
+    variables = model.init(init_key, {**batch, 'x': x})
+    params = variables['params']
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        variables=variables,
+        opt_state={
+            phase.name: experiment.optimizer_of(phase).init({g: params[g] for g in phase.trains})
+            for phase in model.phases
+        },
+        # Copies: the step donates its input, and one buffer cannot be donated twice.
+        ema=tuple(jax.tree.map(jnp.copy, params) for _ in experiment.ema),
+        key=key,
+    )
+
+
+def key_of(seed: int) -> Array:
+    """`jax.random.key(seed)`, also where implicit transfers are refused: seeds are the host's."""
+    with jax.transfer_guard('allow'):
+        return jax.random.key(seed)

@@ -1,0 +1,168 @@
+"""One training step, for every family: each phase in turn takes a gradient and updates its
+parameters.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from genjax.models.base import Batch, Phase, Variables
+from genjax.schedules import at_step
+from genjax.training.experiment import Experiment
+from genjax.training.state import TrainState
+
+Metrics = dict[str, Array]
+
+
+def train_step(
+    experiment: Experiment, state: TrainState, batch: Batch
+) -> tuple[TrainState, Metrics]:
+    """Pure: `(state, batch [rows_per_step, ...]) -> (state, metrics)`; metrics are named
+    `phase/metric`.
+
+    Within a step every update has its own slice of the batch and its own key.
+    """
+    key = jax.random.fold_in(state.key, state.step)
+    phases = at_step(experiment.model, state.step).phases
+    slices = max(phase.repeats for phase in phases)
+    batch = jax.tree.map(lambda a: _split_rows(a, slices), batch)
+    variables, opt_state, metrics = state.variables, dict(state.opt_state), {}
+    for turn, phase in enumerate(phases):
+        turn_key = jax.random.fold_in(key, turn)
+        update = _phase_update(experiment, phase)
+
+        def repeat(carry, inputs, update=update):
+            *carry, metrics = update(*carry, *inputs)
+            return tuple(carry), metrics
+
+        (variables, opt_state[phase.name]), phase_metrics = _scan(
+            repeat,
+            (variables, opt_state[phase.name]),
+            (
+                jax.tree.map(lambda a, n=phase.repeats: a[:n], batch),
+                jax.random.split(turn_key, phase.repeats),
+            ),
+            phase.repeats,
+        )
+        metrics |= {f'{phase.name}/{k}': jnp.mean(v, axis=0) for k, v in phase_metrics.items()}
+
+    updates = state.step + 1
+    ema = tuple(
+        optax.incremental_update(variables['params'], average, 1 - _ema_decay(decay, updates))
+        for decay, average in zip(experiment.ema, state.ema, strict=True)
+    )
+    new = TrainState(updates, variables, opt_state, ema, state.key)
+    return new, metrics
+
+
+def train_steps(
+    experiment: Experiment, state: TrainState, batches: Batch
+) -> tuple[TrainState, Metrics]:
+    """Runs a step on each of the batches [steps, rows_per_step, ...]; metrics are [steps]."""
+    return jax.lax.scan(lambda s, b: train_step(experiment, s, b), state, batches)
+
+
+def _phase_update(experiment: Experiment, phase: Phase) -> Callable:
+    """`(variables, opt_state, batch, key) -> (variables, opt_state, metrics)` for one update of one
+    phase.
+    """
+    optimizer = experiment.optimizer_of(phase)
+
+    def sums(variables: Variables, batch: Batch, key: Array) -> tuple[Any, ...]:
+        """Gradient, metrics and weight summed over the examples that count, and the new model
+        state.
+        """
+        preprocess_key, loss_key = jax.random.split(key)
+        batch = {**batch, 'x': experiment.preprocess(batch['x'], preprocess_key)[0]}
+        mask = batch.get('mask', jnp.ones(batch['x'].shape[0], bool))
+        weight = jnp.sum(mask, dtype=jnp.float32)
+
+        def total(value):
+            value = value.astype(jnp.float32)
+            return jnp.sum(jnp.where(mask, value, 0.0)) if value.ndim else value * weight
+
+        def objective(trained):
+            params = {**variables['params'], **trained}
+            output = phase.loss({**variables, 'params': params}, batch, loss_key)
+            return total(output.values), output
+
+        trained = {group: variables['params'][group] for group in phase.trains}
+        gradient, output = jax.grad(objective, has_aux=True)(trained)
+        metrics = {k: total(v) for k, v in {**output.metrics, 'loss': output.values}.items()}
+        return (gradient, metrics, weight), output.state
+
+    def update(variables, opt_state, batch, key):
+        if experiment.accumulate == 1:
+            (gradient, metrics, weight), model_state = sums(variables, batch, key)
+        else:
+
+            def micro_batch(carry, inputs):
+                totals, model_state = carry
+                new, model_state = sums({**variables, 'state': model_state}, *inputs)
+                return (jax.tree.map(jnp.add, totals, new), model_state), None
+
+            micro_batches = jax.tree.map(lambda a: _split_rows(a, experiment.accumulate), batch)
+            inputs = (micro_batches, jax.random.split(key, experiment.accumulate))
+            first = jax.tree.map(lambda a: a[0], inputs)
+            shapes, _ = jax.eval_shape(sums, variables, *first)
+            zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+            ((gradient, metrics, weight), model_state), _ = _scan(
+                micro_batch, (zeros, variables['state']), inputs, experiment.accumulate
+            )
+
+        weight = jnp.maximum(weight, 1.0)
+        gradient = jax.tree.map(lambda g: g / weight, gradient)
+        metrics = {name: value / weight for name, value in metrics.items()}
+        metrics['grad_norm'] = norm = optax.tree.norm(gradient)
+        if experiment.clip_norm is not None:
+            scale = jnp.minimum(1.0, experiment.clip_norm / jnp.maximum(norm, 1e-12))
+            gradient = jax.tree.map(lambda g: g * scale, gradient)
+
+        params = variables['params']
+        trained = {group: params[group] for group in phase.trains}
+        changes, new_opt_state = optimizer.update(gradient, opt_state, trained)
+        new_params = {**params, **optax.apply_updates(trained, changes)}
+        new_variables = {'params': new_params, 'state': model_state}
+        if experiment.nonfinite == 'skip':
+            finite = jnp.isfinite(metrics['loss']) & jnp.isfinite(norm)
+            new_variables, new_opt_state = jax.tree.map(
+                lambda new, old: jnp.where(finite, new, old),
+                (new_variables, new_opt_state),
+                (variables, opt_state),
+            )
+            metrics['skipped'] = 1.0 - finite
+        return new_variables, new_opt_state, metrics
+
+    return update
+
+
+def _split_rows(a: Array, parts: int) -> Array:
+    """[B, ...] -> [parts, B / parts, ...], every `parts`-th row to a part.
+
+    Strided rather than contiguous, so that each part stays spread evenly over the devices.
+    """
+    return jnp.moveaxis(a.reshape(a.shape[0] // parts, parts, *a.shape[1:]), 1, 0)
+
+
+def _scan(body: Callable, carry: Any, inputs: Any, length: int) -> tuple[Any, Any]:
+    """`lax.scan`, written out where a loop costs more than it saves.
+
+    XLA's CPU backend compiles convolutions that come from a scan, even one of length 1 or an
+    unrolled one, to code an order of magnitude slower.
+    """
+    if length > 1 and jax.default_backend() != 'cpu':
+        return jax.lax.scan(body, carry, inputs, length=length)
+    outputs = []
+    for i in range(length):
+        carry, output = body(carry, jax.tree.map(lambda a, i=i: a[i], inputs))
+        outputs.append(output)
+    return carry, jax.tree.map(lambda *values: jnp.stack(values), *outputs)
+
+
+def _ema_decay(decay: float, updates: Array) -> Array:
+    """The decay, smaller at first, so that the initial parameters are soon forgotten."""
+    return jnp.minimum(decay, (1.0 + updates) / (10.0 + updates))

@@ -1,0 +1,183 @@
+"""The folder of a run: who may write to it, and the record of what was run there."""
+
+import contextlib
+import fcntl
+import json
+import os
+import platform
+import subprocess
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+import genjax
+from genjax import config as configs
+from genjax.errors import UserError
+from genjax.files import replacing
+from genjax.training.experiment import DOES_NOT_CHANGE_TRAINING
+
+CONFIG = 'config.json'
+_LOCK = '.lock'
+_RECORD = {
+    'id': str,
+    'config': dict,
+    'fingerprint': str,
+    'data': str,
+    'example': dict,
+    'starts': list,
+}
+_PACKAGES = (
+    'jax',
+    'jaxlib',
+    'flax',
+    'optax',
+    'orbax-checkpoint',
+    'numpy',
+    'tensorflow-datasets',
+    'grain',
+)
+
+
+@contextlib.contextmanager
+def locked(workdir: Path) -> Iterator[None]:
+    """Makes the folder and holds it alone; the lock ends with the process, however it ends.
+
+    Raises:
+        UserError: it holds something else, it cannot be written, or another run holds it. Nothing
+            in it has changed then.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            _refuse_foreign(workdir)
+            workdir.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(open(workdir / _LOCK, 'a+'))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                owner = file.read().strip() or 'unknown'
+                raise UserError(f'another run (process {owner}) is training in {workdir}') from None
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+        except OSError as e:
+            raise UserError(f'cannot write to --workdir={workdir}: {e.strerror}') from None
+        yield
+
+
+def claim(
+    workdir: Path, config: ConfigDict, example: Mapping[str, Any], data_fingerprint: str
+) -> dict[str, Any]:
+    """Writes `config.json` into a new run, or checks that this run is the one that was begun there.
+
+    Args:
+        workdir: the folder.
+        config: the run's.
+        example: names, shapes and dtypes of an example, so that a run can be read without its data.
+        data_fingerprint: of the training split.
+
+    Returns:
+        The content of `config.json`.
+
+    Raises:
+        UserError: the config or the data changed in a way that would change the training; the line
+            names the field.
+    """
+    if (workdir / CONFIG).exists():
+        before = read(workdir)
+        _check_unchanged(workdir, before, config, data_fingerprint)
+    else:
+        before = {'id': uuid.uuid4().hex[:8], 'starts': []}
+    record = {
+        'id': before['id'],
+        'config': configs.to_json(config),
+        'fingerprint': configs.fingerprint(config),
+        'data': data_fingerprint,
+        'example': example,
+        'starts': [*before['starts'], provenance()],
+    }
+    write_json(workdir / CONFIG, record)
+    return record
+
+
+def read(workdir: Path) -> dict[str, Any]:
+    """Returns the content of `config.json`; raises UserError when it is missing or damaged."""
+    try:
+        record = json.loads((workdir / CONFIG).read_text())
+        return {key: kind(record[key]) for key, kind in _RECORD.items()}
+    except FileNotFoundError:
+        raise UserError(f'{workdir} is not the folder of a run: it has no {CONFIG}') from None
+    except (OSError, ValueError, KeyError, TypeError) as e:
+        raise UserError(f'cannot read {workdir / CONFIG}: {type(e).__name__}: {e}') from None
+
+
+def provenance() -> dict[str, Any]:
+    """What else a result depends on: code, libraries, devices, and when."""
+    return {
+        'time': time.strftime('%Y-%m-%dT%H:%M:%S%z'),
+        'genjax': genjax.__version__,
+        'commit': _commit(),
+        'python': platform.python_version(),
+        'packages': {name: metadata.version(name) for name in _PACKAGES},
+        'devices': f'{jax.device_count()} x {jax.devices()[0].device_kind}',
+        'processes': jax.process_count(),
+    }
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes the file whole or not at all; raises UserError when it cannot."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + '\n')
+
+
+def _refuse_foreign(workdir: Path) -> None:
+    """Refuses a folder that holds anything but a run, or what is left of one's first moment."""
+    if not workdir.is_dir() or (workdir / CONFIG).exists():
+        return
+    names = sorted(path.name for path in workdir.iterdir())
+    others = [n for n in names if n != _LOCK and not n.startswith(f'.{CONFIG}.')]
+    if others:
+        raise UserError(
+            f'{workdir} is not the folder of a run (it holds {others[0]!r} and no {CONFIG});'
+            ' choose another --workdir'
+        )
+
+
+def _check_unchanged(
+    workdir: Path, record: dict[str, Any], config: ConfigDict, data_fingerprint: str
+) -> None:
+    before = dict(configs.leaves(configs.from_json(record['config'])))
+    now = dict(configs.leaves(config))
+    for name in sorted(before.keys() | now.keys()):
+        if name.split('.')[0].split('[')[0] in DOES_NOT_CHANGE_TRAINING:
+            continue
+        if before.get(name) != now.get(name):
+            raise UserError(
+                f'config.{name} is {now.get(name)!r}, but the run in {workdir} was begun with'
+                f' {before.get(name)!r}; choose another --workdir or give that value'
+            )
+    if record['data'] != data_fingerprint:
+        raise UserError(
+            f'the training data are not those that the run in {workdir} was begun with'
+            f' (fingerprint {data_fingerprint[:12]}, then {record["data"][:12]})'
+        )
+
+
+def _commit() -> str | None:
+    """The commit of the code, with '+changes' when files differ from it; None outside of git."""
+    root = Path(genjax.__file__).parent
+    if not (root.parent / '.git').exists():
+        return None
+    git = ['git', '-C', str(root)]
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        run = {'capture_output': True, 'text': True, 'check': True}
+        commit = subprocess.run([*git, 'rev-parse', 'HEAD'], **run).stdout.strip()
+        changes = subprocess.run([*git, 'status', '--porcelain', '--', '.'], **run).stdout
+        return commit + ('+changes' if changes else '')
+    return None

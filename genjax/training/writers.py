@@ -1,0 +1,131 @@
+"""Where metrics go: `metrics.jsonl`, TensorBoard, Weights & Biases."""
+
+import contextlib
+import json
+import math
+import os
+import socket
+import struct
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+from PIL import Image
+from tensorboardX import summary
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.record_writer import masked_crc32c
+
+from genjax.errors import UserError
+from genjax.files import replacing
+
+
+class MetricWriter:
+    """Writes numbers and pictures by step, to every place at once.
+
+    A resumed run repeats the steps after its checkpoint: records of those are dropped when it
+    starts.
+    """
+
+    def __init__(self, workdir: Path, start: int):
+        """Opens the files in `workdir` for a run that starts from step `start`."""
+        self._path = workdir / 'metrics.jsonl'
+        folder = workdir / 'tensorboard'
+        name = f'events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}'
+        with _explained(self._path), contextlib.ExitStack() as files:
+            _keep_until(self._path, start)
+            self._file = files.enter_context(self._path.open('a'))
+            folder.mkdir(exist_ok=True)
+            self._events = files.enter_context((folder / name).open('ab', buffering=0))
+            self._event(0, file_version='brain.Event:2')
+            # Hides what a run that was killed had written of later steps.
+            self._event(start + 1, session_log=SessionLog(status=SessionLog.START))
+            self._open = files.pop_all()
+        self._wandb = None
+
+    def log_to_wandb(self, project: str, name: str, config: object) -> None:
+        """Writes to a Weights & Biases run as well; the run of that name is continued."""
+        self._wandb = wandb_module().init(
+            project=project, dir=str(self._path.parent), config=config, id=name, resume='allow'
+        )
+
+    def __enter__(self) -> 'MetricWriter':
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> None:
+        try:
+            self.close()
+        except UserError:
+            if error is None:
+                raise
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Records numbers; one that is not finite is null in the JSON lines and not in
+        TensorBoard.
+        """
+        finite = {k: v if math.isfinite(v) else None for k, v in metrics.items()}
+        with _explained(self._path):
+            self._file.write(json.dumps({'step': step, **finite}) + '\n')
+            self._file.flush()
+            for name, value in metrics.items():
+                if math.isfinite(value):
+                    self._event(step, summary=summary.scalar(name, value))
+        if self._wandb:
+            self._wandb.log(dict(metrics), step=step)
+
+    def picture(self, step: int, name: str, path: Path) -> None:
+        """Shows a picture file in TensorBoard and Weights & Biases."""
+        pixels = np.asarray(Image.open(path).convert('RGB'))
+        with _explained(self._path):
+            self._event(step, summary=summary.image(name, pixels, dataformats='HWC'))
+        if self._wandb:
+            self._wandb.log({name: wandb_module().Image(pixels)}, step=step)
+
+    def close(self) -> None:
+        """Writes what is left."""
+        with _explained(self._path):
+            self._open.close()
+        if self._wandb:
+            self._wandb.finish()
+
+    def _event(self, step: int, **content: object) -> None:
+        # Written here and now: tensorboardX's own writer has a thread for it, which a full disk
+        # ends silently, and then its queue blocks the run.
+        data = Event(wall_time=time.time(), step=step, **content).SerializeToString()
+        length = struct.pack('<Q', len(data))
+        checksums = (struct.pack('<I', masked_crc32c(part)) for part in (length, data))
+        self._events.write(length + next(checksums) + data + next(checksums))
+
+
+def wandb_module() -> ModuleType:
+    """Imports Weights & Biases; raises UserError where it is not installed."""
+    try:
+        import wandb
+    except ImportError:
+        raise UserError(
+            "config.wandb needs the wandb extra: pip install 'genjax-research[wandb]'"
+        ) from None
+    return wandb
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turns a failed write into one line."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f'cannot write {path}: {error.strerror or error}') from error
+
+
+def _keep_until(path: Path, step: int) -> None:
+    """Drops records of later steps, and the half line that a killed run may have left."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(errors='replace').splitlines(keepends=True):
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            if json.loads(line)['step'] <= step:
+                kept.append(line)
+    with replacing(path) as temporary:
+        temporary.write_text(''.join(kept))
