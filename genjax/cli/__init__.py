@@ -1,0 +1,133 @@
+"""The `genjax` command: finds the verb, reads its options, and turns errors into exit codes.
+
+Each verb is a module of this package with `HELP` (one line), `add_arguments(parser)` and
+`run(args)`. They are imported for every `--help`, so what is heavy (JAX, NumPy) they import inside
+`run`.
+"""
+
+import argparse
+import sys
+from importlib import import_module
+from types import ModuleType
+
+import genjax
+from genjax.errors import EXIT_INTERRUPTED, Interrupted, UserError, nearest
+
+VERBS = ('train', 'sample', 'evaluate', 'data')
+
+_OVERRIDE = '--config.'
+
+
+class Parser(argparse.ArgumentParser):
+    """An `ArgumentParser` that takes no abbreviations and raises `UserError` for every mistake."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**{'allow_abbrev': False, **kwargs})
+
+    def parse_known_args(self, args=None, namespace=None):
+        """Parses as usual; what this parser (or a sub-parser) does not know is an error."""
+        namespace, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            word = unknown[0].partition('=')[0]
+            if word.startswith('-'):
+                known = nearest(word, self._option_string_actions)
+                self.error(f'unknown option {word}{known}')
+            self.error(f'unexpected argument {word!r}')
+        return namespace, unknown
+
+    def error(self, message):
+        """Raises `UserError` with the message and where to read more."""
+        raise UserError(f'{message} (see `{self.prog} --help`)')
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one verb.
+
+    Args:
+        argv: the words after `genjax`; those of this process when None.
+
+    Returns:
+        The exit status: 0; 1 without a verb; 2 for a mistake of the user, told in one line; 75 for
+        a run that was stopped from outside and can be continued; 130 for Ctrl-C elsewhere. Any
+        other exception is a defect of genjax and keeps its traceback.
+    """
+    try:
+        return _dispatch(sys.argv[1:] if argv is None else list(argv))
+    except UserError as error:
+        message = ' '.join(str(error).split())  # one line, also where it quotes several
+        print(f'genjax: error: {message}', file=sys.stderr)
+        return 2
+    except Interrupted as stop:
+        print(f'genjax: {stop}', file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except KeyboardInterrupt:
+        return 130
+
+
+def _dispatch(argv: list[str]) -> int:
+    if not argv:
+        _top_parser().print_help()
+        return 1
+    verb = argv[0]
+    if verb.startswith('-'):  # --help and --version leave from here
+        _top_parser().parse_args(argv)
+        raise UserError(f'no verb before {verb}; the verbs are {", ".join(VERBS)}')
+    if verb not in VERBS:
+        hint = nearest(verb, VERBS)
+        raise UserError(f'no verb {verb!r}{hint}; the verbs are {", ".join(VERBS)}')
+
+    module = _module(verb)
+    parser = Parser(prog=f'genjax {verb}', description=module.HELP)
+    module.add_arguments(parser)
+    words, overrides = split_overrides(argv[1:])
+    args = parser.parse_args(words)
+    if overrides and not hasattr(args, 'config'):
+        parser.error(f'unknown option {_OVERRIDE}{overrides[0][0]}: this verb reads no config')
+    args.overrides = overrides
+    module.run(args)
+    return 0
+
+
+def split_overrides(words: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    """Takes the options that change a config field out of a command line.
+
+    Args:
+        words: command-line words; `--config.a.b=4` and `--config.a.b 4` are overrides.
+
+    Returns:
+        The other words, and the pairs ('a.b', '4') in the order given.
+
+    Raises:
+        UserError: an override has no value.
+    """
+    others, overrides = [], []
+    words = iter(words)
+    for word in words:
+        if not word.startswith(_OVERRIDE):
+            others.append(word)
+            continue
+        field, equals, value = word.removeprefix(_OVERRIDE).partition('=')
+        if not equals:
+            value = next(words, None)
+            if value is None or value.startswith('--'):
+                raise UserError(f'{word} has no value: write {word}=<value>')
+        overrides.append((field, value))
+    return others, overrides
+
+
+def _module(verb: str) -> ModuleType:
+    return import_module(f'genjax.cli.{verb}')
+
+
+def _top_parser() -> Parser:
+    width = max(map(len, VERBS))
+    verbs = ''.join(f'  {verb:{width}}  {_module(verb).HELP}\n' for verb in VERBS)
+    parser = Parser(
+        prog='genjax',
+        usage='genjax <verb> [options]',
+        description='Trains, samples and evaluates generative models.',
+        epilog=f'verbs:\n{verbs}\n`genjax <verb> --help` lists the options of a verb.',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument('--version', action='version', version=f'genjax {genjax.__version__}')
+    return parser

@@ -1,0 +1,92 @@
+"""`genjax data`: which data sets are there, preparing one, and a look at one."""
+
+import argparse
+
+HELP = 'list, prepare and look at data sets'
+
+_PICTURES, _POINTS = 64, 2000  # how many examples `show` draws
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the verbs below `data` and their options."""
+    verbs = parser.add_subparsers(dest='action', metavar='action', required=True)
+    commands = {
+        'list': 'the data sets that genjax brings along and those prepared on this machine',
+        'prepare': 'download a data set and write it in a form that is read fast',
+        'show': 'draw some examples of a data set',
+    }
+    for name, text in commands.items():
+        command = verbs.add_parser(name, help=text, description=text)
+        if name != 'list':
+            command.add_argument('name', help='a TFDS name (mnist, gaussians/ring) or import path')
+        if name == 'show':
+            command.add_argument('--out', required=True, help='the picture to write, a .png')
+            command.add_argument(
+                '--num', type=int, help=f'examples ({_PICTURES} pictures, {_POINTS} points)'
+            )
+            command.add_argument(
+                '--split', default='train', help='train (default), validation or test'
+            )
+        command.add_argument(
+            '--data_dir', help='folder of all data sets ($TFDS_DATA_DIR or ~/tensorflow_datasets)'
+        )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Runs the verb that `args` names."""
+    {'list': _list, 'prepare': _prepare, 'show': _show}[args.action](args)
+
+
+def _list(args: argparse.Namespace) -> None:
+    from genjax.data import store
+    from genjax.data.builders import BUNDLED
+
+    head = ('name', 'examples', 'shape of x', 'size', 'where')
+    rows, found = [], set()
+    for prepared in store.prepared(args.data_dir):
+        found.add(prepared.name.partition('/')[0])
+        sizes = ', '.join(f'{split} {size:,}' for split, size in prepared.sizes.items())
+        shape = '×'.join(str(length or '?') for length in prepared.shape or ())
+        rows.append((prepared.name, sizes, shape, _bytes(prepared.size), str(prepared.folder)))
+    rows += [
+        (name, '', '', '', 'comes with genjax; prepared on first use')
+        for name in BUNDLED
+        if name not in found
+    ]
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    for row in [head, *sorted(rows)]:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print('  '.join(cells).rstrip())
+
+
+def _bytes(number: int) -> str:
+    for unit in ('B', 'kB', 'MB'):
+        if number < 1000:
+            return f'{number:.0f} {unit}'
+        number /= 1000
+    return f'{number:.1f} GB'
+
+
+def _prepare(args: argparse.Namespace) -> None:
+    from genjax.data import store
+
+    print(f'{args.name} is prepared: {store.prepare(args.name, args.data_dir)}')
+
+
+def _show(args: argparse.Namespace) -> None:
+    import numpy as np
+
+    from genjax.data import TFDS
+    from genjax.data.pipeline import random_subset
+    from genjax.errors import UserError
+    from genjax.evaluation import pictures
+
+    if args.num is not None and args.num < 1:
+        raise UserError(f'--num={args.num} must be positive')
+    # Examples are drawn singly: not worth decoding the whole split, and labels are not needed.
+    dataset = TFDS(args.name, in_memory=False, data_dir=args.data_dir)
+    source = dataset.source(args.split)
+    num = args.num or (_POINTS if len(dataset.event_shape) == 1 else _PICTURES)
+    rows = random_subset(len(source), num)
+    pictures.save(args.out, np.asarray(source[rows]['x']))
+    print(f'{args.out}: {len(rows)} of the {len(source):,} examples of {args.name}, {args.split}')

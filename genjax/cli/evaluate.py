@@ -1,0 +1,26 @@
+"""`genjax evaluate`: judges a trained model on its test split."""
+
+import argparse
+
+HELP = 'judge a trained model on its test split'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `evaluate`."""
+    parser.add_argument('--workdir', required=True, metavar='DIR', help='the folder of the run')
+    parser.add_argument(
+        '--step', default='best', help="a step, 'latest', or 'best' (default; by the run's config)"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Evaluates, prints a table, and writes `evaluations/<step>.json`."""
+    from pathlib import Path
+
+    from genjax.cli import runtime
+
+    runtime.prepare()
+    from genjax.training import run as runs
+
+    run = runs.load(Path(args.workdir), args.step)
+    runs.show(runs.test(run), f'{args.workdir}, step {run.step:,}, test')

@@ -1,0 +1,31 @@
+"""`genjax train`: runs an experiment from a config file, or goes on with one."""
+
+import argparse
+
+HELP = 'train what a config file describes, or go on with it'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `train`."""
+    parser.add_argument(
+        '--config',
+        required=True,
+        metavar='FILE',
+        help='a file with get_config(); --config.model.beta=4 changes one field',
+    )
+    parser.add_argument(
+        '--workdir', required=True, metavar='DIR', help='where the run is kept and resumed from'
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Trains."""
+    from pathlib import Path
+
+    from genjax import config
+    from genjax.cli import runtime
+
+    runtime.prepare()
+    from genjax.training import loop
+
+    loop.train(config.load(args.config, args.overrides), Path(args.workdir))
