@@ -1,0 +1,56 @@
+"""MAF, 16 masked affine layers, on a 2-D density known in closed form.
+
+    genjax train --config=configs/densities/maf.py --workdir=runs/maf \
+        --config.dataset.name=rings
+
+`dataset.name` is eight_gaussians, checkerboard or rings. Expected: not measured yet.
+"""
+
+import optax
+
+from genjax.config import spec
+from genjax.data import Density
+from genjax.evaluation import KL
+from genjax.models import Flow
+from genjax.models.flow import ActNorm, Affine, Autoregressive, Chain, Repeat, Reverse
+from genjax.networks import MaskedMLP
+from genjax.training import Experiment
+
+STEPS = 20_000
+
+
+def get_config():
+    """The run as a config."""
+    layer = spec(
+        Chain,
+        layers=(
+            spec(
+                Autoregressive,
+                network=spec(MaskedMLP, features=(64, 64), activation='silu'),
+                transform=spec(Affine),
+            ),
+            spec(Reverse),
+        ),
+    )
+    # ActNorm first, so that the stack sees data of mean 0 and variance 1.
+    bijection = spec(Chain, layers=(spec(ActNorm), spec(Repeat, layer=layer, num=16)))
+    return spec(
+        Experiment,
+        dataset=spec(Density, name='eight_gaussians'),
+        model=spec(Flow, bijection=bijection, shape=(2,)),
+        optimizer=spec(
+            optax.adam,
+            learning_rate=spec(optax.cosine_decay_schedule, init_value=1e-3, decay_steps=STEPS),
+        ),
+        steps=STEPS,
+        steps_per_call=10,
+        batch_size=512,
+        clip_norm=1.0,
+        ema=(0.999,),
+        log_every=500,
+        validate_every=5000,
+        validation=(spec(KL),),
+        checkpoint_every=0,
+        test=(spec(KL),),
+        num_samples=4000,
+    )

@@ -1,0 +1,54 @@
+"""FSQ on the 8x8 digits, dynamically binarised: four tokens of 64 codes, with a causal prior.
+
+    genjax train --config=configs/digits/fsq.py --workdir=runs/fsq
+
+Expected: all 64 codes in use on the test split, perplexity 60; test bound of 26.7 nats, log p of
+the encoder's code and of x given it, which is less than log p(x) and looser than IWAE. Four minutes
+on two cores with other work. Samples draw their tokens from the causal prior.
+"""
+
+import optax
+
+from genjax.config import spec
+from genjax.data import Binarise, Chain, Digits
+from genjax.evaluation import CodebookUse, Likelihood
+from genjax.models import VQVAE
+from genjax.networks import MLP, FiniteScalarQuantiser, MaskedMLP
+from genjax.training import Experiment
+
+STEPS = 6000
+
+
+def get_config():
+    """The run as a config."""
+    return spec(
+        Experiment,
+        dataset=spec(Digits),
+        preprocess=spec(Chain, steps=(spec(Binarise),)),
+        model=spec(
+            VQVAE,
+            encoder=spec(MLP, features=(200, 200, 200), activation='silu'),
+            decoder=spec(MLP, features=(200, 200, 200), shape=(8, 8, 1), activation='silu'),
+            num_tokens=4,
+            quantiser=spec(FiniteScalarQuantiser, levels=(4, 4, 4)),
+            prior=spec(MaskedMLP, features=(256,)),
+        ),
+        optimizer=spec(
+            optax.adamw,
+            learning_rate=spec(optax.cosine_decay_schedule, init_value=2e-3, decay_steps=STEPS),
+            weight_decay=1e-4,
+        ),
+        steps=STEPS,
+        steps_per_call=10,
+        batch_size=128,
+        ema=(0.998,),
+        validate_every=1000,
+        validation=(spec(Likelihood, batch_size=200),),
+        best='likelihood/nll',
+        test=(
+            spec(CodebookUse),
+            spec(Likelihood, batch_size=300, num_draws=10),
+        ),
+        log_every=500,
+        sample_every=STEPS,
+    )

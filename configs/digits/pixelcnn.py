@@ -1,0 +1,44 @@
+"""Gated PixelCNN on the 8x8 digits, dynamically binarised.
+
+    genjax train --config=configs/digits/pixelcnn.py --workdir=runs/pixelcnn
+
+Independent pixels reach 27.2 nats an example, the best mixture of Bernoullis on the same split 22.2
+(experiments/digits_vae).
+"""
+
+import optax
+
+from genjax.config import spec
+from genjax.data import Binarise, Chain, Digits
+from genjax.evaluation import Likelihood
+from genjax.models import Categorical, PixelCNN
+from genjax.networks import GatedPixelCNN
+from genjax.training import Experiment
+
+STEPS = 2000
+
+
+def get_config():
+    """The run as a config."""
+    return spec(
+        Experiment,
+        dataset=spec(Digits),
+        preprocess=spec(Chain, steps=(spec(Binarise),)),
+        model=spec(
+            PixelCNN,
+            network=spec(GatedPixelCNN, shape=(8, 8, 1), features=24, num_layers=4, dropout=0.2),
+            likelihood=spec(Categorical, levels=2),
+        ),
+        optimizer=spec(
+            optax.adamw,
+            learning_rate=spec(optax.cosine_decay_schedule, init_value=3e-3, decay_steps=STEPS),
+            weight_decay=1e-2,
+        ),
+        steps=STEPS,
+        batch_size=64,
+        ema=(0.995,),
+        validate_every=500,
+        validation=(spec(Likelihood, batch_size=200),),
+        best='likelihood/nll',
+        test=(spec(Likelihood, batch_size=300, num_draws=20),),
+    )

@@ -1,0 +1,50 @@
+"""VAE on the 8x8 digits, dynamically binarised.
+
+    genjax train --config=configs/digits/vae.py --workdir=runs/vae
+
+Expected: test IWAE-500 of about 21.7 nats an example after a minute on two cores. The best mixture
+of Bernoullis on the same split reaches 22.2, independent pixels 27.2 (experiments/digits_vae).
+"""
+
+import optax
+
+from genjax.config import spec
+from genjax.data import Binarise, Chain, Digits
+from genjax.evaluation import Likelihood
+from genjax.models import VAE, Bernoulli
+from genjax.networks import MLP
+from genjax.training import Experiment
+
+STEPS = 18_000
+
+
+def get_config():
+    """The run as a config."""
+    return spec(
+        Experiment,
+        dataset=spec(Digits),
+        preprocess=spec(Chain, steps=(spec(Binarise),)),
+        model=spec(
+            VAE,
+            encoder=spec(MLP, features=(200, 200, 200), activation='silu'),
+            decoder=spec(MLP, features=(200, 200, 200), shape=(8, 8, 1), activation='silu'),
+            latent_dim=16,
+            likelihood=spec(Bernoulli),
+            eval_samples=500,
+        ),
+        optimizer=spec(
+            optax.adamw,
+            learning_rate=spec(optax.cosine_decay_schedule, init_value=2e-3, decay_steps=STEPS),
+            weight_decay=1e-4,
+        ),
+        steps=STEPS,
+        steps_per_call=10,
+        batch_size=128,
+        ema=(0.998,),
+        validate_every=3000,
+        validation=(spec(Likelihood, batch_size=200),),
+        best='likelihood/nll',
+        test=(spec(Likelihood, batch_size=300, num_draws=10),),
+        log_every=500,
+        sample_every=6000,
+    )

@@ -1,0 +1,51 @@
+"""Class-conditional VAE on the 8x8 digits, dynamically binarised.
+
+    genjax train --config=configs/digits/vae_conditional.py --workdir=runs/vae_conditional
+    genjax sample --workdir=runs/vae_conditional --label=3 --out=threes.png
+
+Expected: test IWAE-100 of about 21.7 nats an example, averaged over the class: what the VAE without
+classes reaches in three times as many steps. Three minutes on two cores with other work.
+"""
+
+import optax
+
+from genjax.config import spec
+from genjax.data import Binarise, Chain, Digits
+from genjax.evaluation import Likelihood
+from genjax.models import VAE
+from genjax.networks import MLP
+from genjax.training import Experiment
+
+STEPS = 6000
+
+
+def get_config():
+    """The run as a config."""
+    return spec(
+        Experiment,
+        dataset=spec(Digits),
+        preprocess=spec(Chain, steps=(spec(Binarise),)),
+        model=spec(
+            VAE,
+            encoder=spec(MLP, features=(200, 200, 200), activation='silu'),
+            decoder=spec(MLP, features=(200, 200, 200), shape=(8, 8, 1), activation='silu'),
+            latent_dim=16,
+            num_classes=10,
+            eval_samples=100,
+        ),
+        optimizer=spec(
+            optax.adamw,
+            learning_rate=spec(optax.cosine_decay_schedule, init_value=2e-3, decay_steps=STEPS),
+            weight_decay=1e-4,
+        ),
+        steps=STEPS,
+        steps_per_call=10,
+        batch_size=128,
+        ema=(0.998,),
+        validate_every=1000,
+        validation=(spec(Likelihood, batch_size=200),),
+        best='likelihood/nll',
+        test=(spec(Likelihood, batch_size=300, num_draws=3),),
+        log_every=500,
+        sample_every=STEPS,
+    )
