@@ -1,0 +1,27 @@
+"""Settings of every test, made before anything imports JAX."""
+
+import os
+import tempfile
+
+os.environ['JAX_PLATFORMS'] = 'cpu'
+os.environ['XLA_FLAGS'] = ' '.join(
+    [os.environ.get('XLA_FLAGS', ''), '--xla_force_host_platform_device_count=8']
+).strip()
+
+import pytest
+
+
+def pytest_configure(config):
+    """Keeps compiled programs between tests and sessions; `pytest --cache-clear` forgets them."""
+    if hasattr(config, 'cache'):
+        os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(config.cache.mkdir('xla')))
+        os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _data_dir():
+    """Prepares data sets once a session, away from the user's own."""
+    with tempfile.TemporaryDirectory() as path, pytest.MonkeyPatch.context() as patch:
+        if 'TFDS_DATA_DIR' not in os.environ:
+            patch.setenv('TFDS_DATA_DIR', path)
+        yield

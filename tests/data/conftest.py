@@ -1,0 +1,104 @@
+"""Small TFDS builders, importable as `toys.<Class>`, as a user's own would be."""
+
+import pytest
+
+TOYS = '''
+import io
+
+import numpy as np
+import tensorflow_datasets as tfds
+from PIL import Image
+
+
+def png(pixels):
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format='PNG')
+    file.seek(0)
+    return file
+
+
+class Toy(tfds.core.GeneratorBasedBuilder):
+    """A picture of one colour, the number of the row, under two features; labels are row % 3."""
+
+    VERSION = tfds.core.Version('1.0.0')
+    SIZES = {'train': 50, 'test': 7}
+    FEATURES = {
+        'image': tfds.features.Image(shape=(4, 6, 3)),
+        'label': tfds.features.ClassLabel(num_classes=3),
+        'name': tfds.features.Text(),
+    }
+    SHUFFLED = True
+
+    def _info(self):
+        return tfds.core.DatasetInfo(
+            builder=self,
+            features=tfds.features.FeaturesDict(self.FEATURES),
+            disable_shuffling=not self.SHUFFLED,
+        )
+
+    def _split_generators(self, dl_manager):
+        return {split: self._generate_examples(size) for split, size in self.SIZES.items()}
+
+    def _generate_examples(self, size):
+        for row in range(size):
+            image = png(np.full((4, 6, 3), row, np.uint8))
+            yield row, {'image': image, 'label': row % 3, 'name': f'row {row}'}
+
+
+class Sorted(Toy):
+    SHUFFLED = False
+
+
+class Complete(Toy):
+    SIZES = {'train': 20, 'valid': 5, 'test': 5}
+
+
+class TrainOnly(Toy):
+    SIZES = {'train': 20}
+
+
+class Parts(Toy):
+    SIZES = {'first': 20, 'second': 5}
+
+
+class Bits(Toy):
+    FEATURES = {'image': tfds.features.Image(shape=(2, 2, 1))}
+
+    def _generate_examples(self, size):
+        for row in range(size):
+            yield row, {'image': png(np.array([[0, 1], [1, row % 2]], np.uint8))}
+
+
+class Vectors(Toy):
+    FEATURES = {
+        'features': tfds.features.Tensor(shape=(3,), dtype=np.float64),
+        'other': tfds.features.Tensor(shape=(2,), dtype=np.int64),
+    }
+
+    def _generate_examples(self, size):
+        for row in range(size):
+            yield row, {'features': np.arange(3) + row / 2, 'other': [row, -row]}
+
+
+class AnySize(Toy):
+    FEATURES = {'image': tfds.features.Image(shape=(None, None, 3))}
+
+    def _generate_examples(self, size):
+        yield 0, {'image': png(np.zeros((3, 5, 3), np.uint8))}
+
+
+class Broken(Toy):
+    def _generate_examples(self, size):
+        yield 0, {'image': png(np.zeros((4, 6, 3), np.uint8)), 'label': 0, 'name': 'first'}
+        raise OSError('the disk is on fire')
+'''
+
+
+@pytest.fixture(scope='session', autouse=True)
+def toys(tmp_path_factory):
+    """Makes `toys` importable; the value is the folder it lies in."""
+    folder = tmp_path_factory.mktemp('toys')
+    (folder / 'toys.py').write_text(TOYS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        yield folder

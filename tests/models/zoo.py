@@ -1,0 +1,296 @@
+"""Tiny models of every family, for tests that hold for all of them."""
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+
+from genjax.models import (
+    GAN,
+    VAE,
+    VQVAE,
+    BetaTCVAE,
+    DiscretisedLogistic,
+    FactorVAE,
+    Gaussian,
+    GaussianMixture,
+    InverseAutoregressive,
+    LadderVAE,
+    VampPrior,
+)
+from genjax.models.autoregressive import (
+    GPT,
+    MADE,
+    MDLM,
+    FrameModel,
+    LogisticMixture,
+    MaskGIT,
+    PixelCNN,
+)
+from genjax.models.flow import (
+    ActNorm,
+    Autoregressive,
+    Chain,
+    ContinuousFlow,
+    Coupling,
+    Flow,
+    Inverse,
+    InvertibleLinear,
+    Repeat,
+    Reverse,
+    Spline,
+    Split,
+    Squeeze,
+    Tokens,
+)
+from genjax.models.tabular import JointTable, NaiveBayes, PixelNaiveBayes, UniformBox
+from genjax.networks import (
+    MLP,
+    TCN,
+    ConvDecoder,
+    ConvEncoder,
+    ConvNet,
+    DCGANDiscriminator,
+    DCGANGenerator,
+    FiniteScalarQuantiser,
+    GatedPixelCNN,
+    Ladder,
+    MaskedAutoencoder,
+    MaskedMLP,
+    PixelCNNPlusPlus,
+    Recurrent,
+    TokenTransformer,
+    Transformer,
+    VectorQuantiser,
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model with what the tests need to know of it.
+
+    Attributes:
+        name: of the test.
+        model: the model.
+        values: the kind of data: 'bits', 'levels' (0..255), 'tokens' (0..4), or 'reals' in [-1, 1].
+        coupled: examples of a batch affect each other in training (batch normalisation, say).
+        counted: fitted by counting, without parameters or gradients; nothing is known before.
+    """
+
+    name: str
+    model: object
+    values: str
+    coupled: bool = False
+    counted: bool = False
+
+    def batch(self, size: int = 8, seed: int = 0) -> dict[str, jnp.ndarray]:
+        """A batch of random data in the model's space, with labels and a mask of ones."""
+        generator = np.random.default_rng(seed)
+        shape = (size, *self.model.event_shape)
+        x = {
+            'bits': lambda: generator.integers(0, 2, shape),
+            'levels': lambda: generator.integers(0, 256, shape),
+            'reals': lambda: generator.uniform(-1, 1, shape),
+            'tokens': lambda: generator.integers(0, 5, shape),
+        }[self.values]()
+        return {
+            'x': jnp.asarray(x, jnp.int32 if self.values == 'tokens' else jnp.float32),
+            'label': jnp.asarray(generator.integers(0, 3, size), jnp.int32),
+            'mask': jnp.ones(size, bool),
+        }
+
+
+PICTURE = (8, 8, 1)
+_MLP = MLP((16,), activation='tanh')
+_CRITIC = MLP((16,), shape=(), activation='leaky_relu')
+
+ZOO = (
+    Entry('vae', VAE(_MLP, MLP((16,), shape=PICTURE), 3, eval_samples=8), 'bits'),
+    Entry(
+        'vae-dropout-iwae',
+        VAE(
+            MLP((16,), dropout=0.3),
+            MLP((16,), shape=PICTURE, dropout=0.3),
+            3,
+            bound='iwae',
+            num_samples=4,
+            eval_samples=8,
+        ),
+        'bits',
+    ),
+    Entry(
+        'vae-conv-logistic',
+        VAE(
+            ConvEncoder((8, 8), dropout=0.1),
+            ConvDecoder((9, 10, 2), (8, 8)),
+            3,
+            DiscretisedLogistic(),
+            eval_samples=4,
+        ),
+        'levels',
+    ),
+    Entry(
+        'vae-gaussian', VAE(_MLP, MLP((16,), shape=(5,)), 2, Gaussian(), eval_samples=8), 'reals'
+    ),
+    Entry(
+        'vae-dreg-mixture',
+        VAE(
+            _MLP,
+            MLP((16,), shape=(5,)),
+            2,
+            Gaussian(),
+            bound='dreg',
+            num_samples=3,
+            eval_samples=8,
+            prior=GaussianMixture(3),
+        ),
+        'reals',
+    ),
+    Entry(
+        'vae-vamp',
+        VAE(_MLP, MLP((16,), shape=PICTURE), 3, eval_samples=8, prior=VampPrior(5)),
+        'bits',
+    ),
+    Entry(
+        'vae-labels-free-bits',
+        VAE(_MLP, MLP((16,), shape=PICTURE), 3, eval_samples=4, free_bits=0.1, num_classes=3),
+        'bits',
+    ),
+    Entry(
+        'vae-beta-tc',
+        BetaTCVAE(_MLP, MLP((16,), shape=PICTURE), 3, beta=4.0, eval_samples=8),
+        'bits',
+        coupled=True,
+    ),
+    Entry(
+        'vae-factor',
+        FactorVAE(_MLP, MLP((16,), shape=PICTURE), 3, eval_samples=8, discriminator=_CRITIC),
+        'bits',
+        coupled=True,
+    ),
+    Entry(
+        'vq',
+        VQVAE(_MLP, MLP((16,), shape=PICTURE), 2, VectorQuantiser(4, 3), prior=MaskedMLP((8,))),
+        'bits',
+    ),
+    Entry(
+        'vq-fsq',
+        VQVAE(
+            _MLP, MLP((16,), shape=(5,)), 2, FiniteScalarQuantiser((4, 3)), likelihood=Gaussian()
+        ),
+        'reals',
+    ),
+    Entry(
+        'ladder',
+        LadderVAE(
+            _MLP,
+            Ladder((2, 3, 4), width=8),
+            MLP((16,), shape=PICTURE),
+            free_bits=0.1,
+            eval_samples=8,
+        ),
+        'bits',
+    ),
+    Entry(
+        'vae-iaf',
+        VAE(
+            _MLP,
+            MLP((16,), shape=PICTURE),
+            3,
+            eval_samples=8,
+            flow=InverseAutoregressive(MaskedMLP((8,)), steps=2),
+        ),
+        'bits',
+    ),
+    Entry('gan', GAN(MLP((16,), shape=(2,)), _CRITIC, 3, r1=1.0), 'reals'),
+    Entry(
+        'gan-wasserstein',
+        GAN(MLP((16,), shape=(2,)), _CRITIC, 3, 'wasserstein', gradient_penalty=10.0, num_critic=2),
+        'reals',
+    ),
+    Entry(
+        'gan-dcgan-labels',
+        GAN(
+            DCGANGenerator(PICTURE, 4),
+            DCGANDiscriminator(4, spectral_norm=True, dropout=0.2),
+            3,
+            'hinge',
+            num_classes=3,
+        ),
+        'reals',
+    ),
+    Entry(
+        'gan-dcgan-batch-norm',
+        GAN(DCGANGenerator(PICTURE, 4, norm='batch'), DCGANDiscriminator(4), 3),
+        'reals',
+        coupled=True,
+    ),
+    Entry('gpt', GPT(Transformer((6,), 5, 8, 2, 2, dropout=0.1)), 'tokens'),
+    Entry(
+        'gpt-rotary-scan',
+        GPT(Transformer((6,), 5, 8, 2, 2, positions='rotary', tied=False, scan=True, dropout=0.1)),
+        'tokens',
+    ),
+    Entry('gpt-lstm', GPT(Recurrent((5,), 5, 8, dropout=0.1)), 'tokens'),
+    Entry('frames-tcn', FrameModel(TCN((5, 4), features=8, num_layers=1, dropout=0.1)), 'bits'),
+    Entry('made', MADE(MaskedAutoencoder((9,), (16,), num_masks=3, dropout=0.1)), 'bits'),
+    Entry('pixelcnn', PixelCNN(GatedPixelCNN((4, 3, 1), 4, 1, dropout=0.1)), 'bits'),
+    Entry(
+        'pixelcnn++',
+        PixelCNN(PixelCNNPlusPlus((2, 4, 2), 4, 1, 2, dropout=0.1), LogisticMixture(2)),
+        'levels',
+    ),
+    Entry('mdlm', MDLM(Transformer((6,), 5, 8, 1, 2, causal=False), 4, 4), 'tokens'),
+    Entry('maskgit', MaskGIT(Transformer((6,), 5, 8, 1, 2, causal=False), 4), 'tokens'),
+    Entry('joint-table', JointTable((2, 3, 2), smoothing=1.0), 'bits', counted=True),
+    Entry('naive-bayes', NaiveBayes((2, 3, 2, 4), smoothing=0.5), 'bits', counted=True),
+    Entry('pixel-naive-bayes', PixelNaiveBayes(PICTURE, smoothing=0.1), 'levels', counted=True),
+    Entry('uniform-box', UniformBox((5,)), 'reals', counted=True),
+    Entry(
+        'flow-realnvp',
+        Flow(Chain((ActNorm(), Repeat(Chain((Coupling(MLP((8,))), Reverse())), 3))), (2,)),
+        'reals',
+    ),
+    Entry(
+        'flow-maf-spline',
+        Flow(Repeat(Chain((Autoregressive(MaskedMLP((8,)), Spline(4)), Reverse())), 2), (3,)),
+        'reals',
+    ),
+    Entry(
+        'flow-glow',
+        Flow(
+            Chain(
+                (
+                    Squeeze(),
+                    Repeat(Chain((ActNorm(), InvertibleLinear(), Coupling(ConvNet((4,))))), 2),
+                    Split(ActNorm()),
+                    Inverse(Squeeze()),
+                )
+            ),
+            PICTURE,
+        ),
+        'reals',
+    ),
+    Entry(
+        'flow-transformer',
+        Flow(
+            Chain(
+                (
+                    Tokens(PICTURE, 4),
+                    Autoregressive(TokenTransformer(8, num_layers=1, num_heads=2)),
+                    Reverse(axis=1),
+                    Inverse(Tokens(PICTURE, 4)),
+                )
+            ),
+            PICTURE,
+        ),
+        'reals',
+    ),
+    Entry(
+        'flow-continuous',
+        ContinuousFlow(MLP((8,), activation='tanh'), (2,), divergence='hutchinson', tolerance=1e-3),
+        'reals',
+    ),
+)
+
+BY_NAME = {entry.name: entry for entry in ZOO}

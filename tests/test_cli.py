@@ -1,0 +1,144 @@
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+import genjax
+from genjax import cli
+from genjax.errors import Interrupted, UserError
+
+HEAVY = {'jax', 'jaxlib', 'numpy', 'ml_collections', 'flax', 'optax', 'tensorflow_datasets', 'rich'}
+
+
+@pytest.fixture
+def ran(monkeypatch):
+    """Replaces every verb by one that records its arguments; `ran.error` makes it fail."""
+    record = SimpleNamespace(args=None, error=None)
+
+    def add_arguments(parser):
+        parser.add_argument('--config')
+        parser.add_argument('--workdir')
+
+    def run(args):
+        record.args = args
+        if record.error:
+            raise record.error
+
+    verb = SimpleNamespace(HELP='does it', add_arguments=add_arguments, run=run)
+    monkeypatch.setattr(cli, '_module', lambda name: verb)
+    return record
+
+
+def imported_by(code):
+    """The modules in `sys.modules` after running `code` in a new process."""
+    code = f'import json, sys\n{code}\nprint(json.dumps(sorted(sys.modules)))'
+    output = subprocess.run(
+        [sys.executable, '-c', code], check=True, capture_output=True, text=True
+    ).stdout
+    return set(json.loads(output.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    'words', [['--help'], ['--version'], *([verb, '--help'] for verb in cli.VERBS)]
+)
+def test_help_imports_nothing_heavy(words):
+    code = f"""
+from genjax.cli import main
+try:
+    main({words!r})
+except SystemExit as stop:
+    assert stop.code == 0
+"""
+    assert not imported_by(code) & HEAVY
+
+
+def test_help_lists_every_verb_with_its_line(capsys):
+    with pytest.raises(SystemExit, match='0'):
+        cli.main(['--help'])
+    output = capsys.readouterr().out
+    for verb in cli.VERBS:
+        assert f'  {verb}' in output and cli._module(verb).HELP in output
+
+
+def test_version_and_module_entry_point():
+    output = subprocess.run(
+        [sys.executable, '-m', 'genjax', '--version'], check=True, capture_output=True, text=True
+    ).stdout
+    assert output == f'genjax {genjax.__version__}\n'
+
+
+def test_no_verb_shows_the_help_and_fails(ran, capsys):
+    assert cli.main([]) == 1
+    assert 'verbs:' in capsys.readouterr().out
+
+
+def test_overrides_are_collected_in_order(ran):
+    words = [
+        'train',
+        '--config.b=2',
+        '--config=c.py',
+        '--config.a.x',
+        '-1',
+        '--workdir',
+        'w',
+        '--config.b=a=b',
+    ]
+    assert cli.main(words) == 0
+    assert ran.args.overrides == [('b', '2'), ('a.x', '-1'), ('b', 'a=b')]
+    assert (ran.args.config, ran.args.workdir) == ('c.py', 'w')
+
+
+@pytest.mark.parametrize(
+    'words, message',
+    [
+        (['trian'], "no verb 'trian'; did you mean 'train'?"),
+        (['--versoin'], "unknown option --versoin; did you mean '--version'?"),
+        (['train', '--wrokdir=x'], "unknown option --wrokdir; did you mean '--workdir'?"),
+        (['train', '--work=x'], "unknown option --work; did you mean '--workdir'?"),
+        (['train', 'x'], "unexpected argument 'x'"),
+        (['train', '--config'], 'argument --config: expected one argument'),
+        (['train', '--config.a'], '--config.a has no value'),
+        (['train', '--config.a', '--workdir=x'], '--config.a has no value'),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_2(ran, capsys, words, message):
+    assert cli.main(words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == '' and captured.err.count('\n') == 1
+    assert captured.err.startswith('genjax: error: ') and message in captured.err
+    assert ran.args is None
+
+
+def test_a_mistake_in_a_nested_verb_names_the_right_option(ran, capsys, monkeypatch):
+    def add_arguments(parser):
+        nested = parser.add_subparsers(required=True)
+        nested.add_parser('show').add_argument('--out')
+
+    verb = SimpleNamespace(HELP='', add_arguments=add_arguments, run=lambda args: None)
+    monkeypatch.setattr(cli, '_module', lambda name: verb)
+    assert cli.main(['data', 'show', '--oot=x']) == 2
+    assert "unknown option --oot; did you mean '--out'?" in capsys.readouterr().err
+    assert cli.main(['data', 'show', '--config.a=1']) == 2
+    assert 'unknown option --config.a' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    'error, status, text',
+    [
+        (UserError('no such thing'), 2, 'genjax: error: no such thing\n'),
+        (Interrupted('saved at 3; run it again'), 75, 'genjax: saved at 3; run it again\n'),
+        (KeyboardInterrupt(), 130, ''),
+    ],
+)
+def test_how_a_verb_ends_is_its_exit_status(ran, capsys, error, status, text):
+    ran.error = error
+    assert cli.main(['train']) == status
+    assert capsys.readouterr().err == text
+
+
+def test_a_defect_keeps_its_traceback(ran):
+    ran.error = ZeroDivisionError()
+    with pytest.raises(ZeroDivisionError):
+        cli.main(['train'])

@@ -1,0 +1,277 @@
+"""Configs: what spec refuses, what build makes, what the command line can set."""
+
+import dataclasses
+import json
+import typing
+from dataclasses import dataclass, field
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from genjax import config as configs
+from genjax.config import build, from_json, leaves, load, override, spec, to_json
+from genjax.errors import UserError
+from genjax.schedules import Scheduled, at_step
+
+
+def double(x):
+    return 2 * x
+
+
+@dataclass(frozen=True)
+class Noise:
+    scale: float | None = None
+
+
+@dataclass(frozen=True)
+class Model:
+    network: object
+    noise: Noise = field(default_factory=Noise)
+    beta: float = 1.0
+    sizes: tuple[int, ...] = (2, 3)
+    loss: typing.Literal['hinge', 'wasserstein'] = 'hinge'
+    name: str = 'x'
+    function: typing.Callable = double
+    flag: bool = False
+    count: int | None = None
+
+
+@dataclass(frozen=True)
+class Positive:
+    value: int
+
+    def __post_init__(self):
+        if self.value < 1:
+            raise ValueError('value must be positive')
+
+
+class Network(nn.Module):
+    features: int = 3
+    dtype: str = 'float32'
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(self.features)(x)
+
+
+@pytest.fixture
+def config():
+    return spec(Model, network=spec(Network, features=4), beta=2)
+
+
+def test_spec_fills_in_defaults_and_build_gives_them_back(config):
+    assert dict(leaves(config))['noise.scale'] is None
+    assert isinstance(config.beta, float)
+    assert build(config) == Model(Network(features=4), beta=2.0)
+
+
+def test_any_importable_constructor_will_do():
+    optimizer = build(spec(optax.adam, learning_rate=spec(optax.constant_schedule, value=0.5)))
+    params = {'w': jnp.ones(3)}
+    updates, _ = optimizer.update(params, optimizer.init(params))
+    np.testing.assert_allclose(updates['w'], -0.5, rtol=1e-5)
+
+
+def test_targets_are_public_paths():
+    assert spec(optax.adam, learning_rate=1.0)._target_ == 'optax.adam'
+    assert spec(nn.Dense, features=1)._target_ == 'flax.linen.Dense'
+
+
+@pytest.mark.parametrize(
+    ('fields', 'message'),
+    [
+        ({'network': 1, 'btea': 1}, "no argument 'btea'; did you mean 'beta'"),
+        ({}, "needs the argument 'network'"),
+        ({'network': 1, 'beta': 'x'}, "Model.beta: 'x' is not of type float"),
+        ({'network': 1, 'beta': None}, 'Model.beta: None is not of type float'),
+        ({'network': 1, 'loss': 'hing'}, "did you mean 'hinge'"),
+        ({'network': 1, 'sizes': (1, 'x')}, "Model.sizes: 'x' is not of type int"),
+        ({'network': 1, 'flag': 1}, 'Model.flag: 1 is not of type bool'),
+        ({'network': np.zeros(3)}, 'a config cannot hold'),
+        ({'network': lambda x: x}, 'cannot be imported by name'),
+    ],
+)
+def test_spec_refuses_at_file_and_line(fields, message):
+    with pytest.raises(UserError) as error:
+        spec(Model, **fields)
+    assert message in str(error.value)
+    assert str(error.value).startswith('tests/test_config.py:') or 'test_config.py:' in str(
+        error.value
+    )
+    assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ('path', 'text', 'value'),
+    [
+        ('beta', '3', 3.0),
+        ('beta', '1e-3', 1e-3),
+        ('noise.scale', '.5', 0.5),
+        ('noise.scale', '2', 2.0),
+        ('sizes', '4', (4,)),
+        ('sizes', '4,5', (4, 5)),
+        ('sizes', '(4, 5)', (4, 5)),
+        ('sizes', '[4]', (4,)),
+        ('sizes', '()', ()),
+        ('loss', 'wasserstein', 'wasserstein'),
+        ('name', '5', '5'),
+        ('flag', 'true', True),
+        ('flag', 'False', False),
+        ('count', '1e3', 1000),
+        ('network.features', '7', 7),
+        ('function', '@tests.test_config.double', '@tests.test_config.double'),
+    ],
+)
+def test_every_field_can_be_set_from_text(config, path, text, value):
+    override(config, path, text)
+    result = dict(leaves(config))[path]
+    assert result == value
+    assert type(result) is type(value)
+
+
+def test_a_none_able_field_goes_to_a_value_and_back(config):
+    for text, value in (('2', 2.0), ('None', None), ('3', 3.0)):
+        override(config, 'noise.scale', text)
+        assert config.noise.scale == value
+
+
+@pytest.mark.parametrize(
+    ('path', 'text', 'message'),
+    [
+        ('beta', 'x', "config.beta: 'x' is not of type float"),
+        ('bta', '1', "no field 'bta'; did you mean 'beta'"),
+        ('noise.scal', '1', "did you mean 'noise.scale'"),
+        ('noise', '1', 'config.noise is made of fields'),
+        ('sizes', 'x', 'is not of type int'),
+        ('sizes[0]', '4', 'set the whole tuple, config.sizes'),
+        ('count', '1.5', 'config.count: 1.5 is not of type int or None'),
+        ('loss', 'l2', 'is not one of'),
+        ('beta.x', '1', "no field 'beta.x'"),
+    ],
+)
+def test_a_wrong_override_is_one_line(config, path, text, message):
+    before = to_json(config)
+    with pytest.raises(UserError) as error:
+        override(config, path, text)
+    assert message in str(error.value)
+    assert to_json(config) == before
+
+
+def test_specs_inside_tuples_can_be_set():
+    config = spec(Model, network=(spec(Noise), spec(Noise, scale=1.0)))
+    override(config, 'network[1].scale', '3')
+    assert build(config).network == (Noise(), Noise(3.0))
+
+
+def test_functions_are_kept_by_name(config):
+    assert config.function.endswith('.double')
+    assert build(config).function is double
+
+
+def test_a_config_survives_json(config):
+    text = json.dumps(to_json(config))
+    again = from_json(json.loads(text))
+    assert to_json(again) == to_json(config)
+    assert build(again) == build(config)
+    assert configs.fingerprint(again) == configs.fingerprint(config)
+    override(again, 'noise.scale', '4')  # still typed
+    assert again.noise.scale == 4.0
+    assert configs.fingerprint(again) != configs.fingerprint(config)
+
+
+def test_a_saved_config_of_other_code_is_refused(config):
+    data = to_json(config)
+    data['forgotten'] = 1
+    with pytest.raises(UserError, match="saved config: Model has no argument 'forgotten'"):
+        from_json(data)
+    data = to_json(config) | {'_target_': 'tests.test_config.Modle'}
+    with pytest.raises(UserError, match="did you mean 'Model'"):
+        from_json(data)
+
+
+def test_a_field_that_nobody_reads_is_refused(config):
+    config.noise.extra = 3
+    with pytest.raises(UserError, match=r"config\.noise: Noise has no argument 'extra'"):
+        build(config)
+
+
+def test_what_a_constructor_refuses_is_told_with_its_path():
+    config = spec(Model, network=(1, spec(Positive, value=-1)))
+    with pytest.raises(UserError, match=r'^config.network\[1\]: value must be positive$'):
+        build(config)
+
+
+def test_build_takes_traced_numbers(config):
+    """A numeric field may be an array inside `vmap`: one program for a whole population."""
+    plain = to_json(config)
+
+    def loss(beta):
+        return 3.0 * build({**plain, 'beta': beta}).beta
+
+    np.testing.assert_allclose(jax.vmap(loss)(jnp.arange(4.0)), 3 * np.arange(4.0))
+
+
+def write(tmp_path, text):
+    path = tmp_path / 'config.py'
+    path.write_text(text)
+    return str(path)
+
+
+GOOD = """
+from genjax.config import spec
+from tests.test_config import Model
+
+def get_config(size='3'):
+    return spec(Model, network=None, sizes=(int(size),))
+"""
+
+
+def test_load_runs_a_file_and_applies_overrides(tmp_path):
+    path = write(tmp_path, GOOD)
+    assert build(load(path, [('beta', '4')])).beta == 4.0
+    assert build(load(path + ':7')).sizes == (7,)
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('import nowhere_at_all\n', "config.py:1: ModuleNotFoundError: No module named 'nowhere"),
+        ('x = 1\n', "AttributeError: module 'genjax_config_file' has no attribute 'get_config'"),
+        ('def get_config():\n  return 1 / 0\n', 'config.py:2: ZeroDivisionError'),
+        ('def get_config(:\n', 'config.py:1: SyntaxError'),
+        ('def get_config():\n  return {}\n', 'must return spec(Experiment, ...)'),
+        (GOOD.replace('sizes', 'szies'), "config.py:6: Model has no argument 'szies'"),
+    ],
+)
+def test_a_bad_file_is_one_line(tmp_path, text, message):
+    with pytest.raises(UserError) as error:
+        load(write(tmp_path, text))
+    assert message in str(error.value)
+    assert '\n' not in str(error.value)
+
+
+def test_a_missing_file_is_one_line():
+    with pytest.raises(UserError, match='there is no config file'):
+        load('configs/nothing.py')
+
+
+def test_scheduled_fields_take_their_value_at_a_step():
+    model = Model(
+        Network(), noise=Noise(Scheduled(optax.linear_schedule(0.0, 1.0, 10))), sizes=(1, 2)
+    )
+    assert float(at_step(model, 5).noise.scale) == 0.5
+    assert at_step(model, 5).network is model.network
+    assert at_step(dataclasses.replace(model, noise=Noise()), 5).sizes is model.sizes
+
+
+def test_a_schedule_comes_from_a_config():
+    beta = spec(
+        Scheduled,
+        schedule=spec(optax.linear_schedule, init_value=0.0, end_value=4.0, transition_steps=8),
+    )
+    model = build(spec(Model, network=None, beta=beta))
+    assert float(at_step(model, 4).beta) == 2.0

@@ -1,0 +1,51 @@
+"""The documentation's code does what the documentation says."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from genjax.cli import main
+from genjax.config import ConfigDict
+
+DOCS = Path(__file__).parent.parent / 'docs'
+
+
+def code_blocks(page):
+    return re.findall(r'```python\n(.*?)```', (DOCS / page).read_text('utf-8'), re.DOTALL)
+
+
+def test_your_own_model(tmp_path, monkeypatch):
+    """The page's model is at most 40 lines long and is trained and judged by its config."""
+    model, config = code_blocks('your_model.md')
+    assert len(model.splitlines()) <= 40
+    (tmp_path / 'mixture.py').write_text(model)
+    (tmp_path / 'mixture_config.py').write_text(config)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    command = ['--config=mixture_config.py', '--workdir=run', '--config.steps=1000']
+    assert main(['train', *command]) == 0
+    figures = json.loads(Path('run/evaluations/1000.json').read_text())['figures']
+    assert figures['likelihood/kind'] == 'exact'
+    assert figures['modes/modes'] >= 20
+    # The data's own entropy: log 25 for the component and a Gaussian of scale .05 in the plane.
+    assert 0.0 < figures['likelihood/nll'] < 3.5
+
+
+def test_every_other_python_block_runs():
+    for page in sorted(DOCS.glob('*.md')):
+        if page.name not in ('your_model.md', 'data.md'):
+            for block in code_blocks(page.name):
+                exec(compile(block, page.name, 'exec'), {})
+
+
+@pytest.mark.parametrize('path', sorted((DOCS.parent / 'configs').rglob('*.py')), ids=str)
+def test_every_config_is_described_and_resolves(path):
+    from genjax import config
+
+    assert isinstance(config.load(str(path)), ConfigDict)
+    text = path.read_text('utf-8')
+    assert f'--config=configs/{path.relative_to(DOCS.parent / "configs")}' in text
+    assert 'xpected' in text or 'ublished' in text, 'the docstring names a figure'

@@ -1,0 +1,132 @@
+"""Which part of genjax may import what, read from the source."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import genjax
+
+PACKAGE = Path(genjax.__file__).parent
+SOURCES = sorted(PACKAGE.rglob('*.py'))
+
+# Parts, from the bottom up: what each may import of genjax. A part is a module or a folder.
+FOUNDATION = {'errors', 'files', 'schedules'}
+MAY_IMPORT = {
+    'errors': set(),
+    'schedules': set(),
+    'files': {'errors'},
+    'config': FOUNDATION,
+    'data': FOUNDATION,
+    'networks': FOUNDATION,
+    'models': FOUNDATION | {'networks'},
+}
+HIGH = {'training', 'evaluation', 'cli', '__main__'}  # above all of these
+
+# The only libraries beside the standard one that a part may use, where that is promised.
+MAY_USE = {
+    'errors': set(),
+    'networks': {'jax', 'flax', 'numpy'},
+    'models': {'jax', 'flax', 'numpy', 'optax', 'diffrax'},
+}
+
+# The only place that imports a library.
+ONLY_IN = {
+    'diffrax': 'models/flow/continuous.py',
+    'orbax': 'training/checkpoints.py',
+    'grain': 'data/',
+    'tensorflow_datasets': 'data/',
+}
+
+
+def imports_of(path):
+    """Every module that a file imports, at its top or inside a function."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text('utf-8'))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f'{path}:{node.lineno} imports relatively'
+            found.add(node.module)
+            found |= {f'{node.module}.{alias.name}' for alias in node.names}
+    return found
+
+
+def part_of(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix('.py')
+
+
+def genjax_parts(path):
+    """The parts of genjax that a file imports, its own excepted."""
+    names = {name.split('.')[1] for name in imports_of(path) if name.startswith('genjax.')}
+    return {
+        name for name in names if (PACKAGE / name).is_dir() or (PACKAGE / f'{name}.py').exists()
+    } - {part_of(path)}
+
+
+def by_path(path):
+    return str(path.relative_to(PACKAGE))
+
+
+@pytest.mark.parametrize('path', SOURCES, ids=by_path)
+def test_imports_point_one_way(path):
+    part = part_of(path)
+    if part == '__init__':
+        assert genjax_parts(path) == set()
+    elif part in HIGH:
+        below = {'cli'} if part in ('training', 'evaluation') else set()
+        assert not genjax_parts(path) & below
+    else:
+        assert part in MAY_IMPORT, f'{part} is a new part: say here what it may import'
+        assert genjax_parts(path) <= MAY_IMPORT[part]
+
+
+@pytest.mark.parametrize('path', SOURCES, ids=by_path)
+def test_libraries_stay_where_they_belong(path):
+    libraries = {name.split('.')[0] for name in imports_of(path)} - {'genjax'}
+    libraries -= set(sys.stdlib_module_names)
+    allowed = MAY_USE.get(part_of(path))
+    assert allowed is None or libraries <= allowed
+    for library, place in ONLY_IN.items():
+        assert library not in libraries or by_path(path).startswith(place)
+
+
+def test_import_genjax_is_light():
+    code = 'import sys; old = set(sys.modules); import genjax; print(set(sys.modules) - old)'
+    output = subprocess.run(
+        [sys.executable, '-c', code], check=True, capture_output=True, text=True
+    ).stdout
+    assert output.strip() == "{'genjax'}"
+
+
+def project():
+    return tomllib.loads((PACKAGE.parent / 'pyproject.toml').read_text('utf-8'))['project']
+
+
+def test_the_version_is_in_one_place():
+    assert 'version' in project()['dynamic']
+    assert re.fullmatch(r'\d+\.\d+\.\d+', genjax.__version__)
+
+
+@pytest.mark.parametrize('python', ['3.11', '3.12', '3.13', '3.14'])
+def test_the_constraints_pin_each_dependency_once(python):
+    lines = (PACKAGE.parent / 'constraints.txt').read_text('utf-8').splitlines()
+    pins = [Requirement(line) for line in lines if not line.startswith('#')]
+    pins = [
+        pin for pin in pins if not pin.marker or pin.marker.evaluate({'python_version': python})
+    ]
+    names = [canonicalize_name(pin.name) for pin in pins]
+    assert len(names) == len(set(names))
+    assert all(str(pin.specifier).startswith('==') for pin in pins)
+
+    versions = dict(zip(names, pins, strict=True))
+    for line in project()['dependencies'] + project()['optional-dependencies']['test']:
+        needed = Requirement(line)
+        (pinned,) = versions[canonicalize_name(needed.name)].specifier
+        assert pinned.version in needed.specifier

@@ -1,0 +1,71 @@
+"""A model of text from a file to text in a file, through the verbs."""
+
+import numpy as np
+import optax
+import pytest
+
+from genjax import cli, data
+from genjax.config import spec
+from genjax.evaluation import TokenLikelihood
+from genjax.models import GPT
+from genjax.networks import Transformer
+from genjax.training import Experiment, loop
+from genjax.training import run as runs
+
+
+@pytest.fixture(scope='module')
+def workdir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('text')
+    (folder / 'names.txt').write_text('ann\nbob\neve\nian\nida\nlea\nleo\nmia\nned\nsue\n' * 4)
+    evaluator = spec(TokenLikelihood, batch_size=8, unit='char')
+    config = spec(
+        Experiment,
+        dataset=spec(
+            data.Text, path=str(folder / 'names.txt'), context=6, by='line', validation=4, test=4
+        ),
+        model=spec(
+            GPT,
+            network=spec(
+                Transformer,
+                shape=(6,),
+                vocab_size=13,
+                features=16,
+                num_layers=1,
+                num_heads=2,
+                dropout=0.1,
+            ),
+            end=0,
+        ),
+        optimizer=spec(optax.adam, learning_rate=3e-2),
+        steps=60,
+        batch_size=32,
+        validate_every=30,
+        validation=(evaluator,),
+        best='tokenlikelihood/nats_per_char',
+        test=(evaluator,),
+    )
+    loop.train(config, folder / 'run')
+    return folder / 'run'
+
+
+def test_text_is_learned_and_judged(workdir):
+    figures = runs.test(runs.load(workdir))
+    # The ten names, each four times: log(10) / 4 characters if they were known exactly.
+    assert 0.4 < figures['tokenlikelihood/nats_per_char'] < 1.0
+    assert figures['tokenlikelihood/chars'] == 16
+
+
+def test_samples_are_written_as_text(workdir, tmp_path):
+    out = tmp_path / 'names.txt'
+    assert cli.main(['sample', f'--workdir={workdir}', f'--out={out}', '--num=40']) == 0
+    lines = out.read_text().splitlines()
+    assert len(lines) == 40
+    known = {'ann', 'bob', 'eve', 'ian', 'ida', 'lea', 'leo', 'mia', 'ned', 'sue'}
+    assert sum(line in known for line in lines) > 10
+
+
+def test_samples_of_text_as_arrays(workdir, tmp_path):
+    out = tmp_path / 'names.npz'
+    assert cli.main(['sample', f'--workdir={workdir}', f'--out={out}', '--num=3']) == 0
+    with np.load(out) as arrays:
+        assert arrays['x'].shape == (3, 6) and arrays['x'].dtype == np.int32

@@ -1,0 +1,156 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from genjax import cli
+from genjax.training import run as runs
+from genjax.training.experiment import experiment_of
+from genjax.training.programs import Programs, example_of
+from tests.training import tiny
+
+CONFIG = Path(__file__).with_name('config.py')
+
+
+def arguments(workdir, *words, family='vae', **overrides):
+    """The words of `genjax train` of a tiny config; `model__beta=2` sets `config.model.beta`."""
+    fields = (f'--config.{name.replace("__", ".")}={value}' for name, value in overrides.items())
+    return ['train', f'--config={CONFIG}:{family}', f'--workdir={workdir}', *words, *fields]
+
+
+@pytest.fixture
+def genjax(capfd, monkeypatch):
+    """Runs the command line in this process: `genjax('train', …) -> (status, out, err)`."""
+    # Eight devices are for the tests of devices.
+    monkeypatch.setattr('jax.device_count', lambda: 1)
+
+    def run(*words):
+        capfd.readouterr()
+        status = cli.main([str(word) for word in words])
+        return status, *capfd.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def train(genjax, tmp_path):
+    """`train(steps=4) -> (status, out, err)`: the tiny VAE, in `tmp_path/run`."""
+
+    def run(*words, workdir=tmp_path / 'run', **overrides):
+        return genjax(*arguments(workdir, *words, **overrides))
+
+    return run
+
+
+@pytest.fixture
+def workdir(tmp_path):
+    return tmp_path / 'run'
+
+
+@pytest.fixture
+def refused(train):
+    """`refused(…) -> message`: trains, and checks that one line on stderr says why not."""
+
+    def run(*words, **overrides):
+        status, _, err = train(*words, **overrides)
+        return the_line(status, err)
+
+    return run
+
+
+def the_line(status, err):
+    """What stands in the only line of an error."""
+    assert status == 2
+    assert err.startswith('genjax: error: ') and err.count('\n') == 1, err
+    return err.removeprefix('genjax: error: ').strip()
+
+
+def steps_saved(workdir):
+    """The steps that have a checkpoint."""
+    folders = (workdir / 'checkpoints').glob('*')
+    return sorted(int(path.name) for path in folders if path.name.isdigit())
+
+
+def state_of(workdir, family='vae', step=None):
+    """Everything in a checkpoint, as NumPy arrays by path."""
+    settings = experiment_of(getattr(tiny, family)())
+    programs = Programs.of(settings, example_of(settings.dataset.source('train')))
+    with runs.open_checkpoints(settings, workdir, read_only=True) as checkpoints:
+        found, state = checkpoints.restore(programs.state, step)
+    arrays = {'saved step': np.array(found)}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+        is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        leaf = jax.random.key_data(leaf) if is_key else leaf
+        arrays[jax.tree_util.keystr(path)] = np.asarray(leaf)
+    return arrays
+
+
+def assert_same_state(a, b):
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+def records(workdir, key='vae/loss'):
+    """The training records of `metrics.jsonl`, without the times in them."""
+    lines = map(json.loads, (workdir / 'metrics.jsonl').read_text().splitlines())
+    times = ('steps_per_second', 'data_wait')
+    return [{k: v for k, v in line.items() if k not in times} for line in lines if key in line]
+
+
+class Processes:
+    """Runs the command line in processes of its own, without the seconds that imports take: each is
+    a fork of one that has imported everything and computed nothing.
+    """
+
+    _CODE = """
+import json, os, sys
+from genjax import cli
+from genjax.training import loop
+from tests.training import tiny
+for line in sys.stdin:
+    words, log = json.loads(line)
+    child = os.fork()
+    if not child:
+        file = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+        os.dup2(file, 1), os.dup2(file, 2), os.close(file)
+        status = cli.main(words)
+        sys.stdout.flush()
+        os._exit(status)
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+    def __init__(self):
+        root = str(Path(__file__).parents[2])
+        self._parent = subprocess.Popen(
+            [sys.executable, '-W', 'ignore::DeprecationWarning', '-c', self._CODE],
+            env={**os.environ, 'PYTHONPATH': root, 'XLA_FLAGS': ''},
+            cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def start(self, words, log):
+        """Starts `genjax words`, whose output is added to the file `log`; returns its id."""
+        print(json.dumps([list(map(str, words)), str(log)]), file=self._parent.stdin, flush=True)
+        return int(self._parent.stdout.readline())
+
+    def wait(self):
+        """The exit status of the last one; negative: the signal that ended it."""
+        return int(self._parent.stdout.readline())
+
+    def close(self):
+        self._parent.stdin.close()
+        self._parent.wait(60)
+        self._parent.stdout.close()
+
+
+@pytest.fixture(scope='session')
+def processes():
+    started = Processes()
+    yield started
+    started.close()

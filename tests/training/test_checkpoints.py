@@ -1,0 +1,196 @@
+"""Checkpoints: which are kept, and what happens to damaged ones and on a full disk."""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from genjax.training.checkpoints import Checkpoints
+from tests.training.conftest import (
+    arguments,
+    assert_same_state,
+    records,
+    state_of,
+    steps_saved,
+    the_line,
+)
+
+VALIDATED = 'validation/function/moved'
+WITH_FIGURES = {
+    'checkpoint_every': 4,
+    'validate_every': 4,
+    'validation': '@tests.training.tiny.moved',
+    'best': 'function/moved',
+}
+
+
+@pytest.mark.parametrize(('mode', 'best'), [('min', 3), ('max', 5)])
+def test_the_latest_and_the_best_are_kept(mode, best, tmp_path):
+    figures = [4.0, 2.0, 1.0, float('nan'), 9.0, 4.0, None, 5.0]
+    with Checkpoints(tmp_path, keep=2, best='nll', best_mode=mode) as checkpoints:
+        assert checkpoints.best_step is None
+        for step, nll in enumerate(figures, start=1):
+            checkpoints.save(step, {'a': jnp.ones(3)}, None if nll is None else {'nll': nll})
+            checkpoints.wait()
+        assert checkpoints.best_step == best
+        assert checkpoints.steps == [best, 7, 8]
+    assert sorted(int(p.name) for p in tmp_path.iterdir()) == [best, 7, 8]
+    with Checkpoints(tmp_path, keep=2, best='nll', best_mode=mode, read_only=True) as again:
+        assert (again.best_step, again.steps) == (best, [best, 7, 8])
+    with Checkpoints(tmp_path, read_only=True) as untracked:
+        assert untracked.best_step is None
+
+
+def test_without_a_best_the_latest_are_kept(train, workdir):
+    assert train(checkpoint_every=1, keep=3)[0] == 0
+    assert steps_saved(workdir) == [10, 11, 12]
+
+
+@pytest.mark.parametrize(('mode', 'choose'), [('min', min), ('max', max)])
+def test_evaluate_takes_the_best_the_latest_or_a_step(mode, choose, train, genjax, workdir):
+    status, out, _ = train(**WITH_FIGURES, best_mode=mode, keep=1)
+    figures = {r['step']: r[VALIDATED] for r in records(workdir, VALIDATED)}
+    best = choose(figures, key=figures.get)
+    assert status == 0 and f'{workdir} step {best} test' in out
+    assert steps_saved(workdir) == sorted({best, 12})
+    for step in ('best', 'latest', str(best)):
+        status, out, err = genjax('evaluate', f'--workdir={workdir}', f'--step={step}')
+        want = 12 if step == 'latest' else best
+        assert (status, err) == (0, '') and f'step {want}, test' in out
+        record = json.loads((workdir / 'evaluations' / f'{want}.json').read_text())
+        assert record['step'] == want and record['provenance']['packages']['jax'] == jax.__version__
+
+
+def test_best_that_no_evaluator_gives_is_found_at_the_first_validation(refused, train, workdir):
+    fields = {**WITH_FIGURES, 'best': 'likelihood/nll'}
+    assert "config.best='likelihood/nll' is none of function/moved" in refused(**fields)
+    assert steps_saved(workdir) == [4]
+    assert train(**WITH_FIGURES)[0] == 0
+
+
+def _flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def _largest(folder):
+    return max((p for p in folder.rglob('*') if p.is_file()), key=lambda p: p.stat().st_size)
+
+
+DAMAGES = {
+    'one bit of the data': lambda folder: _flip(_largest(folder / 'state')),
+    'truncated data': lambda folder: os.truncate(_largest(folder / 'state'), 100),
+    'deleted data': lambda folder: _largest(folder / 'state').unlink(),
+    'no metadata of arrays': lambda folder: shutil.rmtree(folder / 'state' / 'array_metadatas'),
+    'no tree': lambda folder: (folder / 'state' / '_METADATA').unlink(),
+    'empty manifest': lambda folder: os.truncate(folder / 'state' / 'manifest.ocdbt', 0),
+    'no state': lambda folder: shutil.rmtree(folder / 'state'),
+    'no checksums': lambda folder: (folder / 'sha256.json').unlink(),
+    'nothing': lambda folder: [shutil.rmtree(folder), folder.mkdir()],
+    'figures': lambda folder: os.truncate(folder / 'metrics' / 'metrics', 3),
+}
+
+
+@pytest.fixture(scope='module')
+def complete(tmp_path_factory, processes):
+    """A complete run with checkpoints of steps 8 and 12."""
+    folder = tmp_path_factory.mktemp('complete')
+    processes.start(arguments(folder / 'run', **WITH_FIGURES), folder / 'log')
+    assert processes.wait() == 0, (folder / 'log').read_text()
+    assert steps_saved(folder / 'run') == [8, 12]
+    return folder / 'run'
+
+
+@pytest.fixture
+def copy(complete, workdir):
+    return shutil.copytree(complete, workdir)
+
+
+@pytest.mark.parametrize('damage', DAMAGES.values(), ids=DAMAGES)
+def test_damaged_checkpoint_is_put_aside_and_the_one_before_used(damage, copy, complete, train):
+    damage(copy / 'checkpoints' / '12')
+    status, out, err = train(**WITH_FIGURES)
+    assert status == 0
+    assert 'from step 8 to 12' in out
+    assert err.count('\n') == 1 and 'warning: the checkpoint of step 12 is damaged (' in err
+    assert steps_saved(copy) == [8, 12]
+    assert len(list((copy / 'damaged_checkpoints').iterdir())) == 1
+    assert_same_state(state_of(copy), state_of(complete))
+    assert [r['step'] for r in records(copy)] == list(range(1, 13))
+
+
+def test_only_damaged_checkpoints(copy, refused):
+    for folder in (copy / 'checkpoints').iterdir():
+        DAMAGES['one bit of the data'](folder)
+    assert 'no checkpoint in ' in refused(**WITH_FIGURES)
+    assert steps_saved(copy) == [8, 12]
+
+
+def test_verbs_that_read_leave_a_damaged_checkpoint_where_it_is(copy, genjax):
+    DAMAGES['one bit of the data'](copy / 'checkpoints' / '12')
+    status, out, err = genjax('evaluate', f'--workdir={copy}', '--step=latest')
+    assert status == 0 and 'step 8, test' in out
+    assert err.count('\n') == 1 and 'the checkpoint of step 12 is damaged' in err
+    assert steps_saved(copy) == [8, 12] and not (copy / 'damaged_checkpoints').exists()
+    message = the_line(*genjax('evaluate', f'--workdir={copy}', '--step=12')[::2])
+    assert 'not step 12 in ' in message
+
+
+def test_verbs_that_read_do_not_disturb_a_save(copy, genjax):
+    saving = copy / 'checkpoints' / '16.orbax-checkpoint-tmp'
+    saving.mkdir()
+    assert genjax('sample', f'--workdir={copy}', f'--out={copy}.png')[0] == 0
+    assert saving.exists()
+
+
+def test_reading_a_run_without_the_checkpoint(copy, genjax, tmp_path):
+    words = ('evaluate', f'--workdir={copy}')
+    assert 'has no step 5; it has [8, 12]' in the_line(*genjax(*words, '--step=5')[::2])
+    assert "not 'newest'" in the_line(*genjax(*words, '--step=newest')[::2])
+    shutil.rmtree(copy / 'checkpoints')
+    assert 'has no checkpoint yet' in the_line(*genjax(*words)[::2])
+    assert not (copy / 'checkpoints').exists()
+
+
+@contextlib.contextmanager
+def _mounted(folder, options):
+    folder.mkdir()
+    mount = ['mount', '-t', 'tmpfs', '-o', options, 'tmpfs', str(folder)]
+    try:
+        subprocess.run(mount, check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip('no permission to mount a file system here')
+    try:
+        yield folder
+    finally:
+        subprocess.run(['umount', '-l', str(folder)], check=True)
+
+
+@pytest.mark.parametrize('kilobytes', [8, 300, 600, 1000])
+def test_full_disk(kilobytes, train, tmp_path):
+    """A run fills the disk with checkpoints; with room again it goes on as if nothing had been."""
+    steps = {'steps': 200, 'checkpoint_every': 1}
+    with _mounted(tmp_path / 'disk', f'size={kilobytes}k') as disk:
+        status, _, err = train(workdir=disk / 'run', keep=200, **steps)
+        message = the_line(status, err)
+        assert 'the disk is full' in message or 'No space left on device' in message
+        saved = steps_saved(disk / 'run')
+        subprocess.run(['mount', '-o', 'remount,size=64m', str(disk)], check=True)
+        steps['steps'] = (saved or [0])[-1] + 3
+        status, out, err = train(workdir=disk / 'run', **steps)
+        assert (status, err) == (0, '')
+        assert f'from step {(saved or [0])[-1]} to' in out
+        train(workdir=tmp_path / 'whole', **steps)
+        assert_same_state(state_of(disk / 'run'), state_of(tmp_path / 'whole'))
+        assert records(disk / 'run') == records(tmp_path / 'whole')
+
+
+def test_read_only_file_system(refused, tmp_path):
+    with _mounted(tmp_path / 'disk', 'ro,size=1m') as disk:
+        assert 'cannot write to --workdir=' in refused(workdir=disk / 'run')

@@ -1,0 +1,191 @@
+"""What the loop costs and what it leaves: compilation, transfers, records, checkpoints."""
+
+import io
+import json
+import logging
+import sys
+import types
+
+import jax
+import numpy as np
+import pytest
+from tensorboardX.proto.event_pb2 import Event
+
+from genjax.training import writers
+from genjax.training.experiment import experiment_of
+from genjax.training.loop import Loop
+from genjax.training.metrics import MetricLog
+from genjax.training.progress import Progress
+from tests.training import tiny
+from tests.training.conftest import records
+
+EVERYTHING = {
+    'log_every': 2,
+    'checkpoint_every': 2,
+    'validate_every': 4,
+    'sample_every': 4,
+    'validation': '@tests.training.tiny.moved',
+    'best': 'function/moved',
+}
+VALIDATED = 'validation/function/moved'
+
+
+class Compilations(logging.Handler):
+    """Notes what JAX compiles, and after which step."""
+
+    def __init__(self):
+        super().__init__()
+        self.step, self.found = 0, []
+
+    def emit(self, record):
+        message = record.getMessage()
+        if message.startswith('Compiling '):
+            self.found.append((self.step, message.split(' with ')[0]))
+
+
+@pytest.mark.parametrize('family', ['vae', 'gan'])
+def test_nothing_is_compiled_after_the_first_of_each_event(family, train, monkeypatch):
+    compilations = Compilations()
+    original = Loop._event
+
+    def counted(self, step, *rest):
+        original(self, step, *rest)
+        compilations.step = step
+
+    monkeypatch.setattr(Loop, '_event', counted)
+    fields = dict(EVERYTHING) if family == 'vae' else {'log_every': 2, 'sample_every': 4}
+    jax.clear_caches()
+    logger = logging.getLogger('jax')
+    logger.addHandler(compilations)
+    monkeypatch.setattr(logger, 'propagate', False)
+    try:
+        with jax.log_compiles(True):
+            status, _, _ = train(family=family, **fields)
+    finally:
+        logger.removeHandler(compilations)
+    assert status == 0
+    names = [name for _, name in compilations.found]
+    assert any('train_step' in name for name in names), names
+    after = [found for found in compilations.found if 4 <= found[0] < 12]
+    assert not after
+
+
+@pytest.mark.parametrize('family', ['judged', 'gan'])
+def test_loop_transfers_nothing_implicitly(family, train, monkeypatch):
+    """From the first batch to the last checkpoint, with validation and pictures."""
+    original = Loop.train
+
+    def guarded(self, record):
+        with jax.transfer_guard('disallow'):
+            return original(self, record)
+
+    monkeypatch.setattr(Loop, 'train', guarded)
+    status, _, err = train(family=family, steps_per_call=2, checkpoint_every=2, sample_every=4)
+    assert (status, err) == (0, '')
+
+
+def test_records_are_means_over_the_steps_since_the_last(train, workdir, tmp_path):
+    assert train(workdir=tmp_path / 'each')[0] == 0
+    assert train(log_every=4)[0] == 0
+    each, means = records(tmp_path / 'each'), records(workdir)
+    assert [r['step'] for r in means] == [4, 8, 12]
+    for i, mean in enumerate(means):
+        part = each[4 * i : 4 * i + 4]
+        for name in mean.keys() - {'step'}:
+            np.testing.assert_allclose(mean[name], np.mean([r[name] for r in part]), rtol=1e-6)
+
+
+class Late:
+    """A metric that must not be read before the next call has been dispatched."""
+
+    dispatched = 0
+
+    def __init__(self, step):
+        self.step = step
+
+    def __array__(self, dtype=None, copy=None):
+        assert Late.dispatched > self.step, 'read too early'
+        return np.array([float(self.step)], np.float32)
+
+
+def test_metrics_are_fetched_one_call_late(tmp_path, monkeypatch):
+    monkeypatch.setattr(jax, 'device_get', lambda metrics: jax.tree.map(np.asarray, metrics))
+    monkeypatch.setattr(Late, 'dispatched', 0)
+    settings = experiment_of(tiny.vae())
+    with writers.MetricWriter(tmp_path, 0) as writer, Progress(0, 12) as progress:
+        log = MetricLog(settings, writer, progress)
+        for step in range(1, 5):
+            Late.dispatched = step
+            log.push(step, {'vae/loss': Late(step)})
+            written = (tmp_path / 'metrics.jsonl').read_text().count('\n')
+            assert written == step - 1
+        Late.dispatched = 5
+        log.flush()
+    assert [r['vae/loss'] for r in records(tmp_path)] == [1, 2, 3, 4]
+
+
+def test_records_after_the_restored_step_are_dropped(tmp_path):
+    path = tmp_path / 'metrics.jsonl'
+    lines = [json.dumps({'step': n, 'vae/loss': 1.0}) for n in (1, 2, 3, 4)]
+    path.write_text('\n'.join([*lines[:2], '"text"', *lines[2:], '{"step": 5, "va']))
+    with writers.MetricWriter(tmp_path, 3) as writer:
+        writer.write(4, {'vae/loss': float('nan')})
+    assert [json.loads(line) for line in path.read_text().splitlines()] == [
+        *map(json.loads, lines[:3]),
+        {'step': 4, 'vae/loss': None},
+    ]
+
+
+def events(folder):
+    """All TensorBoard events, in order."""
+    found = []
+    for path in sorted(folder.glob('events.out.tfevents.*')):
+        file = io.BytesIO(path.read_bytes())
+        while header := file.read(12):
+            found.append(Event.FromString(file.read(int.from_bytes(header[:8], 'little'))))
+            file.read(4)
+    return found
+
+
+def test_tensorboard_has_numbers_and_pictures(train, workdir):
+    assert train(steps=4, sample_every=2)[0] == 0
+    found = events(workdir / 'tensorboard')
+    values = [(e.step, v) for e in found for v in e.summary.value]
+    losses = {step: v.simple_value for step, v in values if v.tag == 'vae/loss'}
+    want = {r['step']: r['vae/loss'] for r in records(workdir)}
+    assert losses.keys() == want.keys()
+    np.testing.assert_allclose([losses[s] for s in want], list(want.values()), rtol=1e-6)
+    pictures = [(step, v.tag) for step, v in values if v.HasField('image')]
+    assert pictures == [(s, n) for s in (2, 4) for n in ('samples', 'reconstructions')]
+
+
+def test_profile_of_a_few_steps(train, workdir):
+    assert train(profile='(3, 5)', steps=6)[0] == 0
+    (trace,) = (workdir / 'tensorboard').rglob('*.xplane.pb')
+    profile = jax.profiler.ProfileData.from_file(str(trace))
+    names = {
+        event.name for plane in profile.planes for line in plane.lines for event in line.events
+    }
+    assert any('train_step' in name for name in names)
+
+
+def test_weights_and_biases(train, monkeypatch, workdir):
+    calls = []
+    run = types.SimpleNamespace(
+        log=lambda metrics, step: calls.append((step, metrics)),
+        finish=lambda: calls.append('finished'),
+    )
+    stub = types.SimpleNamespace(
+        init=lambda **options: calls.append(options) or run, Image=lambda pixels: pixels.shape
+    )
+    monkeypatch.setitem(sys.modules, 'wandb', stub)
+    assert train(steps=2, wandb='project')[0] == 0
+    options = calls[0]
+    assert options['project'] == 'project' and options['resume'] == 'allow'
+    assert options['config']['steps'] == 2
+    assert [c[0] for c in calls[1:-1]] == [1, 2, 2, 2]
+    assert calls[2][1]['vae/loss'] == records(workdir)[1]['vae/loss']
+    assert calls[-1] == 'finished'
+    before = list(calls)
+    assert train(steps=3, wandb='project')[0] == 0
+    assert calls[len(before)]['id'] == options['id']  # the same run goes on

@@ -1,0 +1,164 @@
+"""A run that is stopped, however, and started again ends where it would have ended anyway."""
+
+import os
+import random
+import signal
+import time
+
+import pytest
+
+from genjax.training.metrics import MetricLog
+from tests.training.conftest import arguments, assert_same_state, records, state_of, steps_saved
+
+KEY = {'vae': 'vae/loss', 'gan': 'generator/loss'}
+FAMILIES = pytest.mark.parametrize('family', ['vae', 'gan'])
+
+
+@FAMILIES
+def test_twice_n_steps_are_n_and_n(family, train, tmp_path):
+    for steps in (6, 12):
+        status, _, err = train(family=family, steps=steps)
+        assert (status, err) == (0, '')
+    status, _, err = train(family=family, workdir=tmp_path / 'whole')
+    assert (status, err) == (0, '')
+    assert_same_state(state_of(tmp_path / 'run', family), state_of(tmp_path / 'whole', family))
+    assert records(tmp_path / 'run', KEY[family]) == records(tmp_path / 'whole', KEY[family])
+
+
+@pytest.mark.slow
+@FAMILIES
+def test_kills_at_random_moments(family, processes, tmp_path):
+    """Ten `kill -9` each, half of them aimed at a save."""
+    generator = random.Random(family)
+    workdir, log = tmp_path / 'run', tmp_path / 'log'
+    words = arguments(
+        workdir, family=family, steps=100_000, checkpoint_every=1, keep=1, sample_every=7
+    )
+    saved, torn, wait_for = [0], 0, 1
+    for kill in range(10):
+        child = processes.start(words, log)
+        _wait_for_step(workdir, wait_for, KEY[family], log)
+        time.sleep(generator.uniform(0, 0.4))
+        while kill % 2 and not any((workdir / 'checkpoints').glob('*tmp*')):
+            time.sleep(0.001)  # every other kill waits for a save to be under way
+        os.kill(child, signal.SIGKILL)
+        assert processes.wait() == -signal.SIGKILL, log.read_text()
+        now = steps_saved(workdir) or [0]
+        assert max(now) >= max(saved), 'the newest checkpoint is lost'
+        saved = now
+        torn += any((workdir / 'checkpoints').glob('*tmp*'))
+        wait_for = max(now) + 1
+    assert torn, 'the kills missed the saves'
+
+    steps = max(saved) + 3
+    for folder in (workdir, tmp_path / 'whole'):
+        processes.start(arguments(folder, family=family, steps=steps, checkpoint_every=0), log)
+        assert processes.wait() == 0, log.read_text()
+    assert 'damaged' not in log.read_text()
+    assert not list((workdir / 'checkpoints').glob('*tmp*'))
+    assert_same_state(state_of(workdir, family), state_of(tmp_path / 'whole', family))
+    resumed, whole = (records(f, KEY[family]) for f in (workdir, tmp_path / 'whole'))
+    assert [r['step'] for r in resumed] == list(range(1, steps + 1))
+    assert resumed == whole
+
+
+def _wait_for_step(workdir, step, key, log):
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        try:
+            if records(workdir, key)[-1]['step'] >= step:
+                return
+        except (OSError, ValueError, IndexError):
+            pass
+        time.sleep(0.02)
+    raise AssertionError(log.read_text())
+
+
+@pytest.fixture
+def signalled(monkeypatch):
+    """`signalled(SIGTERM, 5)`: it arrives during step 5."""
+    push = MetricLog.push
+
+    def at(number, when):
+        def push_and_send(self, step, metrics):
+            push(self, step, metrics)
+            if step == when:
+                monkeypatch.setattr(MetricLog, 'push', push)
+                os.kill(os.getpid(), number)
+
+        monkeypatch.setattr(MetricLog, 'push', push_and_send)
+
+    return at
+
+
+@pytest.mark.parametrize(
+    ('number', 'name'), [(signal.SIGTERM, 'SIGTERM'), (signal.SIGINT, 'Ctrl-C')]
+)
+def test_signals_save_and_say_how_to_go_on(number, name, signalled, train, workdir, tmp_path):
+    signalled(number, 5)
+    status, _, err = train()
+    assert status == 75
+    assert err == (
+        f'genjax: {name}: saved step 5 of 12 in {workdir}; the same command goes on from there\n'
+    )
+    assert steps_saved(workdir) == [5]
+    status, out, err = train()
+    assert (status, err) == (0, '') and 'from step 5 to 12' in out
+    train(workdir=tmp_path / 'whole')
+    assert_same_state(state_of(workdir), state_of(tmp_path / 'whole'))
+    assert [r['step'] for r in records(workdir)] == list(range(1, 13))
+
+
+def test_a_signal_during_the_last_step_leaves_the_evaluation_to_the_next_start(
+    signalled, train, workdir
+):
+    signalled(signal.SIGTERM, 12)
+    status, _, err = train()
+    assert status == 75 and 'saved step 12 of 12' in err
+    assert not (workdir / 'evaluations').exists()
+    status, out, _ = train()
+    assert status == 0 and 'is complete' in out
+    assert (workdir / 'evaluations' / '12.json').exists()
+
+
+def test_a_signal_outside_of_the_steps_ends_at_once(train, monkeypatch, workdir):
+    monkeypatch.setattr(
+        'genjax.training.run.test', lambda run: os.kill(os.getpid(), signal.SIGTERM)
+    )
+    status, _, err = train()
+    assert status == 75
+    assert err == 'genjax: SIGTERM: stopped at once; the same command goes on from what is saved\n'
+    assert steps_saved(workdir) == [12]
+
+
+def test_a_second_ctrl_c_does_not_wait(signalled, train, monkeypatch, workdir):
+    signalled(signal.SIGINT, 5)
+    monkeypatch.setattr(
+        'genjax.training.loop.Loop._event',
+        lambda *_: os.kill(os.getpid(), signal.SIGINT),
+    )
+    status, _, err = train()
+    assert status == 75 and err.startswith('genjax: Ctrl-C: stopped at once')
+    assert steps_saved(workdir) == []
+
+
+def test_handlers_are_as_they_were_afterwards(train):
+    before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    train(steps=1)
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_a_complete_run_says_so_and_more_steps_continue_it(train, workdir):
+    assert train(steps=2)[0] == 0
+    written = (workdir / 'metrics.jsonl').read_text()
+    status, out, err = train(steps=2)
+    assert (status, err) == (0, '') and f'{workdir} is complete: 2 of 2 steps' in out
+    assert (workdir / 'metrics.jsonl').read_text() == written
+    status, out, err = train(steps=4)
+    assert (status, err) == (0, '') and 'from step 2 to 4' in out
+
+
+def test_a_resumed_run_needs_calls_that_end_at_its_last_step(train, refused):
+    assert train(steps=3)[0] == 0
+    assert 'steps_per_call=2 does not divide step 3' in refused(steps=6, steps_per_call=2)
+    assert train(steps=6, steps_per_call=3, checkpoint_every=0)[0] == 0

@@ -1,0 +1,289 @@
+"""The train step against what it should be, written out by hand."""
+
+import dataclasses
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from genjax.config import build, spec
+from genjax.models import GAN, VAE
+from genjax.models.base import LossOutput, Phase
+from genjax.networks import MLP
+from genjax.schedules import Scheduled
+from genjax.training import Experiment
+from genjax.training.state import init_state
+from genjax.training.step import train_step, train_steps
+from tests.training import tiny
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """Least squares in closed form; with `noise` the targets depend on the key."""
+
+    noise: float = 0.0
+    repeats: int = 1
+
+    event_shape = (3,)
+
+    @property
+    def phases(self):
+        return (Phase('fit', ('line',), self._loss, self.repeats),)
+
+    def init(self, key, batch):
+        return {
+            'params': {'line': {'w': jnp.array([0.3, -0.2])}, 'other': {'w': jnp.ones(2)}},
+            'state': {'line': {'calls': jnp.zeros(()), 'seen': jnp.zeros(())}},
+        }
+
+    def _loss(self, variables, batch, key):
+        x, w = batch['x'], variables['params']['line']['w']
+        error = x[:, :2] @ w - x[:, 2] + self.noise * jax.random.normal(key, len(x))
+        state = variables['state']['line']
+        state = {'calls': state['calls'] + 1, 'seen': state['seen'] + jnp.sum(x)}
+        return LossOutput(error**2, {'error': error, 'one': jnp.ones(())}, {'line': state})
+
+
+def experiment(model=None, optimizer=None, batch_size=8, **fields):
+    return Experiment(
+        tiny.Blots(), model or Line(), optimizer or optax.adam(0.1), 10, batch_size, **fields
+    )
+
+
+def numbers(size=8, seed=0):
+    x = np.random.default_rng(seed).normal(size=(size, 3))
+    return {'x': jnp.asarray(x, jnp.float32)}
+
+
+def step_from_start(settings, batch):
+    state = jax.jit(functools.partial(init_state, settings))(batch)
+    return state, *jax.jit(functools.partial(train_step, settings))(state, batch)
+
+
+def by_hand(state, batch, optimizer, weights=None, clip=None):
+    """One optax step on the weighted mean of the squared errors."""
+    weights = jnp.ones(len(batch['x'])) if weights is None else weights
+
+    def loss(params):
+        error = batch['x'][:, :2] @ params['line']['w'] - batch['x'][:, 2]
+        return jnp.sum(weights * error**2) / jnp.sum(weights)
+
+    params = {'line': state.variables['params']['line']}
+    value, gradient = jax.value_and_grad(loss)(params)
+    if clip is not None:
+        gradient, _ = optax.clip_by_global_norm(clip).update(gradient, optax.EmptyState())
+    changes, _ = optimizer.update(gradient, optimizer.init(params), params)
+    return optax.apply_updates(params, changes)['line']['w'], value
+
+
+def line(state):
+    return state.variables['params']['line']['w']
+
+
+def assert_equal(a, b):
+    def check(x, y):
+        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            x, y = jax.random.key_data(x), jax.random.key_data(y)
+        np.testing.assert_array_equal(x, y)
+
+    jax.tree.map(check, a, b)
+
+
+@pytest.mark.parametrize('optimizer', [optax.sgd(0.1), optax.adamw(0.1, weight_decay=0.5)])
+def test_a_step_is_one_optax_step_on_the_mean_loss(optimizer):
+    batch = numbers()
+    before, after, metrics = step_from_start(experiment(optimizer=optimizer), batch)
+    want, loss = by_hand(before, batch, optimizer)
+    np.testing.assert_allclose(line(after), want, rtol=1e-6)
+    np.testing.assert_allclose(metrics['fit/loss'], loss, rtol=1e-6)
+    assert after.step == 1
+    assert_equal(after.key, before.key)
+    assert_equal(after.variables['params']['other'], before.variables['params']['other'])
+
+
+def test_masked_rows_count_for_nothing():
+    mask = jnp.array([1, 1, 0, 1, 0, 0, 1, 1], bool)
+    batch = {**numbers(), 'mask': mask}
+    other = {'x': jnp.where(mask[:, None], batch['x'], 100.0), 'mask': mask}
+    for accumulate in (1, 2):
+        settings = experiment(accumulate=accumulate)
+        before, after, metrics = step_from_start(settings, batch)
+        want, loss = by_hand(before, batch, settings.optimizer, mask.astype(jnp.float32))
+        np.testing.assert_allclose(line(after), want, rtol=1e-6)
+        np.testing.assert_allclose(metrics['fit/loss'], loss, rtol=1e-6)
+        _, changed, changed_metrics = step_from_start(settings, other)
+        assert_equal(line(after), line(changed))
+        assert_equal(metrics, changed_metrics)
+
+
+def test_accumulation_gives_the_step_of_the_whole_batch():
+    batch = {**numbers(), 'mask': jnp.arange(8) < 5}  # parts of different weight
+    _, whole, metrics = step_from_start(experiment(), batch)
+    for accumulate in (2, 4, 8):
+        _, after, others = step_from_start(experiment(accumulate=accumulate), batch)
+        np.testing.assert_allclose(line(after), line(whole), rtol=1e-6)
+        assert metrics.keys() == others.keys()
+        for name in metrics:
+            np.testing.assert_allclose(others[name], metrics[name], rtol=1e-5)
+        state = after.variables['state']['line']
+        assert state['calls'] == accumulate  # each part sees the state that the one before left
+        np.testing.assert_allclose(state['seen'], jnp.sum(batch['x']), rtol=1e-5)
+
+
+def test_micro_batches_draw_different_noise():
+    one = {'x': jnp.zeros((2, 3))}
+    settings = experiment(Line(noise=1.0), optax.sgd(0.1), batch_size=2, accumulate=2)
+    _, _, metrics = step_from_start(settings, one)
+    variance = metrics['fit/loss'] - metrics['fit/error'] ** 2
+    assert variance > 1e-3  # zero if both examples had the same noise
+
+
+@pytest.mark.parametrize('limit', [0.01, 1e6])
+def test_clipping_is_by_global_norm(limit):
+    batch, optimizer = numbers(), optax.sgd(0.1)
+    before, after, metrics = step_from_start(
+        experiment(optimizer=optimizer, clip_norm=limit), batch
+    )
+    np.testing.assert_allclose(line(after), by_hand(before, batch, optimizer, clip=limit)[0], 1e-6)
+    _, _, unclipped = step_from_start(experiment(optimizer=optimizer), batch)
+    assert_equal(metrics['fit/grad_norm'], unclipped['fit/grad_norm'])
+
+
+def test_averages_follow_the_parameters():
+    settings, batch = experiment(ema=(0.05, 0.999)), numbers()
+    state = init_state(settings, batch)
+    step = jax.jit(functools.partial(train_step, settings))
+    want = [line(state), line(state)]
+    for n in range(1, 4):
+        state, _ = step(state, numbers(seed=n))
+        for i, decay in enumerate(settings.ema):
+            d = min(decay, (1 + n) / (10 + n))
+            want[i] = d * want[i] + (1 - d) * line(state)
+            np.testing.assert_allclose(state.ema[i]['line']['w'], want[i], rtol=1e-6)
+    assert_equal(state.averaged['params'], state.ema[0])
+
+
+def test_repeats_take_their_own_slices_of_the_batch_and_cover_it():
+    x = jnp.arange(24, dtype=jnp.float32).reshape(8, 3)
+    settings = experiment(Line(repeats=4), optax.sgd(0.0), batch_size=2)
+    assert settings.rows_per_step == 8
+    _, after, metrics = step_from_start(settings, {'x': x})
+    state = after.variables['state']['line']
+    assert state['calls'] == 4 and state['seen'] == jnp.sum(x)
+    w = jnp.array([0.3, -0.2])
+    np.testing.assert_allclose(metrics['fit/error'], jnp.mean(x[:, :2] @ w - x[:, 2]), rtol=1e-5)
+
+
+def test_repeats_update_one_after_the_other():
+    batch, optimizer = numbers(4), optax.sgd(0.1)
+    settings = experiment(Line(repeats=2), optimizer, batch_size=2)
+    before, after, _ = step_from_start(settings, batch)
+    first, _ = by_hand(before, {'x': batch['x'][0::2]}, optimizer)
+    middle = dataclasses.replace(
+        before, variables={'params': {'line': {'w': first}, 'other': None}, 'state': {}}
+    )
+    np.testing.assert_allclose(
+        line(after), by_hand(middle, {'x': batch['x'][1::2]}, optimizer)[0], rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize('player', ['discriminator', 'generator'])
+def test_each_player_changes_its_own_parameters_only(player):
+    optimizer = {name: optax.sgd(0.0) for name in ('discriminator', 'generator')}
+    optimizer[player] = optax.adam(0.1)
+    networks = MLP((4,), shape=(3,)), MLP((4,), shape=())
+    settings, batch = experiment(GAN(*networks, 2), optimizer), numbers()
+    before, after, metrics = step_from_start(settings, batch)
+    for group in optimizer:
+        leaves = [jax.tree.leaves(s.variables['params'][group]) for s in (before, after)]
+        changed = any(jnp.any(a != b) for a, b in zip(*leaves, strict=True))
+        assert changed == (group == player)
+    assert {name.split('/')[0] for name in metrics} == {'discriminator', 'generator'}
+
+
+def test_a_step_that_is_not_finite_is_left_out():
+    settings = experiment(nonfinite='skip', accumulate=2)
+    step = jax.jit(functools.partial(train_step, settings))
+    good = numbers()
+    state, metrics = step(init_state(settings, good), good)
+    assert metrics['fit/skipped'] == 0
+    bad = {'x': good['x'].at[3].set(jnp.nan)}
+    after, metrics = step(state, bad)
+    assert metrics['fit/skipped'] == 1 and jnp.isnan(metrics['fit/loss'])
+    assert_equal(after.variables, state.variables)
+    assert_equal(after.opt_state, state.opt_state)
+    assert after.step == state.step + 1
+    again, metrics = step(after, good)
+    assert metrics['fit/skipped'] == 0 and jnp.all(jnp.isfinite(line(again)))
+    assert jnp.any(line(again) != line(after))
+
+
+def test_skipping_changes_nothing_while_all_is_finite():
+    batch = numbers()
+    _, stop, _ = step_from_start(experiment(), batch)
+    _, skip, _ = step_from_start(experiment(nonfinite='skip'), batch)
+    assert_equal(stop, skip)
+
+
+def test_scheduled_beta_takes_its_value_at_the_step():
+    """Through a config, and on the command line's path to the schedule's own fields."""
+    beta = spec(
+        Scheduled,
+        schedule=spec(optax.linear_schedule, init_value=0.0, end_value=4.0, transition_steps=4),
+    )
+    networks = {
+        'encoder': spec(MLP, features=(4,)),
+        'decoder': spec(MLP, features=(4,), shape=tiny.SHAPE),
+        'latent_dim': 2,
+    }
+    still = spec(optax.sgd, learning_rate=0.0)
+    config = tiny.vae(model=spec(VAE, beta=beta, **networks), optimizer=still, accumulate=1)
+    assert config.model.beta.schedule.end_value == 4.0
+    settings = build(config)
+    source = settings.dataset.source('train')
+    batch = jax.tree.map(jnp.asarray, source[np.arange(16)])
+    state = init_state(settings, batch)
+    step = jax.jit(functools.partial(train_step, settings))
+    for n in range(6):
+        state, metrics = step(state, batch)
+        weight = (metrics['vae/loss'] - metrics['vae/distortion']) / metrics['vae/rate']
+        np.testing.assert_allclose(weight, min(n, 4), atol=1e-3)
+
+
+def test_many_steps_in_a_call_give_the_state_of_as_many_calls():
+    settings = experiment(
+        Line(noise=0.1, repeats=2), batch_size=4, accumulate=2, ema=(0.9,), clip_norm=1.0
+    )
+    batches = [numbers(seed=n) for n in range(3)]
+    start = jax.jit(functools.partial(init_state, settings))(batches[0])
+    step = jax.jit(functools.partial(train_step, settings))
+    state, separate = start, []
+    for batch in batches:
+        state, metrics = step(state, batch)
+        separate.append(metrics)
+    stacked = jax.tree.map(lambda *a: jnp.stack(a), *batches)
+    together, metrics = jax.jit(functools.partial(train_steps, settings))(start, stacked)
+    assert together.step == 3
+    for a, b in zip(
+        jax.tree.leaves((state.variables, state.opt_state, state.ema)),
+        jax.tree.leaves((together.variables, together.opt_state, together.ema)),
+        strict=True,
+    ):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+    for n in range(3):
+        for name, value in separate[n].items():
+            np.testing.assert_allclose(metrics[name][n], value, rtol=1e-6)
+
+
+def test_random_keys_differ_between_steps_and_not_between_runs():
+    settings, batch = experiment(Line(noise=1.0), optax.sgd(0.0)), numbers()
+    step = jax.jit(functools.partial(train_step, settings))
+    start = init_state(settings, batch)
+    state, first = step(start, batch)
+    _, second = step(state, batch)
+    _, again = step(start, batch)
+    assert first['fit/loss'] != second['fit/loss']
+    assert first['fit/loss'] == again['fit/loss']
