@@ -79,7 +79,8 @@ class Checkpoints:
                 read_only=read_only,
                 async_options=ocp.AsyncOptions(post_finalization_callback=self._write_digests),
             ),
-            item_names=(_ITEM,),
+            # Weights hardly compress, and the attempt takes the step's own cores on a CPU.
+            item_handlers={_ITEM: ocp.PyTreeCheckpointHandler(use_compression=False)},
         )
 
     def __enter__(self) -> 'Checkpoints':
@@ -112,7 +113,7 @@ class Checkpoints:
         if step in self._manager.all_steps():
             return
         with self._failures():
-            args = ocp.args.Composite(**{_ITEM: ocp.args.StandardSave(state)})
+            args = ocp.args.Composite(**{_ITEM: ocp.args.PyTreeSave(state)})
             self._manager.save(step, args=args, metrics=dict(figures) if figures else None)
 
     def wait(self) -> None:
@@ -162,8 +163,9 @@ class Checkpoints:
 
     def _read(self, step: int, target: Any) -> Any:
         _check_digests(self.directory / str(step))
-        args = ocp.args.Composite(**{_ITEM: ocp.args.StandardRestore(target)})
-        state = self._manager.restore(step, args=args)[_ITEM]
+        placed = ocp.checkpoint_utils.construct_restore_args(target)
+        args = ocp.args.PyTreeRestore(target, restore_args=placed)
+        state = self._manager.restore(step, args=ocp.args.Composite(**{_ITEM: args}))[_ITEM]
         # Orbax restores what it can find: without its own metadata a key comes back as bare
         # integers.
         for wanted, found in zip(jax.tree.leaves(target), jax.tree.leaves(state), strict=True):

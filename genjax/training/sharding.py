@@ -87,10 +87,7 @@ def check_batch(mesh: Mesh, micro_batch: int) -> None:
 
 def place(batch: Mapping[str, np.ndarray], sharding: NamedSharding) -> dict[str, jax.Array]:
     """Sends this process's rows of a batch to its devices."""
-    return {
-        name: jax.make_array_from_process_local_data(sharding, value)
-        for name, value in batch.items()
-    }
+    return jax.make_array_from_process_local_data(sharding, dict(batch))
 
 
 def state_shardings(state: Any, mesh: Mesh, rules: tuple[tuple, ...]) -> Any:
