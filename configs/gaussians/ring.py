@@ -2,7 +2,7 @@
 
     genjax train --config=configs/gaussians/ring.py --workdir=runs/ring
 
-Expected: 8 of 8 modes and at least 90 % of the samples within 4 σ of a centre, after a minute on
+Expected: 8 of 8 modes and at least 90 % of the samples within 4 σ of a centre, within a minute on
 two cores, for each of the seeds 0, 1, 2.
 """
 

@@ -9,7 +9,7 @@ autoencoders" (2016), one stochastic layer.
 Published: test NLL (IWAE-5000) of 84.78 nats with 50 samples, 85.54 with 5, and 86.76 with
 one, which is the VAE. Cost: 3,280 epochs at batches of 20 take two cores about 4.5 hours with one
 sample and 31 hours with 50. This config has not been run to its end; configs/mnist/vae.py is the
-short recipe. Unlike in the paper, the decoder's last bias starts at zero, not at the data's mean.
+short recipe.
 """
 
 import optax

@@ -36,9 +36,7 @@ def get_config():
         ),
         optimizer=spec(
             optax.adam,
-            learning_rate=spec(optax.cosine_decay_schedule, init_value=1e-3, decay_steps=STEPS),
-            b1=0.9,
-            eps=1e-4,
+            learning_rate=spec(optax.cosine_decay_schedule, init_value=2e-3, decay_steps=STEPS),
         ),
         steps=STEPS,
         steps_per_call=50,

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains what docs/results.md tables for the VAE and the GAN, three seeds each, one after another.
 #
-#   experiments/foundation/run.sh [folder]        about 8 minutes on two cores
+#   experiments/foundation/run.sh [folder]        about 5 minutes on two cores
 #
 # Afterwards each folder holds its config.json, evaluations/ and the wall time, in seconds.
 set -euo pipefail

@@ -68,7 +68,8 @@ def linear():
     assert jax.tree.structure(params) == jax.tree.structure(variables['params'])
     covariance = columns @ columns.T + SCALE**2 * np.eye(dim)
     exact = scipy.stats.multivariate_normal(b, covariance).logpdf(x)
-    return model, {'params': params, 'state': {}}, jnp.asarray(x, jnp.float32), exact
+    state = {'decoder': {'start': {'params': jnp.zeros(dim)}}}
+    return model, {'params': params, 'state': state}, jnp.asarray(x, jnp.float32), exact
 
 
 def _spoiled(variables):

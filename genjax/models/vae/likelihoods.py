@@ -7,11 +7,13 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
+from genjax.models import modules
 
 _LOG_SCALE_BOUND = 10.0
 
@@ -26,6 +28,9 @@ class Likelihood(Protocol):
     def centre(self, x: Array) -> Array:
         """Data as the encoder should see it: small numbers, at most about 1 in size."""
 
+    def start(self, x: Array) -> Array:
+        """Parameters [*event] around the mean of examples x [B, *event]: where a decoder starts."""
+
     def log_prob(self, params: Array, x: Array) -> Array:
         """Nats [B], summed over the event."""
 
@@ -36,9 +41,31 @@ class Likelihood(Protocol):
         """The expected x [B, *event]."""
 
 
+class FromStart(nn.Module):
+    """A decoder that gives the difference to `start`, which is no parameter and begins as zero."""
+
+    network: nn.Module
+
+    def setup(self):
+        """Lets the parameters keep the decoder's own names."""
+        nn.share_scope(self, self.network)
+
+    @nn.compact
+    def __call__(self, z: Array, label: Array | None = None, train: bool = False) -> Array:
+        """Maps codes z [B, D] to the likelihood's parameters [B, *event] in float32."""
+        options = {'train': train} if modules.takes_train(self.network) else {}
+        change = self.network(z, *(() if label is None else (label,)), **options)
+        start = self.variable('start', 'params', jnp.zeros, change.shape[1:])
+        return start.value + change.astype(jnp.float32)
+
+
 def soft_bound(log_scale: Array) -> Array:
     """Keeps a log-scale within ±10 with a function that is close to the identity around zero."""
     return _LOG_SCALE_BOUND * jnp.tanh(log_scale / _LOG_SCALE_BOUND)
+
+
+def _with_zeros(x: Array) -> Array:
+    return jnp.concatenate([x, jnp.zeros_like(x)], axis=-1)
 
 
 def _sum_event(x: Array) -> Array:
@@ -57,6 +84,11 @@ class Bernoulli:
     def centre(self, x: Array) -> Array:
         """The bits as they are: at ±1 the many empty pixels of a drawing would swamp a layer."""
         return x
+
+    def start(self, x: Array) -> Array:
+        """The logit of the share of ones, which half an example of each kind keeps finite."""
+        ones = jnp.sum(x, axis=0) + 0.5
+        return jnp.log(ones) - jnp.log(len(x) + 1 - ones)
 
     def log_prob(self, params: Array, x: Array) -> Array:
         """Log-probability [B] of bits x."""
@@ -89,6 +121,11 @@ class Gaussian:
     def centre(self, x: Array) -> Array:
         """Data as they are."""
         return x
+
+    def start(self, x: Array) -> Array:
+        """The mean, and a log-scale of zero unless the scale is fixed."""
+        mean = jnp.mean(x, axis=0)
+        return mean if self.scale is not None else _with_zeros(mean)
 
     def _mean_and_log_scale(self, params: Array) -> tuple[Array, Array]:
         if self.scale is not None:
@@ -136,6 +173,10 @@ class DiscretisedLogistic:
     def centre(self, x: Array) -> Array:
         """Maps 0..levels-1 to [-1, 1]."""
         return x.astype(jnp.float32) * (2.0 / (self.levels - 1)) - 1.0
+
+    def start(self, x: Array) -> Array:
+        """The mean as location, and zero as log-scale."""
+        return _with_zeros(jnp.mean(self.centre(x), axis=0))
 
     def _location_and_log_scale(self, params: Array) -> tuple[Array, Array]:
         location, log_scale = jnp.split(params, 2, axis=-1)

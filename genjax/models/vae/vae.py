@@ -18,7 +18,7 @@ from genjax.models.vae.bounds import (
     log_mean_exp,
     streaming_log_mean_exp,
 )
-from genjax.models.vae.likelihoods import Bernoulli, Likelihood
+from genjax.models.vae.likelihoods import Bernoulli, FromStart, Likelihood
 from genjax.models.vae.objectives import Draw, Metrics, Terms, importance_weighted, weighted_elbo
 from genjax.models.vae.posterior import GaussianHead, Posterior
 from genjax.models.vae.priors import Prior, StandardNormal, VampPrior
@@ -35,6 +35,9 @@ class VAE:
     Parameter groups: 'encoder', 'decoder', and 'prior' and 'flow' where these are learned. Metrics:
     'distortion' -log p(x|z), 'rate' KL(q ‖ p), 'elbo' their negated sum, in nats an example
     whatever `beta` and `bound`. With classes all of it is given the class.
+
+    The decoder learns a difference to the mean of the first batch, as parameters of the likelihood
+    (Burda et al., 2016, start the last bias there): this keeps latent dimensions from dying early.
 
     Attributes:
         encoder: data to features [B, ...]; a linear layer to the posterior is put on it.
@@ -127,11 +130,11 @@ class VAE:
     def _decoder(self) -> nn.Module:
         *rest, last = self.event_shape
         decoder = self.decoder.clone(shape=(*rest, last * self.likelihood.width))
-        return classes.with_classes(decoder, self.num_classes)
+        return FromStart(classes.with_classes(decoder, self.num_classes))
 
     def init(self, key: Array, batch: Batch) -> Variables:
-        """Draws the initial variables; `batch` gives shapes and dtypes, and a prior may start from
-        its data.
+        """Draws the initial variables; `batch` gives shapes and dtypes, and the decoder and the
+        prior start from its data.
 
         Raises:
             UserError: `num_classes` is set and the data have no labels.
@@ -146,6 +149,7 @@ class VAE:
         if self.flow is not None:
             networks['flow'] = (self.flow, (z, z))
         variables = modules.initialise(key, networks)
+        variables['state']['decoder']['start']['params'] = self.likelihood.start(batch['x'])
         if self.prior.learned:
             prior_key = jax.random.fold_in(key, 1)
             variables['params']['prior'] = self.prior.init(prior_key, self.latent_dim, x)
@@ -246,7 +250,7 @@ class VAE:
         return modules.apply(self._posterior, variables, 'encoder', x, *label)[0]
 
     def _decode(self, variables: Variables, z: Array, *label: Array) -> Array:
-        return modules.apply(self._decoder, variables, 'decoder', z, *label)[0].astype(jnp.float32)
+        return modules.apply(self._decoder, variables, 'decoder', z, *label)[0]
 
     def _likely_class(self, variables: Variables, x: Array, key: Array) -> tuple[Array, ...]:
         if self.num_classes is None:
@@ -323,7 +327,7 @@ class VAE:
             params, state = modules.apply(
                 self._decoder, variables, 'decoder', flat, *label, train=True, key=decoder_key
             )
-            log_likelihood = self.likelihood.log_prob(params.astype(jnp.float32), x)
+            log_likelihood = self.likelihood.log_prob(params, x)
             return log_likelihood.reshape(samples, -1), self.prior_log_prob(variables, z), state
 
         def log_weights(z: Array) -> Array:
