@@ -244,6 +244,21 @@ def test_samples_of_a_likelihood_follow_it(likelihood):
     assert likelihood.mean(params).shape == x.shape
 
 
+@pytest.mark.parametrize(
+    ('likelihood', 'levels'), [(Bernoulli(), 2), (Gaussian(), 256), (DiscretisedLogistic(), 256)]
+)
+def test_a_decoder_starts_at_the_mean_of_the_data(likelihood, levels):
+    x = jax.random.randint(KEY, (50, 3), 0, levels).astype(jnp.float32).at[:, 0].set(0)
+    model = VAE(MLP(()), MLP((), shape=(3,)), 2, likelihood)
+    variables = jax.jit(model.init)(KEY, {'x': x})
+    variables['params'] = jax.tree.map(jnp.zeros_like, variables['params'])
+    mean = np.mean(x, axis=0)
+    if levels == 2:  # as with half an example more of each kind
+        mean = (50 * mean + 0.5) / 51
+    decoded = model.decode(variables, jnp.ones((4, 2)), KEY)
+    np.testing.assert_allclose(decoded, np.tile(mean, (4, 1)), rtol=1e-5, atol=1e-4)
+
+
 def test_mistakes_are_named():
     with pytest.raises(UserError, match='shape'):
         VAE(MLP((4,)), MLP((4,)), 2)
