@@ -92,7 +92,8 @@ class Checkpoints:
         except UserError as failure:
             if error is None:
                 raise
-            _log.warning('%s', failure)  # the error that ended the run is the one to show last
+            if str(failure) != str(error):  # a failed save may be told again as one closes
+                _log.warning('%s', failure)  # the error that ended the run is the one to show last
 
     @property
     def steps(self) -> list[int]:

@@ -68,7 +68,7 @@ def linear():
     assert jax.tree.structure(params) == jax.tree.structure(variables['params'])
     covariance = columns @ columns.T + SCALE**2 * np.eye(dim)
     exact = scipy.stats.multivariate_normal(b, covariance).logpdf(x)
-    state = {'decoder': {'start': {'params': jnp.zeros(dim)}}}
+    state = {'decoder': {'constants': {'start': jnp.zeros(dim)}}}
     return model, {'params': params, 'state': state}, jnp.asarray(x, jnp.float32), exact
 
 

@@ -42,7 +42,7 @@ class Likelihood(Protocol):
 
 
 class FromStart(nn.Module):
-    """A decoder that gives the difference to `start`, which is no parameter and begins as zero."""
+    """A decoder that gives the difference to the constant `start`, zero until it is set."""
 
     network: nn.Module
 
@@ -55,7 +55,7 @@ class FromStart(nn.Module):
         """Maps codes z [B, D] to the likelihood's parameters [B, *event] in float32."""
         options = {'train': train} if modules.takes_train(self.network) else {}
         change = self.network(z, *(() if label is None else (label,)), **options)
-        start = self.variable('start', 'params', jnp.zeros, change.shape[1:])
+        start = self.variable('constants', 'start', jnp.zeros, change.shape[1:])
         return start.value + change.astype(jnp.float32)
 
 

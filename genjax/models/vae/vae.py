@@ -149,7 +149,7 @@ class VAE:
         if self.flow is not None:
             networks['flow'] = (self.flow, (z, z))
         variables = modules.initialise(key, networks)
-        variables['state']['decoder']['start']['params'] = self.likelihood.start(batch['x'])
+        variables['state']['decoder']['constants']['start'] = self.likelihood.start(batch['x'])
         if self.prior.learned:
             prior_key = jax.random.fold_in(key, 1)
             variables['params']['prior'] = self.prior.init(prior_key, self.latent_dim, x)
