@@ -3,8 +3,8 @@
     genjax train --config=configs/names/gpt.py --workdir=runs/names --config.dataset.path=names.txt
     genjax sample --workdir=runs/names --out=names_drawn.txt
 
-Expected: 1.915 nats a character on 1,000 test names, the end of a name included, after a quarter of an
-hour on two cores. Published (karpathy/makemore): 1.92.
+Expected: 1.915 nats a character on 1,000 test names, the end of a name included, after a quarter of
+an hour on two cores. Published (karpathy/makemore): 1.92.
 """
 
 import optax
