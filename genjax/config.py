@@ -103,7 +103,7 @@ def override(config: ConfigDict, path: str, value: Any) -> None:
     """Sets one field, `model.encoder.features` or `preprocess.steps[1].alpha`, in place.
 
     Text is read as the type that the field's constructor declares; other values are checked against
-    it.
+    it. Where it declares a number or None, these replace a spec: a learning rate its schedule.
 
     Raises:
         UserError: no such field, or a value that does not fit it.
@@ -122,15 +122,14 @@ def override(config: ConfigDict, path: str, value: Any) -> None:
         node = node[key]
     if isinstance(node, tuple):
         raise UserError(f'config.{path}: set the whole tuple, config.{".".join(map(str, parents))}')
-    if isinstance(node[last], ConfigDict) and not (
-        isinstance(value, str) and value.startswith('@')
-    ):
-        raise UserError(f'config.{path} is made of fields: set one of those, config.{path}.…')
     hint = _hints(_import(node[TARGET])).get(last) if TARGET in node else None
     if hint is None:  # no annotation: the value there now shows the type
         hint = Any if node[last] is None else type(node[last])
+    is_reference = isinstance(value, str) and value.startswith('@')
     try:
         new = _parse(value, hint) if isinstance(value, str) else _coerce(value, hint)
+        if isinstance(node[last], ConfigDict) and not is_reference and not _is_plain(new, hint):
+            raise UserError(f'config.{path} is made of fields: set one of those, config.{path}.…')
         if isinstance(new, str) and new.startswith('@'):
             target = _import(new[1:])
             new = _spec(target, {}) if isinstance(target, type) else new
@@ -351,6 +350,14 @@ def _fits(value: Any, hint: Any) -> bool:
     if hint is bool or hint is tuple:
         return isinstance(value, hint)
     return typing.get_origin(hint) is not tuple
+
+
+def _is_plain(value: Any, hint: Any) -> bool:
+    """Whether `hint` names the type of a number, or None: such may stand in place of a spec."""
+    members = _members(hint)
+    if value is None:
+        return types.NoneType in members
+    return type(value) in (int, float) and bool({int, float} & set(members))
 
 
 def _parse(text: str, hint: Any) -> Any:

@@ -28,6 +28,11 @@ class Noise:
 
 
 @dataclass(frozen=True)
+class Posterior:
+    noise: Noise | None = None
+
+
+@dataclass(frozen=True)
 class Model:
     network: object
     noise: Noise = field(default_factory=Noise)
@@ -137,6 +142,21 @@ def test_a_none_able_field_goes_to_a_value_and_back(config):
     for text, value in (('2', 2.0), ('None', None), ('3', 3.0)):
         override(config, 'noise.scale', text)
         assert config.noise.scale == value
+
+
+def test_a_number_or_none_replaces_a_spec_where_the_constructor_takes_one():
+    schedule = spec(optax.linear_schedule, init_value=1e-3, end_value=0.0, transition_steps=10)
+    config = spec(optax.adam, learning_rate=schedule)
+    override(config, 'learning_rate', '1e-4')
+    assert config.learning_rate == 1e-4
+    params = jnp.ones(2)
+    update, _ = build(config).update(params, build(config).init(params), params)
+    np.testing.assert_allclose(update, -1e-4, rtol=1e-3)
+    with pytest.raises(UserError, match='learning_rate is made of fields'):
+        override(spec(optax.adam, learning_rate=schedule), 'learning_rate', 'low')
+    model = spec(Posterior, noise=spec(Noise, scale=2.0))
+    override(model, 'noise', 'None')
+    assert build(model).noise is None
 
 
 @pytest.mark.parametrize(

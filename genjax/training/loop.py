@@ -191,4 +191,4 @@ def _finish(workdir: Path) -> None:
     line = '  '.join(
         f'{k} {v if isinstance(v, str) else format(v, ".5g")}' for k, v in figures.items()
     )
-    print(f'{workdir} step {run.step:,} test  {line}')
+    print(f'{workdir} step {run.step:,} test  {line or "(the config names no figures)"}')
