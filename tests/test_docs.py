@@ -41,6 +41,17 @@ def test_every_other_python_block_runs():
                 exec(compile(block, page.name, 'exec'), {})
 
 
+def test_the_overrides_that_the_readme_shows_fit_their_configs():
+    from genjax import config
+
+    text = (DOCS.parent / 'README.md').read_text('utf-8').replace('\\\n', '')
+    shown = re.findall(r'train +--config=(\S+)(.*)', text)
+    overrides = [re.findall(r'--config\.(\S+?)=(\S+)', rest) for _, rest in shown]
+    assert any(overrides)
+    for (path, _), fields in zip(shown, overrides, strict=True):
+        config.load(str(DOCS.parent / path), fields)
+
+
 @pytest.mark.parametrize('path', sorted((DOCS.parent / 'configs').rglob('*.py')), ids=str)
 def test_every_config_is_described_and_resolves(path):
     from genjax import config
