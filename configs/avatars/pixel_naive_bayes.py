@@ -1,26 +1,29 @@
 """Naive Bayes on the pixels of rendered avatars: every channel of every pixel on its own.
 
     genjax train --config=configs/avatars/pixel_naive_bayes.py --workdir=runs/avatars_pixel
+    genjax train --config=configs/avatars/pixel_naive_bayes.py:bits --workdir=runs/avatars_bits
 
 Expected: 4,376 nats a picture on the test split, exact; a two-sample test tells its samples from
-data with accuracy .985.
+data with accuracy .985. On bits, drawn anew each time, 1,871 nats and .92.
 """
 
 import optax
 
 from genjax.config import spec
-from genjax.data import Avatars
+from genjax.data import Avatars, Binarise, Chain
 from genjax.evaluation import C2ST, Likelihood
 from genjax.models import PixelNaiveBayes
 from genjax.training import Experiment
 
 
-def get_config():
-    """The run as a config."""
+def get_config(pixels: str = 'bytes'):
+    """The run as a config; `pixels` is 'bytes' or 'bits'."""
+    steps, levels = {'bytes': ((), 256), 'bits': ((spec(Binarise),), 2)}[pixels]
     return spec(
         Experiment,
         dataset=spec(Avatars, form='pictures'),
-        model=spec(PixelNaiveBayes, shape=(32, 32, 3), smoothing=0.01),
+        preprocess=spec(Chain, steps=steps),
+        model=spec(PixelNaiveBayes, shape=(32, 32, 3), levels=levels, smoothing=0.01),
         optimizer=spec(optax.identity),  # counting needs none
         steps=40,
         batch_size=200,  # one epoch: every picture is counted once

@@ -2,8 +2,8 @@
 
     genjax train --config=configs/jars/vae.py --workdir=runs/jars
 
-Expected: a linear map of the posterior mean gives height and width with R² of .957 and .953 (seeds
-0, 1).
+Expected: a linear map of the posterior mean gives height and width with R² of .966, .985 and
+.979 (seeds 0, 1, 2), after a minute on one CPU core.
 """
 
 import optax
@@ -15,7 +15,7 @@ from genjax.models import VAE, Gaussian
 from genjax.networks import MLP
 from genjax.training import Experiment
 
-STEPS = 3000
+STEPS = 6000
 
 
 def get_config():
