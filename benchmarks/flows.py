@@ -11,12 +11,11 @@ alternate on an otherwise idle machine.
 import argparse
 import itertools
 import json
-import statistics
-import time
 from collections.abc import Callable
 
 import jax
 import optax
+from timing import measure
 
 from genjax.models import Flow
 from genjax.models.base import num_params
@@ -32,7 +31,7 @@ from genjax.models.flow import (
 )
 from genjax.networks import MLP, MaskedMLP
 
-BATCH, WARM_UP, MIN_BLOCKS = 512, 3, 5
+BATCH = 512
 # Layers that the peers have too: (layer, how many, dimensions).
 CASES = {
     'realnvp-2d': (Chain((Coupling(MLP((64, 64)), Affine()), Reverse())), 16, 2),
@@ -77,30 +76,6 @@ def calls(case: str, unroll: int) -> tuple[int, dict[str, Callable[[], object]]]
     }
 
 
-def measure(call: Callable[[], object], seconds: float) -> dict[str, float]:
-    """Samples a second: of the median, slowest and fastest block; and the first call's seconds."""
-    warm = []
-    for _ in range(WARM_UP):
-        start = time.perf_counter()
-        call()
-        warm.append(time.perf_counter() - start)
-    block = max(1, int(seconds / 10 / max(warm[-1], 1e-9)))
-    rates, end = [], time.perf_counter() + seconds
-    while len(rates) < MIN_BLOCKS or time.perf_counter() < end:
-        start = time.perf_counter()
-        for _ in range(block):
-            call()
-        rates.append(BATCH * block / (time.perf_counter() - start))
-    return {
-        'value': round(statistics.median(rates)),
-        'min': round(min(rates)),
-        'max': round(max(rates)),
-        'reps': len(rates),
-        'calls_per_rep': block,
-        'first_call_s': round(warm[0], 3),
-    }
-
-
 def main() -> None:
     """Times one case and prints a line for each figure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -113,7 +88,7 @@ def main() -> None:
     head = {'case': args.case, 'peer': 'genjax', 'variant': f'unroll-{args.unroll}'}
     for figure, call in figures.items():
         if args.figure in (None, figure):
-            result = measure(call, args.seconds)
+            result = measure(call, BATCH, args.seconds)
             name = {'figure': figure, 'unit': 'samples/s', 'params': params}
             print(json.dumps({**head, **name, **result}), flush=True)
 

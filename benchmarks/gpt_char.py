@@ -13,8 +13,6 @@ import argparse
 import itertools
 import json
 import os
-import statistics
-import time
 from collections.abc import Callable
 
 for _name in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS'):
@@ -22,13 +20,13 @@ for _name in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS'):
 
 import jax  # noqa: E402
 import optax  # noqa: E402
+from timing import measure  # noqa: E402
 
 from genjax.models import GPT  # noqa: E402
 from genjax.models.base import num_params  # noqa: E402
 from genjax.networks import Transformer  # noqa: E402
 
 VOCAB, ROWS, LENGTH = 65, 16, 256
-WARM_UP, MIN_BLOCKS = 3, 5
 
 
 def calls(context: int, batch: int, scan: bool) -> dict[str, tuple[int, int, Callable]]:
@@ -70,30 +68,6 @@ def calls(context: int, batch: int, scan: bool) -> dict[str, tuple[int, int, Cal
             ROWS * LENGTH,
             lambda: sample(drawn, next(seeds), ROWS).block_until_ready(),
         ),
-    }
-
-
-def measure(call: Callable[[], object], tokens: int, seconds: float) -> dict[str, float]:
-    """Tokens a second: of the median, slowest and fastest block; and the first call's seconds."""
-    warm = []
-    for _ in range(WARM_UP):
-        start = time.perf_counter()
-        call()
-        warm.append(time.perf_counter() - start)
-    block = max(1, int(seconds / 10 / max(warm[-1], 1e-9)))
-    rates, end = [], time.perf_counter() + seconds
-    while len(rates) < MIN_BLOCKS or time.perf_counter() < end:
-        start = time.perf_counter()
-        for _ in range(block):
-            call()
-        rates.append(tokens * block / (time.perf_counter() - start))
-    return {
-        'value': round(statistics.median(rates)),
-        'min': round(min(rates)),
-        'max': round(max(rates)),
-        'reps': len(rates),
-        'calls_per_rep': block,
-        'first_call_s': round(warm[0], 3),
     }
 
 
