@@ -60,7 +60,7 @@ def apply(
     """
     state = variables['state']
     collections = {'params': variables['params'][group], **state.get(group, {})}
-    options = {'train': train} if takes_train(module, method) else {}
+    options = train_option(module, train, method)
     if not train:
         return module.apply(collections, *args, **options, method=method), state
     out, new = module.apply(
@@ -74,9 +74,10 @@ def apply(
     return out, {**state, group: new} if group in state else state
 
 
-def takes_train(module: nn.Module, method: str = '__call__') -> bool:
-    """Whether a network distinguishes training from its use."""
-    return 'train' in inspect.signature(getattr(type(module), method)).parameters
+def train_option(module: nn.Module, train: bool, method: str = '__call__') -> dict[str, bool]:
+    """`train` as a keyword for a network that distinguishes training from its use, or nothing."""
+    takes_it = 'train' in inspect.signature(getattr(type(module), method)).parameters
+    return {'train': train} if takes_it else {}
 
 
 def event_shape(module: nn.Module, role: str) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ from genjax.errors import UserError
 from genjax.models import modules
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
 from genjax.models.vae.bounds import streaming_log_mean_exp
-from genjax.models.vae.likelihoods import Bernoulli, Likelihood
+from genjax.models.vae.likelihoods import Bernoulli, Likelihood, emitting
 from genjax.networks.ladder import Climb, Ladder
 
 _ROWS = 4096  # rows at a time in `log_prob`
@@ -71,8 +71,7 @@ class LadderVAE:
 
     @property
     def _decoder(self) -> nn.Module:
-        *rest, last = self.event_shape
-        return self.decoder.clone(shape=(*rest, last * self.likelihood.width))
+        return emitting(self.decoder, self.likelihood)
 
     def init(self, key: Array, batch: Batch) -> Variables:
         """Draws the initial variables; `batch` gives shapes and dtypes only."""

@@ -41,6 +41,14 @@ class Likelihood(Protocol):
         """The expected x [B, *event]."""
 
 
+def emitting(decoder: nn.Module, likelihood: Likelihood) -> nn.Module:
+    """The decoder, whose field `shape` is that of one example, made to emit the likelihood's
+    parameters: with the last dimension times its width.
+    """
+    *rest, last = modules.event_shape(decoder, 'decoder')
+    return decoder.clone(shape=(*rest, last * likelihood.width))
+
+
 class FromStart(nn.Module):
     """A decoder that gives the difference to the constant `start`, zero until it is set."""
 
@@ -53,7 +61,7 @@ class FromStart(nn.Module):
     @nn.compact
     def __call__(self, z: Array, label: Array | None = None, train: bool = False) -> Array:
         """Maps codes z [B, D] to the likelihood's parameters [B, *event] in float32."""
-        options = {'train': train} if modules.takes_train(self.network) else {}
+        options = modules.train_option(self.network, train)
         change = self.network(z, *(() if label is None else (label,)), **options)
         start = self.variable('constants', 'start', jnp.zeros, change.shape[1:])
         return start.value + change.astype(jnp.float32)

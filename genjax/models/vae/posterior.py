@@ -40,7 +40,7 @@ class GaussianHead(nn.Module):
     @nn.compact
     def __call__(self, x: Array, label: Array | None = None, train: bool = False) -> Posterior:
         """Maps x [B, ...] to the posterior, in float32."""
-        options = {'train': train} if modules.takes_train(self.network) else {}
+        options = modules.train_option(self.network, train)
         h = self.network(x, *(() if label is None else (label,)), **options)
         h = h.reshape(h.shape[0], -1).astype(jnp.float32)
         parts = 3 if self.has_context else 2

@@ -11,7 +11,7 @@ from jax import Array
 from genjax.errors import UserError
 from genjax.models import modules
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
-from genjax.models.vae.likelihoods import Bernoulli, Likelihood
+from genjax.models.vae.likelihoods import Bernoulli, Likelihood, emitting
 from genjax.networks.quantisers import Quantised, VectorQuantiser
 
 
@@ -26,11 +26,11 @@ class _Encoder(nn.Module):
         self.head = nn.Dense(self.num_tokens * self.quantiser.dim)
 
     def __call__(self, x: Array, train: bool = False) -> Quantised:
-        options = {'train': train} if modules.takes_train(self.network) else {}
+        options = modules.train_option(self.network, train)
         h = self.network(x, **options)
         h = self.head(h.reshape(h.shape[0], -1).astype(jnp.float32))
         h = h.reshape(-1, self.num_tokens, self.quantiser.dim)
-        options = {'train': train} if modules.takes_train(self.quantiser) else {}
+        options = modules.train_option(self.quantiser, train)
         return self.quantiser(h, **options)
 
     def lookup(self, index: Array) -> Array:
@@ -104,8 +104,7 @@ class VQVAE:
 
     @property
     def _decoder(self) -> nn.Module:
-        *rest, last = self.event_shape
-        return self.decoder.clone(shape=(*rest, last * self.likelihood.width))
+        return emitting(self.decoder, self.likelihood)
 
     @property
     def _prior(self) -> nn.Module:

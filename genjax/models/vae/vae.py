@@ -18,7 +18,7 @@ from genjax.models.vae.bounds import (
     log_mean_exp,
     streaming_log_mean_exp,
 )
-from genjax.models.vae.likelihoods import Bernoulli, FromStart, Likelihood
+from genjax.models.vae.likelihoods import Bernoulli, FromStart, Likelihood, emitting
 from genjax.models.vae.objectives import Draw, Metrics, Terms, importance_weighted, weighted_elbo
 from genjax.models.vae.posterior import GaussianHead, Posterior
 from genjax.models.vae.priors import Prior, StandardNormal, VampPrior
@@ -128,8 +128,7 @@ class VAE:
 
     @property
     def _decoder(self) -> nn.Module:
-        *rest, last = self.event_shape
-        decoder = self.decoder.clone(shape=(*rest, last * self.likelihood.width))
+        decoder = emitting(self.decoder, self.likelihood)
         return FromStart(classes.with_classes(decoder, self.num_classes))
 
     def init(self, key: Array, batch: Batch) -> Variables:
