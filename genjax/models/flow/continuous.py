@@ -37,10 +37,12 @@ class ContinuousFlow:
     """Data flow into noise along dx/dt = v(x, t), t from 0 to 1, and the log-density changes by the
     divergence of v: FFJORD (Grathwohl et al., 2019). Trained by maximum likelihood; needs diffrax.
 
-    Parameter group and phase: 'flow'. Metric: 'log_det'. A code is the noise, flat: [B, D].
+    Parameter group and phase: 'flow'. Metrics: 'log_det' and 'penalty'. A code is the noise, flat: [B, D].
 
     Training solves by `train_steps` equal steps of Tsitouras' 5th-order method, so that a step
-    always costs the same; everything else solves each example to `tolerance` on its own.
+    always costs the same; everything else solves each example to `tolerance` on its own. Few steps
+    do for paths that are nearly straight, which the two penalties ask for: "How to train your
+    neural ODE" (Finlay et al., 2020), eqs. 7 and 8.
 
     Attributes:
         network: x with one more feature, the time, to features: [B, F] for vectors, [B, ..., F] for
@@ -51,6 +53,8 @@ class ContinuousFlow:
         divergence: of v in training and `log_prob`. 'exact' costs D products with its Jacobian;
             'hutchinson' one, with random signs, unbiased: `log_prob` is then an estimate.
         train_steps: steps of the solver in training.
+        kinetic: weight in the loss of ∫ |v|² dt along the path.
+        jacobian: weight in the loss of ∫ ‖∂v/∂x‖² dt (Frobenius), or of its Hutchinson estimate.
         tolerance: relative and absolute, of the solver elsewhere.
     """
 
@@ -59,6 +63,8 @@ class ContinuousFlow:
     base: Base = field(default_factory=StandardNormal)
     divergence: Literal['exact', 'hutchinson'] = 'exact'
     train_steps: int = 8
+    kinetic: float = 0.0
+    jacobian: float = 0.0
     tolerance: float = 1e-5
 
     def __post_init__(self):
@@ -101,7 +107,7 @@ class ContinuousFlow:
 
     def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
         """Log-density [B] of x, exact up to the solver's tolerance, or Hutchinson's estimate."""
-        z, log_det = self._solve(variables, x, self._directions(x, key), adaptive=True)
+        z, log_det = self._solve(variables, x, self._directions(x, key))
         kind = 'exact' if self.divergence == 'exact' else 'estimate'
         return LogProb(self.base.log_prob(z.reshape(len(x), -1)) + log_det, kind)
 
@@ -114,32 +120,34 @@ class ContinuousFlow:
         """The x [B, *event] that flows into z [B, D]; `key` is not used."""
         del key
         z = z.reshape(-1, *self.shape)
-        return self._solve(variables, z, None, adaptive=True, backwards=True)[0]
+        return self._solve(variables, z, None, backwards=True)[0]
 
     def features(self, variables: Variables, x: Array) -> Array:
         """The noise [B, D] that x flows into."""
-        return self._solve(variables, x, None, adaptive=True)[0].reshape(len(x), -1)
+        return self._solve(variables, x, None)[0].reshape(len(x), -1)
 
     def velocity(self, variables: Variables, x: Array, time: Array) -> Array:
         """v(x, t) [B, *event] of x [B, *event] at `time` []."""
         return modules.apply(_Velocity(self.network), variables, 'flow', x, time)[0]
 
-    def velocity_and_divergence(
+    def velocity_and_jacobian(
         self, variables: Variables, x: Array, time: Array, directions: Array | None
-    ) -> tuple[Array, Array]:
-        """v(x, t) and its divergence [B], the sum of e · (∂v/∂x) e over `directions` e.
+    ) -> tuple[Array, Array, Array]:
+        """v(x, t), and of J = ∂v/∂x the trace and the squared Frobenius norm, both [B].
 
         Args:
             variables: of the model.
             x: [B, *event].
             time: [].
-            directions: [K, B, *event]; None: zeros come instead of the divergence.
+            directions: e [K, B, *event]; the sums of e · J e and of |J e|² stand for the trace and
+                the norm. None: zeros come instead of both.
         """
         if directions is None:
-            return self.velocity(variables, x, time), jnp.zeros(len(x))
+            return self.velocity(variables, x, time), jnp.zeros(len(x)), jnp.zeros(len(x))
         velocity, push = jax.linearize(lambda x: self.velocity(variables, x, time), x)
-        products = directions * jax.vmap(push)(directions)
-        return velocity, jnp.sum(products.reshape(len(products), len(x), -1), axis=(0, 2))
+        pushed = jax.vmap(push)(directions)
+        axes = (0, *range(2, pushed.ndim))
+        return velocity, jnp.sum(directions * pushed, axis=axes), jnp.sum(pushed**2, axis=axes)
 
     def _directions(self, x: Array, key: Array) -> Array:
         """The unit vectors, or one vector of random signs for each example: [K, B, *event]."""
@@ -149,50 +157,55 @@ class ContinuousFlow:
         return jnp.broadcast_to(unit, (self.latent_dim, *x.shape))
 
     def _solve(
-        self,
-        variables: Variables,
-        x: Array,
-        directions: Array | None,
-        *,
-        adaptive: bool,
-        backwards: bool = False,
+        self, variables: Variables, x: Array, directions: Array | None, *, backwards: bool = False
     ) -> tuple[Array, Array]:
-        """Where x [B, *event] flows, with the integral of the divergence [B]."""
+        """Where x [B, *event] flows, with the integral of the divergence [B], to `tolerance`."""
         diffrax = _diffrax()
-        start, end = (1.0, 0.0) if backwards else (0.0, 1.0)
+        times = (1.0, 0.0) if backwards else (0.0, 1.0)
 
         def rate(time, state, directions):
-            return self.velocity_and_divergence(variables, state[0], time, directions)
-
-        def solve(x, directions, controller, max_steps):
-            solution = diffrax.diffeqsolve(
-                diffrax.ODETerm(rate), diffrax.Tsit5(), start, end, dt0=None,
-                y0=(x, jnp.zeros(len(x))), args=directions, stepsize_controller=controller,
-                max_steps=max_steps, throw=False,
-            )  # fmt: skip
-            # What was not solved in that many steps is no number, and found as such.
-            solved = solution.result == diffrax.RESULTS.successful
-            return jax.tree.map(lambda a: jnp.where(solved, a[-1], jnp.nan), solution.ys)
-
-        x = x.astype(jnp.float32)
-        if not adaptive:
-            times = jnp.linspace(start, end, self.train_steps + 1)
-            return solve(x, directions, diffrax.StepTo(ts=times), self.train_steps)
+            return self.velocity_and_jacobian(variables, state[0], time, directions)[:2]
 
         def solve_one(x, directions):
             # Each example has its own steps: a solver that takes common ones would couple them.
             directions = None if directions is None else directions[:, None]
             controller = diffrax.PIDController(rtol=self.tolerance, atol=self.tolerance)
-            solution = solve(x[None], directions, controller, _MAX_STEPS)
+            state = (x[None], jnp.zeros(1))
+            solution = _integrate(rate, state, directions, times, controller, _MAX_STEPS)
             return jax.tree.map(lambda a: a[0], solution)
 
-        return jax.vmap(solve_one, in_axes=(0, None if directions is None else 1))(x, directions)
+        in_axes = (0, None if directions is None else 1)
+        return jax.vmap(solve_one, in_axes)(x.astype(jnp.float32), directions)
 
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
-        x = batch['x']
-        z, log_det = self._solve(variables, x, self._directions(x, key), adaptive=False)
+        def rate(time, state, directions):
+            velocity, trace, norm = self.velocity_and_jacobian(
+                variables, state[0], time, directions
+            )
+            speed = jnp.sum(velocity**2, axis=range(1, velocity.ndim))
+            return velocity, trace, self.kinetic * speed + self.jacobian * norm
+
+        x, zeros = batch['x'].astype(jnp.float32), jnp.zeros(len(batch['x']))
+        times = jnp.linspace(0.0, 1.0, self.train_steps + 1)
+        z, log_det, penalty = _integrate(
+            rate, (x, zeros, zeros), self._directions(x, key),
+            (0.0, 1.0), _diffrax().StepTo(ts=times), self.train_steps,
+        )  # fmt: skip
         log_prob = self.base.log_prob(z.reshape(len(x), -1)) + log_det
-        return LossOutput(-log_prob, {'log_det': log_det}, variables['state'])
+        metrics = {'log_det': log_det, 'penalty': penalty}
+        return LossOutput(penalty - log_prob, metrics, variables['state'])
+
+
+def _integrate(rate, state, directions, times, controller, max_steps):
+    """The state, of arrays [B, ...], at the second of two `times`; NaN where steps ran out."""
+    diffrax = _diffrax()
+    solution = diffrax.diffeqsolve(
+        diffrax.ODETerm(rate), diffrax.Tsit5(), *times, dt0=None, y0=state, args=directions,
+        stepsize_controller=controller, max_steps=max_steps, throw=False,
+    )  # fmt: skip
+    # What was not solved in that many steps is no number, and found as such.
+    solved = solution.result == diffrax.RESULTS.successful
+    return jax.tree.map(lambda a: jnp.where(solved, a[-1], jnp.nan), solution.ys)
 
 
 def _diffrax():

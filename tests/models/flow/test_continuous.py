@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.integrate
 import scipy.linalg
 
 from genjax.errors import UserError
@@ -17,34 +18,37 @@ X = jax.random.normal(jax.random.key(1), (4, 3))
 VARIABLES = random_params(lambda key, x: MODEL.init(key, {'x': x}), X, seed=2)
 
 
-def jacobian_trace(x, time):
+TIME = jnp.float32(0.3)
+
+
+def trace_and_norm():
+    """Of the Jacobians at X, by jacfwd."""
+
     def velocity(x):
-        return MODEL.velocity(VARIABLES, x[None], time)[0]
+        return MODEL.velocity(VARIABLES, x[None], TIME)[0]
 
-    return jnp.trace(jax.jacfwd(velocity)(x))
+    jacobian = jax.vmap(jax.jacfwd(velocity))(X)
+    return jnp.trace(jacobian, axis1=1, axis2=2), jnp.sum(jacobian**2, axis=(1, 2))
 
 
-def test_the_divergence_is_the_trace_of_the_jacobian():
-    time = jnp.float32(0.3)
+def test_the_trace_and_the_norm_of_the_jacobian():
     directions = MODEL._directions(X, KEY)
-    _, divergence = MODEL.velocity_and_divergence(VARIABLES, X, time, directions)
-    want = jax.vmap(jacobian_trace, (0, None))(X, time)
-    np.testing.assert_allclose(divergence, want, rtol=1e-5)
+    _, *got = MODEL.velocity_and_jacobian(VARIABLES, X, TIME, directions)
+    np.testing.assert_allclose(got, trace_and_norm(), rtol=1e-5)
 
 
-def test_hutchinsons_estimate_is_unbiased():
-    time, draws = jnp.float32(0.3), 4000
+def test_hutchinsons_estimates_are_unbiased():
+    draws = 4000
     model = dataclasses.replace(MODEL, divergence='hutchinson')
 
     def draw(key):
         directions = model._directions(X, key)
-        return model.velocity_and_divergence(VARIABLES, X, time, directions)[1]
+        return jnp.stack(model.velocity_and_jacobian(VARIABLES, X, TIME, directions)[1:])
 
     estimates = jax.jit(jax.vmap(draw))(jax.random.split(KEY, draws))
-    want = jax.vmap(jacobian_trace, (0, None))(X, time)
     error = jnp.std(estimates, axis=0) / draws**0.5
     assert jnp.all(error > 0)
-    assert jnp.all(jnp.abs(jnp.mean(estimates, axis=0) - want) < 4 * error)
+    assert jnp.all(jnp.abs(jnp.mean(estimates, axis=0) - jnp.stack(trace_and_norm())) < 4 * error)
 
 
 def test_a_linear_velocity_has_the_flow_of_the_matrix_exponential():
@@ -64,6 +68,12 @@ def test_a_linear_velocity_has_the_flow_of_the_matrix_exponential():
     np.testing.assert_allclose(got.value, want, rtol=1e-4, atol=1e-3)
     loss = jax.jit(model.phases[0].loss)(variables, {'x': X}, KEY)
     np.testing.assert_allclose(-loss.values, want, rtol=1e-4, atol=1e-3)
+    # The path is x exp(A t) with velocity x exp(A t) A, and the Jacobian is A all along.
+    path = [np.asarray(X) @ scipy.linalg.expm(matrix * t) @ matrix for t in np.linspace(0, 1, 101)]
+    kinetic = scipy.integrate.simpson((np.stack(path) ** 2).sum(-1), dx=0.01, axis=0)
+    penalised = dataclasses.replace(model, kinetic=0.5, jacobian=2.0)
+    penalty = jax.jit(penalised.phases[0].loss)(variables, {'x': X}, KEY).metrics['penalty']
+    np.testing.assert_allclose(penalty, 0.5 * kinetic + 2 * (matrix**2).sum(), rtol=1e-3)
 
 
 def test_an_estimate_says_so():
