@@ -3,8 +3,8 @@
     python benchmarks/compare.py --rounds=5 'python benchmarks/vae_mlp.py' 'python peer.py' ...
 
 Each command prints JSON lines with the fields case, figure, peer, variant, unit and value, where
-more is better, as the benchmarks here do. genjax's fastest variant is set against the fastest of all
-others, by their medians over the rounds; their ratio is taken round by round, and its median.
+more is better, as the benchmarks here do. genjax's fastest variant is set against the fastest of
+all others, by their medians over the rounds; the ratio is the median of the rounds' ratios.
 """
 
 import argparse

@@ -26,7 +26,7 @@ def get_config():
         layers=(
             spec(
                 Autoregressive,
-                network=spec(MaskedMLP, features=(64, 64), activation='silu'),
+                network=spec(MaskedMLP, features=(128, 128), activation='silu'),
                 transform=spec(Affine),
             ),
             spec(Reverse),
@@ -40,7 +40,7 @@ def get_config():
         model=spec(Flow, bijection=bijection, shape=(2,)),
         optimizer=spec(
             optax.adam,
-            learning_rate=spec(optax.cosine_decay_schedule, init_value=1e-3, decay_steps=STEPS),
+            learning_rate=spec(optax.cosine_decay_schedule, init_value=2e-3, decay_steps=STEPS),
         ),
         steps=STEPS,
         steps_per_call=10,

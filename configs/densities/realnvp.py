@@ -27,7 +27,7 @@ def get_config():
         layers=(
             spec(
                 Coupling,
-                network=spec(MLP, features=(64, 64), activation='silu'),
+                network=spec(MLP, features=(128, 128), activation='silu'),
                 transform=spec(Affine),
             ),
             spec(Reverse),
@@ -41,7 +41,7 @@ def get_config():
         model=spec(Flow, bijection=bijection, shape=(2,)),
         optimizer=spec(
             optax.adam,
-            learning_rate=spec(optax.cosine_decay_schedule, init_value=1e-3, decay_steps=STEPS),
+            learning_rate=spec(optax.cosine_decay_schedule, init_value=2e-3, decay_steps=STEPS),
         ),
         steps=STEPS,
         steps_per_call=10,

@@ -37,7 +37,7 @@ class ContinuousFlow:
     """Data flow into noise along dx/dt = v(x, t), t from 0 to 1, and the log-density changes by the
     divergence of v: FFJORD (Grathwohl et al., 2019). Trained by maximum likelihood; needs diffrax.
 
-    Parameter group and phase: 'flow'. Metrics: 'log_det' and 'penalty'. A code is the noise, flat: [B, D].
+    Parameter group and phase: 'flow'. Metrics: 'log_det', 'penalty'. A code is the noise, [B, D].
 
     Training solves by `train_steps` equal steps of Tsitouras' 5th-order method, so that a step
     always costs the same; everything else solves each example to `tolerance` on its own. Few steps

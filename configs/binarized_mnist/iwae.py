@@ -1,0 +1,53 @@
+"""IWAE on statically binarised MNIST: a short recipe for the model of Burda et al., "Importance
+weighted autoencoders" (2016), one stochastic layer.
+
+    genjax data prepare binarized_mnist
+    genjax train --config=configs/binarized_mnist/iwae.py --workdir=runs/static_vae
+    genjax train --config=configs/binarized_mnist/iwae.py:5 --workdir=runs/static_iwae5
+    genjax train --config=configs/binarized_mnist/iwae.py:50 --workdir=runs/static_iwae50
+
+The number is that of the samples; one makes a VAE. Expected: not measured yet. Published after
+3,280 epochs: 89.78 for the VAE, 86.82 for IWAE with 50 samples.
+"""
+
+import optax
+
+from genjax.config import spec
+from genjax.data import TFDS, Binarise, Chain
+from genjax.evaluation import Likelihood
+from genjax.models import VAE, Bernoulli
+from genjax.networks import MLP
+from genjax.training import Experiment
+
+BATCH_SIZE = 100
+STEPS = 20 * 50_000 // BATCH_SIZE
+
+
+def get_config(num_samples: str = '1'):
+    """The run as a config."""
+    return spec(
+        Experiment,
+        dataset=spec(TFDS, name='binarized_mnist'),
+        preprocess=spec(Chain, steps=(spec(Binarise),)),  # bits are stored as 0 and 255
+        model=spec(
+            VAE,
+            encoder=spec(MLP, features=(200, 200), activation='tanh'),
+            decoder=spec(MLP, features=(200, 200), shape=(28, 28, 1), activation='tanh'),
+            latent_dim=50,
+            likelihood=spec(Bernoulli),
+            bound='elbo' if num_samples == '1' else 'iwae',
+            num_samples=int(num_samples),
+            eval_samples=5000,
+        ),
+        optimizer=spec(
+            optax.adam,
+            learning_rate=spec(optax.cosine_decay_schedule, init_value=2e-3, decay_steps=STEPS),
+        ),
+        steps=STEPS,
+        steps_per_call=50,
+        batch_size=BATCH_SIZE,
+        log_every=1000,
+        checkpoint_every=2500,
+        sample_every=STEPS,
+        test=(spec(Likelihood, batch_size=100),),
+    )
