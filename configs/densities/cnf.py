@@ -25,13 +25,17 @@ def get_config():
         dataset=spec(Density, name='eight_gaussians'),
         model=spec(
             ContinuousFlow,
-            network=spec(MLP, features=(64, 64, 64), activation='silu'),
+            network=spec(
+                MLP, features=(64, 64, 64), activation='silu', frequencies=(1.0, 2.0, 4.0)
+            ),
             shape=(2,),
             train_steps=5,
+            kinetic=0.01,
+            jacobian=0.003,
         ),
         optimizer=spec(
             optax.adam,
-            learning_rate=spec(optax.cosine_decay_schedule, init_value=3e-3, decay_steps=STEPS),
+            learning_rate=spec(optax.cosine_decay_schedule, init_value=1e-3, decay_steps=STEPS),
         ),
         steps=STEPS,
         steps_per_call=10,

@@ -22,6 +22,8 @@ class MLP(nn.Module):
         shape: the shape of one output.
         activation: a name in `jax.nn` or a function.
         dropout: share of the hidden units that training drops after each hidden layer.
+        frequencies: sines and cosines of the inputs at each of these angular frequencies are appended
+            to them, so that the network learns fine detail sooner (Tancik et al., 2020).
         num_classes: when given, the network takes a label and appends it to its input as one-hot.
         dtype: what it computes in; parameters and the output of the last linear layer are float32.
     """
@@ -30,6 +32,7 @@ class MLP(nn.Module):
     shape: tuple[int, ...] | None = None
     activation: str | Callable = 'relu'
     dropout: float = 0.0
+    frequencies: tuple[float, ...] = ()
     num_classes: int | None = None
     dtype: str = 'float32'
 
@@ -41,6 +44,8 @@ class MLP(nn.Module):
         if self.activation in ('tanh', 'sigmoid', 'identity'):
             init = nn.initializers.xavier_uniform()
         x = x.reshape(x.shape[0], -1).astype(self.dtype)
+        waves = [wave(w * x) for w in self.frequencies for wave in (jnp.sin, jnp.cos)]
+        x = jnp.concatenate([x, *waves], axis=-1)
         if self.num_classes is not None:
             x = jnp.concatenate([x, one_hot(label, self.num_classes, self.dtype)], axis=-1)
         for width in self.features:

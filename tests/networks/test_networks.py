@@ -30,6 +30,15 @@ def test_mlp_without_shape_gives_activated_features():
     assert jnp.all(features >= 0)
 
 
+def test_frequencies_append_sines_and_cosines():
+    """As if they had been given to a network without."""
+    x = jax.random.normal(KEY, (5, 2))
+    waves = jnp.concatenate([x, jnp.sin(3 * x), jnp.cos(3 * x)], axis=-1)
+    variables = MLP((4,), frequencies=(3.0,)).init(KEY, x)
+    got = MLP((4,), frequencies=(3.0,)).apply(variables, x)
+    np.testing.assert_allclose(got, MLP((4,)).apply(variables, waves), rtol=1e-6)
+
+
 @pytest.mark.parametrize('shape', [(), (4,), (3, 2, 1)])
 def test_mlp_with_shape_ends_linear(shape):
     module = MLP((7,), shape=shape)

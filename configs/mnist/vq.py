@@ -1,0 +1,55 @@
+"""Discrete codes of dynamically binarised MNIST: 16 tokens, with a causal prior over them.
+
+    genjax data prepare mnist
+    genjax train --config=configs/mnist/vq.py --workdir=runs/mnist_vq
+    genjax train --config=configs/mnist/vq.py:fsq --workdir=runs/mnist_fsq
+
+The first has 256 learned codes (VQ-VAE, with moving averages), the second 240 fixed ones (FSQ).
+Expected: not measured yet.
+"""
+
+import optax
+
+from genjax.config import spec
+from genjax.data import TFDS, Binarise, Chain
+from genjax.evaluation import CodebookUse, Likelihood
+from genjax.models import VQVAE
+from genjax.networks import MLP, FiniteScalarQuantiser, MaskedMLP, VectorQuantiser
+from genjax.training import Experiment
+
+STEPS = 5000
+
+
+def get_config(quantiser: str = 'vq'):
+    """The run as a config; `quantiser` is 'vq' or 'fsq'."""
+    quantisers = {
+        'vq': spec(VectorQuantiser, num_codes=256, dim=8),
+        'fsq': spec(FiniteScalarQuantiser, levels=(8, 6, 5)),
+    }
+    return spec(
+        Experiment,
+        dataset=spec(TFDS, name='mnist'),
+        preprocess=spec(Chain, steps=(spec(Binarise),)),
+        model=spec(
+            VQVAE,
+            encoder=spec(MLP, features=(512, 512), activation='silu'),
+            decoder=spec(MLP, features=(512, 512), shape=(28, 28, 1), activation='silu'),
+            num_tokens=16,
+            quantiser=quantisers[quantiser],
+            prior=spec(MaskedMLP, features=(256,)),
+        ),
+        optimizer=spec(
+            optax.adamw,
+            learning_rate=spec(optax.cosine_decay_schedule, init_value=1e-3, decay_steps=STEPS),
+            weight_decay=1e-4,
+        ),
+        steps=STEPS,
+        steps_per_call=10,
+        batch_size=128,
+        ema=(0.998,),
+        log_every=500,
+        validate_every=2500,
+        validation=(spec(Likelihood),),
+        sample_every=STEPS,
+        test=(spec(CodebookUse), spec(Likelihood)),
+    )
