@@ -22,7 +22,7 @@ def get_config(size: str = 'gpu'):
     """The run as a config; `size` is 'gpu' or 'cpu'."""
     features, num_layers, batch_size, steps = {
         'gpu': (64, 7, 100, 60_000),
-        'cpu': (16, 5, 50, 4000),
+        'cpu': (16, 5, 50, 2000),
     }[size]
     network = spec(GatedPixelCNN, shape=(28, 28, 1), features=features, num_layers=num_layers)
     return spec(

@@ -22,8 +22,8 @@ class MLP(nn.Module):
         shape: the shape of one output.
         activation: a name in `jax.nn` or a function.
         dropout: share of the hidden units that training drops after each hidden layer.
-        frequencies: sines and cosines of the inputs at each of these angular frequencies are appended
-            to them, so that the network learns fine detail sooner (Tancik et al., 2020).
+        frequencies: sines and cosines of the inputs at each of these angular frequencies are
+            appended to them, so that fine detail is learned sooner (Tancik et al., 2020).
         num_classes: when given, the network takes a label and appends it to its input as one-hot.
         dtype: what it computes in; parameters and the output of the last linear layer are float32.
     """

@@ -96,7 +96,7 @@ class VectorQuantiser(nn.Module):
             noise = 1e-3 * jax.random.normal(self.make_rng('params'), (self.num_codes, self.dim))
             return even * (vectors[rows] + noise)
 
-        count = self.variable('codebook', 'count', lambda: jnp.full(self.num_codes, even))
+        count = self.variable('codebook', 'count', jnp.full, self.num_codes, even, jnp.float32)
         return count, self.variable('codebook', 'total', first_total)
 
 

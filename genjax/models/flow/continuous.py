@@ -161,51 +161,54 @@ class ContinuousFlow:
     ) -> tuple[Array, Array]:
         """Where x [B, *event] flows, with the integral of the divergence [B], to `tolerance`."""
         diffrax = _diffrax()
-        times = (1.0, 0.0) if backwards else (0.0, 1.0)
+        start, end = (1.0, 0.0) if backwards else (0.0, 1.0)
 
         def rate(time, state, directions):
             return self.velocity_and_jacobian(variables, state[0], time, directions)[:2]
 
         def solve_one(x, directions):
             # Each example has its own steps: a solver that takes common ones would couple them.
-            directions = None if directions is None else directions[:, None]
-            controller = diffrax.PIDController(rtol=self.tolerance, atol=self.tolerance)
-            state = (x[None], jnp.zeros(1))
-            solution = _integrate(rate, state, directions, times, controller, _MAX_STEPS)
-            return jax.tree.map(lambda a: a[0], solution)
+            solution = diffrax.diffeqsolve(
+                diffrax.ODETerm(rate), diffrax.Tsit5(), start, end, dt0=None,
+                y0=(x[None], jnp.zeros(1)),
+                args=None if directions is None else directions[:, None],
+                stepsize_controller=diffrax.PIDController(self.tolerance, self.tolerance),
+                max_steps=_MAX_STEPS, throw=False,
+            )  # fmt: skip
+            # What was not solved in that many steps is no number, and found as such.
+            solved = solution.result == diffrax.RESULTS.successful
+            return jax.tree.map(lambda a: jnp.where(solved, a[-1, 0], jnp.nan), solution.ys)
 
         in_axes = (0, None if directions is None else 1)
         return jax.vmap(solve_one, in_axes)(x.astype(jnp.float32), directions)
 
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
-        def rate(time, state, directions):
+        diffrax = _diffrax()
+        x, zeros = batch['x'].astype(jnp.float32), jnp.zeros(len(batch['x']))
+        directions = self._directions(x, key)
+
+        def rate(time, state, _):
             velocity, trace, norm = self.velocity_and_jacobian(
                 variables, state[0], time, directions
             )
             speed = jnp.sum(velocity**2, axis=range(1, velocity.ndim))
             return velocity, trace, self.kinetic * speed + self.jacobian * norm
 
-        x, zeros = batch['x'].astype(jnp.float32), jnp.zeros(len(batch['x']))
+        # A scan, which keeps every stage for the gradient; diffeqsolve would compute them again.
+        term, solver = diffrax.ODETerm(rate), diffrax.Tsit5()
         times = jnp.linspace(0.0, 1.0, self.train_steps + 1)
-        z, log_det, penalty = _integrate(
-            rate, (x, zeros, zeros), self._directions(x, key),
-            (0.0, 1.0), _diffrax().StepTo(ts=times), self.train_steps,
-        )  # fmt: skip
+
+        def step(carry, interval):
+            state, memory = carry
+            state, _, _, memory, _ = solver.step(term, *interval, state, None, memory, False)
+            return (state, memory), None
+
+        start = (x, zeros, zeros)
+        memory = solver.init(term, times[0], times[1], start, None)
+        ((z, log_det, penalty), _), _ = jax.lax.scan(step, (start, memory), (times[:-1], times[1:]))
         log_prob = self.base.log_prob(z.reshape(len(x), -1)) + log_det
         metrics = {'log_det': log_det, 'penalty': penalty}
         return LossOutput(penalty - log_prob, metrics, variables['state'])
-
-
-def _integrate(rate, state, directions, times, controller, max_steps):
-    """The state, of arrays [B, ...], at the second of two `times`; NaN where steps ran out."""
-    diffrax = _diffrax()
-    solution = diffrax.diffeqsolve(
-        diffrax.ODETerm(rate), diffrax.Tsit5(), *times, dt0=None, y0=state, args=directions,
-        stepsize_controller=controller, max_steps=max_steps, throw=False,
-    )  # fmt: skip
-    # What was not solved in that many steps is no number, and found as such.
-    solved = solution.result == diffrax.RESULTS.successful
-    return jax.tree.map(lambda a: jnp.where(solved, a[-1], jnp.nan), solution.ys)
 
 
 def _diffrax():

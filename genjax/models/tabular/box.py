@@ -46,7 +46,8 @@ class UniformBox:
     def init(self, key: Array, batch: Batch) -> Variables:
         """A box without anything in it; there are no parameters."""
         del key, batch
-        box = {'low': jnp.full(self.shape, jnp.inf), 'high': jnp.full(self.shape, -jnp.inf)}
+        nothing = jnp.full(self.shape, jnp.inf, jnp.float32)
+        box = {'low': nothing, 'high': -nothing}
         return {'params': {'box': {}}, 'state': {'box': box}}
 
     def sample(
