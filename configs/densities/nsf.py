@@ -27,7 +27,7 @@ def get_config():
         layers=(
             spec(
                 Coupling,
-                network=spec(MLP, features=(64, 64), activation='silu'),
+                network=spec(MLP, features=(64, 64), activation='silu', bias_scale=0.7),
                 transform=spec(Spline, bins=16, bound=3.0),
             ),
             spec(Reverse),

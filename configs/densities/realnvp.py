@@ -27,7 +27,7 @@ def get_config():
         layers=(
             spec(
                 Coupling,
-                network=spec(MLP, features=(128, 128), activation='silu'),
+                network=spec(MLP, features=(128, 128), activation='silu', bias_scale=0.7),
                 transform=spec(Affine),
             ),
             spec(Reverse),

@@ -24,6 +24,8 @@ class MLP(nn.Module):
         dropout: share of the hidden units that training drops after each hidden layer.
         frequencies: sines and cosines of the inputs at each of these angular frequencies are
             appended to them, so that fine detail is learned sooner (Tancik et al., 2020).
+        bias_scale: standard deviation of the hidden layers' biases at the start. With few inputs,
+            zero biases put the bends of all units of a layer into one place.
         num_classes: when given, the network takes a label and appends it to its input as one-hot.
         dtype: what it computes in; parameters and the output of the last linear layer are float32.
     """
@@ -33,6 +35,7 @@ class MLP(nn.Module):
     activation: str | Callable = 'relu'
     dropout: float = 0.0
     frequencies: tuple[float, ...] = ()
+    bias_scale: float = 0.0
     num_classes: int | None = None
     dtype: str = 'float32'
 
@@ -43,13 +46,15 @@ class MLP(nn.Module):
         init = nn.initializers.variance_scaling(2.0, 'fan_in', 'truncated_normal')
         if self.activation in ('tanh', 'sigmoid', 'identity'):
             init = nn.initializers.xavier_uniform()
+        bias_init = nn.initializers.normal(self.bias_scale)
         x = x.reshape(x.shape[0], -1).astype(self.dtype)
         waves = [wave(w * x) for w in self.frequencies for wave in (jnp.sin, jnp.cos)]
         x = jnp.concatenate([x, *waves], axis=-1)
         if self.num_classes is not None:
             x = jnp.concatenate([x, one_hot(label, self.num_classes, self.dtype)], axis=-1)
         for width in self.features:
-            x = act(nn.Dense(width, kernel_init=init, dtype=self.dtype)(x))
+            layer = nn.Dense(width, kernel_init=init, bias_init=bias_init, dtype=self.dtype)
+            x = act(layer(x))
             x = nn.Dropout(self.dropout, deterministic=not train)(x)
         if self.shape is None:
             return x

@@ -39,6 +39,14 @@ def test_frequencies_append_sines_and_cosines():
     np.testing.assert_allclose(got, MLP((4,)).apply(variables, waves), rtol=1e-6)
 
 
+@pytest.mark.parametrize('scale', [0.0, 0.7])
+def test_hidden_biases_start_as_wide_as_told(scale):
+    params = MLP((2000, 2000), shape=(2,), bias_scale=scale).init(KEY, jnp.ones((1, 1)))['params']
+    for layer in ('Dense_0', 'Dense_1'):
+        assert jnp.std(params[layer]['bias']) == pytest.approx(scale, rel=0.1)
+    np.testing.assert_array_equal(params['output']['bias'], 0)
+
+
 @pytest.mark.parametrize('shape', [(), (4,), (3, 2, 1)])
 def test_mlp_with_shape_ends_linear(shape):
     module = MLP((7,), shape=shape)
