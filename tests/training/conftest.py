@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -77,23 +78,23 @@ def steps_saved(workdir):
 
 
 def state_of(workdir, family='vae', step=None):
-    """Everything in a checkpoint, as NumPy arrays by path."""
+    """What a checkpoint holds: its step and the train state."""
     settings = experiment_of(getattr(tiny, family)())
     programs = Programs.of(settings, example_of(settings.dataset.source('train')))
     with runs.open_checkpoints(settings, workdir, read_only=True) as checkpoints:
-        found, state = checkpoints.restore(programs.state, step)
-    arrays = {'saved step': np.array(found)}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
-        is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-        leaf = jax.random.key_data(leaf) if is_key else leaf
-        arrays[jax.tree_util.keystr(path)] = np.asarray(leaf)
-    return arrays
+        return checkpoints.restore(programs.state, step)
 
 
-def assert_same_state(a, b):
-    assert a.keys() == b.keys()
-    for name in a:
-        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+def assert_same(a, b, tolerance=0.0):
+    """Two trees hold the same numbers: bit for bit, or within a relative and absolute tolerance."""
+
+    def check(path, x, y):
+        if jnp.issubdtype(jax.dtypes.result_type(x), jax.dtypes.prng_key):
+            x, y = jax.random.key_data(x), jax.random.key_data(y)
+        where = jax.tree_util.keystr(path)
+        np.testing.assert_allclose(x, y, tolerance, tolerance, err_msg=where)
+
+    jax.tree_util.tree_map_with_path(check, a, b)
 
 
 def records(workdir, key='vae/loss'):

@@ -5,38 +5,13 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
-import pytest
 
 from genjax.config import spec
 from genjax.models import GAN
 from genjax.networks import MLP
-from genjax.training import Experiment
 from genjax.training.experiment import experiment_of
 from genjax.training.sampling import draw
-from genjax.training.state import init_state
-from genjax.training.step import train_step
-from tests.models.zoo import BY_NAME
 from tests.training import tiny
-
-
-@pytest.mark.parametrize('name', ['vae-dropout-iwae', 'gan'])
-def test_batch_mates_leave_the_loss_of_an_example_alone(name):
-    """All rows but one are masked: then the loss and the update are that one's."""
-    entry = BY_NAME[name]
-    one = entry.batch()
-    one['mask'] = jnp.arange(8) == 2
-    other = {
-        **one,
-        'x': jnp.where(one['mask'].reshape(8, *[1] * (one['x'].ndim - 1)), one['x'], 1 - one['x']),
-    }
-    settings = Experiment(tiny.Blots(), entry.model, optax.adam(0.1), 1, 8)
-    state = jax.jit(functools.partial(init_state, settings))(one)
-    step = jax.jit(functools.partial(train_step, settings))
-    (after, metrics), (changed, others) = step(state, one), step(state, other)
-    assert jnp.any(one['x'] != other['x'])
-    same = (metrics, after.variables), (others, changed.variables)
-    jax.tree.map(np.testing.assert_array_equal, *same)
 
 
 def test_a_sample_does_not_depend_on_how_many_are_drawn():

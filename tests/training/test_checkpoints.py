@@ -14,7 +14,7 @@ import pytest
 from genjax.training.checkpoints import Checkpoints
 from tests.training.conftest import (
     arguments,
-    assert_same_state,
+    assert_same,
     records,
     state_of,
     steps_saved,
@@ -122,7 +122,7 @@ def test_damaged_checkpoint_is_put_aside_and_the_one_before_used(damage, copy, c
     assert err.count('\n') == 1 and 'warning: the checkpoint of step 12 is damaged (' in err
     assert steps_saved(copy) == [8, 12]
     assert len(list((copy / 'damaged_checkpoints').iterdir())) == 1
-    assert_same_state(state_of(copy), state_of(complete))
+    assert_same(state_of(copy), state_of(complete))
     assert [r['step'] for r in records(copy)] == list(range(1, 13))
 
 
@@ -190,7 +190,7 @@ def test_full_disk(kilobytes, train, tmp_path):
         assert (status, err) == (0, '')
         assert f'from step {(saved or [0])[-1]} to' in out
         train(workdir=tmp_path / 'whole', **steps)
-        assert_same_state(state_of(disk / 'run'), state_of(tmp_path / 'whole'))
+        assert_same(state_of(disk / 'run'), state_of(tmp_path / 'whole'))
         assert records(disk / 'run') == records(tmp_path / 'whole')
     gc.collect()
 

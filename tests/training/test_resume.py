@@ -8,7 +8,7 @@ import time
 import pytest
 
 from genjax.training.metrics import MetricLog
-from tests.training.conftest import arguments, assert_same_state, records, state_of, steps_saved
+from tests.training.conftest import arguments, assert_same, records, state_of, steps_saved
 
 KEY = {'vae': 'vae/loss', 'gan': 'generator/loss'}
 FAMILIES = pytest.mark.parametrize('family', ['vae', 'gan'])
@@ -21,7 +21,7 @@ def test_twice_n_steps_are_n_and_n(family, train, tmp_path):
         assert (status, err) == (0, '')
     status, _, err = train(family=family, workdir=tmp_path / 'whole')
     assert (status, err) == (0, '')
-    assert_same_state(state_of(tmp_path / 'run', family), state_of(tmp_path / 'whole', family))
+    assert_same(state_of(tmp_path / 'run', family), state_of(tmp_path / 'whole', family))
     assert records(tmp_path / 'run', KEY[family]) == records(tmp_path / 'whole', KEY[family])
 
 
@@ -56,7 +56,7 @@ def test_kills_at_random_moments(family, processes, tmp_path):
         assert processes.wait() == 0, log.read_text()
     assert 'damaged' not in log.read_text()
     assert not list((workdir / 'checkpoints').glob('*tmp*'))
-    assert_same_state(state_of(workdir, family), state_of(tmp_path / 'whole', family))
+    assert_same(state_of(workdir, family), state_of(tmp_path / 'whole', family))
     resumed, whole = (records(f, KEY[family]) for f in (workdir, tmp_path / 'whole'))
     assert [r['step'] for r in resumed] == list(range(1, steps + 1))
     assert resumed == whole
@@ -105,7 +105,7 @@ def test_signals_save_and_say_how_to_go_on(number, name, signalled, train, workd
     status, out, err = train()
     assert (status, err) == (0, '') and 'from step 5 to 12' in out
     train(workdir=tmp_path / 'whole')
-    assert_same_state(state_of(workdir), state_of(tmp_path / 'whole'))
+    assert_same(state_of(workdir), state_of(tmp_path / 'whole'))
     assert [r['step'] for r in records(workdir)] == list(range(1, 13))
 
 

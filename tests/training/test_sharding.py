@@ -17,6 +17,7 @@ from genjax.training.checkpoints import Checkpoints
 from genjax.training.experiment import experiment_of
 from genjax.training.programs import Programs, abstract_state, example_of
 from tests.training import tiny
+from tests.training.conftest import assert_same
 
 STEPS = 20
 RULES = (('Dense_0/kernel', (None, 'fsdp')), ('output/kernel', ('fsdp', None)))
@@ -49,16 +50,6 @@ def trained(settings, steps=STEPS):
     return state, metrics, programs
 
 
-def assert_close(a, b, tolerance):
-    def check(path, x, y):
-        if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
-            x, y = jax.random.key_data(x), jax.random.key_data(y)
-        x, y = np.asarray(x), np.asarray(y)
-        np.testing.assert_allclose(x, y, tolerance, tolerance, err_msg=str(path))
-
-    jax.tree_util.tree_map_with_path(check, a, b)
-
-
 @pytest.mark.parametrize('family', ['vae', 'gan'])
 def test_data_parallel_and_fsdp_train_like_one_device(family, devices):
     devices(1)
@@ -71,8 +62,8 @@ def test_data_parallel_and_fsdp_train_like_one_device(family, devices):
     for mesh in (MeshShape(), FSDP):
         state, others, programs = trained(experiment(family, mesh, **changes))
         assert programs.mesh.size == 8
-        assert_close(state, alone, 1e-5)
-        assert_close(others, figures, 1e-4)
+        assert_same(state, alone, 1e-5)
+        assert_same(others, figures, 1e-4)
 
 
 def test_fsdp_divides_large_arrays_and_everything_made_from_them(devices):
@@ -113,7 +104,7 @@ def test_checkpoint_of_eight_devices_restores_on_four_and_on_one(family, devices
             step, restored = checkpoints.restore(target)
         assert step == 1
         assert {len(leaf.sharding.device_set) for leaf in jax.tree.leaves(restored)} == {count}
-        assert_close(restored, state, 0)
+        assert_same(restored, state)
 
 
 def rules(*pairs):

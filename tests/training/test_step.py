@@ -18,6 +18,7 @@ from genjax.training import Experiment
 from genjax.training.state import init_state
 from genjax.training.step import train_step, train_steps
 from tests.training import tiny
+from tests.training.conftest import assert_same
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,15 +84,6 @@ def line(state):
     return state.variables['params']['line']['w']
 
 
-def assert_equal(a, b):
-    def check(x, y):
-        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
-            x, y = jax.random.key_data(x), jax.random.key_data(y)
-        np.testing.assert_array_equal(x, y)
-
-    jax.tree.map(check, a, b)
-
-
 @pytest.mark.parametrize('optimizer', [optax.sgd(0.1), optax.adamw(0.1, weight_decay=0.5)])
 def test_a_step_is_one_optax_step_on_the_mean_loss(optimizer):
     batch = numbers()
@@ -100,8 +92,8 @@ def test_a_step_is_one_optax_step_on_the_mean_loss(optimizer):
     np.testing.assert_allclose(line(after), want, rtol=1e-6)
     np.testing.assert_allclose(metrics['fit/loss'], loss, rtol=1e-6)
     assert after.step == 1
-    assert_equal(after.key, before.key)
-    assert_equal(after.variables['params']['other'], before.variables['params']['other'])
+    assert_same(after.key, before.key)
+    assert_same(after.variables['params']['other'], before.variables['params']['other'])
 
 
 def test_masked_rows_count_for_nothing():
@@ -115,8 +107,8 @@ def test_masked_rows_count_for_nothing():
         np.testing.assert_allclose(line(after), want, rtol=1e-6)
         np.testing.assert_allclose(metrics['fit/loss'], loss, rtol=1e-6)
         _, changed, changed_metrics = step_from_start(settings, other)
-        assert_equal(line(after), line(changed))
-        assert_equal(metrics, changed_metrics)
+        assert_same(line(after), line(changed))
+        assert_same(metrics, changed_metrics)
 
 
 def test_accumulation_gives_the_step_of_the_whole_batch():
@@ -149,7 +141,7 @@ def test_clipping_is_by_global_norm(limit):
     )
     np.testing.assert_allclose(line(after), by_hand(before, batch, optimizer, clip=limit)[0], 1e-6)
     _, _, unclipped = step_from_start(experiment(optimizer=optimizer), batch)
-    assert_equal(metrics['fit/grad_norm'], unclipped['fit/grad_norm'])
+    assert_same(metrics['fit/grad_norm'], unclipped['fit/grad_norm'])
 
 
 def test_averages_follow_the_parameters():
@@ -163,7 +155,7 @@ def test_averages_follow_the_parameters():
             d = min(decay, (1 + n) / (10 + n))
             want[i] = d * want[i] + (1 - d) * line(state)
             np.testing.assert_allclose(state.ema[i]['line']['w'], want[i], rtol=1e-6)
-    assert_equal(state.averaged['params'], state.ema[0])
+    assert_same(state.averaged['params'], state.ema[0])
 
 
 def test_repeats_take_their_own_slices_of_the_batch_and_cover_it():
@@ -213,8 +205,8 @@ def test_a_step_that_is_not_finite_is_left_out():
     bad = {'x': good['x'].at[3].set(jnp.nan)}
     after, metrics = step(state, bad)
     assert metrics['fit/skipped'] == 1 and jnp.isnan(metrics['fit/loss'])
-    assert_equal(after.variables, state.variables)
-    assert_equal(after.opt_state, state.opt_state)
+    assert_same(after.variables, state.variables)
+    assert_same(after.opt_state, state.opt_state)
     assert after.step == state.step + 1
     again, metrics = step(after, good)
     assert metrics['fit/skipped'] == 0 and jnp.all(jnp.isfinite(line(again)))
@@ -225,7 +217,7 @@ def test_skipping_changes_nothing_while_all_is_finite():
     batch = numbers()
     _, stop, _ = step_from_start(experiment(), batch)
     _, skip, _ = step_from_start(experiment(nonfinite='skip'), batch)
-    assert_equal(stop, skip)
+    assert_same(stop, skip)
 
 
 def test_scheduled_beta_takes_its_value_at_the_step():
