@@ -6,7 +6,6 @@ from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
@@ -93,13 +92,3 @@ def event_shape(module: nn.Module, role: str) -> tuple[int, ...]:
             f'the {role} {type(module).__name__} needs a field shape: the shape of one example'
         )
     return tuple(shape)
-
-
-def pick(values: Array, index: Array) -> Array:
-    """The entries [...] of the last axis of `values` [..., K] at `index` [...].
-
-    A masked sum: the gradient of `take_along_axis` is a scatter, which a CPU computes number by
-    number.
-    """
-    chosen = index[..., None] == jnp.arange(values.shape[-1])
-    return jnp.sum(jnp.where(chosen, values, 0), axis=-1)

@@ -8,14 +8,11 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
 from genjax.networks.layers import activation_function
-
-_FEW = 1024  # tokens whose embedding is rather a product with one-hot rows than a look-up
 
 
 def check_sequence(network: nn.Module) -> None:
@@ -53,11 +50,7 @@ class SequenceInput(nn.Module):
 
     def __call__(self, x: Array) -> Array:
         """Maps int32 [B, T] or frames [B, T, width] to [B, T, features]."""
-        if self.vocab_size is None or self.vocab_size > _FEW:
-            return self.layer(x)
-        # The gradient of a look-up is a scatter, which a CPU computes number by number.
-        rows = jax.nn.one_hot(x, self.vocab_size + 1, dtype=self.dtype)
-        return jnp.matmul(rows, self.layer.embedding.astype(self.dtype), precision='highest')
+        return self.layer(x)
 
     def attend(self, x: Array) -> Array:
         """The inner products [B, T, vocab_size] with the embeddings, but the special one's."""

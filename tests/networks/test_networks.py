@@ -8,7 +8,6 @@ import pytest
 from genjax.errors import UserError
 from genjax.networks import MLP, ConvDecoder, ConvEncoder, DCGANDiscriminator, DCGANGenerator
 from genjax.networks.layers import activation_function
-from genjax.networks.sequences import SequenceInput
 
 SIDES = (8, 9, 28, 32)
 KEY = jax.random.key(0)
@@ -38,13 +37,6 @@ def test_frequencies_append_sines_and_cosines():
     variables = MLP((4,), frequencies=(3.0,)).init(KEY, x)
     got = MLP((4,), frequencies=(3.0,)).apply(variables, x)
     np.testing.assert_allclose(got, MLP((4,)).apply(variables, waves), rtol=1e-6)
-
-
-def test_few_tokens_are_embedded_as_by_look_up():
-    layer, x = SequenceInput(5, 4), jnp.array([[0, 5, 2], [4, 4, 1]])
-    variables = layer.init(KEY, x)
-    embedded = layer.apply(variables, x)
-    np.testing.assert_array_equal(embedded, variables['params']['layer']['embedding'][x])
 
 
 @pytest.mark.parametrize('scale', [0.0, 0.7])

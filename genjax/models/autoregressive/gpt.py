@@ -126,7 +126,7 @@ class GPT(_Sequences):
         return x
 
     def _element_log_probs(self, logits: Array, x: Array) -> tuple[Array, Array]:
-        values = modules.pick(jax.nn.log_softmax(logits), x)
+        values = jnp.take_along_axis(jax.nn.log_softmax(logits), x[..., None], axis=-1)[..., 0]
         if self.end is None:
             return values, jnp.ones(x.shape, bool)
         ended = jnp.cumsum(x == self.end, axis=-1) - (x == self.end) > 0

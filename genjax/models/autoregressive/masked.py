@@ -75,7 +75,7 @@ class _Masked:
             self.network, variables, 'network', seen, train=key is not None, key=key
         )
         log_probs = jax.nn.log_softmax(out.astype(jnp.float32))
-        values = modules.pick(log_probs, x)
+        values = jnp.take_along_axis(log_probs, x[..., None], axis=-1)[..., 0]
         return jnp.where(masked, -values, 0.0), state
 
 

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import modules
 
 _LOG_SCALE_BOUND = 7.0
 
@@ -127,7 +126,8 @@ class Categorical:
     def log_prob(self, params: Array, x: Array) -> Array:
         """Log-probability of each pixel, [B, H, W], of x [B, H, W, C]."""
         log_probs = jax.nn.log_softmax(self._logits(params, x.shape[-1]))
-        return jnp.sum(modules.pick(log_probs, jnp.round(x).astype(jnp.int32)), axis=-1)
+        level = jnp.round(x).astype(jnp.int32)[..., None]
+        return jnp.sum(jnp.take_along_axis(log_probs, level, axis=-1)[..., 0], axis=-1)
 
     def sample(self, params: Array, key: Array, channels: int) -> Array:
         """Draws x [..., C] given what the network emits for these pixels, as float32."""

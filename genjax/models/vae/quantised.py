@@ -192,7 +192,8 @@ class VQVAE:
         if self.prior is None:
             return -jnp.log(self.num_codes) * self.num_tokens * jnp.ones(len(index))
         logits = self._prior_logits(variables, index, **options).astype(jnp.float32)
-        return jnp.sum(modules.pick(jax.nn.log_softmax(logits), index), axis=-1)
+        each = jnp.take_along_axis(jax.nn.log_softmax(logits), index[..., None], axis=-1)
+        return jnp.sum(each, axis=(1, 2))
 
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         encoder_key, decoder_key = jax.random.split(key)
