@@ -39,9 +39,9 @@ def _squeezed(*layers):
 
 def get_config(size: str = 'gpu'):
     """The run as a config; `size` is 'gpu' or 'cpu'."""
-    num, features, batch_size, steps = {
-        'gpu': (16, 128, 256, 100_000),
-        'cpu': (4, 32, 64, 4000),
+    num, features, batch_size, steps, learning_rate = {
+        'gpu': (16, 128, 256, 100_000, 1e-3),
+        'cpu': (4, 32, 64, 200, 5e-3),
     }[size]
     coarse = spec(flow.Split, inside=_squeezed(_steps(num, features)))
     return spec(
@@ -54,8 +54,8 @@ def get_config(size: str = 'gpu'):
             learning_rate=spec(
                 optax.warmup_cosine_decay_schedule,
                 init_value=0.0,
-                peak_value=1e-3,
-                warmup_steps=steps // 100,
+                peak_value=learning_rate,
+                warmup_steps=steps // 20,
                 decay_steps=steps,
             ),
         ),
