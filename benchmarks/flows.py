@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import jax
 import optax
-from timing import measure
+from timing import measure, training
 
 from genjax.models import Flow
 from genjax.models.base import num_params
@@ -44,10 +44,8 @@ def calls(case: str, unroll: int) -> tuple[int, dict[str, Callable[[], object]]]
     """The number of parameters, and what to time by the name of the figure."""
     layer, num, dim = CASES[case]
     model = Flow(Repeat(layer, num, unroll), (dim,))
-    optimizer = optax.adam(1e-3)
     data = [jax.random.normal(jax.random.key(i), (BATCH, dim)) for i in range(8)]
     variables = jax.jit(model.init)(jax.random.key(0), {'x': data[0]})
-    state = [variables['params'], optimizer.init(variables['params'])]
     batches = itertools.cycle(data)
     keys = itertools.cycle([jax.random.key(i) for i in range(8)])
     (phase,) = model.phases
@@ -56,18 +54,10 @@ def calls(case: str, unroll: int) -> tuple[int, dict[str, Callable[[], object]]]
         output = phase.loss({'params': params, 'state': {}}, {'x': x}, None)
         return output.values.mean()
 
-    @jax.jit
-    def update(params, moments, x):
-        loss, gradient = jax.value_and_grad(mean_loss)(params, x)
-        changes, moments = optimizer.update(gradient, moments, params)
-        return optax.apply_updates(params, changes), moments, loss
-
+    rows = ((x,) for x in batches)
+    train, state = training(mean_loss, variables['params'], optax.adam(1e-3), rows)
     log_prob = jax.jit(lambda p, x: model.log_prob({'params': p, 'state': {}}, x, None).value)
     draw = jax.jit(lambda p, key: model.sample({'params': p, 'state': {}}, key, BATCH))
-
-    def train():
-        state[0], state[1], loss = update(*state, next(batches))
-        loss.block_until_ready()
 
     return num_params(variables), {
         'train': train,

@@ -20,7 +20,7 @@ for _name in ('OMP_NUM_THREADS', 'MKL_NUM_THREADS', 'OPENBLAS_NUM_THREADS'):
 
 import jax  # noqa: E402
 import optax  # noqa: E402
-from timing import measure  # noqa: E402
+from timing import measure, training  # noqa: E402
 
 from genjax.models import GPT  # noqa: E402
 from genjax.models.base import num_params  # noqa: E402
@@ -39,23 +39,14 @@ def calls(context: int, batch: int, scan: bool) -> dict[str, tuple[int, int, Cal
     keys = [jax.random.key(i) for i in range(8)]
     data = itertools.cycle([jax.random.randint(key, (batch, context), 0, VOCAB) for key in keys])
     variables = jax.jit(model.init)(keys[0], {'x': next(data)})
-    state = [variables['params'], optimizer.init(variables['params'])]
     (phase,) = model.phases
 
     def mean_loss(params, x):
         output = phase.loss({'params': params, 'state': {}}, {'x': x}, keys[0])
         return output.metrics['nats_per_token'].mean()
 
-    @jax.jit
-    def update(params, moments, x):
-        loss, gradient = jax.value_and_grad(mean_loss)(params, x)
-        changes, moments = optimizer.update(gradient, moments, params)
-        return optax.apply_updates(params, changes), moments, loss
-
-    def train():
-        state[0], state[1], loss = update(*state, next(data))
-        loss.block_until_ready()
-
+    rows = ((x,) for x in data)
+    train, _ = training(mean_loss, variables['params'], optimizer, rows)
     generator = GPT(network.clone(shape=(LENGTH,)))
     drawn = jax.jit(generator.init)(keys[0], {'x': jax.numpy.zeros((1, LENGTH), int)})
     sample = jax.jit(generator.sample, static_argnums=2)

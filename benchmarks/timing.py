@@ -1,8 +1,12 @@
-"""How the benchmarks take a figure: warm-up calls, then blocks of calls, whose median counts."""
+"""How the benchmarks train, and take a figure: warm-up calls, then blocks, whose median counts."""
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import optax
 
 WARM_UP, MIN_BLOCKS = 3, 5
 
@@ -35,3 +39,35 @@ def measure(call: Callable[[], object], amount: int, seconds: float) -> dict[str
         'calls_per_rep': block,
         'first_call_s': round(warm[0], 3),
     }
+
+
+def training(
+    loss: Callable[..., jax.Array],
+    params: Any,
+    optimizer: optax.GradientTransformation,
+    batches: Iterator[tuple],
+) -> tuple[Callable[[], None], list]:
+    """A call that takes an optimizer's step and waits for the loss, and what it changes.
+
+    Args:
+        loss: (params, *batch) to the mean loss.
+        params: where it starts.
+        optimizer: of the parameters.
+        batches: the rest of the arguments of `loss`, without end.
+
+    Returns:
+        The call, and the list of the parameters and the optimizer's state as they are now.
+    """
+    state = [params, optimizer.init(params)]
+
+    @jax.jit
+    def update(params: Any, moments: Any, *batch: Any) -> tuple[Any, Any, jax.Array]:
+        value, gradient = jax.value_and_grad(loss)(params, *batch)
+        changes, moments = optimizer.update(gradient, moments, params)
+        return optax.apply_updates(params, changes), moments, value
+
+    def train() -> None:
+        state[0], state[1], value = update(*state, *next(batches))
+        value.block_until_ready()
+
+    return train, state

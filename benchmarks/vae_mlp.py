@@ -14,7 +14,7 @@ import json
 
 import jax
 import optax
-from timing import measure
+from timing import measure, training
 
 from genjax.models import VAE
 from genjax.models.base import num_params
@@ -30,27 +30,16 @@ def main() -> None:
     args = parser.parse_args()
     width = {'features': (512, 512), 'activation': 'relu'}
     model = VAE(MLP(**width), MLP(**width, shape=(784,)), latent_dim=64)
-    optimizer = optax.adam(1e-3)
     keys = [jax.random.key(i) for i in range(8)]
     rows = [jax.random.bernoulli(key, 0.3, (BATCH, 784)).astype('float32') for key in keys]
     data = itertools.cycle(zip(rows, keys, strict=True))
     variables = jax.jit(model.init)(keys[0], {'x': rows[0]})
-    state = [variables['params'], optimizer.init(variables['params'])]
     (phase,) = model.phases
 
     def mean_loss(params, x, key):
         return phase.loss({**variables, 'params': params}, {'x': x}, key).values.mean()
 
-    @jax.jit
-    def update(params, moments, x, key):
-        loss, gradient = jax.value_and_grad(mean_loss)(params, x, key)
-        changes, moments = optimizer.update(gradient, moments, params)
-        return optax.apply_updates(params, changes), moments, loss
-
-    def train():
-        state[0], state[1], loss = update(*state, *next(data))
-        loss.block_until_ready()
-
+    train, _ = training(mean_loss, variables['params'], optax.adam(1e-3), data)
     head = {'case': 'vae-mlp', 'peer': 'genjax', 'variant': 'jit', 'figure': 'train'}
     head |= {'unit': 'images/s', 'params': num_params(variables)}
     print(json.dumps(head | measure(train, BATCH, args.seconds)), flush=True)
