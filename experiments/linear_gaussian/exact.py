@@ -10,7 +10,7 @@ Bishop, "Probabilistic principal component analysis", 1999).
 """
 
 import argparse
-import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,9 @@ def main() -> None:
     parser.add_argument('workdir', type=Path)
     args = parser.parse_args()
     run = runs.load(args.workdir, 'latest')
+    figures = runs.tested(run)
+    if figures is None:
+        sys.exit(f'{args.workdir} has not been trained to its test')
     model, dataset = run.experiment.model, run.experiment.dataset
     codes = np.concatenate([np.zeros((1, model.latent_dim)), np.eye(model.latent_dim)])
     means = np.asarray(model.decode(run.state.averaged, codes.astype(np.float32), None))
@@ -52,13 +55,10 @@ def main() -> None:
     stored = np.log(255) * means.shape[1]
     exact = nll(pixels('test'), means[1:] - means[0], means[0], scale) + stored
     best = best_linear(pixels('train'), model.latent_dim, scale)
-    newest = max((args.workdir / 'evaluations').glob('*.json'), key=lambda path: int(path.stem))
-    figures = json.loads(newest.read_text())['figures']
-    ais = figures['ais/nll']
     rows = {
         'exact': exact,
         figures['likelihood/protocol'].split(',')[0]: figures['likelihood/nll'],
-        figures['ais/protocol'].split(', Scale')[0]: ais,
+        figures['ais/protocol'].split(', Scale')[0]: figures['ais/nll'],
         'exact, best linear model': nll(pixels('test'), *best, scale) + stored,
     }
     print('| test nll, nats | | less exact |\n|---|---|---|')
