@@ -8,14 +8,25 @@ os.environ['XLA_FLAGS'] = ' '.join(
     [os.environ.get('XLA_FLAGS', ''), '--xla_force_host_platform_device_count=8']
 ).strip()
 
+import jax
 import pytest
 
 
 def pytest_configure(config):
     """Keeps compiled programs between tests and sessions; `pytest --cache-clear` forgets them."""
     if hasattr(config, 'cache'):
-        os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(config.cache.mkdir('xla')))
-        os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
+        # In the environment too, for processes that tests start.
+        path = os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(config.cache.mkdir('xla')))
+        seconds = os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
+        jax.config.update('jax_compilation_cache_dir', path)
+        jax.config.update('jax_persistent_cache_min_compile_time_secs', float(seconds))
+
+
+@pytest.fixture(scope='module', autouse=True)
+def _forget_programs():
+    """Gives up a module's compiled programs: a process may only map so many pieces of memory."""
+    yield
+    jax.clear_caches()
 
 
 @pytest.fixture(scope='session', autouse=True)
