@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -14,14 +13,7 @@ from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Figures, require
 from genjax.models.base import Variables
-
-
-def use_and_perplexity(counts: np.ndarray) -> tuple[float, float]:
-    """Of counts [K]: the share of codes that occur at all, and exp of the entropy of their
-    distribution.
-    """
-    shares = counts[counts > 0] / max(np.sum(counts), 1)
-    return float(np.mean(counts > 0)), float(np.exp(-np.sum(shares * np.log(shares))))
+from genjax.networks.quantisers import code_counts, codebook_use
 
 
 @dataclass(frozen=True)
@@ -52,7 +44,7 @@ class CodebookUse:
             part, key = _batch_counts(model, data.preprocess, variables, batch, key)
             parts.append(part)
         counts = np.sum(jax.device_get(parts), axis=0)
-        use, perplexity = use_and_perplexity(counts)
+        use, perplexity = map(float, codebook_use(counts))
         tokens = f'{np.sum(counts):.0f} tokens'
         return {
             'use': use,
@@ -69,6 +61,4 @@ def _batch_counts(
     key, preprocess_key, encode_key = jax.random.split(key, 3)
     x, _ = preprocess(batch['x'], preprocess_key)
     index = model.encode(variables, x, encode_key)
-    weight = jnp.broadcast_to(batch['mask'][:, None], index.shape).astype(jnp.float32)
-    counts = jnp.zeros(model.num_codes).at[index.reshape(-1)].add(weight.reshape(-1))
-    return counts, key
+    return code_counts(index, model.num_codes, batch['mask'][:, None]), key

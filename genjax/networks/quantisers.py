@@ -1,8 +1,9 @@
 """Layers that replace vectors by the nearest of finitely many codes.
 
 Each has fields or properties `dim`, the numbers of a vector, and `num_codes`, and the methods
-`__call__(h [..., dim], train) -> Quantised` and `lookup(index [...]) -> z [..., dim]`. The gradient
-passes straight through to `h` (Bengio et al., 2013).
+`__call__(h [..., dim], weight, train) -> Quantised` and `lookup(index [...]) -> z [..., dim]`. What
+`train` changes counts each vector by its `weight`, which broadcasts to [...]. The gradient passes
+straight through to `h` (Bengio et al., 2013).
 """
 
 import math
@@ -32,6 +33,22 @@ class Quantised(NamedTuple):
     distance: Array
 
 
+def code_counts(index: Array, num_codes: int, weight: Array | float = 1.0) -> Array:
+    """How often each code occurs in index [...], float32 [num_codes]; each occurrence counts for
+    its weight, which broadcasts to [...].
+    """
+    return jnp.zeros(num_codes).at[index].add(weight)
+
+
+def codebook_use(counts: Array) -> tuple[Array, Array]:
+    """Of counts [K]: the share of codes that occur at all, and exp of the entropy of their
+    distribution.
+    """
+    shares = counts / jnp.maximum(jnp.sum(counts), 1.0)
+    entropy = jnp.sum(jax.scipy.special.entr(shares))
+    return jnp.mean(counts > 0), jnp.exp(entropy)
+
+
 def straight_through(h: Array, z: Array) -> Array:
     """Returns z with the gradient of h."""
     return h + jax.lax.stop_gradient(z - h)
@@ -58,7 +75,7 @@ class VectorQuantiser(nn.Module):
     restart: float = 0.1
 
     @nn.compact
-    def __call__(self, h: Array, train: bool = False) -> Quantised:
+    def __call__(self, h: Array, weight: Array | float = 1.0, train: bool = False) -> Quantised:
         """Maps vectors h [..., dim] to the nearest codes; training updates the codebook.
 
         Raises:
@@ -67,15 +84,18 @@ class VectorQuantiser(nn.Module):
         if h.shape[-1] != self.dim:
             raise UserError(f'VectorQuantiser(dim={self.dim}) got vectors of {h.shape[-1]} numbers')
         vectors = h.reshape(-1, self.dim).astype(jnp.float32)
-        even = len(vectors) / self.num_codes
-        count, total = self._variables(vectors, even)
+        count, total = self._variables(vectors)
         codes = total.value / count.value[:, None]
         index = nearest_code(vectors, codes)
         if train:
+            weight = jnp.broadcast_to(weight, h.shape[:-1]).reshape(-1).astype(jnp.float32)
             new_count, new_total = moving_averages(
-                count.value, total.value, jax.lax.stop_gradient(vectors), index, self.decay
+                count.value, total.value, jax.lax.stop_gradient(vectors), index, weight, self.decay
             )
-            rows = jax.random.randint(self.make_rng('dropout'), (self.num_codes,), 0, len(vectors))
+            even = jnp.sum(weight) / self.num_codes
+            rows = jax.random.categorical(
+                self.make_rng('dropout'), jnp.log(weight), shape=(self.num_codes,)
+            )
             fresh = even * jax.lax.stop_gradient(vectors[rows])
             unused = new_count < self.restart * even
             count.value = jnp.where(unused, even, new_count)
@@ -90,7 +110,9 @@ class VectorQuantiser(nn.Module):
         count, total = (self.get_variable('codebook', name) for name in ('count', 'total'))
         return total[index] / count[index][..., None]
 
-    def _variables(self, vectors: Array, even: float) -> tuple[nn.Variable, nn.Variable]:
+    def _variables(self, vectors: Array) -> tuple[nn.Variable, nn.Variable]:
+        even = len(vectors) / self.num_codes
+
         def first_total() -> Array:
             rows = jax.random.randint(self.make_rng('params'), (self.num_codes,), 0, len(vectors))
             noise = 1e-3 * jax.random.normal(self.make_rng('params'), (self.num_codes, self.dim))
@@ -107,10 +129,12 @@ def nearest_code(vectors: Array, codes: Array) -> Array:
 
 
 def moving_averages(
-    count: Array, total: Array, vectors: Array, index: Array, decay: float
+    count: Array, total: Array, vectors: Array, index: Array, weight: Array, decay: float
 ) -> tuple[Array, Array]:
-    """The averages [K] and [K, D] after a batch of vectors [N, D] that fell to codes index [N]."""
-    members = jax.nn.one_hot(index, len(count))
+    """The averages [K] and [K, D] after a batch of vectors [N, D], each of which counts for
+    weight [N], that fell to codes index [N].
+    """
+    members = jax.nn.one_hot(index, len(count)) * weight[:, None]
     new_count = decay * count + (1 - decay) * jnp.sum(members, axis=0)
     return new_count, decay * total + (1 - decay) * members.T @ vectors
 
@@ -141,8 +165,9 @@ class FiniteScalarQuantiser(nn.Module):
         """The product of the levels."""
         return math.prod(self.levels)
 
-    def __call__(self, h: Array) -> Quantised:
-        """Maps vectors h [..., dim] to codes."""
+    def __call__(self, h: Array, weight: Array | float = 1.0, train: bool = False) -> Quantised:
+        """Maps vectors h [..., dim] to codes, in training as in use."""
+        del weight, train
         levels = np.asarray(self.levels)
         # An even number of levels is shifted by half a step, so that 0 is no border.
         reach = (levels - 1) * (1 + 1e-3) / 2

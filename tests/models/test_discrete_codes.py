@@ -11,11 +11,13 @@ import pytest
 from genjax.data import Chain
 from genjax.errors import UserError
 from genjax.evaluation import CodebookUse, EvaluationData
-from genjax.models.vae.quantised import VQVAE, code_counts, codebook_use
+from genjax.models.vae.quantised import VQVAE
 from genjax.networks import MLP
 from genjax.networks.quantisers import (
     FiniteScalarQuantiser,
     VectorQuantiser,
+    code_counts,
+    codebook_use,
     moving_averages,
     nearest_code,
 )
@@ -27,16 +29,16 @@ KEY = jax.random.key(4)
 def test_codebook_averages_against_numpy():
     rng = np.random.default_rng(0)
     count, total = rng.uniform(1, 3, 4), rng.standard_normal((4, 2))
-    vectors = rng.standard_normal((10, 2))
+    vectors, weight = rng.standard_normal((10, 2)), rng.integers(0, 3, 10)
     codes = total / count[:, None]
     index = np.argmin(((vectors[:, None] - codes) ** 2).sum(-1), axis=1)
     np.testing.assert_array_equal(nearest_code(jnp.asarray(vectors), jnp.asarray(codes)), index)
-    want_count = 0.9 * count + 0.1 * np.bincount(index, minlength=4)
+    want_count = 0.9 * count + 0.1 * np.bincount(index, weight, minlength=4)
     want_total = 0.9 * total
-    for vector, code in zip(vectors, index, strict=True):
-        want_total[code] += 0.1 * vector
+    for vector, code, w in zip(vectors, index, weight, strict=True):
+        want_total[code] += 0.1 * w * vector
     arrays = (jnp.asarray(a, jnp.float32) for a in (count, total, vectors))
-    got_count, got_total = moving_averages(*arrays, jnp.asarray(index), 0.9)
+    got_count, got_total = moving_averages(*arrays, jnp.asarray(index), jnp.asarray(weight), 0.9)
     np.testing.assert_allclose(got_count, want_count, rtol=1e-5)
     np.testing.assert_allclose(got_total, want_total, rtol=1e-4, atol=1e-6)
 
@@ -182,7 +184,10 @@ def test_evaluator_counts_the_tokens_of_a_split():
 
 
 def test_codebook_use_and_perplexity():
-    counts = code_counts(jnp.array([[0, 1], [1, 3]]), 5)
+    index = jnp.array([[0, 1], [1, 3]])
+    masked = code_counts(index, 5, jnp.array([[True], [False]]))
+    np.testing.assert_array_equal(masked, [1, 1, 0, 0, 0])
+    counts = code_counts(index, 5)
     np.testing.assert_array_equal(counts, [1, 2, 0, 1, 0])
     use, perplexity = codebook_use(counts)
     assert float(use) == pytest.approx(0.6)

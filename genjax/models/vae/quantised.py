@@ -12,7 +12,7 @@ from genjax.errors import UserError
 from genjax.models import modules
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
 from genjax.models.vae.likelihoods import Bernoulli, Likelihood, emitting
-from genjax.networks.quantisers import Quantised, VectorQuantiser
+from genjax.networks.quantisers import Quantised, VectorQuantiser, code_counts, codebook_use
 
 
 class _Encoder(nn.Module):
@@ -25,13 +25,12 @@ class _Encoder(nn.Module):
     def setup(self):
         self.head = nn.Dense(self.num_tokens * self.quantiser.dim)
 
-    def __call__(self, x: Array, train: bool = False) -> Quantised:
+    def __call__(self, x: Array, mask: Array | bool = True, train: bool = False) -> Quantised:
         options = modules.train_option(self.network, train)
         h = self.network(x, **options)
         h = self.head(h.reshape(h.shape[0], -1).astype(jnp.float32))
         h = h.reshape(-1, self.num_tokens, self.quantiser.dim)
-        options = modules.train_option(self.quantiser, train)
-        return self.quantiser(h, **options)
+        return self.quantiser(h, jnp.reshape(mask, (-1, 1)), train=train)
 
     def lookup(self, index: Array) -> Array:
         return self.quantiser.lookup(index)
@@ -197,9 +196,9 @@ class VQVAE:
 
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         encoder_key, decoder_key = jax.random.split(key)
-        x = batch['x']
+        x, mask = batch['x'], batch.get('mask', jnp.ones(len(batch['x']), bool))
         quantised, state = modules.apply(
-            self._encoder, variables, 'encoder', self.likelihood.centre(x),
+            self._encoder, variables, 'encoder', self.likelihood.centre(x), mask,
             train=True, key=encoder_key,
         )  # fmt: skip
         z = quantised.z.reshape(len(x), -1)
@@ -208,7 +207,8 @@ class VQVAE:
         )
         distortion = -self.likelihood.log_prob(params.astype(jnp.float32), x)
         commitment = jnp.sum(quantised.distance, axis=-1)
-        use, perplexity = codebook_use(code_counts(quantised.index, self.num_codes))
+        counts = code_counts(quantised.index, self.num_codes, mask[:, None])
+        use, perplexity = codebook_use(counts)
         metrics = {
             'distortion': distortion,
             'commitment': commitment,
@@ -221,15 +221,3 @@ class VQVAE:
         index = self._quantise(variables, batch['x']).index
         rate = -self._log_prior(variables, index, train=True, key=key)
         return LossOutput(rate, {'rate': rate}, variables['state'])
-
-
-def code_counts(index: Array, num_codes: int) -> Array:
-    """How often each code occurs in index [...], float32 [num_codes]."""
-    return jnp.zeros(num_codes).at[index.reshape(-1)].add(1.0)
-
-
-def codebook_use(counts: Array) -> tuple[Array, Array]:
-    """The share of codes that occur at all, and exp of the entropy of their distribution."""
-    shares = counts / jnp.maximum(jnp.sum(counts), 1.0)
-    entropy = jnp.sum(jax.scipy.special.entr(shares))
-    return jnp.mean(counts > 0), jnp.exp(entropy)
