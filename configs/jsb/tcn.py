@@ -11,17 +11,23 @@ import optax
 
 from genjax.config import spec
 from genjax.data import PianoRolls
+from genjax.errors import UserError
 from genjax.evaluation import TokenLikelihood
 from genjax.models import FrameModel
-from genjax.networks import TCN
+from genjax.networks import TCN, MaskedAutoencoder
 from genjax.training import Experiment
 
 STEPS = 6000
 FRAMES = 160
 
 
-def get_config():
-    """The run as a config."""
+def get_config(within: str = 'independent'):
+    """The run as a config; `within` is what the keys of a frame are to each other: independent or,
+    by a MADE, dependent.
+    """
+    if within not in ('independent', 'made'):
+        raise UserError(f"within is 'independent' or 'made', not {within!r}")
+    made = spec(MaskedAutoencoder, shape=(88,), features=(128,), dropout=0.5)
     # Like Bai et al., judges every frame but the first of each piece.
     evaluator = spec(TokenLikelihood, batch_size=77, given=1, unit='frame')
     return spec(
@@ -37,6 +43,7 @@ def get_config():
                 kernel_size=3,
                 dropout=0.5,
             ),
+            within=made if within == 'made' else None,
         ),
         optimizer=spec(
             optax.adamw,

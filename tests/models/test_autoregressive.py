@@ -62,6 +62,9 @@ BITS = {
     'gpt': GPT(SMALL),
     'gpt-end': GPT(SMALL.clone(positions='rotary', tied=False), end=1),
     'gru-frames': FrameModel(Recurrent((4, 4), features=6, cell='gru')),
+    'gru-made': FrameModel(
+        Recurrent((4, 4), features=6, cell='gru'), MaskedAutoencoder((4,), (8,))
+    ),
     'pixelcnn': PixelCNN(GatedPixelCNN((4, 4, 1), 4, 1)),
     'pixelcnn++': PixelCNN(PixelCNNPlusPlus((4, 4, 1), 4, 1, 2), LogisticMixture(2, levels=2)),
 }
@@ -209,14 +212,16 @@ def test_cached_and_uncached_sampling_draw_the_same_tokens(name):
 
 def test_cached_frames_are_the_same():
     network = SEQUENCES['tcn']
-    cached, plain = FrameModel(network), FrameModel(Plain(network))
+    within = MaskedAutoencoder(network.shape[1:], (8,))
+    cached, plain = FrameModel(network, within), FrameModel(Plain(network), within)
     variables = _variables(cached)
-    wrapped = {'params': {'network': {'inner': variables['params']['network']}}, 'state': {}}
+    params = variables['params']
+    wrapped = {'params': {**params, 'network': {'inner': params['network']}}, 'state': {}}
     x = jax.jit(cached.sample, static_argnums=2)(variables, KEY, 8)
     np.testing.assert_array_equal(x, jax.jit(plain.sample, static_argnums=2)(wrapped, KEY, 8))
 
 
-@pytest.mark.parametrize('name', ['made', 'gpt-end', 'pixelcnn', 'gru-frames'])
+@pytest.mark.parametrize('name', ['made', 'gpt-end', 'pixelcnn', 'gru-made'])
 def test_samples_follow_the_model(name):
     """The mean log-probability of samples is minus the entropy."""
     model, variables = BITS[name], _variables(BITS[name])
@@ -358,6 +363,8 @@ def test_mistakes_are_named():
         GPT(SMALL, end=9)
     with pytest.raises(UserError, match='of tokens'):
         FrameModel(Recurrent((4, 4), vocab_size=3)).init(KEY, {'x': jnp.zeros((1, 4, 4))})
+    with pytest.raises(UserError, match=r'within.shape must be \(4,\)'):
+        FrameModel(Recurrent((4, 4)), MaskedAutoencoder((5,)))
     with pytest.raises(UserError, match='heads'):
         Transformer((4,), 3, features=9, num_heads=2).init(KEY, jnp.zeros((1, 4), jnp.int32))
     with pytest.raises(UserError, match='divisible'):

@@ -232,6 +232,13 @@ ZOO = (
         'tokens',
     ),
     Entry('gpt-lstm', GPT(Recurrent((5,), 5, 8, dropout=0.1)), 'tokens'),
+    Entry(
+        'frames-made',
+        FrameModel(
+            Recurrent((5, 4), features=8, cell='gru'), MaskedAutoencoder((4,), (8,), dropout=0.1)
+        ),
+        'bits',
+    ),
     Entry('frames-tcn', FrameModel(TCN((5, 4), features=8, num_layers=1, dropout=0.1)), 'bits'),
     Entry('made', MADE(MaskedAutoencoder((9,), (16,), num_masks=3, dropout=0.1)), 'bits'),
     Entry('pixelcnn', PixelCNN(GatedPixelCNN((4, 3, 1), 4, 1, dropout=0.1)), 'bits'),

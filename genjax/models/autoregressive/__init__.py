@@ -1,6 +1,7 @@
 """Autoregressive models and their relatives: exact likelihoods, one element after the other."""
 
-from genjax.models.autoregressive.gpt import GPT, FrameModel
+from genjax.models.autoregressive.frames import FrameModel
+from genjax.models.autoregressive.gpt import GPT
 from genjax.models.autoregressive.made import MADE
 from genjax.models.autoregressive.masked import MDLM, MaskGIT
 from genjax.models.autoregressive.mixtures import Categorical, LogisticMixture

@@ -1,0 +1,93 @@
+"""Autoregressive models of sequences of frames, each of many bits."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.errors import UserError
+from genjax.models import modules
+from genjax.models.autoregressive.sequences import SequenceModel
+from genjax.models.base import Batch, Phase, Variables
+
+
+@dataclass(frozen=True)
+class FrameModel(SequenceModel):
+    """An autoregressive model of frames of bits, such as piano rolls (Boulanger-Lewandowski et al.,
+    2012): log p(x) = Σ log p(x_t | x_<t).
+
+    The bits of a frame are independent given the frames before it; or, with `within`, each depends
+    on those before it in the frame too, as in the paper's RNN-NADE.
+
+    Frames of -1 at the end of a sequence are padding and count for nothing. Parameter groups are
+    'network' and 'within'; the loss is in nats a sequence. Metric: 'nats_per_token', a token being
+    a frame.
+
+    Attributes:
+        network: causal, frames [B, T, D] to logits [B, T, D]; such as `TCN`, `Recurrent` or
+            `Transformer`. Its field `shape` is the shape of one sequence. With methods
+            `initial_carry` and `step` it draws a sequence in one pass.
+        within: frames [N, D] to logits [N, D] that are added to those of `network`, each a function
+            of the bits before it in some order, such as `MaskedAutoencoder`.
+    """
+
+    network: nn.Module
+    within: nn.Module | None = None
+
+    def __post_init__(self):
+        shape = modules.event_shape(self.network, 'network')
+        if len(shape) != 2:
+            raise UserError('the network of a FrameModel needs shape=(length, bits of a frame)')
+        if self.within is not None and modules.event_shape(self.within, 'within') != shape[1:]:
+            raise UserError(f'FrameModel.within.shape must be ({shape[1]},), the bits of a frame')
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """One player."""
+        groups = ('network',) if self.within is None else ('network', 'within')
+        return (Phase('network', groups, self._loss),)
+
+    def init(self, key: Array, batch: Batch) -> Variables:
+        """Draws the initial variables; `batch` gives shapes only."""
+        x = self._shift(batch['x'])
+        networks = {'network': (self.network, (x,))}
+        if self.within is not None:
+            networks['within'] = (self.within, (x[:, 0],))
+        return modules.initialise(key, networks)
+
+    def _first(self, num: int) -> Array:
+        return jnp.zeros((num, self.event_shape[1]), jnp.float32)
+
+    def _clean(self, x: Array) -> Array:
+        return jnp.maximum(x, 0.0)
+
+    def _element_log_probs(
+        self, variables: Variables, logits: Array, x: Array, **options: Any
+    ) -> tuple[Array, Array]:
+        counted = x[..., 0] >= 0
+        logits = logits + self._coupling(variables, self._clean(x), **options)
+        values = jnp.sum(x * logits - jax.nn.softplus(logits), axis=-1)
+        return jnp.where(counted, values, 0.0), counted
+
+    def _draw(self, variables: Variables, key: Array, logits: Array, previous: Array) -> Array:
+        del previous
+        uniform = jax.random.uniform(key, logits.shape)
+
+        def settle(_, x: Array) -> Array:
+            shifted = logits + self._coupling(variables, x)
+            return (uniform < jax.nn.sigmoid(shifted)).astype(jnp.float32)
+
+        # The first n bits, in the order of `within`, are final after n rounds.
+        rounds = 1 if self.within is None else logits.shape[-1]
+        return jax.lax.fori_loop(0, rounds, settle, jnp.zeros(logits.shape))
+
+    def _coupling(self, variables: Variables, x: Array, **options: Any) -> Array | float:
+        """What the bits of frames x [..., D] add to each other's logits."""
+        if self.within is None:
+            return 0.0
+        frames = x.reshape(-1, x.shape[-1])
+        out, _ = modules.apply(self.within, variables, 'within', frames, **options)
+        return out.reshape(x.shape)

@@ -1,0 +1,114 @@
+"""What autoregressive models of sequences share."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.errors import UserError
+from genjax.models import modules
+from genjax.models.autoregressive.decoding import generate, uncached
+from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
+
+
+class SequenceModel:
+    """Base class of autoregressive models of sequences.
+
+    A subclass has the field `network`, causal, and says what the network sees before the first
+    element (`_first`) and in place of padding (`_clean`), what its outputs mean
+    (`_element_log_probs`) and how the next element is drawn from them (`_draw`).
+    """
+
+    network: nn.Module
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of one sequence."""
+        return modules.event_shape(self.network, 'network')
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """One player."""
+        return (Phase('network', ('network',), self._loss),)
+
+    def init(self, key: Array, batch: Batch) -> Variables:
+        """Draws the initial variables; `batch` gives shapes only."""
+        return modules.initialise(key, {'network': (self.network, (self._shift(batch['x']),))})
+
+    def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
+        """Exact log-probability [B] of sequences x; `key` is not used."""
+        tokens, _ = self.token_log_probs(variables, x, key)
+        return LogProb(jnp.sum(tokens.value, axis=-1), tokens.kind)
+
+    def token_log_probs(self, variables: Variables, x: Array, key: Array) -> tuple[LogProb, Array]:
+        """Log-probability of each element given those before it, [B, T], and which are counted,
+        bool [B, T]: padding is not, and has log-probability 0. `key` is not used.
+        """
+        del key
+        out, _ = modules.apply(self.network, variables, 'network', self._shift(x))
+        values, counted = self._element_log_probs(variables, out.astype(jnp.float32), x)
+        return LogProb(values, 'exact'), counted
+
+    def sample(
+        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+    ) -> Array:
+        """Draws [num, length, ...], element by element with what the network remembers. Raises a
+        UserError when given a label.
+        """
+        if label is not None:
+            raise UserError(f'a {type(self).__name__} learns no labels: sample without one')
+        first = self._first(num)
+
+        def draw(*args: Any) -> Array:
+            return self._draw(variables, *args)
+
+        def call(*args: Any, method: str) -> Any:
+            return modules.apply(self.network, variables, 'network', *args, method=method)[0]
+
+        if hasattr(self.network, 'step'):
+
+            def step(*args: Any) -> Any:
+                return call(*args, method='step')
+
+            carry = self.network.initial_carry(num)
+        else:
+            step, carry = uncached(lambda x: call(x, method='__call__'), first, self.event_shape[0])
+        return generate(step, carry, first, draw, key, self.event_shape[0])
+
+    def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
+        x, (key, element_key) = batch['x'], jax.random.split(key)
+        out, state = modules.apply(
+            self.network, variables, 'network', self._shift(x), train=True, key=key
+        )
+        values, counted = self._element_log_probs(
+            variables, out.astype(jnp.float32), x, train=True, key=element_key
+        )
+        nats = -jnp.sum(values, axis=-1)
+        per_token = nats / jnp.maximum(jnp.sum(counted, axis=-1), 1)
+        return LossOutput(nats, {'nats_per_token': per_token}, state)
+
+    def _shift(self, x: Array) -> Array:
+        """What the network sees: the beginning, then all elements but the last."""
+        return jnp.concatenate([self._first(len(x))[:, None], self._clean(x)[:, :-1]], axis=1)
+
+    def _first(self, num: int) -> Array:
+        """What the network sees before the first element, [num, ...]."""
+        raise NotImplementedError
+
+    def _clean(self, x: Array) -> Array:
+        """Sequences x without padding, which the network may see."""
+        raise NotImplementedError
+
+    def _element_log_probs(
+        self, variables: Variables, out: Array, x: Array, **options: Any
+    ) -> tuple[Array, Array]:
+        """Log-probability of each element of x, given what the network said before it, and which
+        are counted, both [B, T]; in training `options` are `train` and `key`.
+        """
+        raise NotImplementedError
+
+    def _draw(self, variables: Variables, key: Array, out: Array, previous: Array) -> Array:
+        """Draws the next elements [B, ...], given what the network says and those before."""
+        raise NotImplementedError
