@@ -35,16 +35,43 @@ def activation_function(activation: str | Callable[[Array], Array]) -> Callable[
 
 
 class GroupNorm(nn.Module):
-    """Group normalisation (Wu & He, 2018) in float32: groups of at least 4 channels, at most 32."""
+    """Group normalisation (Wu & He, 2018) in float32.
+
+    Attributes:
+        dtype: of the result.
+        groups: how many; None: at most 32, of at least 4 channels.
+        epsilon: added to the variance.
+    """
 
     dtype: str = 'float32'
+    groups: int | None = None
+    epsilon: float = 1e-6
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Normalises x [B, ..., C] per example and group."""
+        """Normalises x [B, ..., C] per example and group.
+
+        Raises:
+            UserError: the groups do not divide the channels.
+        """
         channels = x.shape[-1]
-        groups = 1 if channels % 4 else math.gcd(channels // 4, 32)
-        return nn.GroupNorm(num_groups=groups, dtype=jnp.float32)(x).astype(self.dtype)
+        groups = self.groups or (1 if channels % 4 else math.gcd(channels // 4, 32))
+        if channels % groups:
+            raise UserError(f'group norm: {groups} groups do not divide {channels} channels')
+        scale = self.param('scale', nn.initializers.ones, (channels,))
+        bias = self.param('bias', nn.initializers.zeros, (channels,))
+        x = x.astype(jnp.float32)
+        # Sums of each channel first: a CPU adds up whole vectors of neighbouring channels.
+        axes = tuple(range(1, x.ndim - 1))
+        sums = jnp.stack([jnp.sum(x, axes), jnp.sum(x * x, axes)])
+        size = x[0].size // groups
+        mean, square = jnp.sum(sums.reshape(2, -1, groups, channels // groups), -1) / size
+        inverse = jax.lax.rsqrt(jnp.maximum(square - mean * mean, 0) + self.epsilon)
+        mean, inverse = (jnp.repeat(a, channels // groups, axis=-1) for a in (mean, inverse))
+        factor = inverse * scale
+        rest = bias - mean * factor
+        shape = (x.shape[0], *(1 for _ in axes), channels)
+        return (x * factor.reshape(shape) + rest.reshape(shape)).astype(self.dtype)
 
 
 class ResidualBlock(nn.Module):

@@ -39,10 +39,22 @@ def attend(q: Array, k: Array, v: Array, *, causal: bool, mask: Array | None = N
 
     cuDNN computes it on a GPU in half precision, XLA everywhere else.
     """
-    fused = q.dtype.name in _HALF and jax.default_backend() == 'gpu' and mask is None
-    return jax.nn.dot_product_attention(
-        q, k, v, mask=mask, is_causal=causal, implementation='cudnn' if fused else 'xla'
+    if q.dtype.name in _HALF and jax.default_backend() == 'gpu' and mask is None:
+        return jax.nn.dot_product_attention(q, k, v, is_causal=causal, implementation='cudnn')
+    logits = jnp.einsum('bthd,bshd->bhts', q, k, preferred_element_type=jnp.float32)
+    logits = logits / math.sqrt(q.shape[-1])
+    if causal:
+        order = jnp.tri(q.shape[1], k.shape[1], dtype=bool)
+        mask = order if mask is None else mask & order
+    if mask is not None:
+        logits = jnp.where(mask, logits, -1e30)
+    # The division comes after the product with v, where it is one of T x D numbers, not of T x T.
+    weight = jnp.exp(logits - jax.lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True)))
+    total = jnp.swapaxes(jnp.sum(weight, axis=-1), 1, 2)[..., None]
+    mixed = jnp.einsum(
+        'bhts,bshd->bthd', weight.astype(v.dtype), v, preferred_element_type=jnp.float32
     )
+    return (mixed / total).astype(q.dtype)
 
 
 class Block(nn.Module):

@@ -1,0 +1,171 @@
+"""The diffusion transformer."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.errors import UserError
+from genjax.networks.embedding import LabelEmbedding, TimeEmbedding, sinusoids
+from genjax.networks.transformer import attend
+
+_ZEROS = nn.initializers.zeros
+_XAVIER = nn.initializers.xavier_uniform()
+
+
+def grid_positions(height: int, width: int, features: int) -> Array:
+    """Fixed positions on a grid: the sinusoids of a place's row, then those of its column.
+
+    Returns:
+        [height * width, features], in raster order; `features` is a multiple of 4.
+    """
+    row, column = jnp.divmod(jnp.arange(height * width), width)
+    return jnp.concatenate([sinusoids(axis, features // 2) for axis in (row, column)], axis=-1)
+
+
+class Modulation(nn.Module):
+    """Shifts, scales and gates of a block from the conditioning; all zero at the start."""
+
+    num: int
+    features: int
+    dtype: str
+
+    @nn.compact
+    def __call__(self, condition: Array) -> list[Array]:
+        """Maps [B, D] to `num` arrays [B, 1, features]."""
+        width = self.num * self.features
+        out = nn.Dense(width, kernel_init=_ZEROS, dtype=self.dtype)(jax.nn.silu(condition))
+        return jnp.split(out[:, None], self.num, axis=-1)
+
+
+class DiTBlock(nn.Module):
+    """Attention and a perceptron; the conditioning shifts and scales the input of each, and gates
+    its output ("adaLN-zero"). A new block does nothing.
+    """
+
+    num_heads: int
+    expansion: int = 4
+    dtype: str = 'float32'
+
+    @nn.compact
+    def __call__(self, x: Array, condition: Array) -> tuple[Array, None]:
+        """Maps x [B, T, D] and condition [B, D] to [B, T, D], and nothing to collect in a scan."""
+        features = x.shape[-1]
+        modulation = Modulation(6, features, self.dtype, name='modulation')(condition)
+        shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = modulation
+
+        def dense(width: int, name: str) -> nn.Dense:
+            return nn.Dense(width, kernel_init=_XAVIER, dtype=self.dtype, name=name)
+
+        h = (_normalise(x) * (1 + scale_1) + shift_1).astype(self.dtype)
+        qkv = dense(3 * features, 'qkv')(h)
+        qkv = qkv.reshape(*x.shape[:2], 3, self.num_heads, features // self.num_heads)
+        h = attend(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2], causal=False).reshape(x.shape)
+        x = x + gate_1 * dense(features, 'attention_out')(h)
+        h = (_normalise(x) * (1 + scale_2) + shift_2).astype(self.dtype)
+        h = jax.nn.gelu(dense(self.expansion * features, 'mlp_in')(h))
+        return x + gate_2 * dense(features, 'mlp_out')(h), None
+
+
+class DiT(nn.Module):
+    """A denoiser of pictures after Peebles & Xie, "Scalable diffusion models with transformers"
+    (2023). DiT-XL/2 of the paper is `DiT((32, 32, 4), patch=2, features=1152, num_layers=28,
+    num_heads=16, num_classes=1000, out_channels=8)`.
+
+    The last layer starts at zero.
+
+    Attributes:
+        shape: (height, width, channels) of a picture.
+        patch: the side of a patch, which becomes one token; it divides both sides.
+        features: width of the residual stream.
+        num_layers: blocks.
+        num_heads: heads of each attention; they divide `features`.
+        expansion: the hidden width of the perceptrons over `features`.
+        num_classes: when given, the network takes a label, of which `num_classes` means "none".
+        out_channels: of the result; None: those of the picture. A network that also gives variances
+            has twice as many.
+        time_scale: of the time embedding; 1000 suits times in [0, 1].
+        scan: compile one block and loop over it: compile time does not grow with depth; a step of
+            a shallow network on a CPU is faster without.
+        remat: compute the insides of blocks again in the backward pass instead of keeping them.
+        dtype: what it computes in; parameters, norms, softmax and the output are float32.
+    """
+
+    shape: tuple[int, ...]
+    patch: int = 4
+    features: int = 256
+    num_layers: int = 6
+    num_heads: int = 4
+    expansion: int = 4
+    num_classes: int | None = None
+    out_channels: int | None = None
+    time_scale: float = 1000.0
+    scan: bool = False
+    remat: bool = False
+    dtype: str = 'float32'
+
+    @nn.compact
+    def __call__(self, x: Array, time: Array, label: Array | None = None) -> Array:
+        """Maps x [B, *shape] at `time` [B] or [B, K] to [B, height, width, out_channels], float32.
+
+        Args:
+            x: noisy pictures.
+            time: of each picture; K times each for networks between two times.
+            label: int32 [B], when there are classes.
+
+        Raises:
+            UserError: the fields do not fit each other, or labels are missing.
+        """
+        if len(self.shape) != 3 or self.shape[0] % self.patch or self.shape[1] % self.patch:
+            raise UserError(f'DiT: patches of {self.patch} do not tile the shape {self.shape}')
+        if self.features % self.num_heads or self.features % 4:
+            raise UserError(
+                f'DiT: features={self.features} must be a multiple of num_heads={self.num_heads} '
+                'and of 4'
+            )
+        height, width = (side // self.patch for side in self.shape[:2])
+        channels = self.out_channels or self.shape[-1]
+
+        normal = nn.initializers.normal(0.02)
+        condition = TimeEmbedding(
+            self.features, self.time_scale, kernel_init=normal, dtype=self.dtype, name='time'
+        )(time)
+        if self.num_classes is not None:
+            embed = LabelEmbedding(self.num_classes, self.features, self.dtype, name='label')
+            condition = condition + embed(label)
+
+        x = x.reshape(len(x), height, self.patch, width, self.patch, -1)
+        x = jnp.swapaxes(x, 2, 3).reshape(len(x), height * width, -1).astype(self.dtype)
+        x = nn.Dense(self.features, kernel_init=_XAVIER, dtype=self.dtype, name='patches')(x)
+        x = x + grid_positions(height, width, self.features).astype(self.dtype)
+        x = self._blocks(x, condition)
+
+        shift, scale = Modulation(2, self.features, self.dtype, name='modulation')(condition)
+        x = _normalise(x) * (1 + scale) + shift
+        x = nn.Dense(self.patch**2 * channels, kernel_init=_ZEROS, name='output')(x)
+        x = x.reshape(len(x), height, width, self.patch, self.patch, channels)
+        return jnp.swapaxes(x, 2, 3).reshape(len(x), *self.shape[:2], channels)
+
+    def _blocks(self, x: Array, condition: Array) -> Array:
+        kind = nn.remat(DiTBlock, prevent_cse=not self.scan) if self.remat else DiTBlock
+        fields = (self.num_heads, self.expansion, self.dtype)
+        if self.scan:
+            blocks = nn.scan(
+                kind,
+                variable_axes={'params': 0},
+                split_rngs={'params': True},
+                in_axes=nn.broadcast,
+                length=self.num_layers,
+            )
+            return blocks(*fields, name='blocks')(x, condition)[0]
+        for layer in range(self.num_layers):
+            x, _ = kind(*fields, name=f'block_{layer}')(x, condition)
+        return x
+
+
+def _normalise(x: Array) -> Array:
+    """Layer normalisation without parameters, in float32."""
+    x = x.astype(jnp.float32)
+    mean = jnp.mean(x, axis=-1, keepdims=True)
+    variance = jnp.mean(jnp.square(x - mean), axis=-1, keepdims=True)
+    return (x - mean) * jax.lax.rsqrt(variance + 1e-6)

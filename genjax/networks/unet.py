@@ -1,0 +1,233 @@
+"""The U-Net of diffusion models: pictures to pictures, told the time."""
+
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.errors import UserError
+from genjax.networks.embedding import LabelEmbedding, TimeEmbedding
+from genjax.networks.layers import GroupNorm, check_picture, halvings, upsample
+from genjax.networks.transformer import attend
+
+_ZEROS = nn.initializers.zeros
+_EPSILON = 1e-5  # of the norms
+
+
+class TimedBlock(nn.Module):
+    """Norm, SiLU, convolution, twice, beside a shortcut; the time and the label act between them.
+
+    The last convolution starts at zero, so that a new block is its shortcut.
+
+    Attributes:
+        features: channels of the result.
+        groups: of the norms; None: at most 32, of at least 4 channels.
+        scale_shift: the conditioning scales and shifts the second norm's result (Dhariwal & Nichol,
+            2021); or else it is added before that norm (Ho et al., 2020).
+        size: height and width of the result, where they differ from those of x: half as large by
+            averages, or twice as large by repetition, after the first norm and in the shortcut.
+        dropout: share of the units that training drops before the last convolution.
+        dtype: what it computes in; parameters and norms are float32.
+    """
+
+    features: int
+    groups: int | None = None
+    scale_shift: bool = True
+    size: tuple[int, int] | None = None
+    dropout: float = 0.0
+    dtype: str = 'float32'
+
+    @nn.compact
+    def __call__(self, x: Array, condition: Array, train: bool = False) -> Array:
+        """Maps x [B, H, W, C] and condition [B, D] to [B, *size, features]."""
+        width = self.features * (2 if self.scale_shift else 1)
+        condition = nn.Dense(width, dtype=self.dtype, name='condition')(jax.nn.silu(condition))
+        condition = condition[:, None, None]
+
+        h = jax.nn.silu(GroupNorm(self.dtype, self.groups, _EPSILON, name='norm_1')(x))
+        if self.size is not None:
+            h, x = _resize(h, self.size), _resize(x, self.size)
+        h = nn.Conv(self.features, (3, 3), dtype=self.dtype, name='conv_1')(h)
+        norm = GroupNorm(self.dtype, self.groups, _EPSILON, name='norm_2')
+        if self.scale_shift:
+            scale, shift = jnp.split(condition, 2, axis=-1)
+            h = norm(h) * (1 + scale) + shift
+        else:
+            h = norm(h + condition)
+        h = nn.Dropout(self.dropout, deterministic=not train)(jax.nn.silu(h))
+        h = nn.Conv(self.features, (3, 3), dtype=self.dtype, kernel_init=_ZEROS, name='conv_2')(h)
+        if x.shape[-1] != self.features:
+            x = nn.Dense(self.features, dtype=self.dtype, name='shortcut')(x)
+        return x + h
+
+
+class PixelAttention(nn.Module):
+    """Attention among all pixels, behind a norm and beside a shortcut; starts as the shortcut."""
+
+    head_features: int
+    groups: int | None = None
+    dtype: str = 'float32'
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Maps [B, H, W, C] to the same shape."""
+        batch, *_, channels = x.shape
+        heads = max(1, channels // self.head_features)
+        if channels % heads:
+            raise UserError(f'UNet: heads of {self.head_features} do not fit into {channels}')
+        h = GroupNorm(self.dtype, self.groups, _EPSILON, name='norm')(x)
+        qkv = nn.Dense(3 * channels, dtype=self.dtype, name='qkv')(h)
+        qkv = qkv.reshape(batch, -1, 3, heads, channels // heads)
+        h = attend(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2], causal=False).reshape(x.shape)
+        return x + nn.Dense(channels, dtype=self.dtype, kernel_init=_ZEROS, name='out')(h)
+
+
+class UNet(nn.Module):
+    """A denoiser of pictures after Dhariwal & Nichol, "Diffusion models beat GANs" (2021), or with
+    `scale_shift=False` and small heads after Ho et al. (2020).
+
+    Levels of residual blocks, each with half the sides of the one before; back up, each block also
+    reads what a block on the way down has made. The middle always has attention. The last layer
+    starts at zero.
+
+    Attributes:
+        shape: (height, width, channels) of a picture; odd sides are fine.
+        features: channels of each level, the finest first.
+        num_blocks: residual blocks a level on the way down; one more on the way up.
+        attention_at: heights of the levels whose blocks are each followed by attention.
+        head_features: channels of a head of attention.
+        groups: of the norms; None: at most 32, of at least 4 channels.
+        scale_shift: how time and label act, see `TimedBlock`.
+        resample: 'conv': a strided convolution, and repetition before a convolution; 'block': a
+            residual block that averages or repeats inside.
+        num_classes: when given, the network takes a label, of which `num_classes` means "none".
+        time_scale: of the time embedding; 1000 suits times in [0, 1].
+        freq_shift: of the time embedding.
+        dropout: share of the units that training drops inside each block.
+        remat: compute the insides of blocks again in the backward pass instead of keeping them.
+        dtype: what it computes in; parameters, norms, softmax and the output are float32.
+    """
+
+    shape: tuple[int, ...]
+    features: tuple[int, ...] = (64, 128, 128)
+    num_blocks: int = 2
+    attention_at: tuple[int, ...] = ()
+    head_features: int = 64
+    groups: int | None = None
+    scale_shift: bool = True
+    resample: Literal['conv', 'block'] = 'conv'
+    num_classes: int | None = None
+    time_scale: float = 1000.0
+    freq_shift: float = 0.0
+    dropout: float = 0.0
+    remat: bool = False
+    dtype: str = 'float32'
+
+    @nn.compact
+    def __call__(
+        self, x: Array, time: Array, label: Array | None = None, train: bool = False
+    ) -> Array:
+        """Maps x [B, *shape] at `time` [B] or [B, K] to [B, *shape], float32.
+
+        Args:
+            x: noisy pictures.
+            time: of each picture; K times each for networks between two times.
+            label: int32 [B], when there are classes.
+            train: drop units.
+
+        Raises:
+            UserError: the fields do not fit each other, or labels are missing.
+        """
+        check_picture('UNet', self.shape)
+        depth = len(self.features)
+        sizes = list(zip(*(halvings(side, depth - 1) for side in self.shape[:2]), strict=True))
+        heights = [size[0] for size in sizes]
+        for height in self.attention_at:
+            if height not in heights:
+                raise UserError(f'UNet: attention_at has {height}, the levels have {heights}')
+
+        condition = self._condition(time, label)
+
+        def block(x: Array, level: int, name: str, size: tuple[int, int] | None = None) -> Array:
+            kind = nn.remat(TimedBlock, static_argnums=(3,)) if self.remat else TimedBlock
+            module = kind(
+                self.features[level],
+                self.groups,
+                self.scale_shift,
+                size,
+                self.dropout,
+                self.dtype,
+                name=name,
+            )
+            return module(x, condition, train)
+
+        def attention(x: Array, name: str) -> Array:
+            kind = nn.remat(PixelAttention) if self.remat else PixelAttention
+            return kind(self.head_features, self.groups, self.dtype, name=name)(x)
+
+        def conv(x: Array, level: int, name: str, strides: int = 1) -> Array:
+            # Padding of 1 on each side, with a stride too; 'SAME' would leave out the first.
+            options = {'strides': strides, 'padding': 1, 'dtype': self.dtype}
+            return nn.Conv(self.features[level], (3, 3), **options, name=name)(x)
+
+        h = conv(x.astype(self.dtype), 0, 'input')
+        skips = [h]
+        for level in range(depth):
+            for i in range(self.num_blocks):
+                h = block(h, level, f'down_{level}_block_{i}')
+                if heights[level] in self.attention_at:
+                    h = attention(h, f'down_{level}_attention_{i}')
+                skips.append(h)
+            if level < depth - 1:
+                name = f'down_{level}_resample'
+                if self.resample == 'block':
+                    h = block(h, level, name, sizes[level + 1])
+                else:
+                    h = conv(h, level, name, strides=2)
+                skips.append(h)
+
+        h = block(h, depth - 1, 'middle_block_0')
+        h = attention(h, 'middle_attention')
+        h = block(h, depth - 1, 'middle_block_1')
+
+        for level in reversed(range(depth)):
+            for i in range(self.num_blocks + 1):
+                h = jnp.concatenate([h, skips.pop()], axis=-1)
+                h = block(h, level, f'up_{level}_block_{i}')
+                if heights[level] in self.attention_at:
+                    h = attention(h, f'up_{level}_attention_{i}')
+            if level:
+                name = f'up_{level}_resample'
+                if self.resample == 'block':
+                    h = block(h, level, name, sizes[level - 1])
+                else:
+                    h = conv(upsample(h, *sizes[level - 1]), level, name)
+
+        h = jax.nn.silu(GroupNorm('float32', self.groups, _EPSILON, name='norm')(h))
+        return nn.Conv(self.shape[-1], (3, 3), kernel_init=_ZEROS, name='output')(h)
+
+    def _condition(self, time: Array, label: Array | None) -> Array:
+        """What the blocks are told, [B, 4 * features[0]]."""
+        width = 4 * self.features[0]
+        embed = TimeEmbedding(
+            width,
+            self.time_scale,
+            sinusoids=self.features[0],
+            freq_shift=self.freq_shift,
+            dtype=self.dtype,
+            name='time',
+        )
+        condition = embed(time)
+        if self.num_classes is not None:
+            embed = LabelEmbedding(self.num_classes, width, self.dtype, name='label')
+            condition = condition + embed(label)
+        return condition
+
+
+def _resize(x: Array, size: tuple[int, int]) -> Array:
+    """Averages 2x2 pixels of [B, H, W, C], or repeats each; at odd sides, those there are."""
+    if size[0] > x.shape[1]:
+        return upsample(x, *size)
+    return nn.avg_pool(x, (2, 2), (2, 2), padding='SAME', count_include_pad=False)
