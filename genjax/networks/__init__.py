@@ -4,17 +4,29 @@ Every module computes in `dtype` and keeps its parameters in float32. Modules th
 field `shape`, the shape of one example. Modules that take a class label have a field `num_classes`.
 """
 
+from genjax.networks.autoencoder import MapDecoder, MapEncoder
+from genjax.networks.convert import from_diffusers
 from genjax.networks.convolutional import ConvDecoder, ConvEncoder, ConvNet
 from genjax.networks.dcgan import DCGANDiscriminator, DCGANGenerator
+from genjax.networks.dit import DiT
+from genjax.networks.embedding import LabelEmbedding, TimeEmbedding
 from genjax.networks.ladder import Ladder
 from genjax.networks.made import MaskedAutoencoder
 from genjax.networks.masked import MaskedMLP
+from genjax.networks.maxout import MaxoutMLP
 from genjax.networks.mlp import MLP
 from genjax.networks.pixelcnn import GatedPixelCNN, PixelCNNPlusPlus
 from genjax.networks.quantisers import FiniteScalarQuantiser, VectorQuantiser
+from genjax.networks.r3gan import R3GANDiscriminator, R3GANGenerator
+from genjax.networks.resnet_gan import ResNetDiscriminator, ResNetGenerator
 from genjax.networks.sequences import TCN, Recurrent
+from genjax.networks.stylegan import StyleGANGenerator
+from genjax.networks.stylegan_discriminator import StyleGANDiscriminator
+from genjax.networks.time_mlp import TimeMLP
 from genjax.networks.token_transformer import TokenTransformer
 from genjax.networks.transformer import Transformer
+from genjax.networks.translator import PatchDiscriminator, Translator
+from genjax.networks.unet import UNet
 
 __all__ = [
     'MLP',
@@ -24,14 +36,31 @@ __all__ = [
     'ConvNet',
     'DCGANDiscriminator',
     'DCGANGenerator',
+    'DiT',
     'FiniteScalarQuantiser',
     'GatedPixelCNN',
+    'LabelEmbedding',
     'Ladder',
+    'MapDecoder',
+    'MapEncoder',
     'MaskedAutoencoder',
     'MaskedMLP',
+    'MaxoutMLP',
+    'PatchDiscriminator',
     'PixelCNNPlusPlus',
+    'R3GANDiscriminator',
+    'R3GANGenerator',
     'Recurrent',
+    'ResNetDiscriminator',
+    'ResNetGenerator',
+    'StyleGANDiscriminator',
+    'StyleGANGenerator',
+    'TimeEmbedding',
+    'TimeMLP',
     'TokenTransformer',
     'Transformer',
+    'Translator',
+    'UNet',
     'VectorQuantiser',
+    'from_diffusers',
 ]

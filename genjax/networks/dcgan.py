@@ -8,15 +8,14 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from genjax.errors import UserError
 from genjax.networks.layers import (
     GroupNorm,
     activation_function,
-    check_picture,
     halvings,
     one_hot,
     upsample,
 )
+from genjax.networks.pyramid import check_square
 
 _NORMAL = nn.initializers.normal(0.02)
 
@@ -27,12 +26,6 @@ def _levels(side: int) -> int:
     while halvings(side, times)[-1] > 4:
         times += 1
     return times
-
-
-def _check_square(name: str, shape: tuple[int, ...]) -> None:
-    check_picture(name, shape)
-    if shape[0] != shape[1]:
-        raise UserError(f'{name} works on square pictures, not on {shape[0]}x{shape[1]}')
 
 
 class DCGANGenerator(nn.Module):
@@ -67,7 +60,7 @@ class DCGANGenerator(nn.Module):
         Raises:
             UserError: `shape` is not that of a square picture of at least 8x8.
         """
-        _check_square('DCGANGenerator', self.shape)
+        check_square('DCGANGenerator', self.shape)
         act = activation_function(self.activation)
         times = _levels(self.shape[0])
         sides = halvings(self.shape[0], times)[::-1]
@@ -94,12 +87,13 @@ class DCGANGenerator(nn.Module):
 
 
 class DCGANDiscriminator(nn.Module):
-    """Square pictures to one logit each: convolutions halve the sides down to 3 or 4.
+    """Square pictures to one logit each, or more: convolutions halve the sides down to 3 or 4.
 
     There is no normalisation across examples or units, so that gradient penalties hold per example.
 
     Attributes:
         features: channels of the first level; each coarser one has twice as many.
+        shape: the shape of one output; (1 + K,) for a logit and K class logits.
         spectral_norm: divides every weight matrix by its largest singular value (Miyato et al.,
             2018), tracked by one power iteration a training call in the state collection
             'batch_stats'.
@@ -107,10 +101,11 @@ class DCGANDiscriminator(nn.Module):
         dropout: share of the units that training drops after each level.
         num_classes: when given, the network takes a label and adds the projection of its features
             onto the label's embedding (Miyato & Koyama, 2018).
-        dtype: what it computes in; parameters and the logit are float32.
+        dtype: what it computes in; parameters and logits are float32.
     """
 
     features: int = 64
+    shape: tuple[int, ...] = ()
     spectral_norm: bool = False
     activation: str | Callable = 'leaky_relu'
     dropout: float = 0.0
@@ -119,12 +114,12 @@ class DCGANDiscriminator(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, label: Array | None = None, train: bool = False) -> Array:
-        """Maps pictures x [B, side, side, C] to logits [B], float32.
+        """Maps pictures x [B, side, side, C] to logits [B, *shape], float32.
 
         Raises:
             UserError: x are not square pictures of at least 8x8.
         """
-        _check_square('DCGANDiscriminator', x.shape[1:])
+        check_square('DCGANDiscriminator', x.shape[1:])
         act = activation_function(self.activation)
 
         def layer(module: nn.Module, x: Array) -> Array:
@@ -137,11 +132,11 @@ class DCGANDiscriminator(nn.Module):
             x = layer(nn.Conv(self.features * 2**level, (4, 4), strides=2, dtype=self.dtype), x)
             x = nn.Dropout(self.dropout, deterministic=not train)(act(x))
         x = x.reshape(x.shape[0], -1).astype(jnp.float32)
-        logit = layer(nn.Dense(1, dtype='float32'), x)[:, 0]
+        logits = layer(nn.Dense(math.prod(self.shape), dtype='float32'), x)
         if self.num_classes is not None:
             label = one_hot(label, self.num_classes, 'float32')
             embedding = layer(
                 nn.Dense(x.shape[-1], use_bias=False, dtype='float32', kernel_init=_NORMAL), label
             )
-            logit = logit + jnp.sum(embedding * x, axis=-1)
-        return logit
+            logits = logits + jnp.sum(embedding * x, axis=-1, keepdims=True)
+        return logits.reshape(len(x), *self.shape)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -21,6 +22,8 @@ class MLP(nn.Module):
         features: widths of the hidden layers.
         shape: the shape of one output.
         activation: a name in `jax.nn` or a function.
+        norm: 'batch' normalises each hidden layer before its activation (Ioffe & Szegedy, 2015):
+            over the examples in training, which couples them, by running averages otherwise.
         dropout: share of the hidden units that training drops after each hidden layer.
         frequencies: sines and cosines of the inputs at each of these angular frequencies are
             appended to them, so that fine detail is learned sooner (Tancik et al., 2020).
@@ -33,6 +36,7 @@ class MLP(nn.Module):
     features: tuple[int, ...]
     shape: tuple[int, ...] | None = None
     activation: str | Callable = 'relu'
+    norm: Literal['batch', 'none'] = 'none'
     dropout: float = 0.0
     frequencies: tuple[float, ...] = ()
     bias_scale: float = 0.0
@@ -54,7 +58,11 @@ class MLP(nn.Module):
             x = jnp.concatenate([x, one_hot(label, self.num_classes, self.dtype)], axis=-1)
         for width in self.features:
             layer = nn.Dense(width, kernel_init=init, bias_init=bias_init, dtype=self.dtype)
-            x = act(layer(x))
+            x = layer(x)
+            if self.norm == 'batch':
+                norm = nn.BatchNorm(use_running_average=not train, momentum=0.9, dtype=jnp.float32)
+                x = norm(x).astype(self.dtype)
+            x = act(x)
             x = nn.Dropout(self.dropout, deterministic=not train)(x)
         if self.shape is None:
             return x

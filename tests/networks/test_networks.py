@@ -56,6 +56,28 @@ def test_mlp_with_shape_ends_linear(shape):
     assert jnp.any(out < 0)
 
 
+def test_batch_norm_of_hidden_layers_against_numpy():
+    module = MLP((7,), shape=(2,), norm='batch')
+    x = jax.random.normal(KEY, (64, 3))
+    variables = module.init(KEY, x)
+    layer, output = (variables['params'][name] for name in ('Dense_0', 'output'))
+    h = np.asarray(x @ layer['kernel'] + layer['bias'])
+    mean, variance = h.mean(axis=0), h.var(axis=0)
+
+    def rest(h):
+        return np.maximum(h, 0) @ np.asarray(output['kernel']) + np.asarray(output['bias'])
+
+    got, new = module.apply(variables, x, train=True, mutable=['batch_stats'])
+    want = rest((h - mean) / np.sqrt(variance + 1e-5))
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+    (averages,) = new['batch_stats'].values()
+    np.testing.assert_allclose(averages['mean'], 0.1 * mean, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(averages['var'], 0.9 + 0.1 * variance, rtol=1e-4)
+    want = rest((h - averages['mean']) / np.sqrt(averages['var'] + 1e-5))
+    got = module.apply({**variables, **new}, x)
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize('side', SIDES)
 @pytest.mark.parametrize('levels', [(8,), (8, 12), (8, 8, 8)])
 def test_conv_networks_fit_any_size(side, levels):

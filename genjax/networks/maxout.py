@@ -1,0 +1,39 @@
+"""The multilayer perceptron of maxout units (Goodfellow et al., 2013)."""
+
+import math
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.networks.layers import one_hot
+
+
+class MaxoutMLP(nn.Module):
+    """Layers of units that are each the largest of several linear functions, then a linear layer.
+
+    Attributes:
+        features: units of the hidden layers.
+        shape: the shape of one output; `()` gives one number an example (a discriminator).
+        pieces: linear functions a unit.
+        num_classes: when given, the network takes a label and appends it to its input as one-hot.
+        dtype: what it computes in; parameters and the output are float32.
+    """
+
+    features: tuple[int, ...]
+    shape: tuple[int, ...] = ()
+    pieces: int = 5
+    num_classes: int | None = None
+    dtype: str = 'float32'
+
+    @nn.compact
+    def __call__(self, x: Array, label: Array | None = None) -> Array:
+        """Maps x [B, ...] to [B, *shape], float32."""
+        x = x.reshape(x.shape[0], -1).astype(self.dtype)
+        if self.num_classes is not None:
+            x = jnp.concatenate([x, one_hot(label, self.num_classes, self.dtype)], axis=-1)
+        for width in self.features:
+            x = nn.Dense(self.pieces * width, dtype=self.dtype)(x)
+            x = jnp.max(x.reshape(-1, self.pieces, width), axis=1)
+        x = nn.Dense(math.prod(self.shape), dtype='float32', name='output')(x)
+        return x.reshape(x.shape[0], *self.shape)

@@ -1,0 +1,208 @@
+"""Residual generator and discriminator of SNGAN (Miyato et al., 2018) and SAGAN (Zhang et al.,
+2019), for square pictures.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.networks.layers import GroupNorm, activation_function, one_hot, upsample
+from genjax.networks.pyramid import check_square, coarsest, widths
+
+
+class SelfAttention(nn.Module):
+    """Attention over the pixels, added with a weight γ that starts at zero (Zhang et al., 2019).
+
+    Keys, queries and values have an eighth of the channels.
+
+    Attributes:
+        spectral_norm: normalises the four linear maps.
+        dtype: what it computes in; softmax and parameters are float32.
+    """
+
+    spectral_norm: bool = False
+    dtype: str = 'float32'
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> Array:
+        """Maps [B, H, W, C] to the same shape."""
+        batch, height, width, channels = x.shape
+
+        def linear(features: int, name: str, x: Array) -> Array:
+            module = nn.Dense(features, use_bias=False, dtype=self.dtype, name=name)
+            return _normalised(module, self.spectral_norm, train)(x)
+
+        pixels = x.reshape(batch, height * width, channels)
+        inner = max(1, channels // 8)
+        query, key, value = (linear(inner, name, pixels) for name in ('query', 'key', 'value'))
+        scores = jnp.einsum('bqc,bkc->bqk', query, key, preferred_element_type=jnp.float32)
+        attention = jax.nn.softmax(scores, axis=-1).astype(self.dtype)
+        out = linear(channels, 'out', jnp.einsum('bqk,bkc->bqc', attention, value))
+        gamma = self.param('gamma', nn.initializers.zeros, ())
+        return x + gamma.astype(x.dtype) * out.reshape(x.shape)
+
+
+class ResNetGenerator(nn.Module):
+    """Codes to square pictures: residual blocks that double a map of 4 to 7 pixels' side.
+
+    Attributes:
+        shape: (side, side, channels) of a picture; the side is 4, 5, 6 or 7 times a power of two.
+        features: channels at the finest level; each coarser level has twice as many.
+        max_features: but no more than these.
+        norm: 'batch' (couples the examples of a batch in training, and uses running averages in
+            sampling) or 'group' (per example). With classes, scale and shift depend on the label.
+        attention: the side of the maps that get self-attention; None: none do.
+        spectral_norm: divides every weight matrix by its largest singular value, as SAGAN does.
+        activation: a name in `jax.nn` or a function, of the hidden layers.
+        output: the activation of the last layer; 'tanh' suits data in [-1, 1].
+        num_classes: when given, the network takes a label.
+        dtype: what it computes in; parameters, norms and the output are float32.
+    """
+
+    shape: tuple[int, ...]
+    features: int = 64
+    max_features: int = 1024
+    norm: Literal['batch', 'group'] = 'batch'
+    attention: int | None = None
+    spectral_norm: bool = False
+    activation: str | Callable = 'relu'
+    output: str | Callable = 'tanh'
+    num_classes: int | None = None
+    dtype: str = 'float32'
+
+    @nn.compact
+    def __call__(self, z: Array, label: Array | None = None, train: bool = False) -> Array:
+        """Maps z [B, D] to pictures [B, *shape], float32.
+
+        Raises:
+            UserError: `shape` is not that of a square picture of such a side.
+        """
+        check_square('ResNetGenerator', self.shape)
+        act = activation_function(self.activation)
+        side, doublings = coarsest(self.shape[0])
+        first, *others = widths(self.features, self.max_features, doublings)[::-1]
+        label = None if self.num_classes is None else one_hot(label, self.num_classes, self.dtype)
+
+        def layer(module: nn.Module, x: Array) -> Array:
+            return _normalised(module, self.spectral_norm, train)(x)
+
+        z = z.reshape(z.shape[0], -1).astype(self.dtype)
+        x = layer(nn.Dense(side * side * first, dtype=self.dtype), z)
+        x = x.reshape(-1, side, side, first)
+        for width in others:
+            h = upsample(act(LabelledNorm(self.norm, self.dtype)(x, label, train)), *_twice(x))
+            h = layer(nn.Conv(width, (3, 3), dtype=self.dtype), h)
+            h = act(LabelledNorm(self.norm, self.dtype)(h, label, train))
+            h = layer(nn.Conv(width, (3, 3), dtype=self.dtype), h)
+            x = layer(nn.Conv(width, (1, 1), dtype=self.dtype), upsample(x, *_twice(x))) + h
+            if x.shape[1] == self.attention:
+                x = SelfAttention(self.spectral_norm, self.dtype)(x, train)
+        x = act(LabelledNorm(self.norm, self.dtype)(x, None, train)).astype(jnp.float32)
+        x = layer(nn.Conv(self.shape[-1], (3, 3), dtype='float32'), x)
+        return activation_function(self.output)(x)
+
+
+class ResNetDiscriminator(nn.Module):
+    """Square pictures to one logit each: residual blocks that halve them down to a side of 4 to 7.
+
+    There is no normalisation across examples or units, so that gradient penalties hold per example.
+
+    Attributes:
+        features: channels of the first block; each coarser one has twice as many.
+        max_features: but no more than these.
+        attention: the side of the maps that get self-attention; None: none do.
+        spectral_norm: divides every weight matrix by its largest singular value, tracked by one
+            power iteration a training call in the state collection 'batch_stats'.
+        activation: a name in `jax.nn` or a function.
+        num_classes: when given, the network takes a label and adds the projection of its features
+            onto the label's embedding (Miyato & Koyama, 2018).
+        dtype: what it computes in; parameters and the logit are float32.
+    """
+
+    features: int = 64
+    max_features: int = 1024
+    attention: int | None = None
+    spectral_norm: bool = True
+    activation: str | Callable = 'relu'
+    num_classes: int | None = None
+    dtype: str = 'float32'
+
+    @nn.compact
+    def __call__(self, x: Array, label: Array | None = None, train: bool = False) -> Array:
+        """Maps pictures x [B, side, side, C] to logits [B], float32.
+
+        Raises:
+            UserError: x are not square pictures of a side that is 4, 5, 6 or 7 times a power of
+                two.
+        """
+        check_square('ResNetDiscriminator', x.shape[1:])
+        act = activation_function(self.activation)
+        _, halvings = coarsest(x.shape[1])
+        channels = widths(self.features, self.max_features, halvings)
+
+        def layer(module: nn.Module, x: Array) -> Array:
+            return _normalised(module, self.spectral_norm, train)(x)
+
+        x = x.astype(self.dtype)
+        # The last block keeps the size.
+        for level, width in enumerate([*channels[:halvings], channels[-1]]):
+            h = x if level == 0 else act(x)
+            h = act(layer(nn.Conv(width, (3, 3), dtype=self.dtype), h))
+            h = layer(nn.Conv(width, (3, 3), dtype=self.dtype), h)
+            if x.shape[-1] != width:
+                x = layer(nn.Conv(width, (1, 1), dtype=self.dtype), x)
+            x = x + h
+            if level < halvings:
+                x = nn.avg_pool(x, (2, 2), (2, 2))
+            if x.shape[1] == self.attention and level < halvings:
+                x = SelfAttention(self.spectral_norm, self.dtype)(x, train)
+        x = jnp.sum(act(x).astype(jnp.float32), axis=(1, 2))
+        logit = layer(nn.Dense(1, dtype='float32'), x)[:, 0]
+        if self.num_classes is not None:
+            label = one_hot(label, self.num_classes, 'float32')
+            embedding = layer(nn.Dense(x.shape[-1], use_bias=False, dtype='float32'), label)
+            logit = logit + jnp.sum(embedding * x, axis=-1)
+        return logit
+
+
+class LabelledNorm(nn.Module):
+    """Normalisation whose scale and shift depend on a label (Dumoulin et al., 2017), or on none.
+
+    Attributes:
+        norm: 'batch' or 'group'.
+        dtype: of the result; it is computed in float32.
+    """
+
+    norm: str
+    dtype: str
+
+    @nn.compact
+    def __call__(self, x: Array, label: Array | None, train: bool) -> Array:
+        """Normalises x [B, H, W, C]; label is one-hot [B, num_classes] or None."""
+        if self.norm == 'batch':
+            x = nn.BatchNorm(use_running_average=not train, momentum=0.9, dtype=jnp.float32)(x)
+        else:
+            x = GroupNorm()(x)
+        if label is not None:
+            small = nn.initializers.normal(0.02)
+            scale, shift = (
+                nn.Dense(x.shape[-1], use_bias=False, kernel_init=small, name=name)(label)
+                for name in ('scale', 'shift')
+            )
+            x = x * (1 + scale[:, None, None]) + shift[:, None, None]
+        return x.astype(self.dtype)
+
+
+def _normalised(module: nn.Module, spectral_norm: bool, train: bool) -> Callable[[Array], Array]:
+    """The layer, its weights divided by their largest singular value if told so."""
+    if not spectral_norm:
+        return module
+    return lambda x: nn.SpectralNorm(module)(x, update_stats=train)
+
+
+def _twice(x: Array) -> tuple[int, int]:
+    return 2 * x.shape[1], 2 * x.shape[2]

@@ -1,0 +1,269 @@
+"""The generator of StyleGAN2 (Karras et al., 2020, "Analyzing and improving the image quality of
+StyleGAN"): a mapping network gives styles, which modulate the convolutions of a synthesis network.
+"""
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.networks.filters import (
+    convolve,
+    doubling_convolution,
+    halving_convolution,
+    upsample_filtered,
+)
+from genjax.networks.layers import one_hot
+from genjax.networks.pyramid import check_square, coarsest, widths
+
+
+class EqualDense(nn.Module):
+    """A linear layer at an equalised learning rate (Karras et al., 2018): its weights are kept at
+    unit variance, and scaled when used.
+
+    Attributes:
+        features: how many outputs there are.
+        rate: multiplies the learning rate of weights and biases, without changing the function.
+        bias: the initial biases.
+        dtype: what it computes in.
+    """
+
+    features: int
+    rate: float = 1.0
+    bias: float = 0.0
+    dtype: str = 'float32'
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Maps [B, D] to [B, features]."""
+        shape = (x.shape[-1], self.features)
+        kernel = self.param('kernel', nn.initializers.normal(1 / self.rate), shape)
+        bias = self.param('bias', nn.initializers.constant(self.bias / self.rate), shape[1:])
+        kernel = (kernel * (self.rate / math.sqrt(shape[0]))).astype(self.dtype)
+        return x.astype(self.dtype) @ kernel + (bias * self.rate).astype(self.dtype)
+
+
+class EqualConv(nn.Module):
+    """A convolution at an equalised learning rate, without biases.
+
+    Attributes:
+        features: how many channels come out.
+        size: of the kernel.
+        halve: also halves the picture, through the filter [1, 3, 3, 1]; the size is then 3.
+        dtype: what it computes in.
+    """
+
+    features: int
+    size: int
+    halve: bool = False
+    dtype: str = 'float32'
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Maps [B, H, W, C] to [B, H', W', features]."""
+        kernel = equal_kernel(self, (self.size, self.size, x.shape[-1], self.features))
+        convolution = halving_convolution if self.halve else convolve
+        return convolution(x.astype(self.dtype), kernel.astype(self.dtype))
+
+
+def equal_kernel(module: nn.Module, shape: tuple[int, ...]) -> Array:
+    """The module's parameter 'kernel', kept at unit variance and scaled by 1 / sqrt(fan in)."""
+    kernel = module.param('kernel', nn.initializers.normal(1.0), shape)
+    return kernel / math.sqrt(math.prod(shape[:-1]))
+
+
+def scaled_leaky_relu(x: Array) -> Array:
+    """Leaky ReLU of slope 0.2 with a gain of sqrt(2), which keeps the variance."""
+    return jax.nn.leaky_relu(x, 0.2) * math.sqrt(2)
+
+
+def pixel_norm(x: Array) -> Array:
+    """Scales x [..., C] to a mean square of 1 over the channels, in float32."""
+    x = x.astype(jnp.float32)
+    return x * jax.lax.rsqrt(jnp.mean(x**2, axis=-1, keepdims=True) + 1e-8)
+
+
+class ModulatedConv(nn.Module):
+    """A convolution whose input channels are scaled by a style (equations 1 to 3).
+
+    With demodulation each output channel is divided by the norm of its scaled weights. Instead of a
+    kernel for each example, its inputs are scaled before one common convolution and its outputs
+    after it, which is the same function.
+
+    Attributes:
+        features: how many channels come out.
+        size: of the kernel.
+        upsample: doubles the picture first, through the filter [1, 3, 3, 1]; the size is then 3.
+        demodulate: whether to divide by the norm.
+        dtype: what it computes in; norms are float32.
+    """
+
+    features: int
+    size: int = 3
+    upsample: bool = False
+    demodulate: bool = True
+    dtype: str = 'float32'
+
+    @nn.compact
+    def __call__(self, x: Array, w: Array) -> Array:
+        """Maps x [B, H, W, C], with the latent w [B, D] of its style, to [B, H', W', features]."""
+        style = EqualDense(x.shape[-1], bias=1.0, name='style')(w)
+        kernel = equal_kernel(self, (self.size, self.size, x.shape[-1], self.features))
+        x = x * style[:, None, None].astype(x.dtype)
+        convolution = doubling_convolution if self.upsample else convolve
+        x = convolution(x.astype(self.dtype), kernel.astype(self.dtype))
+        if self.demodulate:
+            norm = jax.lax.rsqrt(style**2 @ jnp.sum(kernel**2, axis=(0, 1)) + 1e-8)
+            x = x * norm[:, None, None].astype(x.dtype)
+        return x
+
+
+class _StyledLayer(nn.Module):
+    """A modulated convolution, noise, bias and activation."""
+
+    features: int
+    upsample: bool = False
+    dtype: str = 'float32'
+
+    @nn.compact
+    def __call__(self, x: Array, w: Array, key: Array | None) -> Array:
+        x = ModulatedConv(self.features, upsample=self.upsample, dtype=self.dtype)(x, w)
+        strength = self.param('noise', nn.initializers.zeros, ())
+        if key is not None:
+            x = x + (strength * jax.random.normal(key, (*x.shape[:3], 1))).astype(x.dtype)
+        bias = self.param('bias', nn.initializers.zeros, (self.features,))
+        return scaled_leaky_relu(x + bias.astype(x.dtype))
+
+
+class Mapping(nn.Module):
+    """Codes to the latents of styles: a deep network that learns slowly.
+
+    Attributes:
+        features: width of the layers and of the latents.
+        num_layers: how many there are.
+        rate: multiplies their learning rate.
+        num_classes: when given, the network takes a label, embeds it, and appends it to the code.
+    """
+
+    features: int
+    num_layers: int
+    rate: float = 0.01
+    num_classes: int | None = None
+
+    @nn.compact
+    def __call__(self, z: Array, label: Array | None = None) -> Array:
+        """Maps z [B, D] to w [B, features], float32."""
+        w = pixel_norm(z.reshape(z.shape[0], -1))
+        if self.num_classes is not None:
+            label = one_hot(label, self.num_classes, 'float32')
+            label = EqualDense(self.features, name='label')(label)
+            w = jnp.concatenate([w, pixel_norm(label)], axis=-1)
+        for _ in range(self.num_layers):
+            w = scaled_leaky_relu(EqualDense(self.features, rate=self.rate)(w))
+        return w
+
+
+class Synthesis(nn.Module):
+    """Latents of styles to pictures, coarse to fine; every level adds to the picture.
+
+    Attributes:
+        shape: (side, side, channels) of a picture.
+        features: channels at the finest level; each coarser level has twice as many.
+        max_features: but no more than these.
+        dtype: what it computes in.
+    """
+
+    shape: tuple[int, ...]
+    features: int
+    max_features: int
+    dtype: str = 'float32'
+
+    @nn.compact
+    def __call__(self, w: Array, key: Array | None = None) -> Array:
+        """Maps w [B, 2 levels, D], one of each layer, to pictures [B, *shape]; noise is drawn by
+        `key`.
+        """
+        side, doublings = coarsest(self.shape[0])
+        channels = widths(self.features, self.max_features, doublings)[::-1]
+        num_layers = 2 * doublings + 2
+        keys = [None] * num_layers if key is None else jax.random.split(key, num_layers)
+        start = self.param('start', nn.initializers.normal(1.0), (side, side, channels[0]))
+        x = jnp.broadcast_to(start, (w.shape[0], *start.shape)).astype(self.dtype)
+        picture = jnp.zeros((w.shape[0], side, side, self.shape[-1]), jnp.float32)
+        for level, width in enumerate(channels):
+            if level > 0:
+                x = _StyledLayer(width, True, self.dtype)(x, w[:, 2 * level - 1], keys[2 * level])
+                picture = upsample_filtered(picture)
+            x = _StyledLayer(width, False, self.dtype)(x, w[:, 2 * level], keys[2 * level + 1])
+            to_picture = ModulatedConv(self.shape[-1], 1, demodulate=False, dtype=self.dtype)
+            bias = self.param(f'bias_{level}', nn.initializers.zeros, self.shape[-1:])
+            picture = picture + to_picture(x, w[:, 2 * level + 1]).astype(jnp.float32) + bias
+        return picture
+
+
+class StyleGANGenerator(nn.Module):
+    """Codes to square pictures: `mapping`, then `synthesis`.
+
+    The state collection 'w_average' holds the average latent, towards which truncation draws;
+    whoever trains the network keeps it up to date.
+
+    Attributes:
+        shape: (side, side, channels) of a picture; the side is 4, 5, 6 or 7 times a power of two.
+        features: channels at the finest level; each coarser level has twice as many.
+        max_features: but no more than these.
+        latent_features: width of the mapping network and of the latents.
+        mapping_layers: depth of the mapping network.
+        num_classes: when given, the network takes a label.
+        dtype: what the synthesis computes in; parameters, mapping and pictures are float32.
+    """
+
+    shape: tuple[int, ...]
+    features: int = 64
+    max_features: int = 512
+    latent_features: int = 512
+    mapping_layers: int = 8
+    num_classes: int | None = None
+    dtype: str = 'float32'
+
+    @property
+    def num_latents(self) -> int:
+        """How many latents a picture takes: of each level one for the convolutions up to it, and
+        one for its picture, which the next level's first convolution shares.
+        """
+        return 2 * coarsest(self.shape[0])[1] + 2
+
+    def setup(self):
+        """Makes the two networks and the average.
+
+        Raises:
+            UserError: `shape` is not that of a square picture of such a side.
+        """
+        check_square('StyleGANGenerator', self.shape)
+        self.mapping = Mapping(
+            self.latent_features, self.mapping_layers, num_classes=self.num_classes
+        )
+        self.synthesis = Synthesis(self.shape, self.features, self.max_features, self.dtype)
+        self.average = self.variable('w_average', 'w', jnp.zeros, (self.latent_features,))
+
+    def __call__(self, z: Array, label: Array | None = None, key: Array | None = None) -> Array:
+        """Maps z [B, D] to pictures [B, *shape], float32; `key` draws the noise, without it there
+        is none.
+        """
+        return self.synthesise(self.mapping(z, label), key)
+
+    def to_latent(self, z: Array, label: Array | None = None, truncation: float = 1.0) -> Array:
+        """Maps z [B, D] to latents w [B, latent_features]; `truncation` scales their distance from
+        the average latent (Karras et al., 2019, appendix B).
+        """
+        average = self.average.value
+        return average + truncation * (self.mapping(z, label) - average)
+
+    def synthesise(self, w: Array, key: Array | None = None) -> Array:
+        """Maps w [B, latent_features], or [B, num_latents, latent_features] with one of each layer,
+        to pictures [B, *shape].
+        """
+        if w.ndim == 2:
+            w = jnp.broadcast_to(w[:, None], (w.shape[0], self.num_latents, w.shape[-1]))
+        return self.synthesis(w, key)

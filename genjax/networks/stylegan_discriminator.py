@@ -1,0 +1,112 @@
+"""The discriminator of StyleGAN2 (Karras et al., 2020)."""
+
+import math
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.errors import UserError
+from genjax.networks.filters import downsample_filtered
+from genjax.networks.layers import one_hot
+from genjax.networks.pyramid import check_square, coarsest, widths
+from genjax.networks.stylegan import EqualConv, EqualDense, pixel_norm, scaled_leaky_relu
+
+
+class StyleGANDiscriminator(nn.Module):
+    """Square pictures to one logit each: residual blocks that halve the picture.
+
+    Attributes:
+        features: channels at the finest level; each coarser level has twice as many.
+        max_features: but no more than these.
+        stddev_group: how many examples share a measure of their variety, which is appended as a
+            channel (Karras et al., 2018); it makes an example's logit depend on its batch-mates.
+            0: none is measured.
+        num_classes: when given, the network takes a label and gives the projection of its features
+            onto the label's embedding (Miyato & Koyama, 2018).
+        dtype: what it computes in; parameters, the coarsest level and the logit are float32.
+    """
+
+    features: int = 64
+    max_features: int = 512
+    stddev_group: int = 4
+    num_classes: int | None = None
+    dtype: str = 'float32'
+
+    @nn.compact
+    def __call__(self, x: Array, label: Array | None = None) -> Array:
+        """Maps pictures x [B, side, side, C] to logits [B], float32.
+
+        Raises:
+            UserError: x are not square pictures of a side that is 4, 5, 6 or 7 times a power of
+                two, or are no whole number of groups.
+        """
+        check_square('StyleGANDiscriminator', x.shape[1:])
+        _, halvings = coarsest(x.shape[1])
+        first, *others = widths(self.features, self.max_features, halvings)
+        x = _Layer(first, 1, self.dtype)(x)
+        for width in others:
+            x = _ResidualBlock(width, self.dtype)(x)
+        x = x.astype(jnp.float32)
+        if self.stddev_group:
+            x = jnp.concatenate([x, group_stddev(x, self.stddev_group)], axis=-1)
+        x = _Layer(width)(x).reshape(x.shape[0], -1)
+        x = scaled_leaky_relu(EqualDense(width)(x))
+        if self.num_classes is None:
+            return EqualDense(1)(x)[:, 0]
+        label = EqualDense(width, name='label')(one_hot(label, self.num_classes, 'float32'))
+        return jnp.sum(EqualDense(width)(x) * pixel_norm(label), axis=-1) / math.sqrt(width)
+
+
+class _Layer(nn.Module):
+    """Convolution, bias and activation; halves the picture, through the filter, if told so."""
+
+    features: int
+    size: int = 3
+    dtype: str = 'float32'
+    halve: bool = False
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        x = EqualConv(self.features, self.size, self.halve, self.dtype)(x)
+        bias = self.param('bias', nn.initializers.zeros, (self.features,))
+        return scaled_leaky_relu(x + bias.astype(x.dtype))
+
+
+class _ResidualBlock(nn.Module):
+    """Two layers beside a linear shortcut; their mean has the variance of each."""
+
+    features: int
+    dtype: str
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        h = _Layer(x.shape[-1], dtype=self.dtype)(x)
+        h = _Layer(self.features, dtype=self.dtype, halve=True)(h)
+        x = EqualConv(self.features, 1, dtype=self.dtype, name='shortcut')(downsample_filtered(x))
+        return (x + h) / math.sqrt(2)
+
+
+def group_stddev(x: Array, group: int) -> Array:
+    """How much the examples of a group differ: the standard deviation of each feature over the
+    group, averaged over the features.
+
+    Args:
+        x: [B, H, W, C].
+        group: examples a group; a batch of fewer is one group. Every (B / group)-th example belongs
+            to the same one.
+
+    Returns:
+        [B, H, W, 1].
+
+    Raises:
+        UserError: the batch is no whole number of groups.
+    """
+    group = min(group, x.shape[0])
+    if x.shape[0] % group:
+        raise UserError(f'stddev_group={group} does not divide the batch of {x.shape[0]} examples')
+    deviation = x.reshape(group, -1, *x.shape[1:])
+    deviation = deviation - jnp.mean(deviation, axis=0)
+    deviation = jnp.sqrt(jnp.mean(deviation**2, axis=0) + 1e-8)
+    measure = jnp.tile(jnp.mean(deviation, axis=(1, 2, 3)), group)
+    return jnp.broadcast_to(measure[:, None, None, None], (*x.shape[:3], 1))
