@@ -38,7 +38,7 @@ MAY_USE = {
 
 # The only place that imports a library.
 ONLY_IN = {
-    'diffrax': 'models/flow/continuous.py',
+    'diffrax': 'models/ode.py',
     'orbax': 'training/checkpoints.py',
     'grain': 'data/',
     'tensorflow_datasets': 'data/',

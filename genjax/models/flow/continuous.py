@@ -1,5 +1,6 @@
 """The continuous normalizing flow."""
 
+import functools
 import math
 from dataclasses import dataclass, field
 from typing import Literal
@@ -10,12 +11,10 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import modules
+from genjax.models import modules, ode
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
 from genjax.models.flow.coupling import refuse_dropout
 from genjax.models.flow.flow import Base, StandardNormal
-
-_MAX_STEPS = 1000  # of the solver for one example; what needs more has no sensible velocity
 
 
 class _Velocity(nn.Module):
@@ -107,7 +106,8 @@ class ContinuousFlow:
 
     def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
         """Log-density [B] of x, exact up to the solver's tolerance, or Hutchinson's estimate."""
-        z, log_det = self._solve(variables, x, self._directions(x, key))
+        directions = ode.directions(self.divergence, x, key)
+        z, log_det = self._solve(variables, x, 0.0, 1.0, directions)
         kind = 'exact' if self.divergence == 'exact' else 'estimate'
         return LogProb(self.base.log_prob(z.reshape(len(x), -1)) + log_det, kind)
 
@@ -119,77 +119,36 @@ class ContinuousFlow:
     def decode(self, variables: Variables, z: Array, key: Array) -> Array:
         """The x [B, *event] that flows into z [B, D]; `key` is not used."""
         del key
-        z = z.reshape(-1, *self.shape)
-        return self._solve(variables, z, None, backwards=True)[0]
+        return self._solve(variables, z.reshape(-1, *self.shape), 1.0, 0.0)[0]
 
     def features(self, variables: Variables, x: Array) -> Array:
         """The noise [B, D] that x flows into."""
-        return self._solve(variables, x, None)[0].reshape(len(x), -1)
+        return self._solve(variables, x, 0.0, 1.0)[0].reshape(len(x), -1)
 
     def velocity(self, variables: Variables, x: Array, time: Array) -> Array:
         """v(x, t) [B, *event] of x [B, *event] at `time` []."""
         return modules.apply(_Velocity(self.network), variables, 'flow', x, time)[0]
 
-    def velocity_and_jacobian(
-        self, variables: Variables, x: Array, time: Array, directions: Array | None
-    ) -> tuple[Array, Array, Array]:
-        """v(x, t), and of J = ∂v/∂x the trace and the squared Frobenius norm, both [B].
-
-        Args:
-            variables: of the model.
-            x: [B, *event].
-            time: [].
-            directions: e [K, B, *event]; the sums of e · J e and of |J e|² stand for the trace and
-                the norm. None: zeros come instead of both.
-        """
-        if directions is None:
-            return self.velocity(variables, x, time), jnp.zeros(len(x)), jnp.zeros(len(x))
-        velocity, push = jax.linearize(lambda x: self.velocity(variables, x, time), x)
-        pushed = jax.vmap(push)(directions)
-        axes = (0, *range(2, pushed.ndim))
-        return velocity, jnp.sum(directions * pushed, axis=axes), jnp.sum(pushed**2, axis=axes)
-
-    def _directions(self, x: Array, key: Array) -> Array:
-        """The unit vectors, or one vector of random signs for each example: [K, B, *event]."""
-        if self.divergence == 'hutchinson':
-            return jax.random.rademacher(key, (1, *x.shape), jnp.float32)
-        unit = jnp.eye(self.latent_dim).reshape(-1, 1, *self.shape)
-        return jnp.broadcast_to(unit, (self.latent_dim, *x.shape))
-
     def _solve(
-        self, variables: Variables, x: Array, directions: Array | None, *, backwards: bool = False
+        self,
+        variables: Variables,
+        x: Array,
+        start: float,
+        end: float,
+        directions: Array | None = None,
     ) -> tuple[Array, Array]:
-        """Where x [B, *event] flows, with the integral of the divergence [B], to `tolerance`."""
-        diffrax = _diffrax()
-        start, end = (1.0, 0.0) if backwards else (0.0, 1.0)
-
-        def rate(time, state, directions):
-            return self.velocity_and_jacobian(variables, state[0], time, directions)[:2]
-
-        def solve_one(x, directions):
-            # Each example has its own steps: a solver that takes common ones would couple them.
-            solution = diffrax.diffeqsolve(
-                diffrax.ODETerm(rate), diffrax.Tsit5(), start, end, dt0=None,
-                y0=(x[None], jnp.zeros(1)),
-                args=None if directions is None else directions[:, None],
-                stepsize_controller=diffrax.PIDController(self.tolerance, self.tolerance),
-                max_steps=_MAX_STEPS, throw=False,
-            )  # fmt: skip
-            # What was not solved in that many steps is no number, and found as such.
-            solved = solution.result == diffrax.RESULTS.successful
-            return jax.tree.map(lambda a: jnp.where(solved, a[-1, 0], jnp.nan), solution.ys)
-
-        in_axes = (0, None if directions is None else 1)
-        return jax.vmap(solve_one, in_axes)(x.astype(jnp.float32), directions)
+        velocity = functools.partial(self.velocity, variables)
+        return ode.solve(velocity, x, start, end, self.tolerance, directions)
 
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
-        diffrax = _diffrax()
+        diffrax = ode.import_diffrax()
         x, zeros = batch['x'].astype(jnp.float32), jnp.zeros(len(batch['x']))
-        directions = self._directions(x, key)
+        velocity_fn = functools.partial(self.velocity, variables)
+        directions = ode.directions(self.divergence, x, key)
 
         def rate(time, state, _):
-            velocity, trace, norm = self.velocity_and_jacobian(
-                variables, state[0], time, directions
+            velocity, trace, norm = ode.velocity_and_jacobian(
+                velocity_fn, state[0], time, directions
             )
             speed = jnp.sum(velocity**2, axis=range(1, velocity.ndim))
             return velocity, trace, self.kinetic * speed + self.jacobian * norm
@@ -209,14 +168,3 @@ class ContinuousFlow:
         log_prob = self.base.log_prob(z.reshape(len(x), -1)) + log_det
         metrics = {'log_det': log_det, 'penalty': penalty}
         return LossOutput(penalty - log_prob, metrics, variables['state'])
-
-
-def _diffrax():
-    """Imports the solvers when they are first needed: they take a second, and are an extra."""
-    try:
-        import diffrax
-    except ImportError:
-        raise UserError(
-            "ContinuousFlow needs diffrax: pip install 'genjax-research[ode]'"
-        ) from None
-    return diffrax

@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ import scipy.integrate
 import scipy.linalg
 
 from genjax.errors import UserError
-from genjax.models import ContinuousFlow
+from genjax.models import ContinuousFlow, ode
 from genjax.networks import MLP
 from tests.models.flow.test_bijections import random_params
 
@@ -16,6 +17,7 @@ KEY = jax.random.key(0)
 MODEL = ContinuousFlow(MLP((8,), activation='tanh'), (3,), tolerance=1e-5)
 X = jax.random.normal(jax.random.key(1), (4, 3))
 VARIABLES = random_params(lambda key, x: MODEL.init(key, {'x': x}), X, seed=2)
+VELOCITY = functools.partial(MODEL.velocity, VARIABLES)
 
 
 TIME = jnp.float32(0.3)
@@ -32,18 +34,17 @@ def trace_and_norm():
 
 
 def test_the_trace_and_the_norm_of_the_jacobian():
-    directions = MODEL._directions(X, KEY)
-    _, *got = MODEL.velocity_and_jacobian(VARIABLES, X, TIME, directions)
+    directions = ode.directions('exact', X, KEY)
+    _, *got = ode.velocity_and_jacobian(VELOCITY, X, TIME, directions)
     np.testing.assert_allclose(got, trace_and_norm(), rtol=1e-5)
 
 
 def test_hutchinsons_estimates_are_unbiased():
     draws = 4000
-    model = dataclasses.replace(MODEL, divergence='hutchinson')
 
     def draw(key):
-        directions = model._directions(X, key)
-        return jnp.stack(model.velocity_and_jacobian(VARIABLES, X, TIME, directions)[1:])
+        directions = ode.directions('hutchinson', X, key)
+        return jnp.stack(ode.velocity_and_jacobian(VELOCITY, X, TIME, directions)[1:])
 
     estimates = jax.jit(jax.vmap(draw))(jax.random.split(KEY, draws))
     error = jnp.std(estimates, axis=0) / draws**0.5
