@@ -1,0 +1,81 @@
+"""Diffusion and flow matching: paths, parameterisations and samplers, and the model of them."""
+
+from genjax.models.diffusion.consistency import ConsistencyModel
+from genjax.models.diffusion.diffusion import DiffusionModel
+from genjax.models.diffusion.discrete import DiscreteDiffusion
+from genjax.models.diffusion.discrete_paths import Masking, UniformNoise
+from genjax.models.diffusion.discrete_samplers import Confidence, DiscreteAncestral
+from genjax.models.diffusion.few_step import MeanFlow, Shortcut
+from genjax.models.diffusion.grids import LogSNR, NoiseRatio, Power
+from genjax.models.diffusion.guides import Autoguidance, Classifier, ClassifierFree
+from genjax.models.diffusion.parameterisations import (
+    EDM,
+    Data,
+    Epsilon,
+    Prediction,
+    V,
+    Velocity,
+)
+from genjax.models.diffusion.paths import (
+    VE,
+    CosineVP,
+    DiscreteVP,
+    Karras,
+    LinearVP,
+    Rectified,
+    SubVP,
+)
+from genjax.models.diffusion.samplers import DDIM, DPM2M, Ancestral, Churn, Euler, Heun
+from genjax.models.diffusion.training import (
+    ELBO,
+    LogitNormal,
+    LogNormal,
+    MinSNR,
+    Uniform,
+    UniformLogSNR,
+    Unweighted,
+)
+
+__all__ = [
+    'DDIM',
+    'DPM2M',
+    'EDM',
+    'ELBO',
+    'VE',
+    'Ancestral',
+    'Autoguidance',
+    'Churn',
+    'Classifier',
+    'ClassifierFree',
+    'Confidence',
+    'ConsistencyModel',
+    'CosineVP',
+    'Data',
+    'DiffusionModel',
+    'DiscreteAncestral',
+    'DiscreteDiffusion',
+    'DiscreteVP',
+    'Epsilon',
+    'Euler',
+    'Heun',
+    'Karras',
+    'LinearVP',
+    'LogNormal',
+    'LogSNR',
+    'LogitNormal',
+    'Masking',
+    'MeanFlow',
+    'MinSNR',
+    'NoiseRatio',
+    'Power',
+    'Prediction',
+    'Rectified',
+    'Shortcut',
+    'SubVP',
+    'Uniform',
+    'UniformLogSNR',
+    'UniformNoise',
+    'Unweighted',
+    'V',
+    'Velocity',
+]

@@ -1,0 +1,262 @@
+"""The diffusion model: a path, a parameterisation and a sampler around one denoising network."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.errors import UserError
+from genjax.models import classes, modules
+from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
+from genjax.models.diffusion import likelihood
+from genjax.models.diffusion.coupling import optimal_noise
+from genjax.models.diffusion.grids import Grid, Power
+from genjax.models.diffusion.guidance import bounded, inpainting
+from genjax.models.diffusion.guides import Guide
+from genjax.models.diffusion.parameterisations import (
+    Parameterisation,
+    Prediction,
+    Velocity,
+)
+from genjax.models.diffusion.paths import Path, Rectified
+from genjax.models.diffusion.samplers import Denoiser, Heun, Sampler, along
+from genjax.models.diffusion.training import TimeSampling, Uniform, Unweighted, Weighting
+
+_LIKELIHOODS = ('ode', 'hutchinson', 'vlb')
+
+
+@dataclass(frozen=True)
+class DiffusionModel:
+    """Denoises x_t = α(t) x + σ(t) ε: diffusion (Ho et al., 2020; Song et al., 2021; Karras et al.,
+    2022) and flow matching (Lipman et al., 2023), which differ in the parts below.
+
+    The loss is the squared error of the network's output, a mean over the dimensions, weighted by
+    `weighting` at times that `times` draws. Parameter group and phase: 'network', then those of the
+    guide. Metric: 'error', without the weight.
+
+    Attributes:
+        network: `(x [B, *event], time [B]) -> [B, *event]`, such as `TimeMLP`, `UNet` or `DiT`; its
+            field `shape` is the shape of one example.
+        path: from data to noise.
+        parameterisation: what the network predicts.
+        weighting: of the times in the loss.
+        times: which times are trained at.
+        coupling: which noise goes with which example of a batch: 'independent', or 'optimal', by
+            the assignment of least squared distance, so that paths cross less (Pooladian et al.,
+            "Multisample flow matching", 2023).
+        sampler: how samples are drawn.
+        grid: the times of its steps.
+        steps: how many.
+        sampling_path: the path that samples take; None: `path`.
+        bounds: least and greatest value of the data, which the sampler keeps to.
+        num_classes: when given, the network is cloned with this `num_classes` and takes a label;
+            the label `num_classes` stands for none.
+        label_dropout: the share of training examples that lose their label.
+        guide: changes the denoiser in sampling; may train networks of its own.
+        likelihood: of `log_prob`: 'ode', by the probability-flow ODE, exact; 'hutchinson', the same
+            with an estimate of the divergence; 'vlb', the variational lower bound. Without a label
+            where there are classes.
+        eval_samples: times an example in 'vlb'.
+        tolerance: relative and absolute, of the solver of the ODE.
+    """
+
+    network: nn.Module
+    path: Path = field(default_factory=Rectified)
+    parameterisation: Parameterisation = field(default_factory=Velocity)
+    weighting: Weighting = field(default_factory=Unweighted)
+    times: TimeSampling = field(default_factory=Uniform)
+    coupling: Literal['independent', 'optimal'] = 'independent'
+    sampler: Sampler = field(default_factory=Heun)
+    grid: Grid = field(default_factory=Power)
+    steps: int = 50
+    sampling_path: Path | None = None
+    bounds: tuple[float, float] | None = None
+    num_classes: int | None = None
+    label_dropout: float = 0.1
+    guide: Guide | None = None
+    likelihood: Literal['ode', 'hutchinson', 'vlb'] = 'ode'
+    eval_samples: int = 64
+    tolerance: float = 1e-5
+
+    def __post_init__(self):
+        modules.event_shape(self.network, 'network')
+        classes.check_takes_labels(self, network=self.network)
+        for name, known in (
+            ('coupling', ('independent', 'optimal')),
+            ('likelihood', _LIKELIHOODS),
+        ):
+            if getattr(self, name) not in known:
+                raise UserError(
+                    f'DiffusionModel.{name} is one of {", ".join(known)}, '
+                    f'not {getattr(self, name)!r}'
+                )
+        for name in ('steps', 'eval_samples'):
+            if getattr(self, name) < 1:
+                raise UserError(
+                    f'DiffusionModel.{name} must be at least 1, not {getattr(self, name)}'
+                )
+        if self.guide is not None:
+            self.guide.check(self)
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of one example."""
+        return modules.event_shape(self.network, 'network')
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The denoiser's turn, then those of the guide."""
+        guide = () if self.guide is None else self.guide.phases(self)
+        return (Phase('network', ('network',), self.denoising_loss), *guide)
+
+    def init(self, key: Array, batch: Batch) -> Variables:
+        """Draws the initial variables; `batch` gives shapes only."""
+        time = jnp.zeros(len(batch['x']))
+        label = classes.labels(self, batch)
+        networks = {'network': self.with_classes(self.network)}
+        if self.guide is not None:
+            networks |= self.guide.networks(self)
+        args = (batch['x'].astype(jnp.float32), time)
+        labelled = {group for group, net in networks.items() if getattr(net, 'num_classes', None)}
+        calls = {
+            group: (network, (*args, *label) if group in labelled else args)
+            for group, network in networks.items()
+        }
+        return modules.initialise(key, calls)
+
+    def with_classes(self, network: nn.Module) -> nn.Module:
+        """A denoising network that takes this model's labels."""
+        return classes.with_classes(network, self.num_classes)
+
+    def sample(
+        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+    ) -> Array:
+        """Draws [num, *event]; without a `label`, a model with classes draws those uniformly.
+
+        Raises:
+            UserError: a label for a model without classes.
+        """
+        label_key, key = jax.random.split(key)
+        label = classes.sampled_labels(self, label_key, num, label)
+        return self._run(self._sampling_denoiser(variables, *label), key, num)
+
+    def inpaint(
+        self,
+        variables: Variables,
+        key: Array,
+        known: Array,
+        mask: Array,
+        *,
+        data_scale: Array | float = 0.5,
+        label: Array | None = None,
+    ) -> Array:
+        """Draws examples [B, *event] that are `known` [B, *event] where `mask` (bool, broadcast to
+        it) is true (`guidance.inpainting`).
+        """
+        label_key, key = jax.random.split(key)
+        label = classes.sampled_labels(self, label_key, len(known), label)
+        denoise = self._sampling_denoiser(variables, *label)
+        path = self.sampling_path or self.path
+        denoise = inpainting(denoise, path, known, mask, data_scale)
+        return jnp.where(mask, known, self._run(denoise, key, len(known)))
+
+    def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
+        """Log-density [B] in nats, or its bound or estimate (see `likelihood`)."""
+        x = x.astype(jnp.float32)
+
+        def denoise(x: Array, t: Array) -> Prediction:
+            return self.denoise(variables, x, t, *self._no_label(len(x)))
+
+        if self.likelihood == 'vlb':
+            value = likelihood.vlb(denoise, self.path, x, key, self.eval_samples)
+            return LogProb(value, 'lower_bound')
+        exact = self.likelihood == 'ode'
+        divergence = 'exact' if exact else 'hutchinson'
+        value = likelihood.ode_log_prob(denoise, self.path, x, key, divergence, self.tolerance)
+        return LogProb(value, 'exact' if exact else 'estimate')
+
+    @property
+    def log_prob_method(self) -> str:
+        """How `log_prob` is computed, for the protocol of an evaluation."""
+        return {
+            'ode': f'probability-flow ODE to {self.tolerance:g}',
+            'hutchinson': f'probability-flow ODE to {self.tolerance:g}, one Hutchinson probe',
+            'vlb': f'VLB of {self.eval_samples} times',
+        }[self.likelihood]
+
+    def denoise(
+        self, variables: Variables, x: Array, t: Array, *label: Array, group: str = 'network'
+    ) -> Prediction:
+        """What the network of a group says of x_t [B, *event] at t, [] or [B, 1, ...]."""
+        t = jnp.broadcast_to(t, (len(x), *(1,) * (x.ndim - 1)))
+        output, _ = self.output(variables, x, t, *label, group=group)
+        return self.parameterisation.prediction(self.path, x, t, output)
+
+    def output(
+        self, variables: Variables, x: Array, t: Array, *label: Array, group: str, **options: Any
+    ) -> tuple[Array, Any]:
+        """The output F [B, *event] of a group's network for x_t at t [B, 1, ...], and the state."""
+        network = self.network if group == 'network' else self.guide.networks(self)[group]
+        time = self.parameterisation.network_time(self.path, t).reshape(len(x))
+        x = x * self.parameterisation.input_scale(self.path, t)
+        out, state = modules.apply(
+            self.with_classes(network), variables, group, x, time, *label, **options
+        )
+        return out.astype(jnp.float32), state
+
+    def diffuse(self, key: Array, x: Array, mask: Array | None) -> tuple[Array, Array, Array]:
+        """Draws times t [B, 1, ...] and noise for x [B, *event], and gives (x_t, t, noise)."""
+        time_key, noise_key = jax.random.split(key)
+        t = self.times.draw(self.path, time_key, len(x)).reshape(-1, *(1,) * (x.ndim - 1))
+        noise = jax.random.normal(noise_key, x.shape)
+        if self.coupling == 'optimal':
+            noise = optimal_noise(x, noise, mask)
+        return self.path.alpha(t) * x + self.path.sigma(t) * noise, t, noise
+
+    def denoising_loss(
+        self, variables: Variables, batch: Batch, key: Array, group: str = 'network'
+    ) -> LossOutput:
+        """The loss of a group's network: the weighted squared error of its output."""
+        diffuse_key, label_key, network_key = jax.random.split(key, 3)
+        x = batch['x'].astype(jnp.float32)
+        noisy, t, noise = self.diffuse(diffuse_key, x, batch.get('mask'))
+        label = [self._dropped(label_key, label) for label in classes.labels(self, batch)]
+        output, state = self.output(
+            variables, noisy, t, *label, group=group, train=True, key=network_key
+        )
+        a, b = self.parameterisation.target(self.path, t)
+        error = jnp.mean((output - (a * x + b * noise)).reshape(len(x), -1) ** 2, axis=-1)
+        weight = self.weighting(self.path, self.parameterisation, self.times, t)
+        return LossOutput(weight.reshape(len(x)) * error, {'error': error}, state)
+
+    def _dropped(self, key: Array, label: Array) -> Array:
+        drop = jax.random.bernoulli(key, self.label_dropout, label.shape)
+        return jnp.where(drop, self.num_classes, label)
+
+    def _no_label(self, num: int) -> tuple[Array, ...]:
+        return () if self.num_classes is None else (jnp.full(num, self.num_classes, jnp.int32),)
+
+    def _sampling_denoiser(self, variables: Variables, *label: Array) -> Denoiser:
+        """The denoiser along the sampler's path, guided and kept within the bounds."""
+        if self.guide is None:
+            denoise = self.denoiser(variables, *label)
+        else:
+            denoise = self.guide.guided(self, variables, *label)
+        path = self.path
+        if self.sampling_path is not None:
+            path, denoise = self.sampling_path, along(denoise, self.path, self.sampling_path)
+        return denoise if self.bounds is None else bounded(denoise, path, *self.bounds)
+
+    def denoiser(self, variables: Variables, *label: Array, group: str = 'network') -> Denoiser:
+        """`(x, t) -> Prediction` of a group's network, for these labels."""
+        return lambda x, t: self.denoise(variables, x, t, *label, group=group)
+
+    def _run(self, denoise: Denoiser, key: Array, num: int) -> Array:
+        noise_key, key = jax.random.split(key)
+        path = self.sampling_path or self.path
+        noise = jax.random.normal(noise_key, (num, *self.event_shape))
+        times = self.grid(path, self.steps)
+        return self.sampler(denoise, path, times, path.sigma(times[0]) * noise, key)

@@ -1,0 +1,234 @@
+"""Diffusion of tokens and bits: a path, a sampler and a bound around one network."""
+
+import inspect
+from dataclasses import dataclass, field
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.errors import UserError
+from genjax.models import modules
+from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
+from genjax.models.diffusion.discrete_paths import DiscretePath, Masking, log_one_hot
+from genjax.models.diffusion.discrete_samplers import DiscreteAncestral
+from genjax.models.diffusion.grids import Grid, Power
+from genjax.models.diffusion.samplers import Sampler
+
+
+class DiscreteModel:
+    """Base class of models that see all elements at once, some of them lost to noise.
+
+    A subclass has the attributes below and says `_loss`.
+
+    Attributes:
+        network: one with the field `vocab_size` maps tokens int32 [B, *event] to logits
+            [B, *event, vocab_size]; one without maps bits, float32 [B, *event], to the logits of 1,
+            [B, *event]. They are those of an element given the others; what its own noisy value
+            says is added by Bayes' rule. A network that takes `time` is given t in [0, 1], [B].
+        path: from data to noise.
+        sampler: how samples are drawn.
+        grid: the times of its steps.
+        steps: how many.
+    """
+
+    network: nn.Module
+    path: DiscretePath
+    sampler: Sampler
+    grid: Grid
+    steps: int
+
+    def __post_init__(self):
+        modules.event_shape(self.network, 'network')
+        name = type(self).__name__
+        if isinstance(self.path, Masking) and not self._has_tokens:
+            raise UserError(f'the network of a {name} needs a field vocab_size: masks are tokens')
+        if getattr(self.network, 'causal', False):
+            raise UserError(f'the network of a {name} must see all tokens: set causal=False')
+        for number in ('steps', 'chain', 'eval_samples'):
+            if getattr(self, number, 1) < 1:
+                raise UserError(f'{name}.{number} must be at least 1, not {getattr(self, number)}')
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of one example."""
+        return modules.event_shape(self.network, 'network')
+
+    @property
+    def num_values(self) -> int:
+        """How many values an element of the data can have."""
+        return self.network.vocab_size if self._has_tokens else 2
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """One player."""
+        return (Phase('network', ('network',), self._loss),)
+
+    def init(self, key: Array, batch: Batch) -> Variables:
+        """Draws the initial variables; `batch` gives shapes only."""
+        return modules.initialise(
+            key, {'network': (self.network, self._inputs(batch['x'], jnp.zeros(())))}
+        )
+
+    def sample(
+        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+    ) -> Array:
+        """Draws [num, *event] in `steps` passes of the network. Raises a UserError when given a
+        label.
+        """
+        if label is not None:
+            raise UserError(f'a {type(self).__name__} learns no labels: sample without one')
+
+        def predict(x: Array, t: Array) -> Array:
+            return self.log_probs(variables, x, t)[0]
+
+        noise_key, key = jax.random.split(key)
+        noise = self.path.stationary(noise_key, (num, *self.event_shape), self.num_values)
+        x = self.sampler(predict, self.path, self.grid(self.path, self.steps), noise, key)
+        return x.astype(self._dtype)
+
+    def log_probs(
+        self, variables: Variables, noisy: Array, t: Array, key: Array | None = None
+    ) -> tuple[Array, Variables]:
+        """log p(x | x_t), [B, *event, K], at t, [] or [B, 1, ...], and the new state; with a key
+        for dropout as in training.
+        """
+        out, state = modules.apply(
+            self.network,
+            variables,
+            'network',
+            *self._inputs(noisy, t),
+            train=key is not None,
+            key=key,
+        )
+        logits = out.astype(jnp.float32)
+        if not self._has_tokens:
+            logits = jnp.stack([jnp.zeros_like(logits), logits], axis=-1)
+        return jax.nn.log_softmax(
+            logits + self.path.log_likelihood(noisy, t, self.num_values)
+        ), state
+
+    def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
+        raise NotImplementedError
+
+    @property
+    def _has_tokens(self) -> bool:
+        return getattr(self.network, 'vocab_size', None) is not None
+
+    @property
+    def _dtype(self) -> str:
+        return 'int32' if self._has_tokens else 'float32'
+
+    def _inputs(self, x: Array, t: Array) -> tuple[Array, ...]:
+        """What the network is called with."""
+        x = x.astype(self._dtype)
+        if 'time' not in inspect.signature(type(self.network).__call__).parameters:
+            return (x,)
+        t = jnp.broadcast_to(t, (len(x), *(1,) * (x.ndim - 1)))
+        return x, t.reshape(len(x))
+
+
+class DiscreteBound(DiscreteModel):
+    """Base class of those with a variational bound, which is their loss; a subclass says `_bound`.
+
+    Attributes:
+        eval_samples: draws of the noise an example in `log_prob`.
+    """
+
+    eval_samples: int
+
+    def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
+        """Lower bound [B] of log p(x), an average over `eval_samples` draws of the noise."""
+        tokens, _ = self.token_log_probs(variables, x, key)
+        return LogProb(jnp.sum(tokens.value.reshape(len(x), -1), axis=-1), tokens.kind)
+
+    def token_log_probs(self, variables: Variables, x: Array, key: Array) -> tuple[LogProb, Array]:
+        """What each element adds to the lower bound, [B, *event], and ones: all are counted."""
+        offset_key, noise_key = jax.random.split(key)
+        offset = jax.random.uniform(offset_key, (len(x),))
+
+        def draw(inputs: tuple[Array, Array]) -> Array:
+            number, key = inputs
+            share = (offset + number / self.eval_samples) % 1.0
+            return self._bound(variables, x.astype(jnp.int32), share, key, None)[0]
+
+        keys = jax.random.split(noise_key, self.eval_samples)
+        values = jax.lax.map(draw, (jnp.arange(self.eval_samples), keys))
+        return LogProb(-jnp.mean(values, axis=0), 'lower_bound'), jnp.ones(x.shape, bool)
+
+    def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
+        share_key, noise_key, network_key = jax.random.split(key, 3)
+        x = batch['x'].astype(jnp.int32)
+        # Spread evenly over the batch: less noise in its mean.
+        share = (jax.random.uniform(share_key) + jnp.arange(len(x)) / len(x)) % 1.0
+        tokens, state = self._bound(variables, x, share, noise_key, network_key)
+        tokens = tokens.reshape(len(x), -1)
+        nats = jnp.sum(tokens, axis=-1)
+        return LossOutput(nats, {'nats_per_token': nats / tokens.shape[1]}, state)
+
+    def _bound(
+        self,
+        variables: Variables,
+        x: Array,
+        share: Array,
+        noise_key: Array,
+        network_key: Array | None,
+    ) -> tuple[Array, Variables]:
+        """What each element of x (int32) adds to the negative bound in nats, with noise whose
+        amount the `share` [B], uniform in [0, 1), decides; and the new state.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class DiscreteDiffusion(DiscreteBound):
+    """A chain from noise to tokens or bits: the binomial chain (Sohl-Dickstein et al., 2015) and
+    D3PM (Austin et al., 2021). See `DiscreteModel` for what the network is.
+
+    The loss is the negative evidence lower bound of a chain of T steps, in nats an example:
+    T E KL(q(x_s | x_t, x) | p(x_s | x_t)) at one of the steps from t to s, with p(x_s | x_t) =
+    Σ_x q(x_s | x_t, x) p(x | x_t). At s = 0 this is -log p(x | x_t); of x_1 nothing is left to
+    pay. The parameter group is 'network'. Metric: 'nats_per_token', or a bit.
+
+    Attributes:
+        network: such as `Transformer` with causal=False for tokens, `TimeMLP` for bits.
+        path: from data to noise.
+        chain: T, the steps of the chain that loss and bound are of.
+        sampler: how samples are drawn.
+        grid: the times of the chain and of the sampler.
+        steps: of the sampler; with the number of the chain its samples are those it bounds.
+        eval_samples: steps of the chain an example in `log_prob`, spread evenly.
+    """
+
+    network: nn.Module
+    path: DiscretePath = field(default_factory=Masking)
+    chain: int = 1000
+    sampler: Sampler = field(default_factory=DiscreteAncestral)
+    grid: Grid = field(default_factory=Power)
+    steps: int = 64
+    eval_samples: int = 64
+
+    @property
+    def log_prob_method(self) -> str:
+        """How `log_prob` is computed, for the protocol of an evaluation."""
+        return f'VLB of a chain of {self.chain} steps, {self.eval_samples} of them drawn'
+
+    def _bound(
+        self,
+        variables: Variables,
+        x: Array,
+        share: Array,
+        noise_key: Array,
+        network_key: Array | None,
+    ) -> tuple[Array, Variables]:
+        times = self.grid(self.path, self.chain)
+        number = jnp.minimum(jnp.floor(share * self.chain), self.chain - 1).astype(jnp.int32)
+        number = number.reshape(-1, *(1,) * (x.ndim - 1))
+        t, s = times[number], times[number + 1]
+        noisy = self.path.corrupt(noise_key, x, t, self.num_values)
+        log_probs, state = self.log_probs(variables, noisy, t, network_key)
+        posterior = self.path.log_posterior(noisy, log_one_hot(x, self.num_values), t, s)
+        model = self.path.log_posterior(noisy, log_probs, t, s)
+        gap = jnp.where(posterior > -jnp.inf, posterior - model, 0.0)
+        return self.chain * jnp.sum(jnp.exp(posterior) * gap, axis=-1), state

@@ -1,0 +1,62 @@
+"""From noise to discrete data: pure functions `sampler(predict, path, times, x, key) -> x`.
+
+`predict(x int32 [B, *event], t []) -> log p(x | x_t)` [B, *event, K], normalised; `times` [N + 1]
+fall to 0, and x is at times[0]. The loop is that of `samplers.Sampler`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.models.diffusion.discrete_paths import DiscretePath
+from genjax.models.diffusion.samplers import Sampler
+
+Predictor = Callable[[Array, Array], Array]
+
+
+@dataclass(frozen=True)
+class DiscreteAncestral(Sampler):
+    """Draws x_s from Σ_x q(x_s | x_t, x) p(x | x_t), each element by itself: D3PM (Austin et al.,
+    2021). Exact for infinitely many steps.
+    """
+
+    def step(
+        self, denoise: Predictor, path: DiscretePath, x: Array, t: Array, s: Array, key: Array
+    ) -> Array:
+        """One step."""
+        return jax.random.categorical(key, path.log_posterior(x, denoise(x, t), t, s))
+
+
+@dataclass(frozen=True)
+class Confidence(Sampler):
+    """Draws all masked tokens [B, T] and masks the least certain of them again, (1 - α_s) T in
+    number: MaskGIT (Chang et al., 2022). For the path `Masking`. It sharpens the distribution.
+
+    Attributes:
+        temperature: of the Gumbel noise on the confidence, falling to 0 with time.
+    """
+
+    temperature: float = 4.5
+
+    def step(
+        self, denoise: Predictor, path: DiscretePath, x: Array, t: Array, s: Array, key: Array
+    ) -> Array:
+        """One step."""
+        token_key, noise_key = jax.random.split(key)
+        log_probs = denoise(x, t)
+        masked = x == log_probs.shape[-1]
+        tokens = jnp.where(masked, jax.random.categorical(token_key, log_probs), x)
+        confidence = jnp.take_along_axis(log_probs, tokens[..., None], axis=-1)[..., 0]
+        confidence += self.temperature * s * jax.random.gumbel(noise_key, x.shape)
+        # Rounded down past a rounding error.
+        num = jnp.floor(path.lost(s) * x.shape[-1] + 1e-4)
+        return jnp.where(smallest(jnp.where(masked, confidence, jnp.inf), num), x, tokens)
+
+
+def smallest(values: Array, num: Array) -> Array:
+    """Which `num` of the values in each row [B, T] are the smallest, bool [B, T]."""
+    rank = jnp.argsort(jnp.argsort(values, axis=-1), axis=-1)
+    return rank < num

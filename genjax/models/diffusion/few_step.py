@@ -1,0 +1,196 @@
+"""Models that draw samples in one step or few: MeanFlow and shortcut models.
+
+Both follow straight paths x_t = (1 - t) x + t ε and learn the mean velocity between two times, by
+which one step goes all the way.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.errors import UserError
+from genjax.models import classes, modules
+from genjax.models.base import Batch, LossOutput, Phase, Variables
+from genjax.models.diffusion.paths import Rectified
+from genjax.models.diffusion.training import LogitNormal, TimeSampling
+
+
+class _MeanVelocity:
+    """What both have in common: a network of x_t, t and the length of the step from t."""
+
+    network: nn.Module
+    steps: int
+    num_classes: int | None
+
+    def __post_init__(self):
+        modules.event_shape(self.network, 'network')
+        classes.check_takes_labels(self, network=self.network)
+        if self.steps < 1:
+            raise UserError(f'{type(self).__name__}.steps must be at least 1, not {self.steps}')
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of one example."""
+        return modules.event_shape(self.network, 'network')
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """One player."""
+        return (Phase('network', ('network',), self._loss),)
+
+    def init(self, key: Array, batch: Batch) -> Variables:
+        """Draws the initial variables; `batch` gives shapes only."""
+        x = batch['x'].astype(jnp.float32)
+        args = (x, jnp.zeros((len(x), 2)), *classes.labels(self, batch))
+        network = classes.with_classes(self.network, self.num_classes)
+        return modules.initialise(key, {'network': (network, args)})
+
+    def sample(
+        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+    ) -> Array:
+        """Draws [num, *event] in `steps` passes of the network; without a `label`, a model with
+        classes draws those uniformly. Raises a UserError for a label for one without classes.
+        """
+        label_key, key = jax.random.split(key)
+        label = classes.sampled_labels(self, label_key, num, label)
+        length = jnp.full((num,), 1.0 / self.steps)
+
+        def step(x: Array, t: Array) -> tuple[Array, None]:
+            velocity, _ = self._velocity(variables, x, jnp.full((num,), t), length, *label)
+            return x - velocity / self.steps, None
+
+        x = jax.random.normal(key, (num, *self.event_shape))
+        return jax.lax.scan(step, x, jnp.arange(self.steps, 0, -1) / self.steps)[0]
+
+    def _velocity(
+        self, variables: Variables, x: Array, t: Array, length: Array, *label: Array, **options: Any
+    ) -> tuple[Array, Any]:
+        """The mean velocity [B, *event] from t [B] to t - length, and the new state."""
+        network = classes.with_classes(self.network, self.num_classes)
+        time = jnp.stack([t, length], axis=-1)
+        out, state = modules.apply(network, variables, 'network', x, time, *label, **options)
+        return out.astype(jnp.float32), state
+
+    def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class MeanFlow(_MeanVelocity):
+    """The mean velocity u between times r and t by its own identity u = v - (t - r) du/dt (Geng et
+    al., "Mean flows for one-step generative modeling", 2025), where du/dt is a product with the
+    network's Jacobian. The parameter group is 'network'. Metric: 'error', without the weight.
+
+    Attributes:
+        network: `(x [B, *event], time [B, 2]) -> [B, *event]`, told t and t - r; such as `TimeMLP`;
+            its field `shape` is the shape of one example. It must be smooth.
+        times: of t and r.
+        instant: the share of examples with r = t, which learn the velocity itself.
+        power: p of the weight 1 / (error + .001)^p, held constant: 0 is the squared error, 1 much
+            like its logarithm.
+        steps: passes of the network a sample.
+        num_classes: when given, the network is cloned with this `num_classes` and takes a label.
+    """
+
+    network: nn.Module
+    times: TimeSampling = field(default_factory=lambda: LogitNormal(-0.4, 1.0))
+    instant: float = 0.75
+    power: float = 1.0
+    steps: int = 1
+    num_classes: int | None = None
+
+    def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
+        t_key, r_key, instant_key, noise_key, key = jax.random.split(key, 5)
+        x, label = batch['x'].astype(jnp.float32), classes.labels(self, batch)
+        a, b = (
+            jax.random.permutation(k, self.times.draw(Rectified(), k, len(x)))
+            for k in (t_key, r_key)
+        )
+        t, r = jnp.maximum(a, b), jnp.minimum(a, b)
+        r = jnp.where(jax.random.bernoulli(instant_key, self.instant, t.shape), t, r)
+        noise = jax.random.normal(noise_key, x.shape)
+        noisy, velocity = _between(x, noise, t), noise - x
+
+        def mean_velocity(x: Array, length: Array, t: Array) -> tuple[Array, Any]:
+            return self._velocity(variables, x, t, length, *label, train=True, key=key)
+
+        ones = jnp.ones_like(t)
+        out, slope, state = jax.jvp(
+            mean_velocity, (noisy, t - r, t), (velocity, ones, ones), has_aux=True
+        )
+        target = velocity - _per_example(t - r, x) * slope
+        error = _squared_error(out, jax.lax.stop_gradient(target))
+        weight = jax.lax.stop_gradient((error + 1e-3) ** -self.power)
+        return LossOutput(weight * error, {'error': error}, state)
+
+
+@dataclass(frozen=True)
+class Shortcut(_MeanVelocity):
+    """One step of length 2 d is two of length d (Frans et al., "One step diffusion via shortcut
+    models", 2025). The parameter group is 'network'. Metric: 'error'.
+
+    Of a batch's examples some learn that, with the two steps taken by the network as it is, the
+    others the velocity, which is the step of length 0.
+
+    Attributes:
+        network: `(x [B, *event], time [B, 2]) -> [B, *event]`, told t and the length of the step;
+            such as `TimeMLP`; its field `shape` is the shape of one example.
+        consistent: the share of examples that learn two steps to be one.
+        halvings: the shortest step is 1 / 2^halvings.
+        steps: passes of the network a sample, a power of two.
+        num_classes: when given, the network is cloned with this `num_classes` and takes a label.
+    """
+
+    network: nn.Module
+    consistent: float = 0.25
+    halvings: int = 7
+    steps: int = 1
+    num_classes: int | None = None
+
+    def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
+        t_key, level_key, noise_key, key = jax.random.split(key, 4)
+        x, label = batch['x'].astype(jnp.float32), classes.labels(self, batch)
+        noise = jax.random.normal(noise_key, x.shape)
+        pairs = int(self.consistent * len(x))
+
+        # The first examples: from a time that is a multiple of 2 d, two steps of length d.
+        level = jax.random.randint(level_key, x.shape[:1], 1, self.halvings + 1)
+        half = 0.5 ** level.astype(jnp.float32)
+        t = jax.random.uniform(t_key, x.shape[:1])
+        is_pair = jnp.arange(len(x)) < pairs
+        t = jnp.where(is_pair, jnp.ceil(t * 0.5 / half) * 2.0 * half, t)
+        noisy = _between(x, noise, t)
+
+        def step(x: Array, t: Array) -> Array:
+            # The shortest step is learned as the velocity.
+            length = jnp.where(level == self.halvings, 0.0, half)[:pairs]
+            rows = [rows[:pairs] for rows in label]
+            return self._velocity(variables, x, t[:pairs], length, *rows)[0]
+
+        first = step(noisy[:pairs], t)
+        middle = noisy[:pairs] - _per_example(half[:pairs], x) * first
+        mean = 0.5 * (first + step(middle, t - half))
+        target = jnp.concatenate([mean, (noise - x)[pairs:]])
+        length = jnp.where(is_pair, 2.0 * half, 0.0)
+        out, state = self._velocity(variables, noisy, t, length, *label, train=True, key=key)
+        error = _squared_error(out, jax.lax.stop_gradient(target)) / x[0].size
+        return LossOutput(error, {'error': error}, state)
+
+
+def _per_example(values: Array, x: Array) -> Array:
+    """[B] as [B, 1, ...] like x."""
+    return values.reshape(-1, *(1,) * (x.ndim - 1))
+
+
+def _between(x: Array, noise: Array, t: Array) -> Array:
+    t = _per_example(t, x)
+    return (1.0 - t) * x + t * noise
+
+
+def _squared_error(a: Array, b: Array) -> Array:
+    """Σ (a - b)² of each example, [B]."""
+    return jnp.sum((a - b).reshape(len(a), -1) ** 2, axis=-1)

@@ -1,0 +1,69 @@
+"""Times at which a sampler stops on its way from noise to data."""
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.errors import UserError
+from genjax.models.diffusion.paths import Path
+
+
+class Grid:
+    """Base class: `grid(path, num) -> times [num + 1]`, falling from t_max to 0."""
+
+    def __call__(self, path: Path, num: int) -> Array:
+        """The times of `num` steps."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Power(Grid):
+    """t = t_max (i / num)^power: with 1 evenly spread, with more finer near the data.
+
+    Attributes:
+        power: the exponent.
+    """
+
+    power: float = 1.0
+
+    def __call__(self, path: Path, num: int) -> Array:
+        """The times of `num` steps."""
+        return path.t_max * jnp.linspace(1.0, 0.0, num + 1) ** self.power
+
+
+@dataclass(frozen=True)
+class NoiseRatio(Grid):
+    """(σ / α)^(1/ρ) evenly spread between t_max and t_min, then 0 (Karras et al., 2022, eq. 5).
+
+    Attributes:
+        rho: ρ.
+    """
+
+    rho: float = 7.0
+
+    def __call__(self, path: Path, num: int) -> Array:
+        """The times of `num` steps; raises a UserError where σ / α is not finite."""
+        log_snr = _log_snr_ends(path)
+        root = jnp.exp(-0.5 * log_snr / self.rho)
+        ratio = jnp.linspace(root[0], root[1], num) ** self.rho
+        return jnp.append(path.time(-2.0 * jnp.log(ratio)), 0.0)
+
+
+@dataclass(frozen=True)
+class LogSNR(Grid):
+    """The log-SNR evenly spread between t_max and t_min, then 0 (Lu et al., "DPM-Solver", 2022)."""
+
+    def __call__(self, path: Path, num: int) -> Array:
+        """The times of `num` steps; raises a UserError where the log-SNR is not finite."""
+        return jnp.append(path.time(jnp.linspace(*_log_snr_ends(path), num)), 0.0)
+
+
+def _log_snr_ends(path: Path) -> Array:
+    """The log-SNR at t_max and t_min."""
+    if path.t_min <= 0:
+        raise UserError(
+            f'a grid of log-SNRs needs {type(path).__name__}.t_min above 0, not {path.t_min}'
+        )
+    # Where α is 0 at t_max, as on a straight line, the grid begins a little later.
+    return path.log_snr(jnp.array([min(path.t_max, 1.0 - 1e-4), path.t_min]))

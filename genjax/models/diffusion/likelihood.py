@@ -1,0 +1,79 @@
+"""Log-likelihoods of diffusion models, in nats."""
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.models import ode
+from genjax.models.diffusion.parameterisations import Prediction
+from genjax.models.diffusion.paths import Path
+from genjax.models.diffusion.samplers import Denoiser, velocity
+
+
+def ode_log_prob(
+    denoise: Denoiser,
+    path: Path,
+    x: Array,
+    key: Array,
+    divergence: Literal['exact', 'hutchinson'],
+    tolerance: float,
+) -> Array:
+    """Log-density [B] by the probability-flow ODE (Song et al., 2021, section 4.3); Hutchinson's is
+    an estimate.
+
+    It is that of what the sampler draws, up to the solver and to σ(t_min): α(t_min) x is taken to
+    have that noise already.
+    """
+    start, end = jnp.float32(path.t_min), jnp.float32(path.t_max)
+    scale, sigma = path.alpha(start), path.sigma(end)
+    z, log_det = ode.solve(
+        lambda x, t: velocity(path, denoise(x, t), t),
+        scale * x, path.t_min, path.t_max, tolerance, ode.directions(divergence, x, key),
+    )  # fmt: skip
+    squares = jnp.sum((z / sigma).reshape(len(x), -1) ** 2, axis=-1)
+    dimensions = math.prod(x.shape[1:])
+    log_det = log_det + dimensions * jnp.log(scale)
+    return log_det - 0.5 * (squares + dimensions * jnp.log(2.0 * jnp.pi * sigma**2))
+
+
+def vlb_ends(path: Path, x: Array) -> Array:
+    """What the ends of the path add to the negative bound [B]: -E log p(x | x_tmin), a normal of
+    x_t / α, and the KL of x_tmax from the noise (Kingma et al., 2021, eq. 11).
+    """
+    dimensions = math.prod(x.shape[1:])
+    first = 0.5 * dimensions * (1.0 + math.log(2.0 * math.pi) - path.log_snr(path.t_min))
+    ratio = path.alpha(path.t_max) / path.sigma(path.t_max)
+    return first + 0.5 * jnp.sum((ratio * x).reshape(len(x), -1) ** 2, axis=-1)
+
+
+def vlb_rate(
+    denoise: Callable[[Array, Array], Prediction], path: Path, x: Array, t: Array, noise: Array
+) -> Array:
+    """½ |ε - ε̂|² [B] at times t [B]: its mean over the noise, times the range of the log-SNR and
+    averaged over it evenly, is the rest of the negative bound (Kingma et al., 2021, eq. 17).
+    """
+    t = t.reshape(-1, *(1,) * (x.ndim - 1))
+    error = noise - denoise(path.alpha(t) * x + path.sigma(t) * noise, t).noise
+    return 0.5 * jnp.sum(error.reshape(len(x), -1) ** 2, axis=-1)
+
+
+def vlb(denoise: Denoiser, path: Path, x: Array, key: Array, num: int) -> Array:
+    """The variational lower bound [B] of log p(x) in continuous time, from `num` times an example,
+    spread evenly over the log-SNR.
+    """
+    low, high = path.log_snr(jnp.array([path.t_max, path.t_min]))
+    offset_key, key = jax.random.split(key)
+    offset = jax.random.uniform(offset_key, (len(x),))
+
+    def draw(inputs: tuple[Array, Array]) -> Array:
+        number, key = inputs
+        share = (offset + number / num) % 1.0
+        t = path.time(low + share * (high - low))
+        return vlb_rate(denoise, path, x, t, jax.random.normal(key, x.shape))
+
+    rates = jax.lax.map(draw, (jnp.arange(num), jax.random.split(key, num)))
+    return -vlb_ends(path, x) - (high - low) * jnp.mean(rates, axis=0)

@@ -1,0 +1,268 @@
+"""Paths from data to noise: x_t = α(t) x + σ(t) ε with ε ~ N(0, I), t = 0 the data.
+
+What the literature calls a variance-preserving or -exploding process or an interpolant differs in α
+and σ alone, and two paths with the same signal-to-noise ratio differ in scale alone (Kingma et al.,
+"Variational diffusion models", 2021): so a model trained along one can be sampled along another.
+"""
+
+import math
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+
+class Path:
+    """Base class of paths. A subclass says `alpha`, `sigma` and `time`, the inverse of `log_snr`.
+
+    All functions take and give arrays of any one shape. α(0) = 1 and σ(0) = 0.
+
+    Attributes:
+        t_min: the least time at which a model is trained and judged.
+        t_max: the greatest; sampling starts there, with noise of standard deviation σ(t_max).
+    """
+
+    t_min: float
+    t_max: float
+
+    def alpha(self, t: Array) -> Array:
+        """The scale of the data."""
+        raise NotImplementedError
+
+    def sigma(self, t: Array) -> Array:
+        """The standard deviation of the noise."""
+        raise NotImplementedError
+
+    def time(self, log_snr: Array) -> Array:
+        """The time at which 2 log(α / σ) is `log_snr`."""
+        raise NotImplementedError
+
+    def log_snr(self, t: Array) -> Array:
+        """The logarithm of the signal-to-noise ratio, 2 log(α / σ); it falls with time."""
+        return 2.0 * (jnp.log(self.alpha(t)) - jnp.log(self.sigma(t)))
+
+    def rates(self, t: Array) -> tuple[Array, Array]:
+        """dα/dt and dσ/dt."""
+        ones = jnp.ones_like(t)
+        return (
+            jax.jvp(self.alpha, (t,), (ones,))[1],
+            jax.jvp(self.sigma, (t,), (ones,))[1],
+        )
+
+    def log_snr_rate(self, t: Array) -> Array:
+        """d log SNR / dt, negative."""
+        return jax.jvp(self.log_snr, (t,), (jnp.ones_like(t),))[1]
+
+
+class _VariancePreserving(Path):
+    """α² + σ² = 1. A subclass says `log_alpha` and its inverse `time_of_log_alpha`."""
+
+    def log_alpha(self, t: Array) -> Array:
+        """log α(t)."""
+        raise NotImplementedError
+
+    def time_of_log_alpha(self, log_alpha: Array) -> Array:
+        """The time at which log α has this value."""
+        raise NotImplementedError
+
+    def alpha(self, t: Array) -> Array:
+        """exp(log α)."""
+        return jnp.exp(self.log_alpha(t))
+
+    def sigma(self, t: Array) -> Array:
+        """√(1 - α²), without cancellation where α is nearly 1."""
+        return jnp.sqrt(-jnp.expm1(2.0 * self.log_alpha(t)))
+
+    def time(self, log_snr: Array) -> Array:
+        """From α² = sigmoid(log SNR)."""
+        return self.time_of_log_alpha(0.5 * jax.nn.log_sigmoid(log_snr))
+
+
+@dataclass(frozen=True)
+class LinearVP(_VariancePreserving):
+    """The noise rate β grows linearly in time: DDPM (Ho et al., 2020) in continuous time, eq. 32 of
+    Song et al., "Score-based generative modeling through SDEs" (2021).
+
+    Attributes:
+        beta_min: β(0).
+        beta_max: β(1).
+    """
+
+    beta_min: float = 0.1
+    beta_max: float = 20.0
+    t_min: float = 1e-3
+    t_max: float = 1.0
+
+    def log_alpha(self, t: Array) -> Array:
+        """-½ ∫ β."""
+        return -0.25 * t**2 * (self.beta_max - self.beta_min) - 0.5 * t * self.beta_min
+
+    def time_of_log_alpha(self, log_alpha: Array) -> Array:
+        """The root of the quadratic, without cancellation."""
+        slope = self.beta_max - self.beta_min
+        root = jnp.sqrt(self.beta_min**2 - 4.0 * slope * log_alpha)
+        return -4.0 * log_alpha / (root + self.beta_min)
+
+
+@dataclass(frozen=True)
+class DiscreteVP(_VariancePreserving):
+    """DDPM's chain of N steps with α² = Π (1 - β_i), β growing linearly from `beta_start` to
+    `beta_end`; between the times i / N, log α is linear.
+
+    Attributes:
+        num_steps: N.
+        beta_start: of the first step.
+        beta_end: of the last.
+    """
+
+    num_steps: int = 1000
+    beta_start: float = 1e-4
+    beta_end: float = 0.02
+    t_min: float = 1e-3
+    t_max: float = 1.0
+
+    def _table(self) -> tuple[Array, Array]:
+        betas = jnp.linspace(self.beta_start, self.beta_end, self.num_steps)
+        log_alphas = jnp.concatenate([jnp.zeros(1), 0.5 * jnp.cumsum(jnp.log1p(-betas))])
+        return jnp.linspace(0.0, 1.0, self.num_steps + 1), log_alphas
+
+    def log_alpha(self, t: Array) -> Array:
+        """Interpolated."""
+        return jnp.interp(t, *self._table())
+
+    def time_of_log_alpha(self, log_alpha: Array) -> Array:
+        """Interpolated."""
+        times, log_alphas = self._table()
+        return jnp.interp(-log_alpha, -log_alphas, times)
+
+
+@dataclass(frozen=True)
+class CosineVP(_VariancePreserving):
+    """α = cos(π t / 2), σ = sin(π t / 2) (Nichol & Dhariwal, 2021, without their offset)."""
+
+    t_min: float = 1e-3
+    t_max: float = 0.999
+
+    def log_alpha(self, t: Array) -> Array:
+        """log cos(π t / 2)."""
+        return jnp.log(jnp.cos(0.5 * jnp.pi * t))
+
+    def alpha(self, t: Array) -> Array:
+        """cos(π t / 2)."""
+        return jnp.cos(0.5 * jnp.pi * t)
+
+    def sigma(self, t: Array) -> Array:
+        """sin(π t / 2)."""
+        return jnp.sin(0.5 * jnp.pi * t)
+
+    def time(self, log_snr: Array) -> Array:
+        """From tan(π t / 2) = σ / α."""
+        return 2.0 / jnp.pi * jnp.arctan(jnp.exp(-0.5 * log_snr))
+
+
+@dataclass(frozen=True)
+class SubVP(Path):
+    """σ = 1 - α² with the α of `LinearVP` (Song et al., 2021, eq. 29)."""
+
+    beta_min: float = 0.1
+    beta_max: float = 20.0
+    t_min: float = 1e-3
+    t_max: float = 1.0
+
+    @property
+    def _vp(self) -> LinearVP:
+        return LinearVP(self.beta_min, self.beta_max)
+
+    def alpha(self, t: Array) -> Array:
+        """As of `LinearVP`."""
+        return self._vp.alpha(t)
+
+    def sigma(self, t: Array) -> Array:
+        """1 - α²."""
+        return -jnp.expm1(2.0 * self._vp.log_alpha(t))
+
+    def time(self, log_snr: Array) -> Array:
+        """From σ / α = 1 / α - α = -2 sinh(log α)."""
+        return self._vp.time_of_log_alpha(-jnp.arcsinh(0.5 * jnp.exp(-0.5 * log_snr)))
+
+
+@dataclass(frozen=True)
+class VE(Path):
+    """α = 1 and σ² = σ_min² ((σ_max / σ_min)^2t - 1): variance-exploding (Song et al., 2021).
+
+    Attributes:
+        sigma_min: the scale of the noise below which nothing is to be seen.
+        sigma_max: of the noise at t = 1, for data of variance 1 or so.
+    """
+
+    sigma_min: float = 0.01
+    sigma_max: float = 50.0
+    t_min: float = 0.01
+    t_max: float = 1.0
+
+    @property
+    def _log_ratio(self) -> float:
+        return math.log(self.sigma_max / self.sigma_min)
+
+    def alpha(self, t: Array) -> Array:
+        """1."""
+        return jnp.ones_like(t)
+
+    def sigma(self, t: Array) -> Array:
+        """√ of what is above."""
+        return self.sigma_min * jnp.sqrt(jnp.expm1(2.0 * t * self._log_ratio))
+
+    def time(self, log_snr: Array) -> Array:
+        """The inverse of σ."""
+        squared = jnp.exp(-log_snr) / self.sigma_min**2
+        return 0.5 * jnp.log1p(squared) / self._log_ratio
+
+
+@dataclass(frozen=True)
+class Karras(Path):
+    """α = 1 and σ = σ_max t: EDM (Karras et al., "Elucidating the design space", 2022), whose time
+    is σ itself.
+
+    Attributes:
+        sigma_max: the scale of the noise at t = 1.
+        t_min: σ_min / σ_max; the default is .002 / 80.
+    """
+
+    sigma_max: float = 80.0
+    t_min: float = 2.5e-5
+    t_max: float = 1.0
+
+    def alpha(self, t: Array) -> Array:
+        """1."""
+        return jnp.ones_like(t)
+
+    def sigma(self, t: Array) -> Array:
+        """σ_max t."""
+        return self.sigma_max * t
+
+    def time(self, log_snr: Array) -> Array:
+        """σ / σ_max."""
+        return jnp.exp(-0.5 * log_snr) / self.sigma_max
+
+
+@dataclass(frozen=True)
+class Rectified(Path):
+    """α = 1 - t and σ = t, a straight line: flow matching (Lipman et al., 2023) and rectified flow
+    (Liu et al., 2023).
+    """
+
+    t_min: float = 0.0
+    t_max: float = 1.0
+
+    def alpha(self, t: Array) -> Array:
+        """1 - t."""
+        return 1.0 - t
+
+    def sigma(self, t: Array) -> Array:
+        """t."""
+        return t
+
+    def time(self, log_snr: Array) -> Array:
+        """From t / (1 - t) = σ / α."""
+        return jax.nn.sigmoid(-0.5 * log_snr)

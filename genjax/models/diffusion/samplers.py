@@ -1,0 +1,206 @@
+"""From noise to data: pure functions `sampler(denoise, path, times, x, key) -> x`.
+
+`denoise(x [B, *event], t []) -> Prediction`; `times` [N + 1] fall, and x is at times[0]. The last
+time may be 0, where nothing is asked of the network. Guidance wraps `denoise`; any path with the
+network's signal-to-noise ratios will do (see `along`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.models.diffusion.parameterisations import Prediction
+from genjax.models.diffusion.paths import Path
+
+Denoiser = Callable[[Array, Array], Prediction]
+
+
+def velocity(path: Path, prediction: Prediction, t: Array) -> Array:
+    """dx/dt of the probability-flow ODE: α' x + σ' ε of what is expected (Song et al., 2021)."""
+    alpha_rate, sigma_rate = path.rates(t)
+    return alpha_rate * prediction.data + sigma_rate * prediction.noise
+
+
+def along(denoise: Denoiser, trained: Path, path: Path) -> Denoiser:
+    """The denoiser for another path than it was trained on: at the time with the same
+    signal-to-noise ratio, after a change of scale.
+    """
+
+    def moved(x: Array, t: Array) -> Prediction:
+        time = trained.time(path.log_snr(t))
+        scale = jnp.hypot(trained.alpha(time), trained.sigma(time))
+        return denoise(x * scale / jnp.hypot(path.alpha(t), path.sigma(t)), time)
+
+    return moved
+
+
+class Sampler:
+    """Base class of samplers that need nothing of the past; a subclass says `step`."""
+
+    def step(
+        self, denoise: Denoiser, path: Path, x: Array, t: Array, s: Array, key: Array
+    ) -> Array:
+        """Takes x from time t to s < t."""
+        raise NotImplementedError
+
+    def __call__(self, denoise: Denoiser, path: Path, times: Array, x: Array, key: Array) -> Array:
+        """Takes x from times[0] to times[-1]."""
+
+        def step(x: Array, inputs: tuple[Array, Array, Array]) -> tuple[Array, None]:
+            return self.step(denoise, path, x, *inputs), None
+
+        keys = jax.random.split(key, len(times) - 1)
+        return jax.lax.scan(step, x, (times[:-1], times[1:], keys))[0]
+
+
+@dataclass(frozen=True)
+class Euler(Sampler):
+    """x_s = x_t + (s - t) dx/dt. Order 1."""
+
+    def step(
+        self, denoise: Denoiser, path: Path, x: Array, t: Array, s: Array, key: Array
+    ) -> Array:
+        """One step; `key` is not used."""
+        del key
+        return x + (s - t) * velocity(path, denoise(x, t), t)
+
+
+@dataclass(frozen=True)
+class Heun(Sampler):
+    """Euler's step, corrected by the velocity at its end unless that is at σ = 0 (Karras et al.,
+    2022, algorithm 1). Order 2, two passes of the network a step.
+    """
+
+    def step(
+        self, denoise: Denoiser, path: Path, x: Array, t: Array, s: Array, key: Array
+    ) -> Array:
+        """One step; `key` is not used."""
+        del key
+        first = velocity(path, denoise(x, t), t)
+        guess = x + (s - t) * first
+
+        def correct() -> Array:
+            return x + 0.5 * (s - t) * (first + velocity(path, denoise(guess, s), s))
+
+        return jax.lax.cond(path.sigma(s) > 0, correct, lambda: guess)
+
+
+@dataclass(frozen=True)
+class DDIM(Sampler):
+    """x_s = α_s x + √(σ_s² - η² v) ε + η √v z (Song et al., "Denoising diffusion implicit models",
+    2021), v the variance of x_s given x_t and x. Order 1, exact where the expected x is constant.
+
+    Attributes:
+        eta: η, 0 without fresh noise z, 1 as much of it as `Ancestral` has.
+    """
+
+    eta: float = 0.0
+
+    def step(
+        self, denoise: Denoiser, path: Path, x: Array, t: Array, s: Array, key: Array
+    ) -> Array:
+        """One step."""
+        fresh = self.eta**2 * posterior_variance(path, t, s)
+        mean = _partly_fresh(path, denoise(x, t), s, fresh)
+        return mean + jnp.sqrt(fresh) * jax.random.normal(key, x.shape)
+
+
+@dataclass(frozen=True)
+class Ancestral(Sampler):
+    """Draws x_s given x_t and the expected x: DDPM (Ho et al., 2020), for any path.
+
+    Attributes:
+        upper_variance: the noise has the variance of x_t given x_s, DDPM's β, in place of that of
+            x_s given x_t and x, its β̃; there is none at σ = 0.
+    """
+
+    upper_variance: bool = False
+
+    def step(
+        self, denoise: Denoiser, path: Path, x: Array, t: Array, s: Array, key: Array
+    ) -> Array:
+        """One step."""
+        variance = posterior_variance(path, t, s)
+        mean = _partly_fresh(path, denoise(x, t), s, variance)
+        if self.upper_variance:
+            variance = jnp.where(path.sigma(s) > 0, transition_variance(path, t, s), 0.0)
+        return mean + jnp.sqrt(variance) * jax.random.normal(key, x.shape)
+
+
+@dataclass(frozen=True)
+class DPM2M(Sampler):
+    """DPM-Solver++(2M) (Lu et al., 2022): exponential integrator of the expected x, extrapolated
+    from the last two times. Order 2, one pass of the network a step.
+    """
+
+    def __call__(self, denoise: Denoiser, path: Path, times: Array, x: Array, key: Array) -> Array:
+        """Takes x from times[0] to times[-1]; `key` is not used."""
+        del key
+        half_log_snr = 0.5 * path.log_snr(times)
+        widths = jnp.diff(half_log_snr)
+        share = 0.5 * widths[1:] / widths[:-1]
+        # The first step knows no past, and the width of one to σ = 0 is infinite.
+        share = jnp.concatenate([jnp.zeros(1), jnp.where(path.sigma(times[2:]) > 0, share, 0.0)])
+
+        def step(carry: tuple[Array, Array], inputs: tuple[Array, ...]) -> tuple[tuple, None]:
+            x, last = carry
+            t, s, share = inputs
+            data = denoise(x, t).data
+            mean = data + share * (data - last)
+            kept = path.sigma(s) / path.sigma(t)
+            x = kept * x + (path.alpha(s) - kept * path.alpha(t)) * mean
+            return (x, data), None
+
+        inputs = (times[:-1], times[1:], share)
+        return jax.lax.scan(step, (x, jnp.zeros_like(x)), inputs)[0][0]
+
+
+@dataclass(frozen=True)
+class Churn(Sampler):
+    """Fresh noise before each step of another sampler (Karras et al., 2022, algorithm 2).
+
+    Attributes:
+        sampler: what takes the steps.
+        growth: γ, by what share σ / α grows: min(S_churn / N, √2 - 1) in the paper.
+        low: S_min; below this σ / α nothing is added.
+        high: S_max.
+        noise_scale: S_noise, of the fresh noise.
+    """
+
+    sampler: Sampler = field(default_factory=Heun)
+    growth: float = 0.4
+    low: float = 0.0
+    high: float = float('inf')
+    noise_scale: float = 1.0
+
+    def step(
+        self, denoise: Denoiser, path: Path, x: Array, t: Array, s: Array, key: Array
+    ) -> Array:
+        """One step."""
+        noise_key, key = jax.random.split(key)
+        ratio = path.sigma(t) / path.alpha(t)
+        growth = jnp.where((ratio >= self.low) & (ratio <= self.high), self.growth, 0.0)
+        noisier = ratio * (1.0 + growth)
+        time = jnp.where(growth > 0, path.time(-2.0 * jnp.log(noisier)), t)
+        fresh = self.noise_scale * jnp.sqrt(noisier**2 - ratio**2)
+        x = x / path.alpha(t) + fresh * jax.random.normal(noise_key, x.shape)
+        return self.sampler.step(denoise, path, path.alpha(time) * x, time, s, key)
+
+
+def _partly_fresh(path: Path, prediction: Prediction, s: Array, fresh: Array) -> Array:
+    """x_s less that part of its noise, of variance `fresh`, which is to be drawn anew."""
+    old = jnp.sqrt(jnp.maximum(path.sigma(s) ** 2 - fresh, 0.0))
+    return path.alpha(s) * prediction.data + old * prediction.noise
+
+
+def transition_variance(path: Path, t: Array, s: Array) -> Array:
+    """The variance of x_t given x_s, s < t: σ_t² - (α_t σ_s / α_s)²."""
+    return path.sigma(t) ** 2 - (path.alpha(t) * path.sigma(s) / path.alpha(s)) ** 2
+
+
+def posterior_variance(path: Path, t: Array, s: Array) -> Array:
+    """The variance of x_s given x_t and x, s < t."""
+    return transition_variance(path, t, s) * (path.sigma(s) / path.sigma(t)) ** 2

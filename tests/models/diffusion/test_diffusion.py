@@ -1,0 +1,261 @@
+"""The model's loss, guides and parts, against the mixture whose denoisers are known."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.optimize import linear_sum_assignment
+
+from genjax.errors import UserError
+from genjax.models.diffusion import (
+    DDIM,
+    EDM,
+    ELBO,
+    Autoguidance,
+    Classifier,
+    ClassifierFree,
+    CosineVP,
+    Data,
+    DiffusionModel,
+    Epsilon,
+    Karras,
+    LinearVP,
+    NoiseRatio,
+    Rectified,
+    Uniform,
+    UniformLogSNR,
+    V,
+    Velocity,
+    guidance,
+)
+from genjax.models.diffusion.coupling import optimal_noise
+from genjax.models.diffusion.likelihood import vlb_ends
+from genjax.networks import TimeMLP
+from tests.models.diffusion.gaussians import (
+    MEANS,
+    SCALE,
+    denoiser,
+    draw,
+    log_prob,
+    log_prob_of_parts,
+)
+
+KEY = jax.random.key(0)
+X = jnp.asarray(draw(np.random.RandomState(0), 64))
+
+
+class Exact(nn.Module):
+    """The network that says what the exact denoiser of the mixture does."""
+
+    along: object = None
+    parameterisation: object = None
+    shape: tuple = (2,)
+    num_classes: int | None = None
+
+    def __call__(self, x, time, label=None):
+        t = time[:, None]
+        if isinstance(self.parameterisation, EDM):
+            t = self.along.time(-8.0 * t)
+        x = x / self.parameterisation.input_scale(self.along, t)
+        prediction = denoiser(self.along)(x, t)
+        if label is not None:
+            parts = [denoiser(self.along, k)(x, t) for k in range(3)]
+            of_label = jax.tree.map(
+                lambda *a: jnp.stack(a)[jnp.minimum(label, 2), jnp.arange(len(x))], *parts
+            )
+            none = (label == 3)[:, None]
+            prediction = jax.tree.map(lambda a, b: jnp.where(none, a, b), prediction, of_label)
+        a, b = self.parameterisation.target(self.along, t)
+        return a * prediction.data + b * prediction.noise
+
+
+def exact_model(path, parameterisation, **fields):
+    return DiffusionModel(Exact(path, parameterisation), path, parameterisation, **fields)
+
+
+VARIABLES = {'params': {'network': {}}, 'state': {}}
+
+
+@pytest.mark.parametrize(
+    'parameterisation', [Epsilon(), Data(), V(), Velocity(), EDM()], ids=lambda p: type(p).__name__
+)
+def test_every_parameterisation_draws_the_same_samples(parameterisation):
+    path = CosineVP(t_max=0.99)
+    model = exact_model(path, parameterisation, steps=20)
+    want = exact_model(path, Epsilon(), steps=20).sample(VARIABLES, KEY, 16)
+    np.testing.assert_allclose(model.sample(VARIABLES, KEY, 16), want, atol=2e-3)
+
+
+@pytest.mark.parametrize('parameterisation', [Epsilon(), V(), EDM()], ids=str)
+@pytest.mark.parametrize('times', [Uniform(), UniformLogSNR()], ids=str)
+def test_the_elbo_loss_is_the_bound_whatever_is_predicted_and_drawn(parameterisation, times):
+    """In nats a dimension and without the ends, for any distribution of times."""
+    path = CosineVP(t_min=1e-2, t_max=0.99)
+    model = exact_model(path, parameterisation, weighting=ELBO(), times=times)
+    x = jnp.tile(X[:16], (1000, 1))
+    loss = model.phases[0].loss(VARIABLES, {'x': x}, KEY).values.reshape(1000, 16)
+    bound = dataclasses.replace(model, likelihood='vlb', eval_samples=64)
+    x = jnp.tile(X[:16], (100, 1))
+    want = bound.log_prob(VARIABLES, x, KEY).value.reshape(100, 16)
+    want = (-want - vlb_ends(path, x).reshape(100, 16)) / 2
+    error = 5 * float(jnp.std(loss)) / loss.size**0.5
+    assert float(jnp.mean(loss) - jnp.mean(want)) == pytest.approx(0.0, abs=error)
+
+
+@pytest.mark.parametrize(
+    'model',
+    [
+        exact_model(Rectified(t_min=1e-3), Velocity()),
+        exact_model(Karras(sigma_max=2000.0, t_min=1e-6), EDM()),
+    ],
+    ids=['flow', 'edm'],
+)
+def test_the_models_likelihood(model):
+    got = jax.jit(model.log_prob)(VARIABLES, X[:8], KEY)
+    assert got.kind == 'exact'
+    np.testing.assert_allclose(got.value, log_prob(X[:8]), atol=1e-3)
+
+
+def test_the_loss_of_the_flow_is_that_of_its_paper():
+    """|F - (ε - x)|² at x_t = (1 - t) x + t ε, with F the network's output."""
+    model = DiffusionModel(TimeMLP((2,), 8, 1))
+    variables = model.init(KEY, {'x': X})
+    variables = jax.tree.map(lambda a: a + 0.1, variables)
+    loss = model.phases[0].loss(variables, {'x': X}, KEY)
+    noisy, t, noise = model.diffuse(jax.random.split(KEY, 3)[0], X, None)
+    np.testing.assert_allclose(noisy, (1 - t) * X + t * noise, rtol=1e-6)
+    out = model.network.apply({'params': variables['params']['network']}, noisy, t[:, 0])
+    np.testing.assert_allclose(loss.values, np.mean((out - (noise - X)) ** 2, axis=-1), rtol=1e-5)
+
+
+def test_another_sampling_path():
+    """DDIM sees the signal-to-noise ratio alone: along both paths it draws the same."""
+    trained, path = LinearVP(), Karras(sigma_max=80.0)
+    grid = NoiseRatio()
+    model = exact_model(trained, Epsilon(), sampler=DDIM(), grid=grid, steps=40)
+    other = dataclasses.replace(model, sampling_path=Karras(sigma_max=1.0))
+    times = grid(trained, 40)
+    moved = path.time(trained.log_snr(times))
+    x = jax.random.normal(KEY, (16, 2))
+    want = DDIM()(denoiser(trained), trained, times, x, KEY)
+    scale = path.alpha(moved[0]) / trained.alpha(times[0])
+    got = DDIM()(denoiser(path), path, moved.at[-1].set(0.0), scale * x, KEY)
+    np.testing.assert_allclose(got, want, atol=2e-3)
+    assert jnp.all(jnp.isfinite(other.sample(VARIABLES, KEY, 4)))
+
+
+def test_labels_are_dropped_at_their_rate():
+    model = exact_model(Rectified(), Velocity(), num_classes=3, label_dropout=0.3)
+    dropped = model._dropped(KEY, jnp.ones(20_000, jnp.int32))
+    assert set(np.unique(dropped)) == {1, 3}
+    assert float(jnp.mean(dropped == 3)) == pytest.approx(0.3, abs=0.015)
+
+
+@pytest.mark.parametrize('path', [CosineVP(), Rectified(t_max=0.999)], ids=['cosine', 'rectified'])
+def test_guidance_by_bayes_rule(path):
+    """The exact classifier with weight 1 makes the denoiser of the mixture that of the part."""
+    label = jnp.arange(16) % 3
+
+    def log_prob(x, t):
+        logits = jax.nn.log_softmax(log_prob_of_parts(x, path.alpha(t), path.sigma(t)))
+        return jnp.take_along_axis(logits, label[:, None], axis=-1)[:, 0]
+
+    guided = guidance.classifier(denoiser(path), path, log_prob, 1.0)
+    for t in (0.1, 0.5, 0.9):
+        got, at = guided(X[:16], jnp.float32(t)), jnp.float32(t)
+        for part in range(3):
+            want = denoiser(path, part)(X[:16], at)
+            rows = label == part
+            np.testing.assert_allclose(got.data[rows], want.data[rows], atol=1e-3)
+            np.testing.assert_allclose(got.noise[rows], want.noise[rows], atol=1e-3)
+
+
+def test_classifier_free_guidance_and_its_interval():
+    path, label = CosineVP(), jnp.arange(16) % 3
+    model = exact_model(path, V(), num_classes=3, guide=ClassifierFree(2.5, (0.2, 0.6)))
+    guided = model.guide.guided(model, VARIABLES, label)
+    for t, weight in ((0.4, 2.5), (0.7, 1.0), (0.1, 1.0)):
+        at = jnp.float32(t)
+        plain = denoiser(path)(X[:16], at).data
+        parts = jnp.stack([denoiser(path, k)(X[:16], at).data for k in range(3)])
+        want = plain + weight * (parts[label, jnp.arange(16)] - plain)
+        np.testing.assert_allclose(guided(X[:16], at).data, want, atol=1e-4)
+
+
+def test_guided_samples_carry_their_label():
+    model = exact_model(CosineVP(), V(), num_classes=3, guide=ClassifierFree(3.0), steps=20)
+    label = jnp.arange(300) % 3
+    x = jax.jit(lambda: model.sample(VARIABLES, KEY, 300, label=label))()
+    nearest = jnp.argmin(jnp.sum((x[:, None] - MEANS) ** 2, axis=-1), axis=-1)
+    assert float(jnp.mean(nearest == label)) > 0.99
+
+
+def test_autoguidance_goes_away_from_the_weak_network():
+    path = Rectified()
+    strong, weak = denoiser(path), denoiser(path, 0)
+    guided = guidance.autoguidance(strong, weak, 3.0)
+    at = jnp.float32(0.4)
+    want = 3.0 * strong(X, at).data - 2.0 * weak(X, at).data
+    np.testing.assert_allclose(guided(X, at).data, want, atol=1e-5)
+    model = DiffusionModel(TimeMLP((2,), 8, 1), guide=Autoguidance(TimeMLP((2,), 4, 1)))
+    variables = model.init(KEY, {'x': X})
+    assert sorted(variables['params']) == ['network', 'weak']
+    assert [phase.trains for phase in model.phases] == [('network',), ('weak',)]
+
+
+def test_what_is_known_stays_and_the_rest_goes_with_it():
+    """Given the first coordinate, the second is drawn near the part that has it."""
+    model = exact_model(CosineVP(), V(), steps=50)
+    known = jnp.tile(jnp.array([[1.0, 0.0], [-1.0, 0.0]]), (500, 1))
+    mask = jnp.array([True, False])
+    x = jax.jit(lambda: model.inpaint(VARIABLES, KEY, known, mask, data_scale=SCALE))()
+    np.testing.assert_array_equal(x[:, 0], known[:, 0])
+    # Exactly, the second coordinate at 1 is of the part at .5 mostly, at -1 of that at 0.
+    right, left = x[::2, 1], x[1::2, 1]
+    weights = np.exp(-0.5 * (np.array([1.0, -1.0])[:, None] - MEANS[:, 0]) ** 2 / 0.16)
+    want = weights @ MEANS[:, 1] / weights.sum(axis=1)
+    assert float(jnp.mean(right)) == pytest.approx(want[0], abs=0.12)
+    assert float(jnp.mean(left)) == pytest.approx(want[1], abs=0.12)
+
+
+def test_bounds_hold_the_expected_data():
+    path = CosineVP()
+    clipped = guidance.bounded(denoiser(path), path, -0.2, 0.2)
+    at = jnp.float32(0.5)
+    got = clipped(X, at)
+    want = jnp.clip(denoiser(path)(X, at).data, -0.2, 0.2)
+    np.testing.assert_allclose(got.data, want, atol=1e-6)
+    np.testing.assert_allclose(path.alpha(at) * got.data + path.sigma(at) * got.noise, X, atol=1e-5)
+
+
+def test_the_optimal_coupling_is_scipys():
+    noise = jax.random.normal(KEY, X.shape)
+    got = optimal_noise(X, noise)
+    cost = np.sum((np.asarray(X)[:, None] - np.asarray(noise)) ** 2, axis=-1)
+    columns = linear_sum_assignment(cost)[1]
+    np.testing.assert_array_equal(got, noise[columns])
+    # Padding takes what is left.
+    mask = jnp.arange(len(X)) < 40
+    columns = linear_sum_assignment(cost[:40])[1]
+    np.testing.assert_array_equal(optimal_noise(X, noise, mask)[:40], noise[columns])
+
+
+def test_mistakes_are_named():
+    network = TimeMLP((2,), 8, 1)
+    with pytest.raises(UserError, match='coupling'):
+        DiffusionModel(network, coupling='ot')
+    with pytest.raises(UserError, match='likelihood'):
+        DiffusionModel(network, likelihood='exact')
+    with pytest.raises(UserError, match='steps'):
+        DiffusionModel(network, steps=0)
+    with pytest.raises(UserError, match='num_classes'):
+        DiffusionModel(network, guide=ClassifierFree())
+    with pytest.raises(UserError, match='num_classes'):
+        DiffusionModel(network, guide=Classifier(TimeMLP((3,), 4, 1)))
+    with pytest.raises(UserError, match=r'network.shape must be \(2,\)'):
+        DiffusionModel(network, guide=Autoguidance(TimeMLP((3,), 4, 1)))
+    with pytest.raises(UserError, match='no labels'):
+        DiffusionModel(network).sample(VARIABLES, KEY, 3, label=jnp.zeros(3, jnp.int32))

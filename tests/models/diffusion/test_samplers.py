@@ -1,0 +1,210 @@
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.integrate
+
+from genjax.errors import UserError
+from genjax.models.diffusion import (
+    DDIM,
+    DPM2M,
+    VE,
+    Ancestral,
+    Churn,
+    CosineVP,
+    Euler,
+    Heun,
+    Karras,
+    LinearVP,
+    LogSNR,
+    NoiseRatio,
+    Power,
+    Prediction,
+    Rectified,
+)
+from genjax.models.diffusion.samplers import along, posterior_variance
+from tests.models.diffusion.gaussians import MEANS, SCALE, denoiser
+
+KEY = jax.random.key(0)
+PATHS = {
+    'vp': LinearVP(t_max=0.9),
+    'cosine': CosineVP(t_max=0.9),
+    've': VE(sigma_max=5.0),
+    'rectified': Rectified(t_min=0.05, t_max=0.95),
+}
+
+
+def exact(path, x, start, end):
+    """The probability-flow ODE of the mixture in double precision, by scipy."""
+
+    def sizes(t):
+        at = np.float64(t)
+        if isinstance(path, CosineVP):
+            alpha, sigma = np.cos(np.pi * at / 2), np.sin(np.pi * at / 2)
+            return alpha, sigma, -np.pi / 2 * sigma, np.pi / 2 * alpha
+        if isinstance(path, Rectified):
+            return 1 - at, at, -1.0, 1.0
+        if isinstance(path, VE):
+            growth = (path.sigma_max / path.sigma_min) ** (2 * at)
+            sigma = path.sigma_min * np.sqrt(growth - 1)
+            log_ratio = np.log(path.sigma_max / path.sigma_min)
+            return 1.0, sigma, 0.0, path.sigma_min**2 * log_ratio * growth / sigma
+        beta = path.beta_min + at * (path.beta_max - path.beta_min)
+        alpha = np.exp(-0.5 * (path.beta_min * at + (beta - path.beta_min) * at / 2))
+        sigma = np.sqrt(1 - alpha**2)
+        return alpha, sigma, -0.5 * beta * alpha, 0.5 * beta * alpha**2 / sigma
+
+    def rate(t, flat):
+        y = flat.reshape(-1, 2)
+        alpha, sigma, alpha_rate, sigma_rate = sizes(t)
+        variance = (alpha * SCALE) ** 2 + sigma**2
+        away = y[:, None] - alpha * MEANS.astype(np.float64)
+        logits = -0.5 * np.sum(away**2, axis=-1) / variance
+        parts = np.exp(logits - logits.max(axis=1, keepdims=True))
+        parts /= parts.sum(axis=1, keepdims=True)
+        data = np.sum(parts[..., None] * (MEANS + alpha * SCALE**2 / variance * away), axis=1)
+        noise = (y - alpha * data) / sigma
+        return (alpha_rate * data + sigma_rate * noise).ravel()
+
+    solution = scipy.integrate.solve_ivp(
+        rate, (start, end), np.asarray(x, np.float64).ravel(), rtol=1e-9, atol=1e-9
+    )
+    return solution.y[:, -1].reshape(-1, 2)
+
+
+@pytest.mark.parametrize('name', PATHS)
+@pytest.mark.parametrize(
+    'sampler, order', [(Euler(), 1), (DDIM(), 1), (Heun(), 2), (DPM2M(), 2)], ids=str
+)
+def test_samplers_converge_at_their_order(name, sampler, order):
+    path = PATHS[name]
+    denoise = denoiser(path)
+    start, end = path.t_max, max(path.t_min, 0.1)
+    x = path.sigma(jnp.float32(start)) * jax.random.normal(KEY, (64, 2))
+    x = x + path.alpha(jnp.float32(start)) * MEANS[jnp.arange(64) % 3]
+    want = exact(path, x, start, end)
+    run = jax.jit(lambda times: sampler(denoise, path, times, x, KEY))
+    errors = []
+    for num in (16, 32, 64):
+        ends = path.log_snr(jnp.array([start, end]))
+        times = path.time(jnp.linspace(*ends, num + 1))
+        errors.append(float(np.sqrt(np.mean((run(times) - want) ** 2))))
+    slopes = np.log2(np.array(errors[:-1]) / errors[1:])
+    assert abs(slopes[-1] - order) < 0.25, (errors, slopes)
+    assert errors[-1] < (0.06 if order == 1 else 0.004)
+
+
+def one_gaussian(path, mean, scale):
+    def denoise(x, t):
+        alpha, sigma = path.alpha(t), path.sigma(t)
+        pull = alpha * scale**2 / ((alpha * scale) ** 2 + sigma**2)
+        data = mean + pull * (x - alpha * mean)
+        return Prediction(data, (x - alpha * data) / sigma)
+
+    return denoise
+
+
+STOCHASTIC = {
+    'ancestral': (Ancestral(), 1.0),
+    'ddim-1': (DDIM(eta=1.0), 1.0),
+    'ddim-half': (DDIM(eta=0.5), 0.25),
+}
+
+
+@pytest.mark.parametrize('name', STOCHASTIC)
+def test_the_noise_of_stochastic_samplers(name):
+    """With a linear denoiser every x is normal, with mean and variance by recursion."""
+    sampler, share = STOCHASTIC[name]
+    path, mean, scale = LinearVP(), 0.7, 0.3
+    times = Power()(path, 10)
+    num = 200_000
+    got = sampler(one_gaussian(path, mean, scale), path, times, jax.random.normal(KEY, (num,)), KEY)
+    m, v = 0.0, 1.0
+    for t, s in itertools.pairwise(times):
+        alpha_t, sigma_t = float(path.alpha(t)), float(path.sigma(t))
+        alpha_s, sigma_s = float(path.alpha(s)), float(path.sigma(s))
+        fresh = share * (sigma_t**2 - (alpha_t * sigma_s / alpha_s) ** 2) * (sigma_s / sigma_t) ** 2
+        pull = alpha_t * scale**2 / ((alpha_t * scale) ** 2 + sigma_t**2)
+        # data = mean + pull (x - alpha mean), noise = (x - alpha data) / sigma, both linear in x
+        data_slope, data_shift = pull, mean * (1 - pull * alpha_t)
+        noise_slope, noise_shift = (1 - alpha_t * pull) / sigma_t, -alpha_t * data_shift / sigma_t
+        old = np.sqrt(max(sigma_s**2 - fresh, 0))
+        slope = alpha_s * data_slope + old * noise_slope
+        m = slope * m + alpha_s * data_shift + old * noise_shift
+        v = slope**2 * v + fresh
+    assert float(jnp.mean(got)) == pytest.approx(m, abs=4 * np.sqrt(v / num))
+    assert float(jnp.var(got)) == pytest.approx(v, rel=4 * np.sqrt(2 / num))
+
+
+def test_the_posterior_is_that_of_bayes():
+    """x_s given x_t and x by multiplying the two normals."""
+    path = CosineVP()
+    t, s = jnp.float32(0.7), jnp.float32(0.4)
+    ratio = path.alpha(t) / path.alpha(s)
+    step = path.sigma(t) ** 2 - ratio**2 * path.sigma(s) ** 2
+    want = 1 / (1 / path.sigma(s) ** 2 + ratio**2 / step)
+    np.testing.assert_allclose(posterior_variance(path, t, s), want, rtol=1e-5)
+
+
+@pytest.mark.parametrize('upper', [False, True])
+def test_ancestral_samples_of_many_steps_have_the_variance_of_the_data(upper):
+    path, mean, scale = LinearVP(), 0.7, 0.3
+    got = Ancestral(upper)(
+        one_gaussian(path, mean, scale),
+        path,
+        Power()(path, 1000),
+        jax.random.normal(KEY, (40_000,)),
+        KEY,
+    )
+    assert float(jnp.mean(got)) == pytest.approx(mean, abs=0.01)
+    assert float(jnp.std(got)) == pytest.approx(scale, rel=0.02)
+
+
+def test_churn_keeps_the_distribution():
+    path, mean, scale = Karras(sigma_max=20.0, t_min=1e-4), 0.7, 0.3
+    times = NoiseRatio()(path, 60)
+    start = 20.0 * jax.random.normal(KEY, (40_000,))
+    sampler = Churn(Heun(), growth=0.2)
+    got = sampler(one_gaussian(path, mean, scale), path, times, start, jax.random.key(1))
+    assert float(jnp.mean(got)) == pytest.approx(mean, abs=0.01)
+    assert float(jnp.std(got)) == pytest.approx(scale, rel=0.02)
+    same = Churn(Heun(), growth=0.0)(one_gaussian(path, mean, scale), path, times, start, KEY)
+    plain = Heun()(one_gaussian(path, mean, scale), path, times, start, KEY)
+    np.testing.assert_allclose(same, plain, atol=1e-4)
+
+
+def test_a_denoiser_along_another_path():
+    """That of the mixture, moved from one path to another, is the one of the other path."""
+    x = jax.random.normal(KEY, (16, 2))
+    moved = along(denoiser(LinearVP()), LinearVP(), Rectified())
+    for t in (0.2, 0.7):
+        got, want = moved(x, jnp.float32(t)), denoiser(Rectified())(x, jnp.float32(t))
+        np.testing.assert_allclose(got.data, want.data, atol=1e-4)
+        np.testing.assert_allclose(got.noise, want.noise, atol=1e-4)
+
+
+def test_grids():
+    path = Karras()
+    rho, num = 7.0, 18
+    i = np.arange(num)
+    sigma = (80 ** (1 / rho) + i / (num - 1) * (0.002 ** (1 / rho) - 80 ** (1 / rho))) ** rho
+    np.testing.assert_allclose(80 * NoiseRatio(rho)(path, num), [*sigma, 0.0], rtol=1e-4)
+    np.testing.assert_allclose(Power()(Rectified(), 4), [1, 0.75, 0.5, 0.25, 0])
+    np.testing.assert_allclose(Power(2.0)(Rectified(), 2), [1, 0.25, 0])
+    widths = np.diff(CosineVP().log_snr(LogSNR()(CosineVP(), 10)[:-1]))
+    np.testing.assert_allclose(widths, widths[0], rtol=1e-3)
+    with pytest.raises(UserError, match='t_min'):
+        LogSNR()(Rectified(), 10)
+
+
+@pytest.mark.parametrize('sampler', [Euler(), Heun(), DDIM(), DPM2M(), Ancestral()], ids=str)
+def test_the_last_time_may_be_that_of_the_data(sampler):
+    path = Rectified()
+    denoise = denoiser(path)
+    x = jax.random.normal(KEY, (500, 2))
+    got = jax.jit(lambda: sampler(denoise, path, Power()(path, 100), x, KEY))()
+    assert jnp.all(jnp.isfinite(got))
+    distance = jnp.min(jnp.sum((got[:, None] - MEANS) ** 2, axis=-1), axis=-1)
+    assert float(jnp.mean(distance)) == pytest.approx(2 * SCALE**2, rel=0.25)
