@@ -85,7 +85,10 @@ class GenerativeModel(Protocol):
     def sample(
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
     ) -> Array:
-        """Draws [num, *event] in the space of the preprocessed data; `label` is int32 [num]."""
+        """Draws [num, *event] in the space of the preprocessed data; `label` is int32 [num].
+
+        A model that only translates (`HasTranslation`) has none.
+        """
 
 
 @runtime_checkable
@@ -113,6 +116,16 @@ class HasFeatures(Protocol):
 
     def features(self, variables: Variables, x: Array) -> Array:
         """Features [B, D] of x [B, *event], without randomness."""
+
+
+@runtime_checkable
+class HasTranslation(Protocol):
+    """A model that translates between two domains; its data are x [B, 2, *shape]."""
+
+    def translate(
+        self, variables: Variables, x: Array, direction: Literal['ab', 'ba'] = 'ab'
+    ) -> Array:
+        """What x [B, *shape] of the first domain is in the second, or the other way round."""
 
 
 def num_params(variables: Variables) -> int:

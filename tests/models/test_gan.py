@@ -2,13 +2,16 @@
 
 import dataclasses
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from genjax.errors import UserError
 from genjax.models import GAN
+from genjax.models.gan import Augment
 from genjax.models.gan.objectives import (
     OBJECTIVES,
     gradient_norm_penalty,
@@ -23,30 +26,44 @@ LOGITS = np.array([-50.0, -1.5, 0.0, 0.3, 2.0, 50.0])
 
 
 def _sigmoid(x):
-    return 1 / (1 + np.exp(-x))
+    return 1 / (1 + np.exp(-np.asarray(x, np.float64)))
 
 
 @pytest.mark.parametrize(
-    ('name', 'real', 'fake', 'generator'),
+    ('name', 'discriminator', 'generator'),
     [
         (
             'non_saturating',
-            lambda d: -np.log(_sigmoid(d)),
-            lambda d: -np.log(_sigmoid(-d)),
-            lambda d: -np.log(_sigmoid(d)),
+            lambda r, f: -np.log(_sigmoid(r)) - np.log(_sigmoid(-f)),
+            lambda r, f: -np.log(_sigmoid(f)),
         ),
-        ('hinge', lambda d: np.maximum(0, 1 - d), lambda d: np.maximum(0, 1 + d), lambda d: -d),
-        ('wasserstein', lambda d: -d, lambda d: d, lambda d: -d),
+        (
+            'least_squares',
+            lambda r, f: (r - 1) ** 2 / 2 + f**2 / 2,
+            lambda r, f: (f - 1) ** 2 / 2,
+        ),
+        (
+            'hinge',
+            lambda r, f: np.maximum(0, 1 - r) + np.maximum(0, 1 + f),
+            lambda r, f: -f,
+        ),
+        ('wasserstein', lambda r, f: f - r, lambda r, f: -f),
+        (
+            'relativistic',
+            lambda r, f: -np.log(_sigmoid(r - f)),
+            lambda r, f: -np.log(_sigmoid(f - r)),
+        ),
     ],
 )
-def test_losses_against_numpy(name, real, fake, generator):
+def test_losses_against_numpy(name, discriminator, generator):
     objective = OBJECTIVES[name]
+    real, fake = LOGITS[:, None], LOGITS[None]
     for got, want in (
-        (objective.real, real),
-        (objective.fake, fake),
+        (objective.discriminator, discriminator),
         (objective.generator, generator),
     ):
-        np.testing.assert_allclose(got(jnp.asarray(LOGITS)), want(LOGITS), rtol=1e-5, atol=1e-12)
+        got = got(jnp.asarray(real), jnp.asarray(fake))
+        np.testing.assert_allclose(got, want(real, fake), rtol=1e-5, atol=1e-12)
 
 
 def _setup(**options):
@@ -75,6 +92,56 @@ def test_r1_against_a_loop_over_examples():
     np.testing.assert_allclose(out.metrics['r1'], want, rtol=1e-5)
     np.testing.assert_allclose(out.values - without.values, want, rtol=1e-4, atol=1e-6)
     assert 'r1' not in without.metrics
+
+
+def test_r2_is_the_same_penalty_at_samples():
+    model, variables, batch = _setup(r2=3.0)
+    point = jnp.array([0.3, -0.8])
+    output = jax.tree.map(jnp.zeros_like, variables['params']['generator']['output'])
+    generator = {**variables['params']['generator'], 'output': {**output, 'bias': point}}
+    variables = {**variables, 'params': {**variables['params'], 'generator': generator}}
+    out = model.phases[0].loss(variables, batch, KEY)
+    without = dataclasses.replace(model, r2=0.0).phases[0].loss(variables, batch, KEY)
+    want = 1.5 * _gradient_norms(model, variables, point[None]) ** 2
+    np.testing.assert_allclose(out.metrics['r2'], np.repeat(want, 8), rtol=1e-5)
+    np.testing.assert_allclose(out.values - without.values, np.repeat(want, 8), rtol=1e-4)
+
+
+@jax.custom_vjp
+def _bend(x):
+    """softplus, with a derivative of its own."""
+    return jax.nn.softplus(x)
+
+
+_bend.defvjp(lambda x: (_bend(x), x), lambda x, g: (g * jax.nn.sigmoid(x),))
+
+
+class _Smooth(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        for _ in range(2):
+            x = _bend(nn.Dense(8)(x))
+        return nn.Dense(1)(x)
+
+
+@pytest.mark.parametrize('penalty', ['r1', 'r2', 'gradient_penalty'])
+def test_second_derivatives_against_finite_differences(penalty):
+    """Through an operation with a derivative of its own: a penalty's slope along the parameters."""
+    model = GAN(MLP((16,), shape=(2,)), _Smooth(), 3, **{penalty: 10.0})
+    batch = BY_NAME['gan'].batch()
+    variables = model.init(KEY, batch)
+    params = variables['params']['discriminator']
+    direction = optax.tree.random_like(jax.random.key(1), params)
+
+    @jax.jit
+    def total(size):
+        moved = jax.tree.map(lambda a, d: a + size * d, params, direction)
+        moved = {**variables, 'params': {**variables['params'], 'discriminator': moved}}
+        return jnp.mean(model.phases[0].loss(moved, batch, KEY).metrics[penalty])
+
+    step = 1e-2
+    want = (total(step) - total(-step)) / (2 * step)
+    np.testing.assert_allclose(jax.grad(total)(0.0), want, rtol=0.01)
 
 
 def test_gradient_penalty_against_a_loop_over_examples():
@@ -106,18 +173,15 @@ def test_gradient_penalty_is_smooth_where_the_gradient_vanishes():
     assert jnp.all(jnp.isfinite(slope))
 
 
-@pytest.mark.parametrize('name', ['r1', 'gradient_penalty'])
+@pytest.mark.parametrize('name', ['r1', 'r2', 'gradient_penalty', 'lecam'])
 def test_weights_of_penalties_may_be_traced(name):
     model, variables, batch = _setup()
 
     @jax.jit
     def loss(weight):
-        return (
-            dataclasses.replace(model, **{name: weight})
-            .phases[0]
-            .loss(variables, batch, KEY)
-            .values
-        )
+        weighted = dataclasses.replace(model, **{name: weight})
+        variables = weighted.init(KEY, batch)
+        return weighted.phases[0].loss(variables, batch, KEY).values
 
     plain = model.phases[0].loss(variables, batch, KEY).values
     np.testing.assert_allclose(loss(0.0), plain, rtol=1e-5)
@@ -175,3 +239,15 @@ def test_mistakes_are_named():
         GAN(generator, discriminator, 2, num_critic=0)
     with pytest.raises(UserError, match='shape'):
         GAN(MLP((4,)), discriminator, 2)
+    with pytest.raises(UserError, match='auxiliary'):
+        GAN(generator, discriminator, 2, num_classes=3, conditioning='auxilary')
+    with pytest.raises(UserError, match='needs num_classes'):
+        GAN(generator, discriminator, 2, conditioning='k_plus_1')
+    with pytest.raises(UserError, match='cannot be packed'):
+        GAN(generator, discriminator, 2, num_classes=3, pack=2)
+    with pytest.raises(UserError, match='pictures'):
+        GAN(MLP((4,), shape=(2,)), MLP((4,), shape=()), 2, augment=Augment())
+    with pytest.raises(UserError, match='no field shape'):
+        GAN(generator, nn.Dense(1), 2, num_classes=3, conditioning='auxiliary')
+    with pytest.raises(UserError, match='classify'):
+        GAN(generator, discriminator, 2).classify({}, jnp.zeros((1, 8, 8, 1)))

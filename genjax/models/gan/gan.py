@@ -1,5 +1,6 @@
 """The generative adversarial network."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,13 +12,18 @@ from jax import Array
 from genjax.errors import UserError
 from genjax.models import classes, modules
 from genjax.models.base import Batch, LossOutput, Phase, Variables
+from genjax.models.gan import classifying
+from genjax.models.gan.augment import Augment
+from genjax.models.gan.judge import Judge
 from genjax.models.gan.objectives import (
     OBJECTIVES,
-    Objective,
     gradient_norm_penalty,
     interpolate,
+    lecam_penalty,
     r1_penalty,
 )
+
+LECAM_DECAY = 0.99
 
 
 @dataclass(frozen=True)
@@ -32,31 +38,73 @@ class GAN:
         generator: codes [B, latent_dim] to data; its field `shape` is the shape of one example.
         discriminator: data to one logit an example, [B] or [B, 1].
         latent_dim: dimensions of a code, standard normal.
-        loss: 'non_saturating', 'hinge', or 'wasserstein'.
+        loss: 'non_saturating', 'least_squares', 'hinge', 'wasserstein' or 'relativistic'.
         r1: weight γ of γ/2 ‖∇D(x)‖² at data (Mescheder et al., 2018).
+        r2: the same at samples (Roth et al., 2017).
         gradient_penalty: weight of (‖∇D(x)‖ - 1)² between data and samples (Gulrajani et al.,
             2017).
+        lecam: weight of the squared distance of logits from a moving average (decay .99) of those
+            of the other side (Tseng et al., 2021); the state `lecam` of the discriminator.
         num_critic: discriminator updates a step, each on its own slice of the batch.
-        num_classes: when given, both networks are cloned with this `num_classes` and take a label.
+        pack: examples that the discriminator judges at once, joined along their last axis, so that
+            it sees a lack of variety (PacGAN; Lin et al., 2018). Each gets the loss of its pack.
+        augment: random transforms of all pictures that the discriminator sees.
+        num_classes: when given, networks are cloned with this `num_classes` and take a label.
+        conditioning: what the discriminator does about classes. 'input': takes the label, as its
+            network does (as one-hot, or by projection). 'auxiliary' and 'k_plus_1': it takes none
+            but classifies, see `classifying`, and is cloned with `shape=(1 + num_classes,)`; both
+            players add the class loss of samples to theirs ('k_plus_1': the generator alone), and
+            the discriminator that of data, where a label of -1 means unlabelled.
     """
 
     generator: nn.Module
     discriminator: nn.Module
     latent_dim: int
-    loss: Literal['non_saturating', 'hinge', 'wasserstein'] = 'non_saturating'
+    loss: Literal['non_saturating', 'least_squares', 'hinge', 'wasserstein', 'relativistic'] = (
+        'non_saturating'
+    )
     r1: float = 0.0
+    r2: float = 0.0
     gradient_penalty: float = 0.0
+    lecam: float = 0.0
     num_critic: int = 1
+    pack: int = 1
+    augment: Augment | None = None
     num_classes: int | None = None
+    conditioning: classifying.Conditioning = 'input'
 
     def __post_init__(self):
         modules.event_shape(self.generator, 'generator')
-        if self.loss not in OBJECTIVES:
-            raise UserError(f'GAN.loss is one of {", ".join(OBJECTIVES)}, not {self.loss!r}')
-        for name in ('latent_dim', 'num_critic'):
+        for name, known in (('loss', OBJECTIVES), ('conditioning', classifying.CONDITIONINGS)):
+            if getattr(self, name) not in known:
+                value = getattr(self, name)
+                raise UserError(f'GAN.{name} is one of {", ".join(known)}, not {value!r}')
+        for name in ('latent_dim', 'num_critic', 'pack'):
             if getattr(self, name) < 1:
                 raise UserError(f'GAN.{name} must be at least 1, not {getattr(self, name)}')
-        classes.check_takes_labels(self, generator=self.generator, discriminator=self.discriminator)
+        if self.augment is not None:
+            self.augment.check(self.event_shape)
+        if self.conditioning == 'input':
+            networks = {'generator': self.generator, 'discriminator': self.discriminator}
+            classes.check_takes_labels(self, **networks)
+        else:
+            self._check_classifier()
+        if self.pack > 1 and self.num_classes is not None:
+            raise UserError(
+                f'GAN.pack={self.pack} with num_classes={self.num_classes}: examples of different'
+                ' classes cannot be packed; use one of the two'
+            )
+
+    def _check_classifier(self) -> None:
+        if self.num_classes is None:
+            raise UserError(f'GAN.conditioning={self.conditioning!r} needs num_classes')
+        classes.check_takes_labels(self, generator=self.generator)
+        if not hasattr(self.discriminator, 'shape'):
+            name = type(self.discriminator).__name__
+            raise UserError(
+                f'GAN.conditioning={self.conditioning!r}: the discriminator {name} has no field'
+                ' shape, and so cannot give class logits'
+            )
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -72,27 +120,42 @@ class GAN:
         )
 
     @property
-    def _objective(self) -> Objective:
-        return OBJECTIVES[self.loss]
+    def _generator(self) -> nn.Module:
+        return classes.with_classes(self.generator, self.num_classes)
 
-    def _network(self, role: str) -> nn.Module:
-        return classes.with_classes(getattr(self, role), self.num_classes)
+    @property
+    def _judge(self) -> Judge:
+        return Judge(
+            self.discriminator, self.pack, self.augment, self.num_classes, self.conditioning
+        )
+
+    @property
+    def _adapts(self) -> bool:
+        return self.augment is not None and self.augment.target is not None
 
     def init(self, key: Array, batch: Batch) -> Variables:
         """Draws the initial variables; `batch` gives shapes and dtypes only.
 
         Raises:
-            UserError: `num_classes` is set and the data have no labels.
+            UserError: `num_classes` is set and the data have no labels; or the batch is not a
+                multiple of `pack`.
         """
         z = jnp.zeros((len(batch['x']), self.latent_dim))
         label = classes.labels(self, batch)
-        return modules.initialise(
+        inputs = self._judge.inputs(self._judge.packed(batch['x']), label)
+        variables = modules.initialise(
             key,
             {
-                'generator': (self._network('generator'), (z, *label)),
-                'discriminator': (self._network('discriminator'), (batch['x'], *label)),
+                'generator': (self._generator, (z, *label)),
+                'discriminator': (self._judge.network, inputs),
             },
         )
+        extra = {}
+        if _is_on(self.lecam):
+            extra['lecam'] = {'real': jnp.zeros(()), 'fake': jnp.zeros(())}
+        if self._adapts:
+            extra['augment'] = {'probability': jnp.asarray(self.augment.probability, jnp.float32)}
+        return {**variables, 'state': _with(variables['state'], extra)}
 
     def sample(
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
@@ -107,74 +170,118 @@ class GAN:
         label = classes.sampled_labels(self, label_key, num, label)
         return self._generate(variables, z, *label)[0]
 
+    def discriminate(self, variables: Variables, x: Array, *label: Array) -> Array:
+        """Logits of being real, [B / pack], of x [B, *event], as they are."""
+        return self._judge.read(variables, x, *label)[0]
+
+    def classify(self, variables: Variables, x: Array) -> Array:
+        """Class logits [B, K] of data x [B, *event], by the discriminator.
+
+        Raises:
+            UserError: the discriminator does not classify (`conditioning` is 'input').
+        """
+        if self.conditioning == 'input':
+            raise UserError("classify() needs GAN.conditioning 'auxiliary' or 'k_plus_1'")
+        return self._judge.read(variables, x)[1]
+
     def _generate(
         self, variables: Variables, z: Array, *label: Array, **options: Any
     ) -> tuple[Array, Any]:
-        x, state = modules.apply(
-            self._network('generator'), variables, 'generator', z, *label, **options
-        )
+        x, state = modules.apply(self._generator, variables, 'generator', z, *label, **options)
         return x.astype(jnp.float32), state
 
-    def _logits(
-        self, variables: Variables, x: Array, *label: Array, key: Array
-    ) -> tuple[Array, Any]:
-        logits, state = modules.apply(
-            self._network('discriminator'),
-            variables,
-            'discriminator',
-            x,
-            *label,
-            train=True,
-            key=key,
+    def _deal(
+        self, variables: Variables, batch: Batch, key: Array
+    ) -> tuple[Array, Array, tuple[Array, ...], Any]:
+        """Data and samples as the discriminator sees them, the samples' labels, the new state."""
+        z_key, label_key, generator_key, real_key, fake_key = jax.random.split(key, 5)
+        real, label = batch['x'].astype(jnp.float32), classes.labels(self, batch)
+        if self.conditioning != 'input':
+            label = (classifying.complete(label_key, *label, self.num_classes),)
+        z = jax.random.normal(z_key, (len(real), self.latent_dim))
+        fake, state = self._generate(variables, z, *label, train=True, key=generator_key)
+        real, fake = (
+            self._judge.shown(variables, real, real_key),
+            self._judge.shown(variables, fake, fake_key),
         )
-        return logits.reshape(len(x)).astype(jnp.float32), state
-
-    def _logits_and_gradient(
-        self, variables: Variables, x: Array, *label: Array, key: Array
-    ) -> tuple[Array, Any, Array]:
-        """Logits [B], the new state, and the gradient of each logit with respect to its example."""
-        logits, pull_back, state = jax.vjp(
-            lambda x: self._logits(variables, x, *label, key=key), x, has_aux=True
-        )
-        return logits, state, pull_back(jnp.ones_like(logits))[0]
+        return real, fake, label, state
 
     def _discriminator_loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
-        z_key, generator_key, real_key, fake_key, penalty_key, line_key = jax.random.split(key, 6)
-        real, label = batch['x'].astype(jnp.float32), classes.labels(self, batch)
-        z = jax.random.normal(z_key, (len(real), self.latent_dim))
-        fake, _ = self._generate(variables, z, *label, train=True, key=generator_key)
-
-        penalties = {}
-        if _is_on(self.r1):
-            real_logits, state, gradient = self._logits_and_gradient(
-                variables, real, *label, key=real_key
-            )
-            penalties['r1'] = self.r1 * r1_penalty(gradient)
-        else:
-            real_logits, state = self._logits(variables, real, *label, key=real_key)
+        deal_key, real_key, fake_key, penalty_key, line_key = jax.random.split(key, 5)
+        seen_real, seen_fake, label, _ = self._deal(variables, batch, deal_key)
+        real, state = self._judge(variables, seen_real, *label, key=real_key)
         variables = {**variables, 'state': state}
-        fake_logits, state = self._logits(variables, fake, *label, key=fake_key)
-        if _is_on(self.gradient_penalty):
-            between = interpolate(line_key, real, fake)
-            gradient = self._logits_and_gradient(variables, between, *label, key=penalty_key)[2]
-            penalties['gradient_penalty'] = self.gradient_penalty * gradient_norm_penalty(gradient)
-
-        values = self._objective.real(real_logits) + self._objective.fake(fake_logits)
+        fake, state = self._judge(variables, seen_fake, *label, key=fake_key)
+        values = OBJECTIVES[self.loss].discriminator(real.logits, fake.logits)
         metrics = {
-            'real_logit': real_logits,
-            'fake_logit': fake_logits,
-            'wasserstein': real_logits - fake_logits,
-            **penalties,
+            'real_logit': real.logits,
+            'fake_logit': fake.logits,
+            'wasserstein': real.logits - fake.logits,
         }
-        return LossOutput(sum(penalties.values(), start=values), metrics, state)
+        counts = batch.get('mask', jnp.ones(len(batch['x']), bool))
+        if real.class_logits is not None:
+            metrics['accuracy'] = classifying.accuracy(real.class_logits, batch['label'], counts)
+            values += classifying.class_loss(real.class_logits, batch['label'])
+        if self.conditioning == 'auxiliary':
+            values += classifying.class_loss(fake.class_logits, *label)
+
+        penalties, extra = {}, {}
+        counts = jnp.all(counts.reshape(-1, self.pack), axis=1)
+        if _is_on(self.r1):
+            penalties['r1'] = self.r1 * r1_penalty(real.gradient())
+        if _is_on(self.r2):
+            penalties['r2'] = self.r2 * r1_penalty(fake.gradient())
+        if _is_on(self.gradient_penalty):
+            between = interpolate(line_key, seen_real, seen_fake)
+            verdict, _ = self._judge(variables, between, *label, key=penalty_key)
+            penalty = gradient_norm_penalty(verdict.gradient())
+            penalties['gradient_penalty'] = self.gradient_penalty * penalty
+        if _is_on(self.lecam):
+            anchors = state['discriminator']['lecam']
+            penalty = lecam_penalty(real.logits, fake.logits, anchors['real'], anchors['fake'])
+            penalties['lecam'] = self.lecam * penalty
+            extra['lecam'] = {
+                name: LECAM_DECAY * anchors[name] + (1 - LECAM_DECAY) * _mean(logits, counts)
+                for name, logits in (('real', real.logits), ('fake', fake.logits))
+            }
+        if self._adapts:
+            probability = state['discriminator']['augment']['probability']
+            sign = _mean(jnp.sign(real.logits), counts)
+            images = self.pack * jnp.sum(counts)
+            metrics['augment'] = probability
+            extra['augment'] = {'probability': self.augment.adapted(probability, sign, images)}
+        values = sum(penalties.values(), start=values)
+        return self._output(values, {**metrics, **penalties}, _with(state, extra))
 
     def _generator_loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
-        z_key, generator_key, discriminator_key = jax.random.split(key, 3)
-        label = classes.labels(self, batch)
-        z = jax.random.normal(z_key, (len(batch['x']), self.latent_dim))
-        fake, state = self._generate(variables, z, *label, train=True, key=generator_key)
-        logits, _ = self._logits(variables, fake, *label, key=discriminator_key)
-        return LossOutput(self._objective.generator(logits), {}, state)
+        deal_key, real_key, fake_key = jax.random.split(key, 3)
+        seen_real, seen_fake, label, state = self._deal(variables, batch, deal_key)
+        # Where the objective ignores them, the logits of data are never computed.
+        real, _ = self._judge(variables, seen_real, *label, key=real_key)
+        fake, _ = self._judge(variables, seen_fake, *label, key=fake_key)
+        values = OBJECTIVES[self.loss].generator(real.logits, fake.logits)
+        if fake.class_logits is not None:
+            values += classifying.class_loss(fake.class_logits, *label)
+        return self._output(values, {}, state)
+
+    def _output(self, values: Array, metrics: Mapping[str, Array], state: Any) -> LossOutput:
+        """Per example: each is given what its pack is given."""
+        return LossOutput(
+            *jax.tree.map(lambda a: jnp.repeat(a, self.pack) if a.ndim else a, (values, metrics)),
+            state,
+        )
+
+
+def _mean(values: Array, counts: Array) -> Array:
+    """The mean over what counts, a scalar."""
+    return jnp.sum(jnp.where(counts, values, 0.0)) / jnp.maximum(jnp.sum(counts), 1)
+
+
+def _with(state: Mapping[str, Any], collections: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The state with these collections of the discriminator replaced or added."""
+    if not collections:
+        return state
+    return {**state, 'discriminator': {**state.get('discriminator', {}), **collections}}
 
 
 def _is_on(weight: Any) -> bool:

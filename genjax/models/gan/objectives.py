@@ -1,4 +1,4 @@
-"""What the players of a GAN minimise, example by example, and the gradient penalties."""
+"""What the players of a GAN minimise, and the gradient penalties."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,41 +6,52 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.nn import relu, softplus
 
 
 @dataclass(frozen=True)
 class Objective:
-    """Losses as functions of logits, [B] -> [B].
+    """Losses of both players on pairs of a real and a fake logit.
+
+    Both are functions `(real_logits, fake_logits) -> losses`, elementwise: for logits [B] of B
+    pairs they give [B], for maps of logits [B, H, W] maps of losses.
 
     Attributes:
-        real: the discriminator's loss on data.
-        fake: the discriminator's loss on samples.
-        generator: the generator's loss on its samples.
+        discriminator: the discriminator's loss.
+        generator: the generator's loss; most ignore the real logits.
     """
 
-    real: Callable[[Array], Array]
-    fake: Callable[[Array], Array]
-    generator: Callable[[Array], Array]
+    discriminator: Callable[[Array, Array], Array]
+    generator: Callable[[Array, Array], Array]
 
 
 OBJECTIVES = {
-    # Goodfellow et al., 2014
+    # Goodfellow et al., 2014: the discriminator's negative log-likelihood in nats
     'non_saturating': Objective(
-        real=lambda logits: jax.nn.softplus(-logits),
-        fake=jax.nn.softplus,
-        generator=lambda logits: jax.nn.softplus(-logits),
+        discriminator=lambda real, fake: softplus(-real) + softplus(fake),
+        generator=lambda real, fake: softplus(-fake),
+    ),
+    # Mao et al., 2017, with the targets 1 for reals and 0 for fakes
+    'least_squares': Objective(
+        discriminator=lambda real, fake: 0.5 * ((real - 1.0) ** 2 + fake**2),
+        generator=lambda real, fake: 0.5 * (fake - 1.0) ** 2,
     ),
     # Lim & Ye, 2017
     'hinge': Objective(
-        real=lambda logits: jax.nn.relu(1.0 - logits),
-        fake=lambda logits: jax.nn.relu(1.0 + logits),
-        generator=lambda logits: -logits,
+        discriminator=lambda real, fake: relu(1.0 - real) + relu(1.0 + fake),
+        generator=lambda real, fake: -fake,
     ),
     # Arjovsky et al., 2017
     'wasserstein': Objective(
-        real=lambda logits: -logits, fake=lambda logits: logits, generator=lambda logits: -logits
+        discriminator=lambda real, fake: fake - real, generator=lambda real, fake: -fake
+    ),
+    # Jolicoeur-Martineau, 2019 (RpGAN); with R1 and R2 the objective of R3GAN (Huang et al., 2024)
+    'relativistic': Objective(
+        discriminator=lambda real, fake: softplus(fake - real),
+        generator=lambda real, fake: softplus(real - fake),
     ),
 }
+"""By name; `OBJECTIVES[name].discriminator(real_logits, fake_logits)`."""
 
 
 def squared_norm(x: Array) -> Array:
@@ -49,7 +60,10 @@ def squared_norm(x: Array) -> Array:
 
 
 def r1_penalty(gradient: Array) -> Array:
-    """Half the squared norm of the gradient at data, [B] (Mescheder et al., 2018)."""
+    """Half the squared norm of the logit's gradient, [B] (Mescheder et al., 2018).
+
+    At data it is R1, at samples R2.
+    """
     return 0.5 * squared_norm(gradient)
 
 
@@ -62,3 +76,15 @@ def interpolate(key: Array, real: Array, fake: Array) -> Array:
     """A uniform point on the line between each pair of examples."""
     weight = jax.random.uniform(key, (len(real),) + (1,) * (real.ndim - 1))
     return real + weight * (fake - real)
+
+
+def lecam_penalty(real: Array, fake: Array, real_anchor: Array, fake_anchor: Array) -> Array:
+    """Squared distance of logits from the other side's average, [B] (Tseng et al., 2021, eq. 4).
+
+    Args:
+        real: logits of data [B].
+        fake: logits of samples [B].
+        real_anchor: moving average of the logits of data, a scalar.
+        fake_anchor: that of samples.
+    """
+    return (real - fake_anchor) ** 2 + (fake - real_anchor) ** 2

@@ -1,0 +1,162 @@
+"""The cycle-consistent adversarial network: translation without pairs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.errors import UserError
+from genjax.models import modules
+from genjax.models.base import Batch, LossOutput, Phase, Variables
+from genjax.models.gan.objectives import OBJECTIVES
+
+_LOSS = OBJECTIVES['least_squares']
+
+
+@dataclass(frozen=True)
+class CycleGAN:
+    """Translates between two domains of which no pairs are known (Zhu et al., 2017).
+
+    Two generators, each against the discriminator of the domain that it translates into. The
+    generators also minimise λ (‖G_ba(G_ab(a)) - a‖ + ‖G_ab(G_ba(b)) - b‖), the cycle loss. Norms
+    are means of absolute differences over an example.
+
+    Data are x [B, 2, *shape], a and b; an example's a and b are not compared. Phases:
+    'discriminators', then 'generators', each with both networks of its kind. It draws nothing from
+    noise: there is `translate` in place of `sample`.
+
+    The adversarial loss is that of Mao et al. (2017), with a factor of 1/2 that the paper's
+    generators do not have, so that the paper's λ = 10 is `cycle=5`. There is no pool of earlier
+    translations.
+
+    Attributes:
+        generator_ab: pictures of domain a to pictures of domain b; its field `shape` is the shape
+            of one picture.
+        generator_ba: back again.
+        discriminator_a: pictures of domain a to logits [B] or, of patches, [B, P].
+        discriminator_b: the same for domain b.
+        cycle: weight λ of the cycle loss.
+        identity: weight of ‖G_ab(b) - b‖ + ‖G_ba(a) - a‖, which keeps what looks right already.
+    """
+
+    generator_ab: nn.Module
+    generator_ba: nn.Module
+    discriminator_a: nn.Module
+    discriminator_b: nn.Module
+    cycle: float = 5.0
+    identity: float = 0.0
+
+    def __post_init__(self):
+        shapes = [
+            modules.event_shape(getattr(self, name), name)
+            for name in ('generator_ab', 'generator_ba')
+        ]
+        if shapes[0] != shapes[1]:
+            raise UserError(f'CycleGAN: the generators emit {shapes[0]} and {shapes[1]}, not alike')
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of one example: a picture of each domain."""
+        return (2, *modules.event_shape(self.generator_ab, 'generator_ab'))
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The discriminators' turn, then the generators'."""
+        return (
+            Phase(
+                'discriminators', ('discriminator_a', 'discriminator_b'), self._discriminator_loss
+            ),
+            Phase('generators', ('generator_ab', 'generator_ba'), self._generator_loss),
+        )
+
+    def init(self, key: Array, batch: Batch) -> Variables:
+        """Draws the initial variables; `batch` gives shapes and dtypes only."""
+        a, b = batch['x'][:, 0], batch['x'][:, 1]
+        return modules.initialise(
+            key,
+            {
+                'generator_ab': (self.generator_ab, (a,)),
+                'generator_ba': (self.generator_ba, (b,)),
+                'discriminator_a': (self.discriminator_a, (a,)),
+                'discriminator_b': (self.discriminator_b, (b,)),
+            },
+        )
+
+    def translate(
+        self, variables: Variables, x: Array, direction: Literal['ab', 'ba'] = 'ab'
+    ) -> Array:
+        """Translates pictures x [B, *shape] from domain a to b ('ab') or from b to a ('ba').
+
+        Raises:
+            UserError: another direction.
+        """
+        if direction not in ('ab', 'ba'):
+            raise UserError(f"direction is 'ab' or 'ba', not {direction!r}")
+        group = f'generator_{direction}'
+        return modules.apply(getattr(self, group), variables, group, x)[0].astype(jnp.float32)
+
+    def _discriminator_loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
+        play = _Play(self, variables, key)
+        values, metrics = 0.0, {}
+        for source, target, real_source, real in _directions(batch):
+            fake = play(f'generator_{source}{target}', real_source)
+            judge = f'discriminator_{target}'
+            real_logits, fake_logits = play(judge, real), play(judge, fake)
+            values += _mean(_LOSS.discriminator(real_logits, fake_logits))
+            metrics[f'real_logit_{target}'] = _mean(real_logits)
+            metrics[f'fake_logit_{target}'] = _mean(fake_logits)
+        return LossOutput(values, metrics, play.state('discriminator'))
+
+    def _generator_loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
+        play = _Play(self, variables, key)
+        values, metrics = 0.0, {}
+        for source, target, real, other in _directions(batch):
+            there, back = f'generator_{source}{target}', f'generator_{target}{source}'
+            fake = play(there, real)
+            adversarial = _mean(_LOSS.generator(0.0, play(f'discriminator_{target}', fake)))
+            cycle = _mean(jnp.abs(play(back, fake) - real))
+            values += adversarial + self.cycle * cycle
+            metrics |= {f'adversarial_{target}': adversarial, f'cycle_{source}': cycle}
+            if not isinstance(self.identity, int | float) or self.identity:
+                identity = _mean(jnp.abs(play(there, other) - other))
+                values += self.identity * identity
+                metrics[f'identity_{target}'] = identity
+        return LossOutput(values, metrics, play.state('generator'))
+
+
+class _Play:
+    """Calls the networks in training, one after another, each with the state the last call left."""
+
+    def __init__(self, model: CycleGAN, variables: Variables, key: Array):
+        self._model, self._start, self._variables = model, variables['state'], variables
+        self._keys: Callable[[], Any] = iter(jax.random.split(key, 8)).__next__
+
+    def __call__(self, group: str, x: Array) -> Array:
+        out, state = modules.apply(
+            getattr(self._model, group), self._variables, group, x, train=True, key=self._keys()
+        )
+        self._variables = {**self._variables, 'state': state}
+        return out.astype(jnp.float32)
+
+    def state(self, player: str) -> dict[str, Any]:
+        """The state after the calls; that of the other player's networks as before them."""
+        now = self._variables['state']
+        return {
+            group: now[group] if group.startswith(player) else tree
+            for group, tree in self._start.items()
+        }
+
+
+def _directions(batch: Batch) -> tuple[tuple[str, str, Array, Array], ...]:
+    """(source, target, pictures of the source, pictures of the target), both ways round."""
+    x = batch['x'].astype(jnp.float32)
+    return ('a', 'b', x[:, 0], x[:, 1]), ('b', 'a', x[:, 1], x[:, 0])
+
+
+def _mean(x: Array) -> Array:
+    """The mean over all but the first axis, [B, ...] -> [B]."""
+    return jnp.mean(x.reshape(len(x), -1), axis=-1)

@@ -1,0 +1,189 @@
+"""StyleGAN2: how Karras et al., "Analyzing and improving the image quality of StyleGAN" (2020),
+train a generator of styles.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.errors import UserError
+from genjax.models import classes, modules
+from genjax.models.base import Batch, LossOutput, Variables
+from genjax.models.gan.gan import GAN
+from genjax.models.gan.objectives import r1_penalty
+
+LATENT_DECAY, LENGTH_DECAY = 0.995, 0.99
+
+
+@dataclass(frozen=True)
+class StyleGAN(GAN):
+    """A GAN with style mixing, path length regularisation and truncation, for a `StyleGANGenerator`
+    (or one with its methods `to_latent` and `synthesise`, and `num_latents`).
+
+    Regularisation is lazy: on every k-th update of its player a penalty counts k times, otherwise
+    it is neither computed nor counted, so that its gradient is the same in expectation. Counters
+    are part of the state, as are the average latent and the average path length.
+
+    Attributes:
+        r1: as of `GAN`, but on every `r1_every`-th update.
+        r1_every: 0: never.
+        path_length: weight of (‖Jᵀy‖ - a)², where J is the Jacobian of a picture with respect to
+            its latents, y a normal picture of variance 1 / pixels, and a the moving average
+            (decay .99) of these lengths. The squared norm is the mean over a picture's latents.
+        path_length_every: 0: never.
+        style_mixing: how often a training sample has the latent of a second code from a random
+            layer on (Karras et al., 2019).
+        truncation: scales the distance of latents from their average in sampling; below 1 for less
+            variety.
+    """
+
+    r1: float = 1.0
+    r1_every: int = 16
+    path_length: float = 2.0
+    path_length_every: int = 4
+    style_mixing: float = 0.9
+    truncation: float = 1.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not hasattr(self.generator, 'to_latent'):
+            name = type(self.generator).__name__
+            raise UserError(f'StyleGAN needs a generator of styles (StyleGANGenerator), not {name}')
+
+    def init(self, key: Array, batch: Batch) -> Variables:
+        """Draws the initial variables; raises what `GAN.init` does."""
+        variables = super().init(key, batch)
+        state, zero = variables['state'], jnp.zeros(())
+        if self.r1_every:
+            state = _with(state, 'discriminator', r1={'turn': zero})
+        if self.path_length_every:
+            state = _with(state, 'generator', path_length={'turn': zero, 'mean': zero})
+        return {**variables, 'state': state}
+
+    def sample(
+        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+    ) -> Array:
+        """Draws [num, *event]; without a `label`, a model with classes draws those uniformly.
+
+        Raises:
+            UserError: a label for a model without classes.
+        """
+        z_key, label_key, noise_key = jax.random.split(key, 3)
+        z = jax.random.normal(z_key, (num, self.latent_dim))
+        label = classes.sampled_labels(self, label_key, num, label)
+        return self.synthesise(variables, self.to_latent(variables, z, *label), noise_key)
+
+    def to_latent(self, variables: Variables, z: Array, *label: Array) -> Array:
+        """The truncated latents w [B, D'] of codes z [B, latent_dim]."""
+        return self._mapped(variables, z, *label, truncation=self.truncation)
+
+    def synthesise(self, variables: Variables, w: Array, key: Array | None = None) -> Array:
+        """Pictures [B, *event] of latents [B, D'], or [B, num_latents, D'] with one of each layer;
+        without a key there is no noise.
+        """
+        args = (w,) if key is None else (w, key)
+        return modules.apply(self._generator, variables, 'generator', *args, method='synthesise')[0]
+
+    def _mapped(
+        self, variables: Variables, z: Array, *label: Array, truncation: float = 1.0
+    ) -> Array:
+        args = (z, *(label or (None,)), truncation)
+        return modules.apply(self._generator, variables, 'generator', *args, method='to_latent')[0]
+
+    def _mixed(self, variables: Variables, z: Array, *label: Array, key: Array) -> Array:
+        """Latents [B, num_latents, D'], those from a random layer on of a second code."""
+        z_key, how_key, where_key = jax.random.split(key, 3)
+        num = len(z)
+        both = jnp.concatenate([z, jax.random.normal(z_key, z.shape)])
+        w = self._mapped(variables, both, *(jnp.tile(a, 2) for a in label))
+        first, second = w[:num, None], w[num:, None]
+        layers = self._generator.num_latents
+        start = jax.random.randint(where_key, (num,), 1, layers)
+        start = jnp.where(jax.random.uniform(how_key, (num,)) < self.style_mixing, start, layers)
+        return jnp.where((jnp.arange(layers) < start[:, None])[..., None], first, second)
+
+    def _generate(
+        self, variables: Variables, z: Array, *label: Array, train: bool = False, key: Array
+    ) -> tuple[Array, Any]:
+        mix_key, noise_key = jax.random.split(key)
+        w = self._mixed(variables, z, *label, key=mix_key)
+        return self.synthesise(variables, w, noise_key), variables['state']
+
+    def _discriminator_loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
+        loss_key, shown_key, judge_key = jax.random.split(key, 3)
+        plain = dataclasses.replace(self, r1=0.0)
+        out = GAN._discriminator_loss(plain, variables, batch, loss_key)
+        if not self.r1_every:
+            return out
+        real, label = batch['x'].astype(jnp.float32), classes.labels(self, batch)
+        seen = self._judge.shown(variables, real, shown_key)
+
+        def penalty(params):
+            judged = {**variables, 'params': params}
+            gradient = self._judge(judged, seen, *label, key=judge_key)[0].gradient()
+            return jnp.repeat(self.r1_every * self.r1 * r1_penalty(gradient), self.pack)
+
+        turn = variables['state']['discriminator']['r1']['turn']
+        values = _when(turn == 0, penalty, variables['params'])
+        state = _with(out.state, 'discriminator', r1={'turn': (turn + 1) % self.r1_every})
+        return LossOutput(out.values + values, out.metrics, state)
+
+    def _generator_loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
+        loss_key, z_key, length_key = jax.random.split(key, 3)
+        out = super()._generator_loss(variables, batch, loss_key)
+        old, label = variables['state']['generator'], classes.labels(self, batch)
+        counts = batch.get('mask', jnp.ones(len(batch['x']), bool))
+        z = jax.random.normal(z_key, (len(counts), self.latent_dim))
+        w = jax.lax.stop_gradient(self._mapped(variables, z, *label))
+        average = _moved(old['w_average']['w'], w, counts, LATENT_DECAY)
+        state = _with(out.state, 'generator', w_average={'w': average})
+        if not self.path_length_every:
+            return LossOutput(out.values, out.metrics, state)
+        turn, mean = old['path_length']['turn'], old['path_length']['mean']
+
+        def penalty(params):
+            lengths = self._path_lengths({**variables, 'params': params}, z, *label, key=length_key)
+            weight = self.path_length_every * self.path_length
+            return weight * (lengths - mean) ** 2, lengths
+
+        values, lengths = _when(turn == 0, penalty, variables['params'])
+        mean = jax.lax.stop_gradient(_moved(mean, lengths, counts & (turn == 0), LENGTH_DECAY))
+        turn = (turn + 1) % self.path_length_every
+        state = _with(state, 'generator', path_length={'turn': turn, 'mean': mean})
+        return LossOutput(out.values + values, {**out.metrics, 'path_length': mean}, state)
+
+    def _path_lengths(self, variables: Variables, z: Array, *label: Array, key: Array) -> Array:
+        """‖Jᵀy‖ of each code, [B]."""
+        mix_key, noise_key, picture_key = jax.random.split(key, 3)
+        w = self._mixed(variables, z, *label, key=mix_key)
+        x, pull_back = jax.vjp(lambda w: self.synthesise(variables, w, noise_key), w)
+        y = jax.random.normal(picture_key, x.shape) / math.sqrt(x.shape[1] * x.shape[2])
+        squared = jnp.sum(pull_back(y)[0] ** 2, axis=-1)
+        return jnp.sqrt(jnp.mean(squared, axis=-1) + 1e-12)
+
+
+def _when(due: Array, penalty: Callable[[Any], Any], params: Any) -> Any:
+    """What `penalty(params)` gives if it is due, otherwise zeros."""
+    # Recomputed on the way back: what the gradient needs would else be written, as zeros, on the
+    # many updates on which it is not due.
+    penalty = jax.checkpoint(penalty)
+    shapes = jax.eval_shape(penalty, params)
+    zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+    return jax.lax.cond(due, penalty, lambda _: zeros, params)
+
+
+def _moved(average: Array, values: Array, counts: Array, decay: float) -> Array:
+    """The moving average after values [B, ...], of those that count."""
+    weights = counts / jnp.maximum(jnp.sum(counts), 1)
+    return average + (1 - decay) * jnp.tensordot(weights, values - average, 1)
+
+
+def _with(state: Mapping[str, Any], group: str, **collections: Any) -> Mapping[str, Any]:
+    """The state with these collections of a group replaced or added."""
+    return {**state, group: {**state.get(group, {}), **collections}}
