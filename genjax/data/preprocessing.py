@@ -9,8 +9,9 @@ The noise of an example depends on the key and on its place in the batch, not on
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +29,11 @@ class Step(Protocol):
         bound: whether `log_det` makes a lower bound of the log-probability rather than its value.
         takes_pixels: whether it takes the values 0..255 of the data, so that it can only come
             first.
+
+    A step that has no log-determinant, so that densities cannot go through it, says so by an
+    attribute `lossy`, true; its `log_det` is not a number. A step that depends on more than its
+    fields has an attribute `provenance`: what is recorded with a run, whose 'fingerprint' must not
+    change while the run goes on or is used.
     """
 
     bound: bool
@@ -42,10 +48,18 @@ class Step(Protocol):
 
 @dataclass(frozen=True)
 class Scale:
-    """Maps 0..255 linearly onto [low, high]."""
+    """Maps 0..255 linearly onto [low, high].
+
+    Attributes:
+        low: where 0 goes.
+        high: where 255 goes.
+        levels: how many values, spread evenly over 0..255, the pixels take; the inverse rounds to
+            the nearest of them. None: it does not round.
+    """
 
     low: float = 0.0
     high: float = 1.0
+    levels: int | None = None
 
     bound: ClassVar[bool] = False
     takes_pixels: ClassVar[bool] = True
@@ -63,8 +77,12 @@ class Scale:
         return y, _constant(x, jnp.log(jnp.abs(factor)))
 
     def inverse(self, y: Array) -> Array:
-        """Returns `y` in 0..255."""
-        return (y - self.low) * (255 / (self.high - self.low))
+        """Returns `y` in the range 0..255."""
+        share = (y - self.low) / (self.high - self.low)
+        if self.levels is None:
+            return 255 * share
+        last = self.levels - 1
+        return jnp.round(255 / last * jnp.round(last * jnp.clip(share, 0.0, 1.0)))
 
 
 @dataclass(frozen=True)
@@ -173,6 +191,20 @@ class Chain:
     def bound(self) -> bool:
         """Whether any step makes the log-probability a lower bound."""
         return any(step.bound for step in self.steps)
+
+    @property
+    def lossy(self) -> bool:
+        """Whether any step has no log-determinant."""
+        return any(getattr(step, 'lossy', False) for step in self.steps)
+
+    @property
+    def provenance(self) -> dict[str, Mapping[str, Any]]:
+        """What the steps depend on beside their fields, by step."""
+        return {
+            f'steps[{number}]': step.provenance
+            for number, step in enumerate(self.steps)
+            if hasattr(step, 'provenance')
+        }
 
     def __call__(self, x: Array, key: Array) -> tuple[Array, Array]:
         """Returns `y` and the sum of the log-determinants; each step has its own key."""

@@ -1,6 +1,7 @@
 """Training: one loop for every family of models."""
 
 from genjax.training.experiment import Experiment
+from genjax.training.latent import Encode
 from genjax.training.sharding import MeshShape
 
-__all__ = ['Experiment', 'MeshShape']
+__all__ = ['Encode', 'Experiment', 'MeshShape']

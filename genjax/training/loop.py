@@ -44,7 +44,8 @@ def train(config: ConfigDict, workdir: Path) -> None:
         example = example_of(source)
         programs = Programs.of(experiment, example)
         with locked(workdir):
-            record = claim(workdir, config, example, source.fingerprint)
+            inputs = experiment.preprocess.provenance
+            record = claim(workdir, config, example, source.fingerprint, inputs)
             with runs.open_checkpoints(experiment, workdir) as checkpoints:
                 loop = Loop(experiment, workdir, source, programs, checkpoints, interruption)
                 loop.train(record)

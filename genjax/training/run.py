@@ -56,6 +56,7 @@ def load(path: Path, step: str = 'best') -> Run:
         raise UserError(f"--step is a number, 'best' or 'latest', not {step!r}")
     record = workdir.read(path)
     experiment = experiment_of(configs.from_json(record['config']))
+    workdir.check_preprocess(path, record, experiment.preprocess.provenance)
     example = {name: (tuple(shape), dtype) for name, (shape, dtype) in record['example'].items()}
     # Whatever the devices of the training, here are others; large parameters are spread over them.
     mesh = MeshShape(data=1, fsdp=jax.device_count()).make()

@@ -11,7 +11,7 @@ from genjax.data.pipeline import random_subset
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
 from genjax.evaluation import pictures
-from genjax.models.base import GenerativeModel, HasEncoder, Variables
+from genjax.models.base import GenerativeModel, HasEncoder, HasTranslation, Variables
 from genjax.training.experiment import Experiment
 from genjax.training.state import key_of
 
@@ -36,8 +36,10 @@ def draw(
         `x` [num, *event], and `label` [num] where the model knows classes.
 
     Raises:
-        UserError: a label that the model cannot take.
+        UserError: a label that the model cannot take; or the model draws nothing.
     """
+    if not callable(getattr(experiment.model, 'sample', None)):
+        raise UserError(f'a {type(experiment.model).__name__} draws no samples from noise')
     classes = getattr(experiment.model, 'num_classes', None)
     if label is not None and classes is None:
         raise UserError(
@@ -73,16 +75,29 @@ def reconstruct(experiment: Experiment, variables: Variables, x: np.ndarray) -> 
     return jax.device_get(_reconstruct(model, preprocess, variables, jax.device_put(x), key))
 
 
+def translate(experiment: Experiment, variables: Variables, x: np.ndarray) -> np.ndarray:
+    """Translates pictures of the first domain into the second, in the range of the data."""
+    key = key_of(experiment.seed)
+    model, preprocess = experiment.model, experiment.preprocess
+    return jax.device_get(_translate(model, preprocess, variables, jax.device_put(x), key))
+
+
 def write_pictures(
     experiment: Experiment, variables: Variables, workdir: Path, step: int
 ) -> dict[str, Path]:
-    """Writes `samples/<step>.png` and, with an encoder, `reconstructions/<step>.png`.
+    """Writes `samples/<step>.png` and, with an encoder, `reconstructions/<step>.png`; of a model
+    that translates, `translations/<step>.png` alone.
 
     Nothing is written for data that cannot be seen, neither pictures nor points in the plane.
 
     Returns:
         The files, by the names of their folders.
     """
+    if isinstance(experiment.model, HasTranslation):
+        originals = _held_out(experiment, -(-experiment.num_samples // 2))[:, 0]
+        written = workdir / 'translations' / f'{step}.png'
+        pictures.save(written, translate(experiment, variables, originals), originals)
+        return {'translations': written}
     shape = experiment.dataset.event_shape
     is_points = shape == (2,)
     if not is_points and (len(shape) != 3 or shape[-1] not in (1, 3)):
@@ -125,3 +140,11 @@ def _reconstruct(
     y, _ = preprocess(x, preprocess_key)
     z = model.encode(variables, y, encode_key)
     return preprocess.inverse(model.decode(variables, z, decode_key))
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _translate(
+    model: HasTranslation, preprocess: Chain, variables: Variables, x: Array, key: Array
+) -> Array:
+    y, _ = preprocess(x, key)
+    return preprocess.inverse(model.translate(variables, y))

@@ -29,6 +29,7 @@ _RECORD = {
     'config': dict,
     'fingerprint': str,
     'data': str,
+    'preprocess': dict,
     'example': dict,
     'starts': list,
 }
@@ -72,7 +73,11 @@ def locked(workdir: Path) -> Iterator[None]:
 
 
 def claim(
-    workdir: Path, config: ConfigDict, example: Mapping[str, Any], data_fingerprint: str
+    workdir: Path,
+    config: ConfigDict,
+    example: Mapping[str, Any],
+    data_fingerprint: str,
+    preprocess: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Writes `config.json` into a new run, or checks that this run is the one that was begun there.
 
@@ -81,6 +86,7 @@ def claim(
         config: the run's.
         example: names, shapes and dtypes of an example, so that a run can be read without its data.
         data_fingerprint: of the training split.
+        preprocess: provenance of the preprocessing.
 
     Returns:
         The content of `config.json`.
@@ -92,6 +98,7 @@ def claim(
     if (workdir / CONFIG).exists():
         before = read(workdir)
         _check_unchanged(workdir, before, config, data_fingerprint)
+        check_preprocess(workdir, before, preprocess)
     else:
         before = {'id': uuid.uuid4().hex[:8], 'starts': []}
     record = {
@@ -99,6 +106,7 @@ def claim(
         'config': configs.to_json(config),
         'fingerprint': configs.fingerprint(config),
         'data': data_fingerprint,
+        'preprocess': preprocess,
         'example': example,
         'starts': [*before['starts'], provenance()],
     }
@@ -110,11 +118,26 @@ def read(workdir: Path) -> dict[str, Any]:
     """Returns the content of `config.json`; raises UserError when it is missing or damaged."""
     try:
         record = json.loads((workdir / CONFIG).read_text())
+        record = {'preprocess': {}, **record}  # which older runs do not have
         return {key: kind(record[key]) for key, kind in _RECORD.items()}
     except FileNotFoundError:
         raise UserError(f'{workdir} is not the folder of a run: it has no {CONFIG}') from None
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise UserError(f'cannot read {workdir / CONFIG}: {type(e).__name__}: {e}') from None
+
+
+def check_preprocess(workdir: Path, record: dict[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuses a preprocessing whose provenance is another than the run was begun with.
+
+    Raises:
+        UserError: naming the step.
+    """
+    for name, before in record['preprocess'].items():
+        if before['fingerprint'] != now.get(name, {}).get('fingerprint'):
+            raise UserError(
+                f'config.preprocess.{name} is not what the run in {workdir} was begun with: it was'
+                f' {before["name"]}; bring that back, or choose another --workdir'
+            )
 
 
 def provenance() -> dict[str, Any]:

@@ -165,3 +165,12 @@ def test_fields_can_be_traced():
     np.testing.assert_allclose(traced[2], Scale(high=2.0)(PIXELS, KEY)[1], rtol=1e-6)
     np.testing.assert_allclose(traced[0], Scale(-1.0)(PIXELS, KEY)[1], rtol=1e-6)
     np.testing.assert_allclose(traced[1], Logit(0.05)(UNIT, KEY)[1], rtol=1e-6)
+
+
+def test_scale_rounds_to_the_levels_of_the_data():
+    stored = jnp.round(jnp.arange(17) * 255 / 16)
+    step = Scale(-1.0, 1.0, levels=17)
+    y, _ = step(stored, KEY)
+    np.testing.assert_array_equal(step.inverse(y), stored)
+    np.testing.assert_array_equal(step.inverse(y + 0.06), stored)
+    np.testing.assert_array_equal(step.inverse(jnp.array([-3.0, 3.0])), [0, 255])

@@ -1,6 +1,7 @@
 """Variational autoencoders."""
 
 from genjax.models.vae.disentangling import BetaTCVAE, FactorVAE
+from genjax.models.vae.first_stages import KLAutoencoder, VQAutoencoder
 from genjax.models.vae.iaf import InverseAutoregressive
 from genjax.models.vae.ladder import LadderVAE
 from genjax.models.vae.likelihoods import Bernoulli, DiscretisedLogistic, Gaussian
@@ -18,7 +19,9 @@ __all__ = [
     'Gaussian',
     'GaussianMixture',
     'InverseAutoregressive',
+    'KLAutoencoder',
     'LadderVAE',
     'StandardNormal',
+    'VQAutoencoder',
     'VampPrior',
 ]

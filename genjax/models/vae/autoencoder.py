@@ -1,0 +1,245 @@
+"""What autoencoders of pictures have in common that are trained against a discriminator."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.errors import UserError
+from genjax.models import modules
+from genjax.models.base import Batch, LossOutput, Phase, Variables
+from genjax.models.gan.objectives import OBJECTIVES, squared_norm
+
+_GREATEST_WEIGHT = 1e4  # of 'adaptive'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Autoencoder:
+    """Base class: an encoder and a decoder against a discriminator of pictures (Esser et al.,
+    "Taming transformers for high-resolution image synthesis", 2021; Rombach et al., 2022).
+
+    Phases: 'autoencoder' trains 'encoder' and 'decoder' on
+
+        |x - x̂| + feature · |f(x) - f(x̂)| + adversarial · l(D(x̂)) + the cost of the code,
+
+    all of them means over their elements; then 'discriminator' learns to tell data from
+    reconstructions. Metrics: 'reconstruction', and with a discriminator 'feature' and
+    'adversarial'; of its phase 'real_logit' and 'fake_logit'.
+
+    f are the outputs of all convolutions of the discriminator, each with the same weight: learned
+    features (Larsen et al., 2016; Wang et al., pix2pixHD, 2018, eq. 4) take the place of LPIPS,
+    whose network has to come trained.
+
+    Attributes:
+        encoder: pictures [B, H, W, C] to maps [B, h, w, F]; a linear layer to the code is put on
+            it. Such as `MapEncoder`.
+        decoder: maps to [B, *shape]; its field `shape` is the shape of one example.
+        discriminator: pictures to logits [B] or, of patches, [B, P], with convolutions that are
+            Flax's. None: reconstruction alone.
+        loss: of both players, a name in `OBJECTIVES`.
+        reconstruction: 'l1' as above, or 'l2', its square.
+        feature: weight of the features.
+        adversarial: weight of the adversarial loss; to start it late, a
+            `Scheduled(staircase(...))`.
+        adaptive: multiplies the latter by the norm of the reconstruction loss's gradient over that
+            of the adversarial loss's, at most 10^4. The papers take gradients of the batch with
+            respect to the decoder's last layer, here they are those of each picture x̂.
+    """
+
+    encoder: nn.Module
+    decoder: nn.Module
+    discriminator: nn.Module | None = None
+    loss: Literal['non_saturating', 'least_squares', 'hinge', 'wasserstein'] = 'hinge'
+    reconstruction: Literal['l1', 'l2'] = 'l1'
+    feature: float = 1.0
+    adversarial: float = 0.5
+    adaptive: bool = False
+
+    def __post_init__(self):
+        modules.event_shape(self.decoder, 'decoder')
+        name = type(self).__name__
+        for attribute, known in (
+            ('loss', ('non_saturating', 'least_squares', 'hinge', 'wasserstein')),
+            ('reconstruction', ('l1', 'l2')),
+        ):
+            if getattr(self, attribute) not in known:
+                value = getattr(self, attribute)
+                raise UserError(f'{name}.{attribute} is one of {", ".join(known)}, not {value!r}')
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of one example."""
+        return modules.event_shape(self.decoder, 'decoder')
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The autoencoder's turn, then the discriminator's."""
+        autoencoder = Phase('autoencoder', ('encoder', 'decoder'), self._loss)
+        if self.discriminator is None:
+            return (autoencoder,)
+        return autoencoder, Phase('discriminator', ('discriminator',), self._discriminator_loss)
+
+    def init(self, key: Array, batch: Batch) -> Variables:
+        """Draws the initial variables; a codebook, or the moments of codes, start at those of
+        `batch`.
+
+        Raises:
+            UserError: the encoder gives no maps, or the discriminator has no convolutions.
+        """
+        x = batch['x'].astype(jnp.float32)
+        z = jnp.zeros((len(x), *self._map_size, self._depth))
+        networks = {'encoder': (self._code, (x,)), 'decoder': (self.decoder, (z,))}
+        if self.discriminator is not None:
+            networks['discriminator'] = (self.discriminator, (x,))
+        variables = modules.initialise(key, networks)
+        if self.discriminator is not None and not self._look(variables, x[:1], key).features:
+            name = type(self.discriminator).__name__
+            raise UserError(f'the discriminator {name} has no convolutions to take features from')
+        return variables
+
+    def _check_unlabelled(self, label: Array | None) -> None:
+        if label is not None:
+            raise UserError(f'a {type(self).__name__} learns no labels: sample without one')
+
+    @property
+    def _code(self) -> nn.Module:
+        """The encoder with the layers that make a code of its map."""
+        raise NotImplementedError
+
+    @property
+    def _depth(self) -> int:
+        """Channels of what the decoder reads."""
+        raise NotImplementedError
+
+    def _encoded(self, variables: Variables, batch: Batch, key: Array) -> 'Encoded':
+        """Encodes in training."""
+        raise NotImplementedError
+
+    @property
+    def _map_size(self) -> tuple[int, int]:
+        """Height and width of a code."""
+        x = jax.ShapeDtypeStruct((1, *self.event_shape), jnp.float32)
+        shape = jax.eval_shape(self.encoder.init_with_output, jax.random.key(0), x)[0].shape
+        if len(shape) != 4:
+            name = type(self.encoder).__name__
+            raise UserError(f'the encoder {name} gives {shape[1:]}, not a map [h, w, channels]')
+        return shape[1:3]
+
+    def _decode(self, variables: Variables, z: Array, **options: Any) -> tuple[Array, Any]:
+        x, state = modules.apply(self.decoder, variables, 'decoder', z, **options)
+        return x.astype(jnp.float32), state
+
+    def _look(self, variables: Variables, x: Array, key: Array) -> 'Look':
+        """What the discriminator says of pictures in training."""
+        state = variables['state'].get('discriminator', {})
+        logits, new = self.discriminator.apply(
+            {'params': variables['params']['discriminator'], **state},
+            x,
+            **modules.train_option(self.discriminator, True),
+            rngs={'dropout': key},
+            mutable=[*state, 'intermediates'],
+            capture_intermediates=lambda module, method: (
+                isinstance(module, nn.Conv) and method == '__call__'
+            ),
+        )
+        features = [
+            flat(leaf).astype(jnp.float32) for leaf in jax.tree.leaves(new.get('intermediates', {}))
+        ]
+        states = variables['state']
+        if state:
+            states = {**states, 'discriminator': {name: new[name] for name in state}}
+        return Look(logits.reshape(len(x), -1).astype(jnp.float32), features, states)
+
+    def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
+        code_key, decoder_key, adversarial_key = jax.random.split(key, 3)
+        x = batch['x'].astype(jnp.float32)
+        z, cost, metrics, state = self._encoded(variables, batch, code_key)
+        y, state = self._decode({**variables, 'state': state}, z, train=True, key=decoder_key)
+        reconstruction = self._distance(x, y)
+        values, metrics = reconstruction + cost, {'reconstruction': reconstruction, **metrics}
+        if self.discriminator is not None:
+            values += self._adversarial_loss(variables, x, y, adversarial_key, metrics)
+        return LossOutput(values, metrics, state)
+
+    def _distance(self, x: Array, y: Array) -> Array:
+        error = flat(x - y)
+        return jnp.mean(jnp.abs(error) if self.reconstruction == 'l1' else error**2, axis=-1)
+
+    def _adversarial_loss(
+        self, variables: Variables, x: Array, y: Array, key: Array, metrics: dict[str, Array]
+    ) -> Array:
+        """The weighted losses [B] that the discriminator has a part in; adds to the metrics."""
+        real, fake = (self._look(variables, each, key) for each in (x, y))
+        distances = [
+            jnp.mean(jnp.abs(a - b), axis=-1)
+            for a, b in zip(real.features, fake.features, strict=True)
+        ]
+        feature = sum(distances) / len(distances)
+        generator = OBJECTIVES[self.loss].generator
+        adversarial = jnp.mean(generator(real.logits, fake.logits), axis=-1)
+        metrics |= {'feature': feature, 'adversarial': adversarial}
+        weight = self.adversarial
+        if self.adaptive:
+            y = jax.lax.stop_gradient(y)
+
+            def judged(y):
+                logits = self._look(variables, y, key).logits
+                return jnp.sum(generator(real.logits, logits)) / logits.shape[1]
+
+            pull = jax.grad(lambda y: jnp.sum(self._distance(x, y)))(y)
+            push = jax.grad(judged)(y)
+            weight *= jnp.minimum(_norm(pull) / (_norm(push) + 1e-4), _GREATEST_WEIGHT)
+        return self.feature * feature + weight * adversarial
+
+    def _discriminator_loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
+        code_key, decoder_key, real_key, fake_key = jax.random.split(key, 4)
+        x = batch['x'].astype(jnp.float32)
+        z = self._encoded(variables, batch, code_key).z
+        y, _ = self._decode(variables, z, train=True, key=decoder_key)
+        real = self._look(variables, x, real_key)
+        fake = self._look({**variables, 'state': real.state}, y, fake_key)
+        values = jnp.mean(OBJECTIVES[self.loss].discriminator(real.logits, fake.logits), axis=-1)
+        metrics = {
+            'real_logit': jnp.mean(real.logits, axis=-1),
+            'fake_logit': jnp.mean(fake.logits, axis=-1),
+        }
+        return LossOutput(values, metrics, fake.state)
+
+
+class Encoded(NamedTuple):
+    """What training makes of a batch.
+
+    Attributes:
+        z: what the decoder reads, [B, h, w, depth].
+        cost: of the code, [B].
+        metrics: of the code.
+        state: the new state of all groups.
+    """
+
+    z: Array
+    cost: Array
+    metrics: dict[str, Array]
+    state: Any
+
+
+class Look(NamedTuple):
+    """What the discriminator says of pictures: logits [B, P], the outputs [B, D_i] of all its
+    convolutions, and the new state of all groups.
+    """
+
+    logits: Array
+    features: list[Array]
+    state: Any
+
+
+def flat(x: Array) -> Array:
+    """[B, ...] -> [B, D]."""
+    return x.reshape(len(x), -1)
+
+
+def _norm(x: Array) -> Array:
+    """The Euclidean norm of each example, [B]."""
+    return jnp.sqrt(squared_norm(x))
