@@ -11,9 +11,11 @@ from genjax.data.jars import Jars
 from genjax.data.pipeline import batch_indices, eval_batches, train_batches
 from genjax.data.plane import Density
 from genjax.data.preprocessing import Binarise, Chain, Dequantise, Logit, Scale
+from genjax.data.stacked import Stacked
 from genjax.data.tables import Binary, PianoRolls
 from genjax.data.text import Text
 from genjax.data.tokenizers import Bytes, Characters, Pixels
+from genjax.data.unpaired import Part, Transformed, Unpaired
 from genjax.data.world import WorldPoints
 
 __all__ = [
@@ -30,10 +32,14 @@ __all__ = [
     'Gaussians',
     'Jars',
     'Logit',
+    'Part',
     'PianoRolls',
     'Pixels',
     'Scale',
+    'Stacked',
     'Text',
+    'Transformed',
+    'Unpaired',
     'WorldPoints',
     'batch_indices',
     'eval_batches',

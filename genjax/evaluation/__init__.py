@@ -6,25 +6,42 @@ an `EvaluationData` and a key, and gives named figures.
 
 from genjax.evaluation.ais import AIS
 from genjax.evaluation.base import EvaluationData, Evaluator
+from genjax.evaluation.class_modes import ClassModes
 from genjax.evaluation.codes import CodebookUse
 from genjax.evaluation.divergence import KL
 from genjax.evaluation.factors import FactorR2
+from genjax.evaluation.labels import LabelAccuracy
 from genjax.evaluation.likelihood import Likelihood
+from genjax.evaluation.mmd import MMD
 from genjax.evaluation.modes import Modes
+from genjax.evaluation.outliers import Outliers
+from genjax.evaluation.path_length import PerceptualPathLength
+from genjax.evaluation.reconstruction import Reconstruction
 from genjax.evaluation.support import Support
 from genjax.evaluation.tokens import TokenLikelihood
+from genjax.evaluation.translation import TranslationAccuracy
+from genjax.evaluation.transport import CriticW1, wasserstein_1
 from genjax.evaluation.two_sample import C2ST
 
 __all__ = [
     'AIS',
     'C2ST',
     'KL',
+    'MMD',
+    'ClassModes',
     'CodebookUse',
+    'CriticW1',
     'EvaluationData',
     'Evaluator',
     'FactorR2',
+    'LabelAccuracy',
     'Likelihood',
     'Modes',
+    'Outliers',
+    'PerceptualPathLength',
+    'Reconstruction',
     'Support',
     'TokenLikelihood',
+    'TranslationAccuracy',
+    'wasserstein_1',
 ]

@@ -22,7 +22,7 @@ from jax import Array
 
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
-from genjax.evaluation.base import EvaluationData, Figures, require
+from genjax.evaluation.base import EvaluationData, Figures, require, require_density
 from genjax.evaluation.likelihood import Moments, bits_per_dim, masked_moments
 from genjax.models.base import Variables
 
@@ -241,6 +241,7 @@ class AIS:
         """Judges a model; raises a UserError when its codes have no density."""
         for method in ('prior_sample', 'prior_log_prob', 'log_likelihood'):
             require(self, model, method)
+        require_density(self, data)
         key, simulation_key = jax.random.split(key)
         parts = []
         for number, batch in enumerate(data.batches(self.batch_size)):

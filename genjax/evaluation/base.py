@@ -41,6 +41,16 @@ class Evaluator(Protocol):
         """Returns figures by name, and under some names what kind of figures these are."""
 
 
+def require_density(evaluator: Any, data: EvaluationData) -> None:
+    """Raises a UserError when the preprocessing hides the density of the data."""
+    if data.preprocess.lossy:
+        steps = ', '.join(type(step).__name__ for step in data.preprocess.steps)
+        raise UserError(
+            f'{type(evaluator).__name__} needs the density of the data, which cannot be had through'
+            f' the preprocessing ({steps})'
+        )
+
+
 def require(evaluator: Any, model: Any, method: str) -> None:
     """Raises a UserError unless the model has the method that the evaluator needs."""
     if not callable(getattr(model, method, None)):

@@ -10,7 +10,7 @@ from jax import Array
 
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
-from genjax.evaluation.base import EvaluationData, Figures, require
+from genjax.evaluation.base import EvaluationData, Figures, require, require_density
 from genjax.evaluation.likelihood import Moments, masked_moments
 from genjax.models.base import HasLogProb, LogProb, Variables
 
@@ -34,6 +34,7 @@ class KL:
     ) -> Figures:
         """Judges a model; raises a UserError when either density is not known exactly."""
         require(self, model, 'log_prob')
+        require_density(self, data)
         if not hasattr(data.dataset, 'log_prob'):
             name = type(data.dataset).__name__
             raise UserError(f'KL needs data with a known density (Density, Gaussians), not {name}')

@@ -11,7 +11,7 @@ from jax import Array
 
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
-from genjax.evaluation.base import EvaluationData, Figures, require
+from genjax.evaluation.base import EvaluationData, Figures, require, require_density
 from genjax.models.base import HasLogProb, LogProb, Variables
 
 
@@ -79,6 +79,7 @@ class Likelihood:
     ) -> Figures:
         """Judges a model; raises a UserError when it has no `log_prob`."""
         require(self, model, 'log_prob')
+        require_density(self, data)
         parts = []
         for batch in data.batches(self.batch_size):
             part, key = _batch_moments(

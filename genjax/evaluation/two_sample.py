@@ -1,19 +1,17 @@
 """Can a classifier tell samples from data?"""
 
-import functools
 import math
 import warnings
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import numpy as np
 from jax import Array
 
-from genjax.data.pipeline import random_subset
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Figures, require
-from genjax.evaluation.draws import draw
+from genjax.evaluation.draws import draw, examples
 from genjax.models.base import GenerativeModel, Variables
 
 
@@ -69,7 +67,7 @@ def c2st(
 
 @dataclass(frozen=True)
 class C2ST:
-    """Classifier two-sample test of samples against the split, in the space of the model.
+    """Classifier two-sample test of samples against the split.
 
     Gives 'accuracy' (.5: no classifier of this kind can tell; 1: always told), 'stderr' and
     'protocol'.
@@ -80,6 +78,8 @@ class C2ST:
         hidden: widths of the hidden layers of the 'mlp'.
         folds: parts in the cross-validation.
         batch_size: samples at a time.
+        as_stored: compare in the range of the data, as they are stored and samples are shown,
+            rather than in the space of the model.
     """
 
     num_samples: int = 2000
@@ -87,6 +87,7 @@ class C2ST:
     hidden: tuple[int, ...] = (128,)
     folds: int = 5
     batch_size: int = 250
+    as_stored: bool = False
 
     def __post_init__(self):
         if self.classifier not in ('mlp', 'logistic'):
@@ -100,16 +101,15 @@ class C2ST:
         """Judges a model; raises a UserError when its samples are not finite."""
         require(self, model, 'sample')
         data_key, key = jax.random.split(key)
-        parts = []
-        for batch in data.batches(self.batch_size):
-            x, data_key = _preprocessed(data.preprocess, batch['x'], data_key)
-            parts.append(jax.device_get(x)[jax.device_get(batch['mask'])])
-        real = np.concatenate(parts) if parts else np.zeros(0)
-        real = real[random_subset(len(real), self.num_samples)]
+        real = examples(data, self.num_samples, data_key, self.batch_size)
         size = len(real)
         if size < 2 * self.folds:
             raise UserError(f'C2ST: {size} examples are too few for {self.folds} folds')
         drawn = draw(model, variables, size, key, self.batch_size)
+        if self.as_stored:
+            real, drawn = (
+                jax.device_get(data.preprocess.inverse(jax.device_put(x))) for x in (real, drawn)
+            )
         if not np.all(np.isfinite(drawn)):
             raise UserError('C2ST: some samples are not finite')
         accuracy, stderr = c2st(
@@ -119,12 +119,6 @@ class C2ST:
         return {
             'accuracy': accuracy,
             'stderr': stderr,
-            'protocol': f'{how}, {self.folds}-fold, {size} of {data.split} and {size} samples',
+            'protocol': f'{how}, {self.folds}-fold, {size} of {data.split} and {size} samples'
+            + (', as stored' if self.as_stored else ''),
         }
-
-
-@functools.partial(jax.jit, static_argnums=0)
-def _preprocessed(preprocess: Any, x: Array, key: Array) -> tuple[Array, Array]:
-    """The batch in the model's space, and the key of the next."""
-    next_key, key = jax.random.split(key)
-    return preprocess(x, key)[0], next_key

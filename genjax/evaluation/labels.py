@@ -1,0 +1,117 @@
+"""Do conditional samples show the class that was asked for?"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import jax
+import numpy as np
+from jax import Array
+
+from genjax.data.sources import Dataset, Source
+from genjax.errors import UserError
+from genjax.evaluation.base import EvaluationData, Figures, require
+from genjax.evaluation.draws import draw
+from genjax.models.base import GenerativeModel, Variables
+
+Classifier = Callable[[np.ndarray], np.ndarray]
+Learner = Literal['svm', 'mlp']
+
+
+def fit_classifier(x: np.ndarray, label: np.ndarray, learner: Learner = 'svm') -> Classifier:
+    """Trains a classifier of pictures.
+
+    Args:
+        x: [N, ...] in 0..255.
+        label: [N].
+        learner: 'svm' (radial basis functions; for up to about ten thousand examples) or 'mlp' (512
+            hidden units; for more).
+
+    Returns:
+        A function of pictures [M, ...] in 0..255 that gives labels int [M]; values out of the range
+        are cut off, and what is not finite counts as black.
+
+    Raises:
+        UserError: another learner.
+    """
+    # Imported here: scikit-learn is slow to import.
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.svm import SVC
+
+    learners = {
+        'svm': lambda: SVC(C=10.0),
+        'mlp': lambda: MLPClassifier((512,), early_stopping=True, n_iter_no_change=5),
+    }
+    if learner not in learners:
+        raise UserError(f"a classifier is an 'svm' or an 'mlp', not {learner!r}")
+
+    def rows(x: np.ndarray) -> np.ndarray:
+        x = np.nan_to_num(np.asarray(x, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+        return np.clip(x.reshape(len(x), -1) / 255, 0, 1)
+
+    model = learners[learner]()
+    model.set_params(random_state=0).fit(rows(x), label)
+    return lambda x: model.predict(rows(x))
+
+
+def train_classifier(dataset: Dataset, learner: Learner) -> tuple[Classifier, float]:
+    """Trains a classifier on a data set's training split; also returns its accuracy on the test
+    split.
+
+    Raises:
+        UserError: the data have no labels.
+    """
+    if dataset.num_classes is None:
+        raise UserError(f'the classifier needs labels, and {type(dataset).__name__} has none')
+    train, test = everything(dataset.source('train')), everything(dataset.source('test'))
+    classifier = fit_classifier(train['x'], train['label'], learner)
+    return classifier, accuracy(classifier, test['x'], test['label'])
+
+
+def everything(source: Source) -> dict[str, np.ndarray]:
+    """All examples of a split."""
+    return source[np.arange(len(source))]
+
+
+def accuracy(classifier: Classifier, x: np.ndarray, label: np.ndarray) -> float:
+    """The share of pictures [N, ...] that the classifier gives their `label` [N]."""
+    return float(np.mean(classifier(x) == label))
+
+
+@dataclass(frozen=True)
+class LabelAccuracy:
+    """The share of conditional samples that a classifier of real data labels as asked.
+
+    The classifier is trained on the training split; all classes are asked for in turn. Gives
+    'accuracy', 'classifier' (its own accuracy on the test split, about the best that a model can
+    reach) and 'protocol'.
+
+    Attributes:
+        num_samples: how many samples are judged.
+        classifier: 'svm', or 'mlp' for more than about ten thousand examples.
+        batch_size: samples at a time.
+    """
+
+    num_samples: int = 1000
+    classifier: Learner = 'svm'
+    batch_size: int = 250
+
+    def __call__(
+        self, model: GenerativeModel, variables: Variables, data: EvaluationData, key: Array
+    ) -> Figures:
+        """Judges a model; raises a UserError when it or the data know no classes."""
+        require(self, model, 'sample')
+        num_classes = getattr(model, 'num_classes', None)
+        if num_classes is None:
+            raise UserError(
+                f'LabelAccuracy needs a model with classes; {type(model).__name__} has none'
+            )
+        classifier, own = train_classifier(data.dataset, self.classifier)
+        asked = np.arange(self.num_samples, dtype=np.int32) % num_classes
+        x = draw(model, variables, self.num_samples, key, self.batch_size, asked)
+        x = jax.device_get(data.preprocess.inverse(jax.device_put(x)))
+        return {
+            'accuracy': accuracy(classifier, x, asked),
+            'classifier': own,
+            'protocol': f'{self.classifier}, {self.num_samples} samples',
+        }

@@ -1,0 +1,84 @@
+"""How many samples lie where data hardly ever do."""
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+from jax import Array
+
+from genjax.data.pipeline import random_subset
+from genjax.data.preprocessing import Chain
+from genjax.errors import UserError
+from genjax.evaluation.base import EvaluationData, Figures, require
+from genjax.evaluation.draws import draw
+from genjax.models.base import GenerativeModel, Variables
+
+
+def outlier_share(log_prob: np.ndarray, reference: np.ndarray, quantile: float) -> float:
+    """The share of samples less likely than all but a `quantile` of the data.
+
+    Args:
+        log_prob: log-density of the data's distribution at the samples, [N]; where it is not a
+            number, the sample is an outlier.
+        reference: the same at data, [M].
+        quantile: the share of the data that count as outliers.
+    """
+    return float(np.mean(~(log_prob >= np.quantile(reference, quantile))))
+
+
+@dataclass(frozen=True)
+class Outliers:
+    """The share of samples where the known density of the data is below a low quantile of it.
+
+    For data with an exact `log_prob` (`Density`, `Gaussians`). Exact samples give `quantile`. Gives
+    'outliers', its binomial 'stderr', 'threshold' (the log-density in nats below which a sample is
+    an outlier, a quantile over the training split) and 'protocol'.
+
+    Attributes:
+        num_samples: how many samples are judged.
+        quantile: the share of the data that count as outliers.
+        num_reference: at most how many training examples the quantile is of.
+        batch_size: samples at a time.
+    """
+
+    num_samples: int = 10_000
+    quantile: float = 0.001
+    num_reference: int = 100_000
+    batch_size: int = 1000
+
+    def __post_init__(self):
+        if not 0 < self.quantile < 1:
+            raise UserError(f'Outliers.quantile must be between 0 and 1, not {self.quantile}')
+
+    def __call__(
+        self, model: GenerativeModel, variables: Variables, data: EvaluationData, key: Array
+    ) -> Figures:
+        """Judges a model; raises a UserError when the density of the data is not known."""
+        require(self, model, 'sample')
+        truth = getattr(data.dataset, 'log_prob', None)
+        if truth is None:
+            name = type(data.dataset).__name__
+            raise UserError(
+                f'Outliers needs data of known density (Density, Gaussians), not {name}'
+            )
+        samples = draw(model, variables, self.num_samples, key, self.batch_size)
+        log_prob = _log_prob(truth, data.preprocess, jax.device_put(samples))
+        source = data.dataset.source('train')
+        reference = source[random_subset(len(source), self.num_reference)]['x']
+        reference = jax.device_get(_log_prob(truth, Chain(()), jax.device_put(reference)))
+        share = outlier_share(jax.device_get(log_prob), reference, self.quantile)
+        return {
+            'outliers': share,
+            'stderr': math.sqrt(share * (1 - share) / self.num_samples),
+            'threshold': float(np.quantile(reference, self.quantile)),
+            'protocol': f'{self.quantile:g} of {len(reference)} data, {self.num_samples} samples',
+        }
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _log_prob(truth: Callable[[Array], Array], preprocess: Chain, x: Array) -> Array:
+    """The data's log-density, [B], at points in the space of the model."""
+    return truth(preprocess.inverse(x))
