@@ -10,8 +10,15 @@ from genjax.models.autoregressive import (
     MaskGIT,
     PixelCNN,
 )
+from genjax.models.diffusion import (
+    ConsistencyModel,
+    DiffusionModel,
+    DiscreteDiffusion,
+    MeanFlow,
+    Shortcut,
+)
 from genjax.models.flow import ContinuousFlow, Flow
-from genjax.models.gan import GAN
+from genjax.models.gan import GAN, CycleGAN, StyleGAN
 from genjax.models.tabular import JointTable, NaiveBayes, PixelNaiveBayes, UniformBox
 from genjax.models.vae import (
     VAE,
@@ -23,8 +30,10 @@ from genjax.models.vae import (
     Gaussian,
     GaussianMixture,
     InverseAutoregressive,
+    KLAutoencoder,
     LadderVAE,
     VampPrior,
+    VQAutoencoder,
 )
 
 __all__ = [
@@ -37,7 +46,11 @@ __all__ = [
     'Bernoulli',
     'BetaTCVAE',
     'Categorical',
+    'ConsistencyModel',
     'ContinuousFlow',
+    'CycleGAN',
+    'DiffusionModel',
+    'DiscreteDiffusion',
     'DiscretisedLogistic',
     'FactorVAE',
     'Flow',
@@ -46,12 +59,17 @@ __all__ = [
     'GaussianMixture',
     'InverseAutoregressive',
     'JointTable',
+    'KLAutoencoder',
     'LadderVAE',
     'LogisticMixture',
     'MaskGIT',
+    'MeanFlow',
     'NaiveBayes',
     'PixelCNN',
     'PixelNaiveBayes',
+    'Shortcut',
+    'StyleGAN',
     'UniformBox',
+    'VQAutoencoder',
     'VampPrior',
 ]

@@ -10,13 +10,17 @@ from genjax.models import (
     VAE,
     VQVAE,
     BetaTCVAE,
+    CycleGAN,
     DiscretisedLogistic,
     FactorVAE,
     Gaussian,
     GaussianMixture,
     InverseAutoregressive,
+    KLAutoencoder,
     LadderVAE,
+    StyleGAN,
     VampPrior,
+    VQAutoencoder,
 )
 from genjax.models.autoregressive import (
     GPT,
@@ -26,6 +30,28 @@ from genjax.models.autoregressive import (
     LogisticMixture,
     MaskGIT,
     PixelCNN,
+)
+from genjax.models.diffusion import (
+    DPM2M,
+    EDM,
+    Ancestral,
+    Autoguidance,
+    Churn,
+    Classifier,
+    ClassifierFree,
+    ConsistencyModel,
+    CosineVP,
+    DiffusionModel,
+    DiscreteDiffusion,
+    Epsilon,
+    Karras,
+    LinearVP,
+    LogNormal,
+    MeanFlow,
+    NoiseRatio,
+    Shortcut,
+    UniformNoise,
+    V,
 )
 from genjax.models.flow import (
     ActNorm,
@@ -43,6 +69,7 @@ from genjax.models.flow import (
     Squeeze,
     Tokens,
 )
+from genjax.models.gan import Augment
 from genjax.models.tabular import JointTable, NaiveBayes, PixelNaiveBayes, UniformBox
 from genjax.networks import (
     MLP,
@@ -55,12 +82,22 @@ from genjax.networks import (
     FiniteScalarQuantiser,
     GatedPixelCNN,
     Ladder,
+    MapDecoder,
+    MapEncoder,
     MaskedAutoencoder,
     MaskedMLP,
+    MaxoutMLP,
+    PatchDiscriminator,
     PixelCNNPlusPlus,
     Recurrent,
+    ResNetDiscriminator,
+    ResNetGenerator,
+    StyleGANDiscriminator,
+    StyleGANGenerator,
+    TimeMLP,
     TokenTransformer,
     Transformer,
+    Translator,
     VectorQuantiser,
 )
 
@@ -202,6 +239,28 @@ ZOO = (
         ),
         'bits',
     ),
+    Entry(
+        'autoencoder-kl',
+        KLAutoencoder(
+            encoder=MapEncoder((4, 8), 1, attention=True, dropout=0.1),
+            decoder=MapDecoder(PICTURE, (8, 4), 1, attention=True, dropout=0.1),
+            discriminator=DCGANDiscriminator(4, spectral_norm=True, dropout=0.2),
+            adaptive=True,
+            channels=2,
+        ),
+        'reals',
+    ),
+    Entry(
+        'autoencoder-vq',
+        VQAutoencoder(
+            encoder=MapEncoder((4, 8), 1),
+            decoder=MapDecoder((9, 8, 1), (8, 4), 1),
+            discriminator=PatchDiscriminator((4, 8)),
+            reconstruction='l2',
+            quantiser=VectorQuantiser(4, 3),
+        ),
+        'reals',
+    ),
     Entry('gan', GAN(MLP((16,), shape=(2,)), _CRITIC, 3, r1=1.0), 'reals'),
     Entry(
         'gan-wasserstein',
@@ -224,6 +283,84 @@ ZOO = (
         GAN(DCGANGenerator(PICTURE, 4, norm='batch'), DCGANDiscriminator(4), 3),
         'reals',
         coupled=True,
+    ),
+    Entry(
+        'gan-sagan',
+        GAN(
+            ResNetGenerator(PICTURE, 4, norm='group', attention=8, spectral_norm=True),
+            ResNetDiscriminator(4, attention=4),
+            3,
+            'hinge',
+            num_classes=3,
+        ),
+        'reals',
+    ),
+    Entry(
+        'stylegan',
+        StyleGAN(
+            StyleGANGenerator(PICTURE, 4, 4, latent_features=4, mapping_layers=1),
+            StyleGANDiscriminator(4, 4, stddev_group=0),
+            3,
+            num_classes=3,
+            r1_every=2,
+            path_length_every=2,
+        ),
+        'reals',
+    ),
+    Entry(
+        'cyclegan',
+        CycleGAN(
+            Translator(PICTURE, 4, 1, 1, 3),
+            Translator(PICTURE, 4, 1, 1, 3),
+            PatchDiscriminator((4, 8)),
+            PatchDiscriminator((4, 8)),
+            identity=1.0,
+        ),
+        'reals',
+    ),
+    Entry(
+        'gan-relativistic',
+        GAN(MLP((16,), shape=(2,)), _CRITIC, 3, 'relativistic', r1=1.0, r2=1.0),
+        'reals',
+    ),
+    Entry('gan-lecam', GAN(MLP((16,), shape=(2,)), _CRITIC, 3, 'hinge', lecam=0.3), 'reals'),
+    Entry(
+        'gan-packed',
+        GAN(MLP((16,), shape=(2,), norm='batch'), MaxoutMLP((8,)), 3, 'least_squares', pack=2),
+        'reals',
+        coupled=True,
+    ),
+    Entry(
+        'gan-augmented',
+        GAN(
+            MLP((16,), shape=(8, 8, 3)),
+            _CRITIC,
+            3,
+            r1=1.0,
+            augment=Augment(
+                ('flip', 'rotate90', 'scale', 'translate', 'saturation', 'cutout'),
+                probability=0.5,
+                target=0.6,
+                images_to_full=1000,
+            ),
+        ),
+        'reals',
+    ),
+    Entry(
+        'gan-auxiliary',
+        GAN(
+            DCGANGenerator(PICTURE, 4),
+            DCGANDiscriminator(4),
+            3,
+            num_classes=3,
+            conditioning='auxiliary',
+        ),
+        'reals',
+    ),
+    Entry(
+        'gan-k-plus-1',
+        GAN(MLP((16,), shape=(2,)), _CRITIC, 3, num_classes=3, conditioning='k_plus_1'),
+        'reals',
     ),
     Entry('gpt', GPT(Transformer((6,), 5, 8, 2, 2, dropout=0.1)), 'tokens'),
     Entry(
@@ -249,6 +386,20 @@ ZOO = (
     ),
     Entry('mdlm', MDLM(Transformer((6,), 5, 8, 1, 2, causal=False), 4, 4), 'tokens'),
     Entry('maskgit', MaskGIT(Transformer((6,), 5, 8, 1, 2, causal=False), 4), 'tokens'),
+    Entry(
+        'discrete-masking',
+        DiscreteDiffusion(
+            Transformer((6,), 5, 8, 1, 2, causal=False, dropout=0.1), steps=4, eval_samples=4
+        ),
+        'tokens',
+    ),
+    Entry(
+        'discrete-uniform',
+        DiscreteDiffusion(
+            TimeMLP((4, 2), 8, 1), UniformNoise('cosine'), 10, steps=4, eval_samples=4
+        ),
+        'bits',
+    ),
     Entry('joint-table', JointTable((2, 3, 2), smoothing=1.0), 'bits', counted=True),
     Entry('naive-bayes', NaiveBayes((2, 3, 2, 4), smoothing=0.5), 'bits', counted=True),
     Entry('pixel-naive-bayes', PixelNaiveBayes(PICTURE, smoothing=0.1), 'levels', counted=True),
@@ -298,6 +449,73 @@ ZOO = (
         ContinuousFlow(MLP((8,), activation='tanh'), (2,), divergence='hutchinson', tolerance=1e-3),
         'reals',
     ),
+    Entry(
+        'flow-matching',
+        DiffusionModel(TimeMLP((2,), 8, 1, dropout=0.1), steps=4, tolerance=1e-3),
+        'reals',
+    ),
+    Entry(
+        'flow-matching-optimal',
+        DiffusionModel(
+            TimeMLP((2,), 8, 1),
+            coupling='optimal',
+            steps=4,
+            likelihood='hutchinson',
+            tolerance=1e-3,
+        ),
+        'reals',
+        coupled=True,
+    ),
+    Entry(
+        'diffusion-labels',
+        DiffusionModel(
+            TimeMLP((2,), 8, 1),
+            CosineVP(),
+            V(),
+            sampler=Ancestral(),
+            steps=4,
+            bounds=(-1, 1),
+            num_classes=3,
+            guide=ClassifierFree(3.0, (0.1, 0.9)),
+            likelihood='vlb',
+            eval_samples=4,
+        ),
+        'reals',
+    ),
+    Entry(
+        'diffusion-edm-autoguided',
+        DiffusionModel(
+            TimeMLP((2,), 8, 1),
+            Karras(),
+            EDM(),
+            times=LogNormal(),
+            sampler=Churn(),
+            steps=4,
+            grid=NoiseRatio(),
+            guide=Autoguidance(TimeMLP((2,), 4, 1)),
+            likelihood='vlb',
+            eval_samples=4,
+        ),
+        'reals',
+    ),
+    Entry(
+        'diffusion-classifier',
+        DiffusionModel(
+            TimeMLP((2,), 8, 1),
+            LinearVP(),
+            Epsilon(),
+            sampler=DPM2M(),
+            steps=4,
+            num_classes=3,
+            guide=Classifier(TimeMLP((3,), 4, 1)),
+            likelihood='vlb',
+            eval_samples=4,
+        ),
+        'reals',
+    ),
+    Entry('mean-flow', MeanFlow(TimeMLP((2,), 8, 1, dropout=0.1)), 'reals'),
+    Entry('shortcut', Shortcut(TimeMLP((2,), 8, 1), steps=2, num_classes=3), 'reals'),
+    Entry('consistency', ConsistencyModel(TimeMLP((2,), 8, 1), steps=2), 'reals'),
 )
 
 BY_NAME = {entry.name: entry for entry in ZOO}
