@@ -1,5 +1,7 @@
 """How the benchmarks train, and take a figure: warm-up calls, then blocks, whose median counts."""
 
+import functools
+import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -8,37 +10,52 @@ from typing import Any
 import jax
 import optax
 
+from genjax.training.state import init_state
+from genjax.training.step import train_step
+
 WARM_UP, MIN_BLOCKS = 3, 5
 
 
-def measure(call: Callable[[], object], amount: int, seconds: float) -> dict[str, float]:
+def measure(
+    call: Callable[[], object],
+    amount: int,
+    seconds: float,
+    warm_up: int = WARM_UP,
+    min_blocks: int = MIN_BLOCKS,
+) -> dict[str, float]:
     """Rates a second of the median, slowest and fastest block; and the first call's seconds.
 
     Args:
         call: what to time; it waits for its own result.
         amount: what one call gets done, in the unit of the rate (samples, tokens).
         seconds: how long to go on, after the warm-up.
+        warm_up: calls before that.
+        min_blocks: how many blocks to time at least.
     """
     warm = []
-    for _ in range(WARM_UP):
+    for _ in range(warm_up):
         start = time.perf_counter()
         call()
         warm.append(time.perf_counter() - start)
     block = max(1, int(seconds / 10 / max(warm[-1], 1e-9)))
     rates, end = [], time.perf_counter() + seconds
-    while len(rates) < MIN_BLOCKS or time.perf_counter() < end:
+    while len(rates) < min_blocks or time.perf_counter() < end:
         start = time.perf_counter()
         for _ in range(block):
             call()
         rates.append(amount * block / (time.perf_counter() - start))
     return {
-        'value': round(statistics.median(rates)),
-        'min': round(min(rates)),
-        'max': round(max(rates)),
+        'value': _five_digits(statistics.median(rates)),
+        'min': _five_digits(min(rates)),
+        'max': _five_digits(max(rates)),
         'reps': len(rates),
         'calls_per_rep': block,
         'first_call_s': round(warm[0], 3),
     }
+
+
+def _five_digits(x: float) -> float:
+    return float(f'{x:.5g}')
 
 
 def training(
@@ -71,3 +88,22 @@ def training(
         value.block_until_ready()
 
     return train, state
+
+
+def stepping(experiment: Any, batches: list[dict]) -> Callable[[], None]:
+    """A call that takes a train step, of all phases of the model, on one batch after another and
+    waits for it.
+
+    Args:
+        experiment: an `Experiment`, whose data set is not read.
+        batches: each of `rows_per_step` rows, on the device.
+    """
+    step = jax.jit(functools.partial(train_step, experiment), donate_argnums=0)
+    state = [jax.jit(functools.partial(init_state, experiment))(batches[0])]
+    data = itertools.cycle(batches)
+
+    def train() -> None:
+        state[0], metrics = step(state[0], next(data))
+        jax.block_until_ready((state[0], metrics))
+
+    return train

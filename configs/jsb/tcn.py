@@ -3,11 +3,12 @@
     genjax train --config=configs/jsb/tcn.py --workdir=runs/jsb
     genjax train --config=configs/jsb/tcn.py:made --workdir=runs/jsb_made
 
-`:made` lets the keys of a frame depend on each other, by a MADE over those below. The music is looked for at JSB_Chorales.mat; --config.dataset.path=FILE names another place.
-Expected: 8.22 nats a frame on the test split, with `:made` 5.50, by the checkpoint (of step 2,500 to
-3,500) that is best on the validation split. Published for independent keys: 8.10 (Bai et al., 2018), an
-LSTM 8.45, without memory 11.06; for dependent keys, an RNN-NADE, 5.56 (Boulanger-Lewandowski et
-al., 2012).
+`:made` lets the keys of a frame depend on each other, by a MADE over those below. The music is
+looked for at JSB_Chorales.mat; --config.dataset.path=FILE names another place.
+Expected: 8.22 nats a frame on the test split, with `:made` 5.50, by the checkpoint (of step 2,500
+to 3,500) that is best on the validation split. Published for independent keys: 8.10 (Bai et al.,
+2018), an LSTM 8.45, without memory 11.06; for dependent keys, by an RNN-NADE, 5.56
+(Boulanger-Lewandowski et al., 2012).
 """
 
 import optax

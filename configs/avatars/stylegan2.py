@@ -1,0 +1,47 @@
+"""StyleGAN2 on rendered avatars: is its latent space straighter than that of its codes?
+
+    genjax train --config=configs/avatars/stylegan2.py --workdir=runs/avatars_stylegan2
+
+Expected: path lengths smaller in W than in Z. Not measured yet.
+"""
+
+import optax
+
+from genjax.config import spec
+from genjax.data import Avatars, Chain, Scale
+from genjax.evaluation import C2ST, PerceptualPathLength
+from genjax.models import StyleGAN
+from genjax.networks import StyleGANDiscriminator, StyleGANGenerator
+from genjax.training import Experiment
+
+
+def get_config():
+    """The run as a config."""
+    adam = spec(optax.adam, learning_rate=2.5e-3, b1=0.0, b2=0.99)
+    return spec(
+        Experiment,
+        dataset=spec(Avatars, form='pictures'),
+        preprocess=spec(Chain, steps=(spec(Scale, low=-1.0, high=1.0),)),
+        model=spec(
+            StyleGAN,
+            generator=spec(
+                StyleGANGenerator,
+                shape=(32, 32, 3),
+                features=16,
+                max_features=64,
+                latent_features=64,
+                mapping_layers=4,
+            ),
+            discriminator=spec(StyleGANDiscriminator, features=16, max_features=64),
+            latent_dim=64,
+            r1=0.1,
+        ),
+        optimizer={'discriminator': adam, 'generator': adam},
+        steps=2000,
+        batch_size=32,
+        ema=(0.995,),
+        log_every=100,
+        sample_every=500,
+        num_samples=64,
+        test=(spec(PerceptualPathLength, num_samples=2000), spec(C2ST)),
+    )

@@ -1,0 +1,74 @@
+"""Models of one step on a 2-D density: MeanFlow, shortcut and consistency models.
+
+    genjax train --config=configs/densities/few_step.py:mean_flow --workdir=runs/mean_flow
+    python -m experiments.few_step.run runs/mean_flow
+
+The argument is mean_flow, shortcut or consistency; `--config.dataset.name` is eight_gaussians,
+checkerboard or rings. Expected: not measured yet.
+"""
+
+import optax
+
+from genjax.config import spec
+from genjax.data import Density
+from genjax.errors import UserError
+from genjax.evaluation import MMD, Outliers
+from genjax.models import ConsistencyModel, MeanFlow, Shortcut
+from genjax.networks import TimeMLP
+from genjax.schedules import Scheduled, staircase
+from genjax.training import Experiment
+
+STEPS = 20_000
+
+
+def get_config(kind: str = 'mean_flow'):
+    """The run as a config."""
+    network = spec(
+        TimeMLP,
+        shape=(2,),
+        features=128,
+        num_layers=4,
+        frequencies=(1.0, 2.0),
+        # MeanFlow takes slopes in time, and the time of a consistency model is ¼ log σ.
+        time_scale=1000.0 if kind == 'shortcut' else 10.0,
+    )
+    models = {
+        'mean_flow': spec(MeanFlow, network=network),
+        'shortcut': spec(Shortcut, network=network),
+        'consistency': spec(
+            ConsistencyModel,
+            network=network,
+            data_scale=2.0,
+            sigma_min=0.01,
+            mean=0.0,
+            num_scales=spec(
+                Scheduled,
+                schedule=spec(
+                    staircase,
+                    values=(10.0, 20.0, 40.0, 80.0, 160.0, 320.0),
+                    lengths=(STEPS // 6,) * 6,
+                ),
+            ),
+        ),
+    }
+    if kind not in models:
+        raise UserError(f'the model is one of {", ".join(models)}, not {kind!r}')
+    return spec(
+        Experiment,
+        dataset=spec(Density, name='eight_gaussians'),
+        model=models[kind],
+        optimizer=spec(
+            optax.adam,
+            learning_rate=spec(optax.cosine_decay_schedule, init_value=1e-3, decay_steps=STEPS),
+        ),
+        steps=STEPS,
+        steps_per_call=10,
+        batch_size=512,
+        clip_norm=1.0,
+        ema=(0.999,),
+        log_every=1000,
+        validate_every=0,
+        checkpoint_every=0,
+        test=(spec(MMD), spec(Outliers)),
+        num_samples=4000,
+    )

@@ -1,0 +1,66 @@
+"""CycleGAN between the 8x8 digits and other digits seen otherwise, without pairs.
+
+    genjax train --config=configs/digits/cyclegan.py:inverted --workdir=runs/cyclegan
+
+The argument is the second domain: `inverted`, `rotated` or `coloured`. One half of the training
+digits is the first domain, the other half, transformed, the second.
+
+Expected, of 300 test digits, by a classifier that is right about .983 of real pictures of the
+domain: the label is kept by .967, .963 and .973 (seeds 0, 1, 2) inverted and by .987, .977 and .980
+coloured, after less than 20 s of one core's time. With `cycle=5`, the paper's weight, seed 2
+inverted kept .02: its generators thicken the strokes and do not invert.
+
+A quarter turn is not found: generators that reach over the picture (`num_halvings=1`,
+`num_blocks=2`, with `cycle=5`) kept .12, .17 and .09 `rotated`. The paper too reports that changes
+of geometry fail.
+"""
+
+import optax
+
+from genjax.config import spec
+from genjax.data import Chain, Digits, Part, Scale, Transformed, Unpaired
+from genjax.evaluation import TranslationAccuracy
+from genjax.models import CycleGAN
+from genjax.networks import PatchDiscriminator, Translator
+from genjax.training import Experiment
+
+STEPS = 600
+
+
+def _adam():
+    decay = spec(optax.linear_schedule, init_value=5e-4, end_value=0.0, transition_steps=STEPS)
+    return spec(optax.adam, learning_rate=decay, b1=0.5)
+
+
+def get_config(domain: str = 'inverted'):
+    """The run as a config."""
+    shape = (8, 8, 3 if domain == 'coloured' else 1)
+    # Two 3x3 convolutions: what they cannot see, they cannot permute.
+    generator = spec(Translator, shape=shape, features=16, num_halvings=0, num_blocks=0, kernel=3)
+    discriminator = spec(PatchDiscriminator, features=(32, 64))
+    return spec(
+        Experiment,
+        dataset=spec(
+            Unpaired,
+            a=spec(Part, base=spec(Digits), start=0),
+            b=spec(Transformed, base=spec(Part, base=spec(Digits), start=1), domain=domain),
+        ),
+        preprocess=spec(Chain, steps=(spec(Scale, low=-1.0, high=1.0),)),
+        model=spec(
+            CycleGAN,
+            generator_ab=generator,
+            generator_ba=generator,
+            discriminator_a=discriminator,
+            discriminator_b=discriminator,
+            # More holds back a generator that has begun with the wrong sign.
+            cycle=1.0,
+        ),
+        optimizer={'discriminators': _adam(), 'generators': _adam()},
+        steps=STEPS,
+        batch_size=32,
+        ema=(0.99,),
+        validate_every=300,
+        validation=(spec(TranslationAccuracy),),
+        test=(spec(TranslationAccuracy),),
+        num_samples=64,
+    )

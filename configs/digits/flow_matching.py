@@ -1,0 +1,56 @@
+"""Flow matching of the 8x8 digits, conditional, with classifier-free guidance.
+
+    genjax train --config=configs/digits/flow_matching.py --workdir=runs/flow
+    genjax sample --workdir=runs/flow --label=3 --out=threes.png
+
+Expected: a classifier of real digits, right for .993 of the test digits, gives .997 of 1,000
+samples the label that was asked for; a two-sample test of 300 test digits and as many samples is
+right for .54 ± .02; after two minutes on one core (seed 0).
+"""
+
+import optax
+
+from genjax.config import spec
+from genjax.data import Chain, Digits, Scale
+from genjax.evaluation import C2ST, LabelAccuracy
+from genjax.models import DiffusionModel
+from genjax.models.diffusion import ClassifierFree, Data, LogitNormal, MinSNR, Rectified
+from genjax.networks import TimeMLP
+from genjax.training import Experiment
+
+STEPS = 6000
+
+
+def get_config():
+    """The run as a config."""
+    return spec(
+        Experiment,
+        dataset=spec(Digits),
+        preprocess=spec(Chain, steps=(spec(Scale, low=-1.0, high=1.0, levels=17),)),
+        model=spec(
+            DiffusionModel,
+            network=spec(TimeMLP, shape=(8, 8, 1), features=384, num_layers=4, dropout=0.1),
+            path=spec(Rectified, t_min=1e-3),
+            # Pictures are simpler than noise, for a small network above all.
+            parameterisation=spec(Data),
+            weighting=spec(MinSNR, gamma=20.0),
+            times=spec(LogitNormal),
+            steps=20,
+            bounds=(-1.0, 1.0),
+            num_classes=10,
+            guide=spec(ClassifierFree, weight=1.2),
+        ),
+        optimizer=spec(
+            optax.adam,
+            learning_rate=spec(optax.cosine_decay_schedule, init_value=1e-3, decay_steps=STEPS),
+        ),
+        steps=STEPS,
+        batch_size=128,
+        clip_norm=1.0,
+        ema=(0.999,),
+        log_every=200,
+        validate_every=0,
+        checkpoint_every=0,
+        test=(spec(LabelAccuracy), spec(C2ST, as_stored=True)),
+        num_samples=100,
+    )

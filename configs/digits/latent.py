@@ -1,0 +1,61 @@
+"""Class-conditional models of the codes of `configs/digits/autoencoder.py`, which is to be trained
+first.
+
+    genjax train --config=configs/digits/autoencoder.py --workdir=runs/autoencoder
+    genjax train --config=configs/digits/latent.py --workdir=runs/latent
+    genjax sample --workdir=runs/latent --label=3 --out=threes.png
+    genjax evaluate --workdir=runs/latent
+
+This one is flow matching by a DiT, in codes of 4x4x2 numbers. The tokens of the other autoencoder
+are modelled by a transformer, without classes:
+
+    genjax train --config=configs/digits/autoencoder.py:vq --workdir=runs/vq_autoencoder
+    genjax train --config=configs/digits/latent.py:vq --workdir=runs/vq_latent
+
+Expected: not measured yet.
+"""
+
+import optax
+
+from genjax.config import spec
+from genjax.data import Chain, Digits
+from genjax.evaluation import C2ST, LabelAccuracy, TokenLikelihood
+from genjax.models import GPT, DiffusionModel
+from genjax.networks import DiT, Transformer
+from genjax.training import Encode, Experiment
+
+STEPS = 4000
+
+
+def get_config(code: str = 'kl'):
+    """The run as a config; `code` is 'kl' or 'vq', as of the first stage."""
+    network = spec(DiT, shape=(4, 4, 2), patch=1, features=96, num_layers=4, num_heads=4)
+    transformer = spec(
+        Transformer, shape=(16,), vocab_size=64, features=96, num_layers=4, num_heads=4, dropout=0.1
+    )
+    workdir, model, test = {
+        'kl': (
+            'runs/autoencoder',
+            spec(DiffusionModel, network=network, num_classes=10),
+            (spec(LabelAccuracy), spec(C2ST)),
+        ),
+        'vq': ('runs/vq_autoencoder', spec(GPT, network=transformer), (spec(TokenLikelihood),)),
+    }[code]
+    return spec(
+        Experiment,
+        dataset=spec(Digits),
+        preprocess=spec(Chain, steps=(spec(Encode, workdir=workdir),)),
+        model=model,
+        optimizer=spec(
+            optax.adamw,
+            learning_rate=spec(optax.cosine_decay_schedule, init_value=1e-3, decay_steps=STEPS),
+            weight_decay=1e-4,
+        ),
+        clip_norm=1.0,
+        steps=STEPS,
+        batch_size=64,
+        ema=(0.998,),
+        log_every=500,
+        sample_every=STEPS,
+        test=test,
+    )
