@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
 from genjax.models.base import HasEncoder, Variables
 from genjax.training import run as runs
@@ -68,7 +69,7 @@ class Encode:
         # Not fields, which say what is equal: the fingerprint speaks for them.
         object.__setattr__(self, 'fingerprint', weights[:16])
         object.__setattr__(self, 'provenance', provenance)
-        object.__setattr__(self, '_stage', (model, run.experiment.preprocess, variables, shape))
+        object.__setattr__(self, '_loaded', (model, run.experiment.preprocess, variables, shape))
 
     def __call__(self, x: Array, key: Array) -> tuple[Array, Array]:
         """Returns codes of x [B, *shape], the data of the first stage, and what is not a number.
@@ -76,7 +77,7 @@ class Encode:
         Raises:
             UserError: x have another shape.
         """
-        model, preprocess, variables, shape = self._stage
+        model, preprocess, variables, shape = self._stage()
         if x.shape[1:] != shape:
             raise UserError(
                 f'Encode: the run in {self.workdir} encodes examples of shape {shape}, '
@@ -88,8 +89,13 @@ class Encode:
 
     def inverse(self, y: Array) -> Array:
         """Returns the data that the codes y stand for."""
-        model, preprocess, variables, _ = self._stage
+        model, preprocess, variables, _ = self._stage()
         return preprocess.inverse(model.decode(variables, y, jax.random.key(0)))
+
+    def _stage(self) -> tuple[HasEncoder, Chain, Variables, tuple[int, ...]]:
+        """The first stage: model, preprocessing, weights as JAX arrays, and the shape of x."""
+        model, preprocess, variables, shape = self._loaded
+        return model, preprocess, jax.tree.map(jnp.asarray, variables), shape
 
 
 def _fingerprint(variables: Variables) -> str:
