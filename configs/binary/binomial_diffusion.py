@@ -5,7 +5,9 @@ bits.
 
 The files are looked for as nltcs.train.data.gz and so on; --config.dataset.path=… names another
 place, with {split} in the name. MADE has 6.00 nats here, exact.
-Expected: not measured yet.
+Expected: 5.95 nats on the test split, an upper bound estimated from 100 of the 1,000 steps an
+example; 6.01 from 600, with a standard error of 0.02 from the steps. About a minute of processor
+time.
 """
 
 import optax

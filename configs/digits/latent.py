@@ -6,7 +6,7 @@ first.
     genjax sample --workdir=runs/latent --label=3 --out=threes.png
     genjax evaluate --workdir=runs/latent
 
-This one is flow matching by a DiT, in codes of 4x4x2 numbers. The tokens of the other autoencoder
+This one is flow matching in codes of 4x4x2 numbers. The tokens of the other autoencoder
 are modelled by a transformer, without classes:
 
     genjax train --config=configs/digits/autoencoder.py:vq --workdir=runs/vq_autoencoder
@@ -21,7 +21,7 @@ from genjax.config import spec
 from genjax.data import Chain, Digits
 from genjax.evaluation import C2ST, LabelAccuracy, TokenLikelihood
 from genjax.models import GPT, DiffusionModel
-from genjax.networks import DiT, Transformer
+from genjax.networks import TimeMLP, Transformer
 from genjax.training import Encode, Experiment
 
 STEPS = 4000
@@ -29,7 +29,7 @@ STEPS = 4000
 
 def get_config(code: str = 'kl'):
     """The run as a config; `code` is 'kl' or 'vq', as of the first stage."""
-    network = spec(DiT, shape=(4, 4, 2), patch=1, features=96, num_layers=4, num_heads=4)
+    network = spec(TimeMLP, shape=(4, 4, 2), features=256, num_layers=3, dropout=0.1)
     transformer = spec(
         Transformer, shape=(16,), vocab_size=64, features=96, num_layers=4, num_heads=4, dropout=0.1
     )
