@@ -1,4 +1,4 @@
-"""How far samples of one step are from the data, beside those of a hundred steps.
+"""How far samples of one step are from the data, beside those of 128 steps.
 
     python -m experiments.few_step.run runs/mean_flow runs/shortcut ...
 
@@ -22,7 +22,7 @@ from genjax.evaluation.outliers import outlier_share
 from genjax.training import run as runs
 
 NUM = 10_000
-STEPS = (1, 2, 4, 100)
+STEPS = (1, 2, 4, 128)
 
 
 def mmd(x: np.ndarray, y: np.ndarray) -> float:

@@ -37,9 +37,12 @@ def rotate(x: Array, position: Array, base: float = 10_000.0) -> Array:
 def attend(q: Array, k: Array, v: Array, *, causal: bool, mask: Array | None = None) -> Array:
     """Scaled dot-product attention [B, T, heads, D]; the softmax is in float32.
 
-    cuDNN computes it on a GPU in half precision, XLA everywhere else.
+    cuDNN computes it on a GPU in half precision where the heads fit, XLA everywhere else. What
+    cuDNN computes has no derivatives forward (`jax.jvp`): `MeanFlow` and the likelihoods of ODEs
+    need a network in float32.
     """
-    if q.dtype.name in _HALF and jax.default_backend() == 'gpu' and mask is None:
+    fits = q.shape[-1] % 8 == 0 and q.shape[-1] <= 128
+    if fits and q.dtype.name in _HALF and jax.default_backend() == 'gpu' and mask is None:
         return jax.nn.dot_product_attention(q, k, v, is_causal=causal, implementation='cudnn')
     logits = jnp.einsum('bthd,bshd->bhts', q, k, preferred_element_type=jnp.float32)
     logits = logits / math.sqrt(q.shape[-1])

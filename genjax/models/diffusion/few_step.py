@@ -151,11 +151,25 @@ class Shortcut(_MeanVelocity):
     steps: int = 1
     num_classes: int | None = None
 
+    def __post_init__(self):
+        super().__post_init__()
+        if self.steps not in [2**k for k in range(self.halvings + 1)]:
+            raise UserError(
+                f'Shortcut.steps must be a power of two up to {2**self.halvings}, not {self.steps}'
+            )
+
+    def _velocity(
+        self, variables: Variables, x: Array, t: Array, length: Array, *label: Array, **options: Any
+    ) -> tuple[Array, Any]:
+        # The shortest step is learned as the velocity.
+        length = jnp.where(length <= 0.5**self.halvings, 0.0, length)
+        return super()._velocity(variables, x, t, length, *label, **options)
+
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         t_key, level_key, noise_key, key = jax.random.split(key, 4)
         x, label = batch['x'].astype(jnp.float32), classes.labels(self, batch)
         noise = jax.random.normal(noise_key, x.shape)
-        pairs = int(self.consistent * len(x))
+        pairs = max(1, round(self.consistent * len(x)))
 
         # The first examples: from a time that is a multiple of 2 d, two steps of length d.
         level = jax.random.randint(level_key, x.shape[:1], 1, self.halvings + 1)
@@ -166,10 +180,8 @@ class Shortcut(_MeanVelocity):
         noisy = _between(x, noise, t)
 
         def step(x: Array, t: Array) -> Array:
-            # The shortest step is learned as the velocity.
-            length = jnp.where(level == self.halvings, 0.0, half)[:pairs]
             rows = [rows[:pairs] for rows in label]
-            return self._velocity(variables, x, t[:pairs], length, *rows)[0]
+            return self._velocity(variables, x, t[:pairs], half[:pairs], *rows)[0]
 
         first = step(noisy[:pairs], t)
         middle = noisy[:pairs] - _per_example(half[:pairs], x) * first

@@ -65,5 +65,8 @@ def _log_snr_ends(path: Path) -> Array:
         raise UserError(
             f'a grid of log-SNRs needs {type(path).__name__}.t_min above 0, not {path.t_min}'
         )
+    first, later, last = path.log_snr(
+        jnp.array([path.t_max, path.t_max * (1.0 - 1e-4), path.t_min])
+    )
     # Where α is 0 at t_max, as on a straight line, the grid begins a little later.
-    return path.log_snr(jnp.array([min(path.t_max, 1.0 - 1e-4), path.t_min]))
+    return jnp.stack([jnp.where(jnp.isfinite(first), first, later), last])

@@ -65,7 +65,7 @@ def vlb(denoise: Denoiser, path: Path, x: Array, key: Array, num: int) -> Array:
     """The variational lower bound [B] of log p(x) in continuous time, from `num` times an example,
     spread evenly over the log-SNR.
     """
-    low, high = path.log_snr(jnp.array([path.t_max, path.t_min]))
+    high, low = path.finite_ends('the variational bound')
     offset_key, key = jax.random.split(key)
     offset = jax.random.uniform(offset_key, (len(x),))
 

@@ -106,14 +106,14 @@ class EDM(Parameterisation):
 
     def target(self, path: Path, t: Array) -> tuple[Array, Array]:
         """The factors of x and ε in the target."""
-        r, s = path.sigma(t) / path.alpha(t), self.data_scale
-        norm = jnp.sqrt(r**2 + s**2)
-        return r / (s * norm), -s / norm
+        alpha, sigma, s = path.alpha(t), path.sigma(t), self.data_scale
+        norm = jnp.sqrt(sigma**2 + (alpha * s) ** 2)
+        return sigma / (s * norm), -alpha * s / norm
 
     def input_scale(self, path: Path, t: Array) -> Array:
         """1 / √(σ² + α² s²)."""
         return 1.0 / jnp.sqrt(path.sigma(t) ** 2 + (self.data_scale * path.alpha(t)) ** 2)
 
     def network_time(self, path: Path, t: Array) -> Array:
-        """¼ log(σ / α)."""
-        return -0.125 * path.log_snr(t)
+        """¼ log(σ / α), at most 5 where α is 0."""
+        return -0.125 * jnp.maximum(path.log_snr(t), -40.0)

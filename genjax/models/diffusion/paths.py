@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from genjax.errors import UserError
+
 
 class Path:
     """Base class of paths. A subclass says `alpha`, `sigma` and `time`, the inverse of `log_snr`.
@@ -41,6 +43,19 @@ class Path:
     def log_snr(self, t: Array) -> Array:
         """The logarithm of the signal-to-noise ratio, 2 log(α / σ); it falls with time."""
         return 2.0 * (jnp.log(self.alpha(t)) - jnp.log(self.sigma(t)))
+
+    def finite_ends(self, user: str) -> tuple[Array, Array]:
+        """The log-SNR at t_min and at t_max; raises a UserError, naming the `user`, if one of them
+        is not finite.
+        """
+        with jax.ensure_compile_time_eval():
+            ends = self.log_snr(jnp.array([self.t_min, self.t_max]))
+            if not bool(jnp.all(jnp.isfinite(ends))):
+                raise UserError(
+                    f'{user} needs finite log-SNRs: give {type(self).__name__} a t_min above 0 and '
+                    'a t_max where some of the data is left, such as .001 and .999'
+                )
+        return ends[0], ends[1]
 
     def rates(self, t: Array) -> tuple[Array, Array]:
         """dα/dt and dσ/dt."""

@@ -30,7 +30,11 @@ def along(denoise: Denoiser, trained: Path, path: Path) -> Denoiser:
     """
 
     def moved(x: Array, t: Array) -> Prediction:
-        time = trained.time(path.log_snr(t))
+        # A path may begin or end beyond what the other one knows.
+        ends = trained.log_snr(jnp.array([trained.t_max, trained.t_min]))
+        time = jnp.clip(
+            trained.time(jnp.clip(path.log_snr(t), *ends)), trained.t_min, trained.t_max
+        )
         scale = jnp.hypot(trained.alpha(time), trained.sigma(time))
         return denoise(x * scale / jnp.hypot(path.alpha(t), path.sigma(t)), time)
 
@@ -181,13 +185,17 @@ class Churn(Sampler):
     ) -> Array:
         """One step."""
         noise_key, key = jax.random.split(key)
-        ratio = path.sigma(t) / path.alpha(t)
-        growth = jnp.where((ratio >= self.low) & (ratio <= self.high), self.growth, 0.0)
+        alpha = jnp.where(path.alpha(t) > 0, path.alpha(t), 1.0)
+        ratio = path.sigma(t) / alpha
+        within = (ratio >= self.low) & (ratio <= self.high)
+        # Where α is 0 there is nothing but noise already.
+        growth = jnp.where(within & (path.alpha(t) > 0), self.growth, 0.0)
         noisier = ratio * (1.0 + growth)
         time = jnp.where(growth > 0, path.time(-2.0 * jnp.log(noisier)), t)
         fresh = self.noise_scale * jnp.sqrt(noisier**2 - ratio**2)
-        x = x / path.alpha(t) + fresh * jax.random.normal(noise_key, x.shape)
-        return self.sampler.step(denoise, path, path.alpha(time) * x, time, s, key)
+        churned = x / alpha + fresh * jax.random.normal(noise_key, x.shape)
+        x = jnp.where(growth > 0, path.alpha(time) * churned, x)
+        return self.sampler.step(denoise, path, x, time, s, key)
 
 
 def _partly_fresh(path: Path, prediction: Prediction, s: Array, fresh: Array) -> Array:

@@ -48,17 +48,14 @@ class Uniform(TimeSampling):
 class UniformLogSNR(TimeSampling):
     """Log-SNRs between those of `t_max` and `t_min` alike."""
 
-    def _ends(self, path: Path) -> tuple[Array, Array]:
-        return path.log_snr(jnp.asarray(path.t_min)), path.log_snr(jnp.asarray(path.t_max))
-
     def quantile(self, path: Path, share: Array) -> Array:
         """Linear in the log-SNR."""
-        first, last = self._ends(path)
+        first, last = path.finite_ends('UniformLogSNR')
         return path.time(first + share * (last - first))
 
     def density(self, path: Path, t: Array) -> Array:
         """|d log SNR / dt| over the range."""
-        first, last = self._ends(path)
+        first, last = path.finite_ends('UniformLogSNR')
         return path.log_snr_rate(t) / (last - first)
 
 

@@ -15,6 +15,7 @@ from jax import Array
 from genjax.errors import UserError
 from genjax.models import classes, modules
 from genjax.models.base import Batch, LossOutput, Variables
+from genjax.models.gan.classifying import complete
 from genjax.models.gan.gan import GAN
 from genjax.models.gan.objectives import r1_penalty
 
@@ -135,9 +136,11 @@ class StyleGAN(GAN):
         return LossOutput(out.values + values, out.metrics, state)
 
     def _generator_loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
-        loss_key, z_key, length_key = jax.random.split(key, 3)
+        loss_key, z_key, label_key, length_key = jax.random.split(key, 4)
         out = super()._generator_loss(variables, batch, loss_key)
         old, label = variables['state']['generator'], classes.labels(self, batch)
+        if self.conditioning != 'input':
+            label = (complete(label_key, *label, self.num_classes),)
         counts = batch.get('mask', jnp.ones(len(batch['x']), bool))
         z = jax.random.normal(z_key, (len(counts), self.latent_dim))
         w = jax.lax.stop_gradient(self._mapped(variables, z, *label))

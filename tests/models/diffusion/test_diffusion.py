@@ -243,6 +243,13 @@ def test_the_optimal_coupling_is_scipys():
     np.testing.assert_array_equal(optimal_noise(X, noise, mask)[:40], noise[columns])
 
 
+def test_edm_on_the_straight_path():
+    """α is 0 at its end."""
+    model = exact_model(Rectified(), EDM(), steps=20)
+    want = exact_model(Rectified(), Velocity(), steps=20).sample(VARIABLES, KEY, 16)
+    np.testing.assert_allclose(model.sample(VARIABLES, KEY, 16), want, atol=5e-3)
+
+
 def test_mistakes_are_named():
     network = TimeMLP((2,), 8, 1)
     with pytest.raises(UserError, match='coupling'):
@@ -257,5 +264,9 @@ def test_mistakes_are_named():
         DiffusionModel(network, guide=Classifier(TimeMLP((3,), 4, 1)))
     with pytest.raises(UserError, match=r'network.shape must be \(2,\)'):
         DiffusionModel(network, guide=Autoguidance(TimeMLP((3,), 4, 1)))
+    with pytest.raises(UserError, match=r'UniformLogSNR needs .* Rectified a t_min above 0'):
+        UniformLogSNR().draw(Rectified(), KEY, 3)
+    with pytest.raises(UserError, match='the variational bound needs'):
+        exact_model(Rectified(), Velocity(), likelihood='vlb').log_prob(VARIABLES, X, KEY)
     with pytest.raises(UserError, match='no labels'):
         DiffusionModel(network).sample(VARIABLES, KEY, 3, label=jnp.zeros(3, jnp.int32))

@@ -127,6 +127,8 @@ def test_the_scales_are_those_of_karras():
 def test_mistakes_are_named(kind):
     with pytest.raises(UserError, match='steps'):
         kind(TimeMLP((2,), 8, 1), steps=0)
+    with pytest.raises(UserError, match='power of two'):
+        Shortcut(TimeMLP((2,), 8, 1), steps=100)
     with pytest.raises(UserError, match='label'):
         model = kind(TimeMLP((2,), 8, 1))
         model.sample({}, KEY, 2, label=jnp.zeros(2, jnp.int32))

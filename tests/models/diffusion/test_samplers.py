@@ -175,6 +175,26 @@ def test_churn_keeps_the_distribution():
     np.testing.assert_allclose(same, plain, atol=1e-4)
 
 
+def test_churn_where_there_is_nothing_but_noise():
+    path = Rectified()
+    x = jax.random.normal(KEY, (500, 2))
+    got = Churn()(denoiser(path), path, Power()(path, 50), x, KEY)
+    distance = jnp.min(jnp.sum((got[:, None] - MEANS) ** 2, axis=-1), axis=-1)
+    assert float(jnp.mean(distance)) == pytest.approx(2 * SCALE**2, rel=0.25)
+
+
+@pytest.mark.parametrize('trained', [LinearVP(), CosineVP(), VE(), Karras()], ids=str)
+def test_a_path_that_begins_where_the_other_one_does_not(trained):
+    moved = along(denoiser(trained), trained, Rectified())
+    for t in (1.0, 1e-6):
+        got = moved(jax.random.normal(KEY, (8, 2)), jnp.float32(t))
+        assert jnp.all(jnp.isfinite(jnp.stack(got)))
+    x = jax.random.normal(KEY, (500, 2))
+    got = Heun()(moved, Rectified(), Power()(Rectified(), 50), x, KEY)
+    distance = jnp.min(jnp.sum((got[:, None] - MEANS) ** 2, axis=-1), axis=-1)
+    assert float(jnp.mean(distance)) == pytest.approx(2 * SCALE**2, rel=0.3)
+
+
 def test_a_denoiser_along_another_path():
     """That of the mixture, moved from one path to another, is the one of the other path."""
     x = jax.random.normal(KEY, (16, 2))
