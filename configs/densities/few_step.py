@@ -4,8 +4,8 @@
     python -m experiments.few_step.run runs/mean_flow
 
 The argument is mean_flow, shortcut or consistency; `--config.dataset.name` is eight_gaussians,
-checkerboard or rings. Expected of a shortcut model: a squared MMD of one step on 8 Gaussians that
-is 0 within its noise (-.00001, seed 0), after five minutes on one core.
+checkerboard or rings. Expected: MMDs of one step from 8 Gaussians of .0193 (mean_flow) and .0148
+(shortcut), of 128 steps of .0154 and .0158 (seed 0), after five minutes on one core.
 """
 
 import optax
