@@ -13,7 +13,7 @@ The same run, small, on 8x8 digits, in about a minute on one CPU core:
     genjax train --config=configs/imagenet256/dit_xl2.py:digits --workdir=runs/dit_digits \
         --config.steps=200
 
-Expected: blurred strokes; 200 steps are a rehearsal.
+Expected: noisy strokes; 200 steps are a rehearsal.
 """
 
 import optax

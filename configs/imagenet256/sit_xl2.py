@@ -12,7 +12,7 @@ The same run, small, on 8x8 digits, in about a minute on one CPU core:
     genjax train --config=configs/imagenet256/sit_xl2.py:digits --workdir=runs/sit_digits \
         --config.steps=200
 
-Expected: blurred strokes; 200 steps are a rehearsal.
+Expected: noisy strokes; 200 steps are a rehearsal.
 """
 
 import optax

@@ -55,6 +55,11 @@ def steps(name, sampler, path, denoise, times, monkeypatch):
         yield got, states[i + 1]
 
 
+def assert_close(got, want):
+    """To 1e-5 of the largest value: a random network ends at hundreds, its roundings with it."""
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5 * np.max(np.abs(want)))
+
+
 def vp_times(name):
     return np.append((FIXTURE[f'{name}/timesteps'] + 1) / 1000, 0.0)
 
@@ -69,7 +74,7 @@ def test_the_chain_is_theirs():
 )
 def test_steps_of_ddpm_and_ddim(name, sampler, denoise, monkeypatch):
     for got, want in steps(name, sampler, VP, denoise, vp_times(name), monkeypatch):
-        np.testing.assert_allclose(got, want, atol=1e-5, rtol=1e-5)
+        assert_close(got, want)
 
 
 def test_steps_of_euler(denoise):
@@ -77,7 +82,7 @@ def test_steps_of_euler(denoise):
     states, times = FIXTURE['euler/path'], jnp.asarray(FIXTURE['euler/sigmas'] / 1000)
     for i, (t, s) in enumerate(itertools.pairwise(times)):
         got = Euler().step(moved, SIGMA, states[i], t, s, KEY)
-        np.testing.assert_allclose(got, states[i + 1], atol=1e-5, rtol=1e-5)
+        assert_close(got, states[i + 1])
 
 
 def test_steps_of_heun(denoise):
@@ -88,12 +93,10 @@ def test_steps_of_heun(denoise):
     starts = [*states[::2], states[-1]]
     for i, (t, s) in enumerate(itertools.pairwise(times)):
         got = Heun().step(moved, SIGMA, starts[i], t, s, KEY)
-        np.testing.assert_allclose(got, starts[i + 1], atol=1e-5, rtol=1e-5)
+        assert_close(got, starts[i + 1])
 
 
 def test_dpm_solver(denoise):
     times = jnp.asarray(vp_times('dpm'))
     got = DPM2M()(denoise, VP, times, FIXTURE['start'], KEY)
-    # Ten steps of a random network end at hundreds, and all their rounding errors with them.
-    want = FIXTURE['dpm/path'][-1]
-    np.testing.assert_allclose(got, want, atol=1e-5 * np.max(np.abs(want)))
+    assert_close(got, FIXTURE['dpm/path'][-1])
