@@ -82,7 +82,8 @@ def _steps(
     """Squared steps [2, B] over ε², between latents and between codes, and the next batch's key."""
     next_key, a_key, b_key, t_key, label_key = jax.random.split(key, 5)
     # Differences over ε are lost in the roundings of half precision.
-    model = dataclasses.replace(model, generator=model.generator.clone(dtype='float32'))
+    if hasattr(model, 'generator'):
+        model = dataclasses.replace(model, generator=model.generator.clone(dtype='float32'))
     num, epsilon = evaluator.batch_size, evaluator.epsilon
     a, b = (jax.random.normal(key, (num, model.latent_dim)) for key in (a_key, b_key))
     t = jax.random.uniform(t_key, (num, 1))

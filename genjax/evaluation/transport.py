@@ -67,7 +67,7 @@ class CriticW1:
     ) -> Figures:
         """Judges a model; raises a UserError when it has no critic."""
         require(self, model, 'discriminate')
-        if model.loss != 'wasserstein' or model.pack != 1:
+        if getattr(model, 'loss', 'wasserstein') != 'wasserstein' or getattr(model, 'pack', 1) != 1:
             raise UserError("CriticW1 needs a GAN with loss='wasserstein' and pack=1")
         data_key, line_key, key = jax.random.split(key, 3)
         real = examples(data, self.num_samples, data_key, self.batch_size)

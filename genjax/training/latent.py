@@ -30,8 +30,8 @@ class Encode:
 
     The weights become constants of the compiled programs, each of which holds those that it needs:
     of training the encoder's, of sampling the decoder's. So they are replicated over the devices,
-    and compiling takes longer, by about a minute for each 10⁸ of them; no other part of training
-    has to know of them.
+    and programs take longer to compile (on a CPU, the encoder of KL-f8 with its 3·10⁷ weights:
+    2.2 s in place of 0.9 s); in return no other part of training has to know of them.
 
     Attributes:
         workdir: the folder of the first stage's run.

@@ -136,7 +136,7 @@ class StyleGAN(GAN):
         return LossOutput(out.values + values, out.metrics, state)
 
     def _generator_loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
-        loss_key, z_key, label_key, length_key = jax.random.split(key, 4)
+        loss_key, z_key, length_key, label_key = jax.random.split(key, 4)
         out = super()._generator_loss(variables, batch, loss_key)
         old, label = variables['state']['generator'], classes.labels(self, batch)
         if self.conditioning != 'input':
