@@ -12,10 +12,10 @@ modelled by a transformer, without classes:
     genjax train --config=configs/digits/autoencoder.py:vq --workdir=runs/vq_autoencoder
     genjax train --config=configs/digits/latent.py:vq --workdir=runs/vq_latent
 
-Expected: of samples of the first, a classifier of real digits finds the class that was asked for in
-98.2 % (of test digits: 99.3 %); no classifier tells their codes from those of test digits (C2ST .51,
-standard error .02), but one of pixels tells, .94, as it tells reconstructions of test digits, .91:
-what is missing is the first stage's. A minute and a half of one CPU core.
+Expected: of samples of the first, a classifier of real digits finds the class that was asked for
+in 98.2 % (of test digits: 99.3 %); no classifier tells their codes from those of test digits (C2ST
+.51, standard error .02), but one of pixels tells, .94, as it tells reconstructions of test digits,
+.91: what is missing is the first stage's. A minute and a half of one CPU core.
 """
 
 import optax
