@@ -47,6 +47,9 @@ class Flops:
     def __mul__(self, times: int) -> 'Flops':
         return Flops(self.model * times, self.recomputed * times, self.uncounted)
 
+    def __floordiv__(self, times: int) -> 'Flops':
+        return Flops(self.model // times, self.recomputed // times, self.uncounted)
+
 
 def flops_of(function: Callable, *args: Any) -> Flops:
     """Counts a function of these arguments, arrays or `jax.ShapeDtypeStruct`s; runs nothing."""

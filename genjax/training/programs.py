@@ -57,6 +57,7 @@ class Programs:
         mesh: the devices.
         state: the train state as `jax.ShapeDtypeStruct`s with their shardings.
         batch_sharding: of what `step` takes.
+        batch: what `step` takes as `jax.ShapeDtypeStruct`s with their shardings.
         init: first batch -> TrainState.
         step: (TrainState, batch) -> (TrainState, metrics); the state given is used up. With
             `steps_per_call` > 1 batches are stacked and metrics come stacked.
@@ -65,6 +66,7 @@ class Programs:
     mesh: Mesh
     state: TrainState
     batch_sharding: NamedSharding
+    batch: dict[str, jax.ShapeDtypeStruct]
     init: Callable[[Any], TrainState]
     step: Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]]
 
@@ -87,6 +89,7 @@ class Programs:
         shardings = jax.tree.map(lambda a: a.sharding, state)
         replicated, row = sharding.replicated(mesh), sharding.rows(mesh)
         stacked = experiment.steps_per_call > 1
+        leading = (experiment.steps_per_call,) * stacked + (experiment.rows_per_step,)
         batch_sharding = sharding.rows(mesh, leading=1) if stacked else row
         step = train_steps if stacked else train_step
         unroll = mesh.devices.flat[0].platform == 'cpu'
@@ -94,6 +97,10 @@ class Programs:
             mesh=mesh,
             state=state,
             batch_sharding=batch_sharding,
+            batch={
+                name: jax.ShapeDtypeStruct((*leading, *shape), dtype, sharding=batch_sharding)
+                for name, (shape, dtype) in example.items()
+            },
             init=jax.jit(
                 functools.partial(init_state, experiment),
                 in_shardings=(row,),

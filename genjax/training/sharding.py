@@ -91,12 +91,16 @@ class MeshShape:
         chosen = jax.devices()[:count] if devices is None else devices
         slices = len({getattr(device, 'slice_index', 0) for device in chosen})
         types = (AxisType.Auto,) * len(AXES)
-        if slices == 1:
-            return jax.make_mesh(shape, AXES, axis_types=types, devices=chosen)
         if shape[0] % slices:
             raise UserError(f'config.mesh: data={shape[0]} does not divide over {slices} slices')
-        within = (shape[0] // slices, *shape[1:])
-        arranged = mesh_utils.create_hybrid_device_mesh(within, (slices, 1, 1), chosen)
+        # An axis of the mesh may be part of an axis of the torus: 8 of the 16 chips in a row.
+        if slices == 1:
+            arranged = mesh_utils.create_device_mesh(shape, chosen, allow_split_physical_axes=True)
+        else:
+            within = (shape[0] // slices, *shape[1:])
+            arranged = mesh_utils.create_hybrid_device_mesh(
+                within, (slices, 1, 1), chosen, allow_split_physical_axes=True
+            )
         return Mesh(arranged, AXES, axis_types=types)
 
 
