@@ -13,7 +13,7 @@ from types import ModuleType
 import genjax
 from genjax.errors import EXIT_INTERRUPTED, Interrupted, UserError, nearest
 
-VERBS = ('train', 'sample', 'evaluate', 'data')
+VERBS = ('train', 'sample', 'evaluate', 'encode', 'data')
 
 _OVERRIDE = '--config.'
 

@@ -41,6 +41,7 @@ def train(config: ConfigDict, workdir: Path) -> None:
             wandb_module()
         source = experiment.dataset.source('train')
         example = example_of(source)
+        experiment.preprocess.check(experiment.dataset)
         programs = Programs.of(experiment, example)
         with locked(workdir):
             inputs = experiment.preprocess.provenance
