@@ -44,7 +44,7 @@ def get_config(data: str = 'imagenet256'):
             'num_layers': 28,
             'num_heads': 16,
             'scan': True,
-            'remat': True,
+            'remat': 'full',
             'dtype': 'bfloat16',
         }
     )

@@ -90,7 +90,8 @@ def judge(
     """Runs the evaluators on a split; their figures are named `evaluator/figure`."""
 
     def batches(size: int) -> Iterator[dict[str, jax.Array]]:
-        whole = -(-size // mesh.size) * mesh.size
+        shares = sharding.num_shares(mesh)
+        whole = -(-size // shares) * shares
         for batch in eval_batches(experiment.dataset.source(split), batch_size=whole):
             yield sharding.place(batch, sharding.rows(mesh))
 

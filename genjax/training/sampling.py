@@ -1,6 +1,7 @@
 """Samples and reconstructions of a trained model, in the range of its data."""
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -122,6 +123,11 @@ def write_pictures(
 def _held_out(experiment: Experiment, num: int) -> np.ndarray:
     source = experiment.dataset.source('validation')
     return source[random_subset(len(source), num)]['x']
+
+
+def program(experiment: Experiment) -> Callable:
+    """What `draw` runs for each part: (variables, key, labels or None) -> `SAMPLES_PER_CALL`."""
+    return functools.partial(_draw, experiment.model, experiment.preprocess, SAMPLES_PER_CALL)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
