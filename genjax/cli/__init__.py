@@ -13,7 +13,7 @@ from types import ModuleType
 import genjax
 from genjax.errors import EXIT_INTERRUPTED, Interrupted, UserError, nearest
 
-VERBS = ('train', 'sample', 'evaluate', 'plan', 'data')
+VERBS = ('train', 'encode', 'sample', 'evaluate', 'plan', 'data')
 
 _OVERRIDE = '--config.'
 

@@ -4,13 +4,13 @@ Nothing here has state that a checkpoint would need: the batch of any step can b
 any number of processes, each reading only its own rows of it.
 """
 
-import functools
 import os
 import sys
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from genjax.data.permutation import permuted
 from genjax.data.sources import Source
 from genjax.errors import UserError
 
@@ -35,7 +35,7 @@ def batch_indices(seed: int, step: int, batch_size: int, size: int) -> np.ndarra
     indices = np.empty(batch_size, np.int64)
     for number in range(int(epoch[0]), int(epoch[-1]) + 1):
         chosen = epoch == number
-        indices[chosen] = _permutation(seed, number, size)[place[chosen]]
+        indices[chosen] = permuted(place[chosen], size, seed, number)
     return indices
 
 
@@ -44,17 +44,7 @@ def random_subset(size: int, num: int) -> np.ndarray:
 
     A split may be sorted by class, so that its first rows are no fair sample of it.
     """
-    return np.sort(_permutation(0, 0, size)[:num])
-
-
-@functools.lru_cache(maxsize=4)
-def _permutation(seed: int, epoch: int, size: int) -> np.ndarray:
-    # RandomState's streams are frozen by NumPy's policy, so a run can be resumed under another
-    # NumPy; default_rng's may change. It is seeded with 32-bit words.
-    words = [seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF, epoch & 0xFFFFFFFF, epoch >> 32]
-    permutation = np.random.RandomState(words).permutation(size)
-    permutation.flags.writeable = False  # every caller gets the same array
-    return permutation
+    return np.sort(permuted(np.arange(min(num, size)), size, seed=0, epoch=0))
 
 
 def train_batches(
@@ -106,16 +96,16 @@ def eval_batches(
         UserError: `batch_size` is not positive, or the split is empty.
     """
     _check(source, batch_size)
-    chosen = np.arange(len(source)) if num is None else random_subset(len(source), num)
-    size = len(chosen)
-    padded = np.pad(chosen, (0, -size % batch_size), constant_values=chosen[0])
-    mask = np.arange(len(padded)) < size
+    chosen = None if num is None else random_subset(len(source), num)
+    size = len(source) if chosen is None else len(chosen)
 
     def batch(number: int) -> Batch:
-        here = slice(number * batch_size, (number + 1) * batch_size)
-        return {**source[padded[here][rows]], 'mask': mask[here][rows]}
+        place = np.arange(number * batch_size, (number + 1) * batch_size)[rows]
+        mask = place < size
+        place = np.where(mask, place, 0)
+        return {**source[place if chosen is None else chosen[place]], 'mask': mask}
 
-    return _stream(batch, len(padded) // batch_size, ahead=not source.in_memory)
+    return _stream(batch, -(-size // batch_size), ahead=not source.in_memory)
 
 
 def _check(source: Source, batch_size: int) -> None:

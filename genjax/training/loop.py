@@ -1,12 +1,10 @@
 """The training loop, the same for every family of models."""
 
-import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 from ml_collections import ConfigDict
 
 from genjax.data.pipeline import train_batches
@@ -17,6 +15,7 @@ from genjax.training import run as runs
 from genjax.training import sharding
 from genjax.training.checkpoints import Checkpoints
 from genjax.training.experiment import Experiment, experiment_of
+from genjax.training.feed import feed
 from genjax.training.interruption import Interruption
 from genjax.training.metrics import MetricLog
 from genjax.training.programs import Programs, example_of
@@ -42,6 +41,7 @@ def train(config: ConfigDict, workdir: Path) -> None:
             wandb_module()
         source = experiment.dataset.source('train')
         example = example_of(source)
+        experiment.preprocess.check(experiment.dataset)
         programs = Programs.of(experiment, example)
         with locked(workdir):
             inputs = experiment.preprocess.provenance
@@ -100,10 +100,11 @@ class Loop:
             batches = train_batches(
                 self.source, batch_size=experiment.rows_per_step, seed=experiment.seed, start=step
             )
+            placed = feed(batches, self.programs.batch_sharding, experiment.steps_per_call)
             while step < experiment.steps:
                 self._profile(step, log)
                 with log.waiting_for_data():
-                    batch = self._place(batches)
+                    batch = next(placed)
                 state, metrics = self.programs.step(state, batch)
                 step += experiment.steps_per_call
                 log.push(step, metrics)
@@ -122,15 +123,6 @@ class Loop:
             )
         )
         return 0, self.programs.init(sharding.place(first, sharding.rows(self.programs.mesh)))
-
-    def _place(self, batches: Any) -> dict[str, jax.Array]:
-        count = self.experiment.steps_per_call
-        if count == 1:
-            batch = next(batches)
-        else:
-            parts = list(itertools.islice(batches, count))
-            batch = {name: np.stack([part[name] for part in parts]) for name in parts[0]}
-        return sharding.place(batch, self.programs.batch_sharding)
 
     def _is_event(self, step: int) -> bool:
         experiment = self.experiment

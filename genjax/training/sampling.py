@@ -99,19 +99,23 @@ def write_pictures(
         written = workdir / 'translations' / f'{step}.png'
         pictures.save(written, translate(experiment, variables, originals), originals)
         return {'translations': written}
-    shape = experiment.dataset.event_shape
+    shape = experiment.preprocess.shown_shape or experiment.dataset.event_shape
     is_points = shape == (2,)
     if not is_points and (len(shape) != 3 or shape[-1] not in (1, 3)):
         return {}
     written = {'samples': workdir / 'samples' / f'{step}.png'}
     samples = draw(experiment, variables, experiment.num_samples, experiment.seed)['x']
-    reference = _held_out(experiment, experiment.num_samples) if is_points else None
+    reference = None
+    if is_points:
+        reference = experiment.preprocess.show(_held_out(experiment, experiment.num_samples))
     pictures.save(written['samples'], samples, reference)
     if isinstance(experiment.model, HasEncoder):
         originals = _held_out(experiment, -(-experiment.num_samples // 2))
         written['reconstructions'] = workdir / 'reconstructions' / f'{step}.png'
         pictures.save(
-            written['reconstructions'], reconstruct(experiment, variables, originals), originals
+            written['reconstructions'],
+            reconstruct(experiment, variables, originals),
+            experiment.preprocess.show(originals),
         )
     return written
 
