@@ -9,6 +9,7 @@ from genjax.errors import UserError
 from genjax.networks.embedding import LabelEmbedding, TimeEmbedding, sinusoids
 from genjax.networks.layers import Dense
 from genjax.networks.remat import Remat, rematerialised
+from genjax.networks.rows import keep_rows
 from genjax.networks.transformer import attend, split_heads
 
 _ZEROS = nn.initializers.zeros
@@ -52,6 +53,7 @@ class DiTBlock(nn.Module):
     @nn.compact
     def __call__(self, x: Array, condition: Array) -> tuple[Array, None]:
         """Maps x [B, T, D] and condition [B, D] to [B, T, D], and nothing to collect in a scan."""
+        x, condition = keep_rows(x), keep_rows(condition)
         features = x.shape[-1]
         modulation = Modulation(6, features, self.dtype, name='modulation')(condition)
         shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = modulation

@@ -12,6 +12,7 @@ from jax import Array
 from genjax.errors import UserError
 from genjax.networks.layers import Dense, activation_function
 from genjax.networks.remat import Remat, rematerialised
+from genjax.networks.rows import keep_rows
 from genjax.networks.sequences import SequenceInput, check_sequence
 
 _HALF = ('bfloat16', 'float16')  # what cuDNN's attention computes in
@@ -105,6 +106,7 @@ class Block(nn.Module):
         Returns:
             The sequence, and the cache with the new element's keys and values.
         """
+        x = keep_rows(x)
         features = x.shape[-1]
         normal = nn.initializers.normal(0.02)
         last = nn.initializers.normal(0.02 / math.sqrt(2 * self.num_layers))

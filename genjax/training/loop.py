@@ -17,7 +17,7 @@ from genjax.training.checkpoints import Checkpoints
 from genjax.training.experiment import Experiment, experiment_of
 from genjax.training.feed import feed
 from genjax.training.interruption import Interruption
-from genjax.training.metrics import MetricLog
+from genjax.training.metrics import MetricLog, mfu_per_rate
 from genjax.training.programs import Programs, example_of
 from genjax.training.progress import Progress
 from genjax.training.sampling import write_pictures
@@ -92,7 +92,8 @@ class Loop:
             if experiment.wandb:
                 name = f'{self.workdir.name}-{record["id"]}'
                 writer.log_to_wandb(experiment.wandb, name, record['config'])
-            log = MetricLog(experiment, writer, progress)
+            mfu = mfu_per_rate(experiment, self.programs)
+            log = MetricLog(experiment, writer, progress, mfu)
             progress.say(
                 f'{num_params(state.variables):,} parameters, {self.programs.mesh.size} device(s),'
                 f' from step {step:,} to {experiment.steps:,} in {self.workdir}'
