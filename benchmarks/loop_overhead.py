@@ -25,7 +25,7 @@ from genjax.models import VAE
 from genjax.networks import MLP
 from genjax.training import Experiment, sharding
 from genjax.training import run as runs
-from genjax.training.interruption import Interruption
+from genjax.interruption import Interruption
 from genjax.training.loop import Loop
 from genjax.training.programs import Programs, example_of
 
