@@ -121,6 +121,8 @@ fi
 
 if [ "${1:-}" = test ]; then
   shift
+  # The whole suite runs in parallel, a file at a time in each process.
+  [ $# -gt 0 ] || set -- --numprocesses=auto --maxprocesses=8 --dist=loadfile
   cd -- "$root"
   exec "$venv/bin/python" -m pytest "$@"
 fi

@@ -6,8 +6,14 @@ first.
     genjax sample --workdir=runs/latent --label=3 --out=threes.png
     genjax evaluate --workdir=runs/latent
 
-This one is flow matching in codes of 4x4x2 numbers. The tokens of the other autoencoder are
-modelled by a transformer, without classes:
+This one is flow matching in codes of 4x4x2 numbers, encoded as it trains. They can be encoded once
+and stored instead:
+
+    genjax train --config=configs/digits/autoencoder.py --workdir=runs/autoencoder
+    genjax encode --workdir=runs/autoencoder --out=runs/digits_codes
+    genjax train --config=configs/digits/latent.py:stored --workdir=runs/stored_latent
+
+The tokens of the other autoencoder are modelled by a transformer, without classes:
 
     genjax train --config=configs/digits/autoencoder.py:vq --workdir=runs/vq_autoencoder
     genjax train --config=configs/digits/latent.py:vq --workdir=runs/vq_latent
@@ -21,33 +27,45 @@ in 98.2 % (of test digits: 99.3 %); no classifier tells their codes from those o
 import optax
 
 from genjax.config import spec
-from genjax.data import Chain, Digits
+from genjax.data import Chain, Digits, Latents
 from genjax.evaluation import C2ST, LabelAccuracy, TokenLikelihood
 from genjax.models import GPT, DiffusionModel
 from genjax.networks import TimeMLP, Transformer
-from genjax.training import Encode, Experiment
+from genjax.training import Encode, Encoded, Experiment
 
 STEPS = 4000
 
 
 def get_config(code: str = 'kl'):
-    """The run as a config; `code` is 'kl' or 'vq', as of the first stage."""
+    """The run as a config; `code` is 'kl' or 'vq', as of the first stage, or 'stored' for codes of
+    the former that `genjax encode` wrote.
+    """
     network = spec(TimeMLP, shape=(4, 4, 2), features=256, num_layers=3, dropout=0.1)
     transformer = spec(
         Transformer, shape=(16,), vocab_size=64, features=96, num_layers=4, num_heads=4, dropout=0.1
     )
-    workdir, model, test = {
-        'kl': (
-            'runs/autoencoder',
-            spec(DiffusionModel, network=network, num_classes=10),
-            (spec(LabelAccuracy), spec(C2ST)),
+    flow = spec(DiffusionModel, network=network, num_classes=10)
+    figures = (spec(LabelAccuracy), spec(C2ST))
+    first, second = 'runs/autoencoder', 'runs/vq_autoencoder'
+    dataset, step, model, test = {
+        'kl': (spec(Digits), spec(Encode, workdir=first), flow, figures),
+        'stored': (
+            spec(Latents, path='runs/digits_codes'),
+            spec(Encoded, workdir=first),
+            flow,
+            figures,
         ),
-        'vq': ('runs/vq_autoencoder', spec(GPT, network=transformer), (spec(TokenLikelihood),)),
+        'vq': (
+            spec(Digits),
+            spec(Encode, workdir=second),
+            spec(GPT, network=transformer),
+            (spec(TokenLikelihood),),
+        ),
     }[code]
     return spec(
         Experiment,
-        dataset=spec(Digits),
-        preprocess=spec(Chain, steps=(spec(Encode, workdir=workdir),)),
+        dataset=dataset,
+        preprocess=spec(Chain, steps=(step,)),
         model=model,
         optimizer=spec(
             optax.adamw,

@@ -8,8 +8,7 @@ by its import path; it holds ImageNet as pictures of 256x256. Published (Rombach
 their table of models; trained on OpenImages, with LPIPS as the feature loss): reconstructions of
 the ImageNet validation pictures with an FID of .90 and a PSNR of 24.19.
 
-A second run models the codes: give it the step `Encode` with this workdir, as
-`configs/digits/latent.py` does.
+A second run models the codes: `genjax encode` stores them for `dit_xl2.py` and `sit_xl2.py`.
 
 The same run, small, on 8x8 digits:
 

@@ -13,7 +13,7 @@ from types import ModuleType
 import genjax
 from genjax.errors import UserError, nearest, told
 
-VERBS = ('train', 'sample', 'evaluate', 'data')
+VERBS = ('train', 'encode', 'sample', 'evaluate', 'plan', 'data')
 
 _OVERRIDE = '--config.'
 

@@ -47,7 +47,7 @@ def computing(args: argparse.Namespace, interruption: Interruption | None = None
     for name in ('start_timeout', 'heartbeat'):
         if not getattr(args, name) >= 1:
             raise UserError(f'--{name}={getattr(args, name):g} must be at least 1')
-    _prepare()
+    prepare()
     from genjax.training import distributed
 
     place = distributed.find_place(args.coordinator, args.num_processes, args.process_id)
@@ -57,7 +57,7 @@ def computing(args: argparse.Namespace, interruption: Interruption | None = None
         yield
 
 
-def _prepare() -> None:
+def prepare() -> None:
     """Shows genjax's warnings as lines, hides other libraries' chatter, caches compilations."""
     import jax
 

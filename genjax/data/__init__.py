@@ -8,6 +8,7 @@ sees.
 from genjax.data.avatars import Avatars
 from genjax.data.datasets import TFDS, Digits, Gaussians
 from genjax.data.jars import Jars
+from genjax.data.latents import Latents
 from genjax.data.pipeline import batch_indices, eval_batches, train_batches
 from genjax.data.plane import Density
 from genjax.data.preprocessing import Binarise, Chain, Dequantise, Logit, Scale
@@ -31,6 +32,7 @@ __all__ = [
     'Digits',
     'Gaussians',
     'Jars',
+    'Latents',
     'Logit',
     'Part',
     'PianoRolls',

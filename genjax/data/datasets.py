@@ -150,7 +150,7 @@ class TFDS:
                 f'the data set {self.name!r} has no test split, only {names}; name one, '
                 "for example test='validation'"
             )
-        return _open(str(self._builder.data_dir), expression, self._columns, self.in_memory)
+        return open_split(str(self._builder.data_dir), expression, self._columns, self.in_memory)
 
     @property
     def _builder(self):
@@ -173,7 +173,7 @@ def _builder(name: str, folder: str, data_dir: str | None):
 
 
 @functools.lru_cache(maxsize=8)
-def _open(folder: str, expression: str, columns: Columns, in_memory: bool) -> Source:
+def open_split(folder: str, expression: str, columns: Columns, in_memory: bool) -> Source:
     """Returns a source, the same one whenever it is asked for: decoding happens once a process."""
     from tensorflow_datasets.core.read_only_builder import builder_from_directory
 

@@ -4,17 +4,18 @@ Nothing here has state that a checkpoint would need: the batch of any step can b
 any number of processes, each reading only its own rows of it.
 """
 
-import functools
 import os
 import sys
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from genjax.data.permutation import permuted
 from genjax.data.sources import Source
 from genjax.errors import UserError
 
 Batch = dict[str, np.ndarray]
+Rows = slice | np.ndarray
 _MAX_THREADS = 16  # more of them only fight for the interpreter's lock
 
 
@@ -35,7 +36,7 @@ def batch_indices(seed: int, step: int, batch_size: int, size: int) -> np.ndarra
     indices = np.empty(batch_size, np.int64)
     for number in range(int(epoch[0]), int(epoch[-1]) + 1):
         chosen = epoch == number
-        indices[chosen] = _permutation(seed, number, size)[place[chosen]]
+        indices[chosen] = permuted(place[chosen], size, seed, number)
     return indices
 
 
@@ -44,21 +45,11 @@ def random_subset(size: int, num: int) -> np.ndarray:
 
     A split may be sorted by class, so that its first rows are no fair sample of it.
     """
-    return np.sort(_permutation(0, 0, size)[:num])
-
-
-@functools.lru_cache(maxsize=4)
-def _permutation(seed: int, epoch: int, size: int) -> np.ndarray:
-    # RandomState's streams are frozen by NumPy's policy, so a run can be resumed under another
-    # NumPy; default_rng's may change. It is seeded with 32-bit words.
-    words = [seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF, epoch & 0xFFFFFFFF, epoch >> 32]
-    permutation = np.random.RandomState(words).permutation(size)
-    permutation.flags.writeable = False  # every caller gets the same array
-    return permutation
+    return np.sort(permuted(np.arange(min(num, size)), size, seed=0, epoch=0))
 
 
 def train_batches(
-    source: Source, *, batch_size: int, seed: int, start: int = 0, rows: slice = slice(None)
+    source: Source, *, batch_size: int, seed: int, start: int = 0, rows: Rows = slice(None)
 ) -> Iterator[Batch]:
     """Yields the batches of the steps `start`, `start + 1`, … without end.
 
@@ -85,7 +76,12 @@ def train_batches(
 
 
 def eval_batches(
-    source: Source, *, batch_size: int, rows: slice = slice(None), num: int | None = None
+    source: Source,
+    *,
+    batch_size: int,
+    rows: Rows = slice(None),
+    filled_to: int | None = None,
+    num: int | None = None,
 ) -> Iterator[Batch]:
     """Yields every example once, in order, in batches of one size.
 
@@ -96,6 +92,9 @@ def eval_batches(
         source: the split to evaluate on.
         batch_size: examples in the global batch.
         rows: which rows of each global batch to read; a process asks for its own.
+        filled_to: how many rows a global batch has, where that is more than `batch_size`: the rest
+            of each is filling, so that the examples in a batch do not depend on the devices over
+            which it is spread.
         num: evaluate on this many examples only: a fixed random choice of them, since the
             beginning of a split may be all of one class.
 
@@ -106,16 +105,17 @@ def eval_batches(
         UserError: `batch_size` is not positive, or the split is empty.
     """
     _check(source, batch_size)
-    chosen = np.arange(len(source)) if num is None else random_subset(len(source), num)
-    size = len(chosen)
-    padded = np.pad(chosen, (0, -size % batch_size), constant_values=chosen[0])
-    mask = np.arange(len(padded)) < size
+    chosen = None if num is None else random_subset(len(source), num)
+    size = len(source) if chosen is None else len(chosen)
 
     def batch(number: int) -> Batch:
-        here = slice(number * batch_size, (number + 1) * batch_size)
-        return {**source[padded[here][rows]], 'mask': mask[here][rows]}
+        row = np.arange(filled_to or batch_size)[rows]
+        place = number * batch_size + row
+        mask = (row < batch_size) & (place < size)
+        place = np.where(mask, place, 0)
+        return {**source[place if chosen is None else chosen[place]], 'mask': mask}
 
-    return _stream(batch, len(padded) // batch_size, ahead=not source.in_memory)
+    return _stream(batch, -(-size // batch_size), ahead=not source.in_memory)
 
 
 def _check(source: Source, batch_size: int) -> None:

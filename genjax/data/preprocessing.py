@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from genjax.errors import UserError
@@ -33,7 +34,10 @@ class Step(Protocol):
     A step that has no log-determinant, so that densities cannot go through it, says so by an
     attribute `lossy`, true; its `log_det` is not a number. A step that depends on more than its
     fields has an attribute `provenance`: what is recorded with a run, whose 'fingerprint' must not
-    change while the run goes on or is used.
+    change while the run goes on or is used. A step made for one kind of data has `check(dataset)`,
+    which raises a UserError where it does not fit. A step whose inverse leads elsewhere than to the
+    range of `x` (stored codes, decoded to pictures) has `show(x)`, which brings examples there, as
+    arrays on the host, and `shown_shape`, what one becomes.
     """
 
     bound: bool
@@ -205,6 +209,22 @@ class Chain:
             for number, step in enumerate(self.steps)
             if hasattr(step, 'provenance')
         }
+
+    @property
+    def shown_shape(self) -> tuple[int, ...] | None:
+        """The shape of what `show` gives, where it is not that of the data."""
+        return getattr(self.steps[0], 'shown_shape', None) if self.steps else None
+
+    def check(self, dataset: Any) -> None:
+        """Raises a UserError when a step does not fit the data set."""
+        for step in self.steps:
+            if hasattr(step, 'check'):
+                step.check(dataset)
+
+    def show(self, x: np.ndarray) -> np.ndarray:
+        """Returns examples `x` of the data in the range that `inverse` gives samples in."""
+        shown = self.steps and hasattr(self.steps[0], 'show')
+        return self.steps[0].show(x) if shown else x
 
     def __call__(self, x: Array, key: Array) -> tuple[Array, Array]:
         """Returns `y` and the sum of the log-determinants; each step has its own key."""

@@ -55,9 +55,16 @@ def fit_classifier(x: np.ndarray, label: np.ndarray, learner: Learner = 'svm') -
     return lambda x: model.predict(rows(x))
 
 
-def train_classifier(dataset: Dataset, learner: Learner) -> tuple[Classifier, float]:
+def train_classifier(
+    dataset: Dataset, learner: Learner, show: Callable[[np.ndarray], np.ndarray] = np.asarray
+) -> tuple[Classifier, float]:
     """Trains a classifier on a data set's training split; also returns its accuracy on the test
     split.
+
+    Args:
+        dataset: pictures.
+        learner: see `fit_classifier`.
+        show: makes pictures of examples that are none (`Chain.show`).
 
     Raises:
         UserError: the data have no labels.
@@ -65,8 +72,8 @@ def train_classifier(dataset: Dataset, learner: Learner) -> tuple[Classifier, fl
     if dataset.num_classes is None:
         raise UserError(f'the classifier needs labels, and {type(dataset).__name__} has none')
     train, test = everything(dataset.source('train')), everything(dataset.source('test'))
-    classifier = fit_classifier(train['x'], train['label'], learner)
-    return classifier, accuracy(classifier, test['x'], test['label'])
+    classifier = fit_classifier(show(train['x']), train['label'], learner)
+    return classifier, accuracy(classifier, show(test['x']), test['label'])
 
 
 def everything(source: Source) -> dict[str, np.ndarray]:
@@ -85,7 +92,7 @@ class LabelAccuracy:
 
     The classifier is trained on the training split; all classes are asked for in turn. Gives
     'accuracy', 'classifier' (its own accuracy on the test split, about the best that a model can
-    reach) and 'protocol'.
+    reach) and 'protocol'. Where the data are stored codes, it learns from decoded ones.
 
     Attributes:
         num_samples: how many samples are judged.
@@ -107,7 +114,7 @@ class LabelAccuracy:
             raise UserError(
                 f'LabelAccuracy needs a model with classes; {type(model).__name__} has none'
             )
-        classifier, own = train_classifier(data.dataset, self.classifier)
+        classifier, own = train_classifier(data.dataset, self.classifier, data.preprocess.show)
         asked = np.arange(self.num_samples, dtype=np.int32) % num_classes
         x = draw(model, variables, self.num_samples, key, self.batch_size, asked)
         x = fetch(data.preprocess.inverse(jax.device_put(x)))

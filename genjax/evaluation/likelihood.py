@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import jax
@@ -81,11 +81,10 @@ class Likelihood:
         """Judges a model; raises a UserError when it has no `log_prob`."""
         require(self, model, 'log_prob')
         require_density(self, data)
+        program = self.program(model, data.preprocess)
         parts = []
         for batch in data.batches(self.batch_size):
-            part, key = _batch_moments(
-                model, data.preprocess, self.num_draws, variables, batch, key
-            )
+            part, key = program(variables, batch, key)
             parts.append(part)
         if not parts:
             raise UserError(f'the {data.split} split has no examples to evaluate on')
@@ -105,6 +104,10 @@ class Likelihood:
             'kind': kind,
             'protocol': ', '.join([method, *steps, f'{data.split} ({moments.count:.0f} examples)']),
         }
+
+    def program(self, model: HasLogProb, preprocess: Chain) -> Callable:
+        """What is compiled: (variables, batch, key) -> figures of the batch, and the next key."""
+        return functools.partial(_batch_moments, model, preprocess, self.num_draws)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))

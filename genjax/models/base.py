@@ -111,6 +111,14 @@ class HasEncoder(Protocol):
 
 
 @runtime_checkable
+class HasNormalCodes(Protocol):
+    """A model that draws the codes of an example, and draws them from a normal."""
+
+    def code_moments(self, variables: Variables, x: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation of the codes that `encode` draws of x [B, *event]."""
+
+
+@runtime_checkable
 class HasFeatures(Protocol):
     """A model whose representation can serve another task."""
 

@@ -7,7 +7,8 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.networks.embedding import LabelEmbedding, TimeEmbedding, sinusoids
-from genjax.networks.transformer import attend
+from genjax.networks.remat import Remat, rematerialised
+from genjax.networks.transformer import attend, split_heads
 
 _ZEROS = nn.initializers.zeros
 _XAVIER = nn.initializers.xavier_uniform()
@@ -59,8 +60,8 @@ class DiTBlock(nn.Module):
 
         h = (_normalise(x) * (1 + scale_1) + shift_1).astype(self.dtype)
         qkv = dense(3 * features, 'qkv')(h)
-        qkv = qkv.reshape(*x.shape[:2], 3, self.num_heads, features // self.num_heads)
-        h = attend(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2], causal=False).reshape(x.shape)
+        q, k, v = split_heads(qkv, self.num_heads)
+        h = attend(q, k, v, causal=False).reshape(x.shape)
         x = x + gate_1 * dense(features, 'attention_out')(h)
         h = (_normalise(x) * (1 + scale_2) + shift_2).astype(self.dtype)
         h = jax.nn.gelu(dense(self.expansion * features, 'mlp_in')(h))
@@ -87,7 +88,8 @@ class DiT(nn.Module):
         time_scale: of the time embedding; 1000 suits times in [0, 1].
         scan: compile one block and loop over it: compile time does not grow with depth; a step of
             a shallow network on a CPU is faster without.
-        remat: compute the insides of blocks again in the backward pass instead of keeping them.
+        remat: what blocks keep for the backward pass: everything ('none'), products with weights
+            ('dots'), or nothing but their input ('full'); the rest is computed again.
         dtype: what it computes in; parameters, norms, softmax and the output are float32.
     """
 
@@ -101,7 +103,7 @@ class DiT(nn.Module):
     out_channels: int | None = None
     time_scale: float = 1000.0
     scan: bool = False
-    remat: bool = False
+    remat: Remat = 'none'
     dtype: str = 'float32'
 
     @nn.compact
@@ -147,7 +149,7 @@ class DiT(nn.Module):
         return jnp.swapaxes(x, 2, 3).reshape(len(x), *self.shape[:2], channels)
 
     def _blocks(self, x: Array, condition: Array) -> Array:
-        kind = nn.remat(DiTBlock, prevent_cse=not self.scan) if self.remat else DiTBlock
+        kind = rematerialised(DiTBlock, self.remat, prevent_cse=not self.scan)
         fields = (self.num_heads, self.expansion, self.dtype)
         if self.scan:
             blocks = nn.scan(

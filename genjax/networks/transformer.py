@@ -11,6 +11,7 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.networks.layers import activation_function
+from genjax.networks.remat import Remat, rematerialised
 from genjax.networks.sequences import SequenceInput, check_sequence
 
 _HALF = ('bfloat16', 'float16')  # what cuDNN's attention computes in
@@ -32,6 +33,15 @@ def rotate(x: Array, position: Array, base: float = 10_000.0) -> Array:
     a, b = jnp.split(x.astype(jnp.float32), 2, axis=-1)
     cos, sin = jnp.cos(angle), jnp.sin(angle)
     return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1).astype(x.dtype)
+
+
+def split_heads(qkv: Array, num_heads: int) -> tuple[Array, Array, Array]:
+    """[B, T, 3 D] to queries, keys and values, each [B, T, heads, D / heads].
+
+    The columns of a head lie together, so that devices that divide the columns divide the heads.
+    """
+    qkv = qkv.reshape(*qkv.shape[:2], num_heads, 3, -1)
+    return qkv[..., 0, :], qkv[..., 1, :], qkv[..., 2, :]
 
 
 def attend(q: Array, k: Array, v: Array, *, causal: bool, mask: Array | None = None) -> Array:
@@ -100,8 +110,7 @@ class Block(nn.Module):
 
         h = nn.LayerNorm(dtype='float32', name='attention_norm')(x).astype(self.dtype)
         qkv = dense(3 * features, 'qkv')(h)
-        qkv = qkv.reshape(*x.shape[:2], 3, self.num_heads, features // self.num_heads)
-        q, k, v = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
+        q, k, v = split_heads(qkv, self.num_heads)
         if self.rotary:
             q, k = rotate(q, position), rotate(k, position)
         if cache is None:
@@ -135,6 +144,8 @@ class Transformer(nn.Module):
         tied: whether the output layer is the token embedding, transposed.
         scan: compile one block and loop over it: compile time does not grow with depth; a step of
             a shallow network on a CPU is faster without.
+        remat: what blocks keep for the backward pass: everything ('none'), products with weights
+            ('dots'), or nothing but their input ('full'); the rest is computed again.
         activation: a name in `jax.nn` or a function.
         dropout: share of units that training drops of the embedding and of each branch.
         dtype: what it computes in; parameters, norms, softmax and the output are float32.
@@ -150,6 +161,7 @@ class Transformer(nn.Module):
     positions: Literal['learned', 'rotary'] = 'learned'
     tied: bool = True
     scan: bool = False
+    remat: Remat = 'none'
     activation: str | Callable = 'gelu'
     dropout: float = 0.0
     dtype: str = 'float32'
@@ -214,9 +226,11 @@ class Transformer(nn.Module):
             'dropout': self.dropout,
             'dtype': self.dtype,
         }
+        # `train` is no array.
+        kind = rematerialised(Block, self.remat, prevent_cse=not self.scan, static_argnums=(4,))
         if self.scan:
             blocks = nn.scan(
-                Block,
+                kind,
                 variable_axes={'params': 0},
                 split_rngs={'params': True, 'dropout': True},
                 in_axes=(0, nn.broadcast, nn.broadcast),
@@ -225,7 +239,7 @@ class Transformer(nn.Module):
             return blocks(**fields, name='blocks')(x, carry, position, train)
         new = []
         for layer in range(self.num_layers):
-            block = Block(**fields, name=f'block_{layer}')
+            block = kind(**fields, name=f'block_{layer}')
             x, cache = block(x, None if carry is None else carry[layer], position, train)
             new.append(cache)
         return x, None if carry is None else tuple(new)

@@ -10,6 +10,7 @@ from jax import Array
 from genjax.errors import UserError
 from genjax.networks.embedding import LabelEmbedding, TimeEmbedding
 from genjax.networks.layers import GroupNorm, check_picture, halvings, upsample
+from genjax.networks.remat import Remat, rematerialised
 from genjax.networks.transformer import attend
 
 _ZEROS = nn.initializers.zeros
@@ -106,7 +107,8 @@ class UNet(nn.Module):
         time_scale: of the time embedding; 1000 suits times in [0, 1].
         freq_shift: of the time embedding.
         dropout: share of the units that training drops inside each block.
-        remat: compute the insides of blocks again in the backward pass instead of keeping them.
+        remat: what blocks keep for the backward pass: everything ('none'), products with weights
+            ('dots'), or nothing but their input ('full'); the rest is computed again.
         dtype: what it computes in; parameters, norms, softmax and the output are float32.
     """
 
@@ -122,7 +124,7 @@ class UNet(nn.Module):
     time_scale: float = 1000.0
     freq_shift: float = 0.0
     dropout: float = 0.0
-    remat: bool = False
+    remat: Remat = 'none'
     dtype: str = 'float32'
 
     @nn.compact
@@ -151,7 +153,7 @@ class UNet(nn.Module):
         condition = self._condition(time, label)
 
         def block(x: Array, level: int, name: str, size: tuple[int, int] | None = None) -> Array:
-            kind = nn.remat(TimedBlock, static_argnums=(3,)) if self.remat else TimedBlock
+            kind = rematerialised(TimedBlock, self.remat, static_argnums=(3,))
             module = kind(
                 self.features[level],
                 self.groups,
@@ -164,7 +166,7 @@ class UNet(nn.Module):
             return module(x, condition, train)
 
         def attention(x: Array, name: str) -> Array:
-            kind = nn.remat(PixelAttention) if self.remat else PixelAttention
+            kind = rematerialised(PixelAttention, self.remat)
             return kind(self.head_features, self.groups, self.dtype, name=name)(x)
 
         def conv(x: Array, level: int, name: str, strides: int = 1) -> Array:

@@ -206,9 +206,8 @@ def on_first(work: Callable[[], T]) -> T:
 
 
 def first_before_others(work: Callable[[], T]) -> T:
-    """Has every process do something, the first before the others.
-
-    What is wrong then shows once, and what is made on disk is made once.
+    """Has every process do something, the first before the others, who find on disk what it has
+    made. It must need no other process for that.
     """
     results = []
     on_first(lambda: results.append(work()))

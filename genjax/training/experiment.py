@@ -20,6 +20,7 @@ DOES_NOT_CHANGE_TRAINING = frozenset(
     {
         'steps',
         'mesh',
+        'ema_on_host',
         'steps_per_call',
         'log_every',
         'validate_every',
@@ -72,6 +73,8 @@ class Experiment:
         accumulate: micro-batches per update; they bound memory and change nothing else but the
             noise.
         ema: decays of moving averages of the parameters; the first is sampled and evaluated.
+        ema_on_host: keep the averages in the memory of the host, which each step fetches and sends
+            back; the device has room for something else.
         nonfinite: 'stop' ends the run at a non-finite loss or gradient; 'skip' leaves out the
             update.
         mesh: how devices are arranged and what is sharded over them.
@@ -102,6 +105,7 @@ class Experiment:
     clip_norm: float | None = None
     accumulate: int = 1
     ema: tuple[float, ...] = ()
+    ema_on_host: bool = False
     nonfinite: Literal['stop', 'skip'] = 'stop'
     mesh: MeshShape = field(default_factory=MeshShape)
     steps_per_call: int = 1

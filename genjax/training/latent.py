@@ -1,19 +1,24 @@
-"""Latent models: the preprocessing step that encodes data with a model of an earlier run."""
+"""Latent models: preprocessing steps between data and the codes of a first stage, a model of an
+earlier run.
+"""
 
-import hashlib
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
-from genjax.data.preprocessing import Chain
+from genjax.data.latents import Latents
+from genjax.data.sources import Dataset
 from genjax.errors import UserError
-from genjax.models.base import HasEncoder, Variables
-from genjax.training import run as runs
-from genjax.training import sharding, workdir
+from genjax.training.first_stage import FirstStage, codes_of
+
+_SHOWN = 256  # codes decoded at a time, to be shown
 
 
 @dataclass(frozen=True)
@@ -48,28 +53,15 @@ class Encode:
     takes_pixels: ClassVar[bool] = True
 
     def __post_init__(self):
-        path = Path(self.workdir)
-        record = workdir.read(path)
-        run = runs.load(path, 'best' if self.step is None else str(self.step))
-        model = run.experiment.model
-        if not isinstance(model, HasEncoder):
-            raise UserError(f'{path} trained a {type(model).__name__}, which has no encode, decode')
-        # On the host: the second stage may lie on its devices in another way.
-        variables = jax.device_get(
-            jax.device_put(run.state.averaged, sharding.replicated(run.mesh))
-        )
-        weights = _fingerprint(variables)
-        provenance = {
-            'name': f'step {run.step} of {path}',
-            'fingerprint': weights,
-            'step': run.step,
-            'run': {name: record[name] for name in ('id', 'config', 'fingerprint', 'data')},
-        }
-        shape = tuple(record['example']['x'][0])
-        # Not fields, which say what is equal: the fingerprint speaks for them.
-        object.__setattr__(self, 'fingerprint', weights[:16])
-        object.__setattr__(self, 'provenance', provenance)
-        object.__setattr__(self, '_loaded', (model, run.experiment.preprocess, variables, shape))
+        stage = _load(self.workdir, self.step)
+        # Not a field, which says what is equal: the fingerprint speaks for it.
+        object.__setattr__(self, '_stage', stage)
+        object.__setattr__(self, 'fingerprint', stage.provenance['fingerprint'][:16])
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """Which first stage it is."""
+        return self._stage.provenance
 
     def __call__(self, x: Array, key: Array) -> tuple[Array, Array]:
         """Returns codes of x [B, *shape], the data of the first stage, and what is not a number.
@@ -77,31 +69,95 @@ class Encode:
         Raises:
             UserError: x have another shape.
         """
-        model, preprocess, variables, shape = self._stage()
-        if x.shape[1:] != shape:
+        stage = self._stage
+        if x.shape[1:] != stage.shape:
             raise UserError(
-                f'Encode: the run in {self.workdir} encodes examples of shape {shape}, '
+                f'Encode: the run in {self.workdir} encodes examples of shape {stage.shape}, '
                 f'the data have {x.shape[1:]}'
             )
-        preprocess_key, encode_key = jax.random.split(key)
-        y, _ = preprocess(x, preprocess_key)
-        return model.encode(variables, y, encode_key), jnp.full(len(x), jnp.nan)
+        return stage.encode(_constants(stage), x, key), jnp.full(len(x), jnp.nan)
 
     def inverse(self, y: Array) -> Array:
         """Returns the data that the codes y stand for."""
-        model, preprocess, variables, _ = self._stage()
-        return preprocess.inverse(model.decode(variables, y, jax.random.key(0)))
-
-    def _stage(self) -> tuple[HasEncoder, Chain, Variables, tuple[int, ...]]:
-        """The first stage: model, preprocessing, weights as JAX arrays, and the shape of x."""
-        model, preprocess, variables, shape = self._loaded
-        return model, preprocess, jax.tree.map(jnp.asarray, variables), shape
+        return self._stage.decode(_constants(self._stage), y)
 
 
-def _fingerprint(variables: Variables) -> str:
-    """SHA-256 of the names and values of all arrays."""
-    digest = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
-        digest.update(f'{jax.tree_util.keystr(path)} {leaf.dtype}{leaf.shape}'.encode())
-        digest.update(leaf.tobytes())
-    return digest.hexdigest()
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """Draws codes from what `genjax encode` stored (`Latents`); the inverse decodes.
+
+    Training sees what it would through `Encode`, without the encoder's work in each step. The first
+    stage is needed for its decoder, and for what `Encode` says of it; it is read when training or
+    sampling begins, so that a dry run does without, and must be the one that made the codes.
+
+    Attributes:
+        workdir: the folder of the first stage's run.
+        step: which of its checkpoints; None: the best by its config, or the latest.
+    """
+
+    workdir: str
+    step: int | None = None
+
+    bound: ClassVar[bool] = False
+    lossy: ClassVar[bool] = True
+    takes_pixels: ClassVar[bool] = True
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """Which first stage it is."""
+        return self._stage.provenance
+
+    def check(self, dataset: Dataset) -> None:
+        """Raises a UserError unless the data are codes of this first stage."""
+        if not isinstance(dataset, Latents):
+            raise UserError(
+                f'Encoded takes the codes of a Latents data set, not {type(dataset).__name__}; '
+                'Encode takes data as they are'
+            )
+        made_by = dataset.record['first_stage']
+        if made_by['fingerprint'] != self.provenance['fingerprint']:
+            raise UserError(
+                f'the codes in {dataset.path} are of another first stage than '
+                f'{self.provenance["name"]}: of {made_by["name"]}, as it was then'
+            )
+
+    def __call__(self, x: Array, key: Array) -> tuple[Array, Array]:
+        """Returns codes drawn from x, as `Latents` has them, and what is not a number."""
+        if x.dtype == jnp.uint8:
+            raise UserError('Encoded takes the codes of a Latents data set, not pictures')
+        return codes_of(x, key), jnp.full(len(x), jnp.nan)
+
+    def inverse(self, y: Array) -> Array:
+        """Returns the data that the codes y stand for."""
+        return self._stage.decode(_constants(self._stage), y)
+
+    @property
+    def shown_shape(self) -> tuple[int, ...]:
+        """The shape of the data that a code stands for."""
+        return self._stage.shape
+
+    def show(self, x: np.ndarray) -> np.ndarray:
+        """Returns the data that the stored codes x stand for, by their means."""
+        codes = x if np.issubdtype(x.dtype, np.integer) else x[:, 0]
+        parts = [codes[start : start + _SHOWN] for start in range(0, len(x), _SHOWN)]
+        sized = (np.resize(part, (_SHOWN, *codes.shape[1:])) for part in parts)
+        decoded = [jax.device_get(self._decode(jax.device_put(part))) for part in sized]
+        return np.concatenate(decoded)[: len(x)]
+
+    @functools.cached_property
+    def _decode(self) -> Callable[[Array], Array]:
+        return jax.jit(self.inverse)
+
+    @functools.cached_property
+    def _stage(self) -> FirstStage:
+        with jax.ensure_compile_time_eval():  # it may be asked for first while a program is traced
+            return _load(self.workdir, self.step)
+
+
+def _load(path: str, step: int | None) -> FirstStage:
+    return FirstStage.load(Path(path), 'best' if step is None else str(step))
+
+
+def _constants(stage: FirstStage) -> Any:
+    """The weights as JAX arrays, which become constants of the program."""
+    return jax.tree.map(jnp.asarray, stage.variables)

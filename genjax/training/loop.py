@@ -1,17 +1,15 @@
 """The training loop, the same for every family of models."""
 
 import contextlib
-import itertools
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 from ml_collections import ConfigDict
 
-from genjax.data.pipeline import train_batches
+from genjax.data.pipeline import Batch, train_batches
 from genjax.data.sources import Source
 from genjax.errors import Interrupted, UserError
 from genjax.interruption import Interruption, Stop
@@ -20,8 +18,9 @@ from genjax.training import distributed, sharding
 from genjax.training import run as runs
 from genjax.training.checkpoints import Checkpoints
 from genjax.training.experiment import Experiment, experiment_of
+from genjax.training.feed import feed
 from genjax.training.metrics import MetricLog
-from genjax.training.programs import Example, Programs, example_of
+from genjax.training.programs import Programs, example_of
 from genjax.training.progress import Progress
 from genjax.training.sampling import picture_kinds, write_pictures
 from genjax.training.state import TrainState
@@ -42,17 +41,14 @@ def train(config: ConfigDict, workdir: Path, interruption: Interruption | None =
         UserError: the config, the data, the folder or the numbers do not allow it.
         Interrupted: Ctrl-C or SIGTERM; the state is saved.
     """
-
-    def prepare() -> tuple[Experiment, Source, Example, Programs]:
-        # What is wrong with the config or the data shows before the folder is made.
-        experiment = experiment_of(config)
-        if experiment.wandb and distributed.is_first():
-            wandb_module()
-        source = experiment.dataset.source('train')
-        example = example_of(source)
-        return experiment, source, example, Programs.of(experiment, example)
-
-    experiment, source, example, programs = distributed.first_before_others(prepare)
+    # What is wrong with the config or the data shows before the folder is made.
+    experiment = experiment_of(config)
+    if experiment.wandb and distributed.is_first():
+        wandb_module()
+    source = distributed.first_before_others(lambda: experiment.dataset.source('train'))
+    example = example_of(source)
+    experiment.preprocess.check(experiment.dataset)
+    programs = Programs.of(experiment, example)
     with contextlib.ExitStack() as held:
 
         def begin() -> dict[str, Any]:
@@ -123,13 +119,14 @@ class Loop:
                 f'{num_params(state.variables):,} parameters, {self.programs.mesh.size} device(s)'
                 f'{processes}, from step {step:,} to {experiment.steps:,} in {self.workdir}'
             )
-            batches = self._batches(step)
+            layout, calls = self.programs.batch_sharding, experiment.steps_per_call
+            batches = feed(self._batches(step), layout, calls)
             try:
                 self._event(due, step, state, writer, progress)
                 while step < experiment.steps:
                     self._profile(step, log)
                     with log.waiting_for_data():
-                        batch = self._place(batches)
+                        batch = next(batches)
                     state, metrics = self.programs.step(state, batch)
                     step += experiment.steps_per_call
                     log.push(step, metrics)
@@ -156,22 +153,13 @@ class Loop:
         first = next(self._batches(0))
         return 0, self.programs.init(sharding.place(first, sharding.rows(self.programs.mesh)))
 
-    def _batches(self, step: int) -> Iterator[Mapping[str, np.ndarray]]:
+    def _batches(self, step: int) -> Iterator[Batch]:
         """This process's rows of the batches from `step` on."""
         experiment, size = self.experiment, self.experiment.rows_per_step
         rows = distributed.local_rows(sharding.rows(self.programs.mesh), size)
         return train_batches(
             self.source, batch_size=size, seed=experiment.seed, start=step, rows=rows
         )
-
-    def _place(self, batches: Any) -> dict[str, jax.Array]:
-        count = self.experiment.steps_per_call
-        if count == 1:
-            batch = next(batches)
-        else:
-            parts = list(itertools.islice(batches, count))
-            batch = {name: np.stack([part[name] for part in parts]) for name in parts[0]}
-        return sharding.place(batch, self.programs.batch_sharding)
 
     def _due(self, step: int) -> set[str]:
         """What is to be done after this step."""

@@ -23,7 +23,9 @@ class MetricLog:
     steps.
 
     A call's metrics are fetched when the next call has been dispatched, so that the device never
-    waits for the host to read them.
+    waits for the host to read them. Beside them it writes 'steps_per_second' and 'data_wait', the
+    share of the time that the host took to make batches that came too late, when the device had
+    ended its last call: 0 where the data keep up, near 1 where they set the pace.
     """
 
     def __init__(self, experiment: Experiment, writer: MetricWriter, progress: Progress):
@@ -36,10 +38,11 @@ class MetricLog:
 
     @contextlib.contextmanager
     def waiting_for_data(self) -> Iterator[None]:
-        """Counts the time inside as time in which the host made a batch."""
+        """Counts the time inside as lost to the data if the device has no work left at its end."""
         start = time.perf_counter()
         yield
-        self._waited += time.perf_counter() - start
+        if self._pending is None or _finished(self._pending[1]):
+            self._waited += time.perf_counter() - start
 
     def push(self, step: int, metrics: Mapping[str, Array]) -> None:
         """Takes the metrics of the call that ended at `step`, and records those of the call before.
@@ -80,6 +83,11 @@ class MetricLog:
         self._writer.write(step, {**means, 'steps_per_second': rate, 'data_wait': share})
         self._values.clear()
         self._waited, self._since = 0.0, now
+
+
+def _finished(metrics: Mapping[str, Array]) -> bool:
+    """Whether the call that gives these metrics has ended."""
+    return all(value.is_ready() for value in metrics.values())
 
 
 def _check_finite(metrics: Mapping[str, np.ndarray], last: int) -> None:

@@ -1,7 +1,7 @@
 """The compiled programs of a run, and where their arrays lie."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,9 @@ def abstract_state(
     experiment.check_shapes(batch['x'])
     state = jax.eval_shape(functools.partial(init_state, experiment), batch)
     shardings = sharding.state_shardings(state, mesh, rules)
+    if experiment.ema_on_host:
+        on_host = jax.tree.map(lambda s: s.with_memory_kind('pinned_host'), shardings.ema)
+        shardings = shardings.replace(ema=on_host)
     return jax.tree.map(
         lambda a, s: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=s), state, shardings
     )
@@ -54,6 +57,7 @@ class Programs:
         mesh: the devices.
         state: the train state as `jax.ShapeDtypeStruct`s with their shardings.
         batch_sharding: of what `step` takes.
+        batch: what `step` takes as `jax.ShapeDtypeStruct`s with their shardings.
         init: first batch -> TrainState.
         step: (TrainState, batch) -> (TrainState, metrics); the state given is used up. With
             `steps_per_call` > 1 batches are stacked and metrics come stacked.
@@ -62,35 +66,48 @@ class Programs:
     mesh: Mesh
     state: TrainState
     batch_sharding: NamedSharding
+    batch: dict[str, jax.ShapeDtypeStruct]
     init: Callable[[Any], TrainState]
     step: Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]]
 
     @classmethod
-    def of(cls, experiment: Experiment, example: Example) -> 'Programs':
-        """Lays out the programs of an experiment on data of these shapes, without compiling them.
+    def of(
+        cls,
+        experiment: Experiment,
+        example: Example,
+        devices: Sequence[jax.Device] | None = None,
+    ) -> 'Programs':
+        """Lays out the programs of an experiment on data of these shapes, without compiling them,
+        for some devices (None: all of the run).
 
         Raises:
             UserError: the mesh, the batch or the model does not fit the devices or the data.
         """
-        mesh = experiment.mesh.make()
+        mesh = experiment.mesh.make(devices)
         sharding.check_batch(mesh, experiment.batch_size // experiment.accumulate)
         state = abstract_state(experiment, example, mesh, experiment.mesh.rules)
         shardings = jax.tree.map(lambda a: a.sharding, state)
         replicated, row = sharding.replicated(mesh), sharding.rows(mesh)
         stacked = experiment.steps_per_call > 1
+        leading = (experiment.steps_per_call,) * stacked + (experiment.rows_per_step,)
         batch_sharding = sharding.rows(mesh, leading=1) if stacked else row
         step = train_steps if stacked else train_step
+        unroll = mesh.devices.flat[0].platform == 'cpu'
         return cls(
             mesh=mesh,
             state=state,
             batch_sharding=batch_sharding,
+            batch={
+                name: jax.ShapeDtypeStruct((*leading, *shape), dtype, sharding=batch_sharding)
+                for name, (shape, dtype) in example.items()
+            },
             init=jax.jit(
                 functools.partial(init_state, experiment),
                 in_shardings=(row,),
                 out_shardings=shardings,
             ),
             step=jax.jit(
-                functools.partial(step, experiment),
+                functools.partial(step, experiment, unroll=unroll),
                 in_shardings=(shardings, batch_sharding),
                 out_shardings=(shardings, replicated),
                 donate_argnums=0,

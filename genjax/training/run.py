@@ -91,10 +91,12 @@ def judge(
     """Runs the evaluators on a split; their figures are named `evaluator/figure`."""
 
     def batches(size: int) -> Iterator[dict[str, jax.Array]]:
-        whole = -(-size // mesh.size) * mesh.size
+        shares = sharding.num_shares(mesh)
+        whole = -(-size // shares) * shares
         layout = sharding.rows(mesh)
         rows = distributed.local_rows(layout, whole)
-        for batch in eval_batches(experiment.dataset.source(split), batch_size=whole, rows=rows):
+        source = experiment.dataset.source(split)
+        for batch in eval_batches(source, batch_size=size, rows=rows, filled_to=whole):
             yield sharding.place(batch, layout)
             interruption.point()
 

@@ -1,6 +1,7 @@
 """Samples and reconstructions of a trained model, in the range of its data."""
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -55,17 +56,13 @@ def draw(
         labels = np.arange(num) % classes if label is None else np.full(num, label)
         labels = labels.astype(np.int32)
 
-    parts, mesh = [], mesh_of(variables)
+    parts, drawn = [], program(experiment, mesh_of(variables))
     for start in range(0, num, SAMPLES_PER_CALL):
         part = None
         if labels is not None:
             part = np.resize(labels[start : start + SAMPLES_PER_CALL], SAMPLES_PER_CALL)
         key = jax.random.fold_in(key_of(seed), jax.device_put(np.uint32(start)))
-        x = _draw(
-            experiment.model, experiment.preprocess, SAMPLES_PER_CALL, mesh, variables, key,
-            jax.device_put(part),
-        )  # fmt: skip
-        parts.append(fetch(x))
+        parts.append(fetch(drawn(variables, key, jax.device_put(part))))
     x = np.concatenate(parts)[:num]
     return {'x': x} if labels is None else {'x': x, 'label': labels}
 
@@ -91,7 +88,7 @@ def picture_kinds(experiment: Experiment) -> tuple[str, ...]:
     """
     if isinstance(experiment.model, HasTranslation):
         return ('translations',)
-    shape = experiment.dataset.event_shape
+    shape = _shown_shape(experiment)
     if shape != (2,) and (len(shape) != 3 or shape[-1] not in (1, 3)):
         return ()
     has_encoder = isinstance(experiment.model, HasEncoder)
@@ -112,7 +109,7 @@ def write_pictures(
         reference = None
         if kind == 'samples':
             x = draw(experiment, variables, experiment.num_samples, experiment.seed)['x']
-            if experiment.dataset.event_shape == (2,):
+            if _shown_shape(experiment) == (2,):
                 reference = _held_out(experiment, experiment.num_samples)
         else:
             reference = _held_out(experiment, -(-experiment.num_samples // 2))
@@ -121,14 +118,27 @@ def write_pictures(
                 x = translate(experiment, variables, reference)
             else:
                 x = reconstruct(experiment, variables, reference)
+        if reference is not None and kind != 'translations':
+            reference = experiment.preprocess.show(reference)
         if distributed.is_first():
             pictures.save(written[kind], x, reference)
     return written
 
 
+def _shown_shape(experiment: Experiment) -> tuple[int, ...]:
+    return experiment.preprocess.shown_shape or experiment.dataset.event_shape
+
+
 def _held_out(experiment: Experiment, num: int) -> np.ndarray:
     source = experiment.dataset.source('validation')
     return source[random_subset(len(source), num)]['x']
+
+
+def program(experiment: Experiment, mesh: Mesh | None = None) -> Callable:
+    """What `draw` runs for each part: (variables, key, labels or None) -> `SAMPLES_PER_CALL`
+    samples, spread over the devices of `mesh`.
+    """
+    return functools.partial(_draw, experiment.model, experiment.preprocess, SAMPLES_PER_CALL, mesh)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))

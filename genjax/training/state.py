@@ -35,7 +35,16 @@ class TrainState:
     @property
     def averaged(self) -> Variables:
         """The variables to sample and evaluate with: the first average when there is one."""
-        return {**self.variables, 'params': self.ema[0]} if self.ema else self.variables
+        if not self.ema:
+            return self.variables
+        return {**self.variables, 'params': on_device(self.ema[0])}
+
+
+def on_device(tree: Any) -> Any:
+    """Fetches what lies in the memory of the host (`Experiment.ema_on_host`); in a compiled program
+    too.
+    """
+    return jax.device_put(tree, jax.memory.Space.Device)
 
 
 def init_state(experiment: Experiment, batch: Batch) -> TrainState:

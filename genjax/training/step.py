@@ -13,19 +13,30 @@ from jax import Array
 from genjax.models.base import Batch, Phase, Variables
 from genjax.schedules import at_step
 from genjax.training.experiment import Experiment
-from genjax.training.state import TrainState
+from genjax.training.state import TrainState, on_device
 
 Metrics = dict[str, Array]
 
 
 def train_step(
-    experiment: Experiment, state: TrainState, batch: Batch
+    experiment: Experiment, state: TrainState, batch: Batch, *, unroll: bool | None = None
 ) -> tuple[TrainState, Metrics]:
     """Pure: `(state, batch [rows_per_step, ...]) -> (state, metrics)`; metrics are named
     `phase/metric`.
 
     Within a step every update has its own slice of the batch and its own key.
+
+    Args:
+        experiment: what is trained.
+        state: before the step.
+        batch: of the step.
+        unroll: write the loops over repeats and micro-batches out; None: when run on a CPU, whose
+            backend compiles convolutions in a loop, even one of length 1 or an unrolled one, to
+            code an order of magnitude slower.
     """
+    if unroll is None:
+        unroll = jax.default_backend() == 'cpu'
+    scan = _written_out if unroll else jax.lax.scan
     key = jax.random.fold_in(state.key, state.step)
     phases = at_step(experiment.model, state.step).phases
     slices = max(phase.repeats for phase in phases)
@@ -33,26 +44,27 @@ def train_step(
     variables, opt_state, metrics = state.variables, dict(state.opt_state), {}
     for turn, phase in enumerate(phases):
         turn_key = jax.random.fold_in(key, turn)
-        update = _phase_update(experiment, phase)
+        update = _phase_update(experiment, phase, scan)
 
         def repeat(carry, inputs, update=update):
             *carry, metrics = update(*carry, *inputs)
             return tuple(carry), metrics
 
-        (variables, opt_state[phase.name]), phase_metrics = _scan(
+        (variables, opt_state[phase.name]), phase_metrics = scan(
             repeat,
             (variables, opt_state[phase.name]),
             (
                 jax.tree.map(lambda a, n=phase.repeats: a[:n], batch),
                 jax.random.split(turn_key, phase.repeats),
             ),
-            phase.repeats,
         )
         metrics |= {f'{phase.name}/{k}': jnp.mean(v, axis=0) for k, v in phase_metrics.items()}
 
     updates = state.step + 1
     ema = tuple(
-        optax.incremental_update(variables['params'], average, 1 - _ema_decay(decay, updates))
+        optax.incremental_update(
+            variables['params'], on_device(average), 1 - _ema_decay(decay, updates)
+        )
         for decay, average in zip(experiment.ema, state.ema, strict=True)
     )
     new = TrainState(updates, variables, opt_state, ema, state.key)
@@ -60,13 +72,13 @@ def train_step(
 
 
 def train_steps(
-    experiment: Experiment, state: TrainState, batches: Batch
+    experiment: Experiment, state: TrainState, batches: Batch, *, unroll: bool | None = None
 ) -> tuple[TrainState, Metrics]:
     """Runs a step on each of the batches [steps, rows_per_step, ...]; metrics are [steps]."""
-    return jax.lax.scan(lambda s, b: train_step(experiment, s, b), state, batches)
+    return jax.lax.scan(lambda s, b: train_step(experiment, s, b, unroll=unroll), state, batches)
 
 
-def _phase_update(experiment: Experiment, phase: Phase) -> Callable:
+def _phase_update(experiment: Experiment, phase: Phase, scan: Callable) -> Callable:
     """`(variables, opt_state, batch, key) -> (variables, opt_state, metrics)` for one update of one
     phase.
     """
@@ -110,8 +122,8 @@ def _phase_update(experiment: Experiment, phase: Phase) -> Callable:
             first = jax.tree.map(lambda a: a[0], inputs)
             shapes, _ = jax.eval_shape(sums, variables, *first)
             zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-            ((gradient, metrics, weight), model_state), _ = _scan(
-                micro_batch, (zeros, variables['state']), inputs, experiment.accumulate
+            ((gradient, metrics, weight), model_state), _ = scan(
+                micro_batch, (zeros, variables['state']), inputs
             )
 
         weight = jnp.maximum(weight, 1.0)
@@ -148,16 +160,10 @@ def _split_rows(a: Array, parts: int) -> Array:
     return jnp.moveaxis(a.reshape(a.shape[0] // parts, parts, *a.shape[1:]), 1, 0)
 
 
-def _scan(body: Callable, carry: Any, inputs: Any, length: int) -> tuple[Any, Any]:
-    """`lax.scan`, written out where a loop costs more than it saves.
-
-    XLA's CPU backend compiles convolutions that come from a scan, even one of length 1 or an
-    unrolled one, to code an order of magnitude slower.
-    """
-    if length > 1 and jax.default_backend() != 'cpu':
-        return jax.lax.scan(body, carry, inputs, length=length)
+def _written_out(body: Callable, carry: Any, inputs: Any) -> tuple[Any, Any]:
+    """`lax.scan` without a loop."""
     outputs = []
-    for i in range(length):
+    for i in range(len(jax.tree.leaves(inputs)[0])):
         carry, output = body(carry, jax.tree.map(lambda a, i=i: a[i], inputs))
         outputs.append(output)
     return carry, jax.tree.map(lambda *values: jnp.stack(values), *outputs)

@@ -1,4 +1,5 @@
 import itertools
+import os
 import threading
 
 import numpy as np
@@ -93,6 +94,19 @@ def test_evaluation_sees_every_example_once(size, batch_size):
     np.testing.assert_array_equal(seen, np.arange(size))
 
 
+def test_batches_of_evaluation_that_are_filled_hold_the_same_examples():
+    source, rows = source_of(10), np.array([0, 1, 4, 5])
+    for whole, filled, part in zip(
+        data.eval_batches(source, batch_size=4),
+        data.eval_batches(source, batch_size=4, filled_to=6),
+        data.eval_batches(source, batch_size=4, filled_to=6, rows=rows),
+        strict=True,
+    ):
+        assert_same([{name: value[:4] for name, value in filled.items()}], [whole])
+        assert len(filled['x']) == 6 and not filled['mask'][4:].any()
+        assert_same([{name: value[rows] for name, value in filled.items()}], [part])
+
+
 def test_evaluation_of_a_part_is_not_of_a_prefix():
     def seen(num):
         batches = data.eval_batches(source_of(1000), batch_size=16, num=num)
@@ -124,6 +138,35 @@ def test_reading_from_files_gives_the_batches_of_memory(rows):
         list(data.eval_batches(memory, batch_size=4, rows=rows)),
         list(data.eval_batches(files, batch_size=4, rows=rows)),
     )
+
+
+class Files:
+    """A source of a hundred million examples that notes which are read."""
+
+    in_memory = False
+
+    def __init__(self):
+        self.read = []
+
+    def __len__(self):
+        return 10**8
+
+    def __getitem__(self, indices):
+        self.read.append(indices)
+        return {'x': indices[:, None]}
+
+
+def test_a_process_reads_its_own_rows_and_none_before_its_first_step():
+    source, rows, start = Files(), slice(96, 128), 10**9
+    batches = data.train_batches(source, batch_size=256, seed=1, start=start, rows=rows)
+    for step in range(start, start + 3):
+        want = data.batch_indices(1, step, 256, len(source))[rows]
+        np.testing.assert_array_equal(next(batches)['x'][:, 0], want)
+    batches.close()
+    ahead = 2 * (os.cpu_count() or 1) + 8  # the threads, and what they may have put by
+    wanted = [data.batch_indices(1, start + n, 256, len(source))[rows] for n in range(ahead)]
+    read = set(np.concatenate(source.read).tolist())
+    assert len(source.read) < ahead and read <= set(np.concatenate(wanted).tolist())
 
 
 def test_reading_ahead_stops_with_the_iterator():

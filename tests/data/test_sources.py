@@ -15,7 +15,7 @@ def reopen(monkeypatch):
     """Opens a split of `toys.Toy` as a new process would; `reopen.decoded` counts decoding."""
 
     def open_again(folder, **fields):
-        datasets._open.cache_clear()
+        datasets.open_split.cache_clear()
         return data.TFDS('toys.Toy', data_dir=str(folder), **fields).source('train')
 
     open_again.decoded = 0

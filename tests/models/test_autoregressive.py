@@ -84,6 +84,7 @@ def test_the_mass_of_all_states_is_one(name):
 SEQUENCES = {
     'transformer': Transformer((6, 3), features=8, num_layers=2, num_heads=2, positions='rotary'),
     'transformer-scan': Transformer((6, 3), features=8, num_layers=2, num_heads=2, scan=True),
+    'transformer-remat': Transformer((6, 3), None, 8, 2, 2, scan=True, remat='dots'),
     'lstm': Recurrent((6, 3), features=5, num_layers=2),
     'gru': Recurrent((6, 3), features=5, cell='gru'),
     'tcn': TCN((6, 3), features=5, num_layers=2, kernel_size=3),

@@ -101,7 +101,8 @@ def test_group_norm_is_that_of_the_definition(channels, groups):
         GroupNorm(groups=5).init(KEY, jnp.zeros((1, 2, 12)))
 
 
-def test_remat_changes_no_gradient():
+@pytest.mark.parametrize('remat', ['dots', 'full'])
+def test_remat_changes_no_gradient(remat):
     network = SMALLEST.clone(dropout=0.1)
     x, time = jax.random.normal(KEY, (2, 8, 8, 1)), jnp.array([0.1, 0.7])
     variables = _perturbed(network, x, time)
@@ -113,7 +114,7 @@ def test_remat_changes_no_gradient():
 
         return jax.jit(jax.grad(loss))(variables)
 
-    plain, again = gradient(network), gradient(network.clone(remat=True))
+    plain, again = gradient(network), gradient(network.clone(remat=remat))
     assert jax.tree.structure(plain) == jax.tree.structure(again)
     for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(again), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * float(jnp.abs(a).max()))

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from genjax import cli
+from genjax.training import loop
 from genjax.training import run as runs
 from genjax.training.experiment import experiment_of
 from genjax.training.programs import Programs, example_of
 from tests.training import tiny
+from tests.training.stages import first_stage
 
 CONFIG = Path(__file__).with_name('config.py')
 
@@ -51,6 +53,16 @@ def train(genjax, tmp_path):
 @pytest.fixture
 def workdir(tmp_path):
     return tmp_path / 'run'
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+    """The folder of a trained first stage."""
+    workdir = tmp_path_factory.mktemp('runs') / 'first'
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('jax.device_count', lambda: 1)
+        loop.train(first_stage(), workdir)
+    return workdir
 
 
 @pytest.fixture

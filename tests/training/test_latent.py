@@ -5,83 +5,24 @@ import shutil
 
 import jax
 import numpy as np
-import optax
 import pytest
 
 from genjax.config import build, spec
 from genjax.data import Chain, Scale
 from genjax.errors import UserError
-from genjax.models import VAE, Gaussian, KLAutoencoder, VQAutoencoder
-from genjax.models.autoregressive import GPT
-from genjax.networks import MLP, MapDecoder, MapEncoder, PatchDiscriminator, Transformer
-from genjax.training import Encode, Experiment, loop
+from genjax.models import VQAutoencoder
+from genjax.training import Encode, loop
 from genjax.training import run as runs
 from tests.training import tiny
 from tests.training.conftest import assert_same, the_line
+from tests.training.stages import first_stage, of_tokens, second_stage
 
 KEY = jax.random.key(0)
-_COMMON = {'dataset': spec(tiny.Blots), 'batch_size': 16, 'log_every': 1, 'num_samples': 4}
-
-
-def first_stage(kind=KLAutoencoder, **fields):
-    """An autoencoder of the blots, with codes 4x4."""
-    model = spec(
-        kind,
-        encoder=spec(MapEncoder, features=(4, 4), num_blocks=1),
-        decoder=spec(MapDecoder, shape=tiny.SHAPE, features=(4, 4), num_blocks=1),
-        discriminator=spec(PatchDiscriminator, features=(4,)),
-    )
-    return spec(
-        Experiment,
-        **{
-            **_COMMON,
-            'preprocess': spec(Chain, steps=(spec(Scale, low=-1.0),)),
-            'model': model,
-            'optimizer': spec(optax.adam, learning_rate=1e-2),
-            'steps': 4,
-            'ema': (0.5,),
-            **fields,
-        },
-    )
-
-
-def second_stage(workdir, **fields):
-    """A VAE of the codes 4x4x4."""
-    mlp = {'features': (8,)}
-    model = spec(
-        VAE,
-        encoder=spec(MLP, **mlp),
-        decoder=spec(MLP, **mlp, shape=(4, 4, 4)),
-        latent_dim=2,
-        likelihood=spec(Gaussian),
-        eval_samples=2,
-    )
-    return spec(
-        Experiment,
-        **{
-            **_COMMON,
-            'preprocess': spec(Chain, steps=(spec(Encode, workdir=str(workdir)),)),
-            'model': model,
-            'optimizer': spec(optax.adam, learning_rate=1e-2),
-            'steps': 4,
-            **fields,
-        },
-    )
 
 
 @pytest.fixture(autouse=True)
 def _one_device(monkeypatch):
     monkeypatch.setattr('jax.device_count', lambda: 1)
-
-
-@pytest.fixture(scope='module')
-def trained(tmp_path_factory):
-    """The folder of a trained first stage."""
-    workdir = tmp_path_factory.mktemp('runs') / 'first'
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr('jax.device_count', lambda: 1)
-        loop.train(first_stage(), workdir)
-    return workdir
 
 
 def test_the_chain(trained, tmp_path, genjax):
@@ -127,9 +68,7 @@ def test_resumed_it_is_the_same_bit_for_bit(trained, tmp_path):
 
 def test_tokens_of_a_first_stage(tmp_path):
     loop.train(first_stage(VQAutoencoder), tmp_path / 'first')
-    network = spec(Transformer, shape=(16,), vocab_size=64, features=8, num_layers=1, num_heads=2)
-    model = spec(GPT, network=network)
-    loop.train(second_stage(tmp_path / 'first', model=model), tmp_path / 'second')
+    loop.train(second_stage(tmp_path / 'first', model=of_tokens()), tmp_path / 'second')
     run = runs.load(tmp_path / 'second')
     x = tiny.Blots().source('test')[np.arange(6)]['x']
     tokens, _ = run.experiment.preprocess(x, KEY)

@@ -48,8 +48,8 @@ def test_nothing_is_compiled_after_the_first_of_each_event(family, train, monkey
     compilations = Compilations()
     original = Loop._event
 
-    def counted(self, step, *rest):
-        original(self, step, *rest)
+    def counted(self, due, step, *rest):
+        original(self, due, step, *rest)
         compilations.step = step
 
     monkeypatch.setattr(Loop, '_event', counted)
@@ -122,6 +122,55 @@ def test_metrics_are_fetched_one_call_late(tmp_path, monkeypatch):
         Late.dispatched = 5
         log.flush()
     assert [r['vae/loss'] for r in records(tmp_path)] == [1, 2, 3, 4]
+
+
+class Device:
+    """A device and a clock: calls take `work` seconds each, one after another."""
+
+    def __init__(self, work):
+        self.now, self._free, self._work = 0.0, 0.0, work
+
+    def call(self):
+        self._free = max(self._free, self.now) + self._work
+        return Result(self, self._free)
+
+    def get(self, results):
+        self.now = max([self.now, *(result.end for result in results.values())])
+        return {name: np.zeros(1) for name in results}
+
+
+class Result:
+    """A metric of a call that ends at a time of its device's clock."""
+
+    def __init__(self, device, end):
+        self.end, self._device = end, device
+
+    def is_ready(self):
+        return self.end <= self._device.now
+
+
+@pytest.mark.parametrize(
+    ('making', 'work', 'waited'),
+    [(0.0, 1.0, 0.0), (0.9, 1.0, 0.0), (3.0, 1.0, 1.0), (3.0, 0.0, 1.0), (0.5, 0.0, 1.0)],
+)
+def test_data_wait_is_the_share_of_the_time_in_which_data_held_up_the_device(
+    making, work, waited, tmp_path, monkeypatch
+):
+    device = Device(work)
+    monkeypatch.setattr('time.perf_counter', lambda: device.now)
+    monkeypatch.setattr(jax, 'device_get', device.get)
+    settings = experiment_of(tiny.vae(steps=21, log_every=10))
+    with writers.MetricWriter(tmp_path, 0) as writer, Progress(0, 21) as progress:
+        log = MetricLog(settings, writer, progress)
+        for step in range(1, 22):
+            with log.waiting_for_data():
+                device.now += making
+            log.push(step, {'vae/loss': device.call()})
+    lines = [json.loads(line) for line in (tmp_path / 'metrics.jsonl').read_text().splitlines()]
+    assert [line['step'] for line in lines] == [10, 20]
+    for line in lines:
+        assert line['data_wait'] == pytest.approx(waited, abs=1e-6)
+    assert lines[1]['steps_per_second'] == pytest.approx(1 / max(making, work))
 
 
 def test_records_after_the_restored_step_are_dropped(tmp_path):

@@ -124,7 +124,10 @@ def rules(*pairs):
         (lambda: rules(('(', ('fsdp',))), 'is not a regular expression'),
         (lambda: rules(('bias', ('fsdp', None))), 'more axes than dimensions'),
         (lambda: rules(('head/bias', ('fsdp',))), '6 does not divide over 4'),
-        (lambda: MeshShape(data=3), 'data=3 x fsdp=1 does not fit 8 device'),
+        (lambda: MeshShape(data=3), 'data=3 x fsdp=1 x tensor=1 does not fit 8 device'),
+        (lambda: MeshShape(tensor=3), 'tensor=3 does not fit 8 device'),
+        (lambda: MeshShape(tensor=0), 'tensor=0 is not a number of devices'),
+        (lambda: MeshShape(tensor=2), 'config.mesh.tensor=2 divides no parameter'),
         (lambda: MeshShape(fsdp=3), 'does not fit 8 device'),
         (lambda: MeshShape(fsdp=0), 'fsdp=0 is not a number of devices'),
         (lambda: MeshShape(data=-2), 'data=-2 is not a number of devices'),
@@ -143,7 +146,7 @@ def test_meshes_that_do_not_fit_are_refused_in_a_line(make, message, devices):
     if message is None:
         lay_out()
         return
-    with pytest.raises(UserError, match=r'config.mesh|rules|fsdp|data') as e:
+    with pytest.raises(UserError, match=r'config.mesh|rules|fsdp|data|tensor') as e:
         lay_out()
     assert message in str(e.value) and '\n' not in str(e.value)
 

@@ -95,7 +95,7 @@ class Autoencoder:
         if self.discriminator is not None:
             networks['discriminator'] = (self.discriminator, (x,))
         variables = modules.initialise(key, networks)
-        if self.discriminator is not None and not self._look(variables, x[:1], key).features:
+        if self.discriminator is not None and not jax.eval_shape(self._look, variables, x, key)[1]:
             name = type(self.discriminator).__name__
             raise UserError(f'the discriminator {name} has no convolutions to take features from')
         return variables

@@ -48,9 +48,14 @@ class KLAutoencoder(Autoencoder):
 
     def encode(self, variables: Variables, x: Array, key: Array) -> Array:
         """Draws codes [B, h, w, channels] of x."""
+        mean, std = self.code_moments(variables, x)
+        return mean + std * jax.random.normal(key, mean.shape)
+
+    def code_moments(self, variables: Variables, x: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation of the codes of x, each [B, h, w, channels]."""
         code, _ = modules.apply(self._code, variables, 'encoder', x.astype(jnp.float32))
         centre, spread = _centre_and_spread(variables)
-        return (_draw(code, key) - centre) / spread
+        return (code.mean - centre) / spread, jnp.exp(code.log_std) / spread
 
     def decode(self, variables: Variables, z: Array, key: Array) -> Array:
         """The picture [B, *event] of each code; `key` is not used."""
@@ -60,9 +65,7 @@ class KLAutoencoder(Autoencoder):
 
     def features(self, variables: Variables, x: Array) -> Array:
         """The means of the codes, [B, h * w * channels]."""
-        code, _ = modules.apply(self._code, variables, 'encoder', x.astype(jnp.float32))
-        centre, spread = _centre_and_spread(variables)
-        return flat((code.mean - centre) / spread)
+        return flat(self.code_moments(variables, x)[0])
 
     @property
     def _code(self) -> nn.Module:

@@ -1,0 +1,42 @@
+"""`genjax encode`: encodes the data of a first stage once, for models of its codes."""
+
+import argparse
+
+HELP = 'encode the data of a trained first stage, for models of its codes'
+_SPLITS = 'train,validation,test'
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `encode`."""
+    parser.add_argument('--workdir', required=True, metavar='DIR', help='the folder of the run')
+    parser.add_argument('--out', required=True, metavar='DIR', help='the folder to write')
+    parser.add_argument(
+        '--splits', default=_SPLITS, help=f'which, with commas between them (default {_SPLITS})'
+    )
+    parser.add_argument('--batch_size', type=int, default=256, help='examples at a time (256)')
+    parser.add_argument(
+        '--step', default='best', help="a step, 'latest', or 'best' (default; by the run's config)"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Writes the codes of all splits, whole or not at all."""
+    from pathlib import Path
+
+    from genjax.cli import runtime
+    from genjax.errors import UserError
+
+    if args.batch_size < 1:
+        raise UserError(f'--batch_size must be at least 1, not {args.batch_size}')
+    out = Path(args.out)
+
+    runtime.prepare()
+    from genjax.data import Latents
+    from genjax.training.encoding import encode
+    from genjax.training.first_stage import FirstStage
+
+    stage = FirstStage.load(Path(args.workdir), args.step)
+    sizes = encode(stage, out, tuple(args.splits.split(',')), args.batch_size)
+    counts = ', '.join(f'{split} {size:,}' for split, size in sizes.items())
+    shape, dtype = Latents(args.out).example['x']
+    print(f'{out}: {stage.provenance["name"]} encoded {counts}, each as {dtype}{list(shape)}')

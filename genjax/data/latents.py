@@ -1,0 +1,203 @@
+"""Codes of another data set, encoded once and stored, as data to train on."""
+
+import functools
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genjax.data.datasets import open_split
+from genjax.data.sources import Columns, Source
+from genjax.errors import UserError, nearest
+
+RECORD = 'latents.json'
+_NAME, _VERSION = 'latents', '1.0.0'
+_SHARD_BYTES = 2**28
+
+
+@dataclass(frozen=True)
+class Latents:
+    """What `genjax encode` wrote: the codes of each example of a data set, in its order, and its
+    labels.
+
+    Where the first stage draws codes from a normal, x is float32 [2, *shape], its means and
+    standard deviations; tokens are int32 [*shape]. The preprocessing step `genjax.training.Encoded`
+    makes codes of them.
+
+    Attributes:
+        path: the folder.
+        in_memory: read everything once and keep it in memory; False: read the files as training
+            goes.
+        shape: of a code with means and standard deviations, for a dry run where the folder is not;
+            where it is, it says.
+        classes: likewise, how many labels there are.
+    """
+
+    path: str
+    in_memory: bool = True
+    shape: tuple[int, ...] | None = None
+    classes: int | None = None
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of one x, [2, *shape] or that of tokens."""
+        return self.example['x'][0]
+
+    @property
+    def num_classes(self) -> int | None:
+        """The number of classes, or None."""
+        return self.classes if self._planned else self._columns.num_classes
+
+    @property
+    def example(self) -> dict[str, tuple[tuple[int, ...], str]]:
+        """Shape and type of an example by name, known without the files where the config says."""
+        if self._planned:
+            shape, dtype, classes = (2, *self.shape), 'float32', self.classes
+        else:
+            columns = self._columns
+            shape, dtype, classes = columns.event_shape, columns.dtype, columns.num_classes
+        label = {} if classes is None else {'label': ((), 'int32')}
+        return {'x': (shape, dtype), **label}
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What the codes were made of; see `write`."""
+        path = self._there / RECORD
+        try:
+            return json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise UserError(f'cannot read {path}: {error}') from None
+
+    def source(self, split: str) -> Source:
+        """Returns the codes of `'train'`, `'validation'` or `'test'`.
+
+        Raises:
+            UserError: they are not there, or are not of the shape or classes that were named.
+        """
+        splits = list(self.record['data'])
+        if split not in splits:
+            raise UserError(
+                f'{self.path} has no codes of the split {split!r}{nearest(split, splits)}, only of '
+                f'{", ".join(splits)}'
+            )
+        columns = self._columns
+        stated, there = (self.shape, self.classes), (columns.event_shape[1:], columns.num_classes)
+        for name, said, found in zip(('shape', 'classes'), stated, there, strict=True):
+            if said is not None and said != found:
+                raise UserError(
+                    f'Latents: {name}={said}, but the codes in {self.path} have {found}'
+                )
+        return open_split(str(self._folder), split, columns, self.in_memory)
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self.path).expanduser().absolute()
+
+    @property
+    def _planned(self) -> bool:
+        """Whether the config has to speak for files that are not there."""
+        return self.shape is not None and not (self._folder / RECORD).exists()
+
+    @property
+    def _there(self) -> Path:
+        """The folder, which holds codes."""
+        if not (self._folder / RECORD).exists():
+            raise UserError(
+                f'there are no codes in {self.path}: `genjax encode --workdir=... '
+                f'--out={self.path}` writes those of a first stage'
+            )
+        return self._folder
+
+    @property
+    def _columns(self) -> Columns:
+        return _columns(str(self._there))
+
+
+@functools.lru_cache(maxsize=8)
+def _columns(folder: str) -> Columns:
+    from tensorflow_datasets.core.read_only_builder import builder_from_directory
+
+    features = dict(builder_from_directory(folder).info.features.items())
+    code, label = features['code'], features.get('label')
+    return Columns(
+        x_key='code',
+        label_key=None if label is None else 'label',
+        event_shape=tuple(code.shape),
+        dtype=str(np.dtype(code.np_dtype)),
+        num_classes=None if label is None else label.num_classes,
+        is_image=False,
+    )
+
+
+def write(
+    path: Path,
+    splits: Mapping[str, Iterable[Mapping[str, np.ndarray]]],
+    example: tuple[tuple[int, ...], str],
+    num_classes: int | None,
+    record: Mapping[str, Any],
+) -> None:
+    """Writes the folder that `Latents` reads, whole or not at all, as array_record through TFDS.
+
+    Args:
+        path: the folder; there must be none yet.
+        splits: of each split its batches: 'x' [B, ...] as `Latents` gives it and, if there are
+            `num_classes`, 'label' [B]. They are written as they come.
+        example: shape and type of one 'x'.
+        num_classes: how many labels there are, or None.
+        record: what the codes were made of, kept as JSON: 'first_stage', its provenance; 'data',
+            the fingerprint of each split; whatever else.
+
+    Raises:
+        UserError: there is such a folder, or it cannot be written.
+    """
+    if path.exists():
+        raise UserError(f'{path} is there already; remove it, or choose another --out')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f'.{path.name}.', dir=path.parent) as temporary:
+            folder = Path(temporary) / path.name
+            folder.mkdir()
+            _write_records(folder, splits, example, num_classes)
+            (folder / RECORD).write_text(json.dumps(record, indent=2) + '\n')
+            os.rename(folder, path)
+    except OSError as error:
+        raise UserError(f'cannot write {path}: {error.strerror or error}') from error
+
+
+def _write_records(
+    folder: Path,
+    splits: Mapping[str, Iterable[Mapping[str, np.ndarray]]],
+    example: tuple[tuple[int, ...], str],
+    num_classes: int | None,
+) -> None:
+    import tensorflow_datasets as tfds
+    from tensorflow_datasets.core.dataset_info import DatasetIdentity
+
+    shape, dtype = example
+    # As bytes: a list of numbers takes the reader many times as long.
+    features = {'code': tfds.features.Tensor(shape=shape, dtype=np.dtype(dtype), encoding='bytes')}
+    if num_classes is not None:
+        features['label'] = tfds.features.ClassLabel(num_classes=num_classes)
+    info = tfds.core.DatasetInfo(
+        builder=DatasetIdentity(_NAME, tfds.core.Version(_VERSION), str(folder), __name__),
+        description='Codes of the examples of another data set, in its order.',
+        features=tfds.features.FeaturesDict(features),
+        disable_shuffling=True,
+    )
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    writer = tfds.core.SequentialWriter(
+        info, max_examples_per_shard=max(1, _SHARD_BYTES // size), file_format='array_record'
+    )
+    writer.initialize_splits(list(splits))
+    for split, batches in splits.items():
+        for batch in batches:
+            columns = [batch['x'], *([] if num_classes is None else [batch['label']])]
+            rows = zip(*columns, strict=True)
+            writer.add_examples({split: [dict(zip(features, row, strict=True)) for row in rows]})
+    writer.close_all()

@@ -1,0 +1,85 @@
+"""Random orders of a split, one for each epoch, as functions of the place in it."""
+
+import functools
+import threading
+
+import numpy as np
+
+LARGE = 2**22
+"""From this many examples on, a place is permuted by itself: a table would take 8 bytes an example
+and be made anew, in seconds, at the start of each epoch.
+"""
+
+_ROUNDS = 6
+_lock = threading.Lock()
+
+
+def permuted(places: np.ndarray, size: int, seed: int, epoch: int) -> np.ndarray:
+    """Returns which examples stand at these places of an epoch's order, int64 like `places`.
+
+    The order of smaller splits is NumPy's shuffle; that of larger ones a Feistel network whose
+    outputs beyond `size` are fed back until they fall inside of it (Black & Rogaway, "Ciphers with
+    arbitrary finite domains", 2002). Neither ever changes: a run that goes on under other versions
+    must go on with the same batches.
+
+    Args:
+        places: from 0 to size - 1, of any shape.
+        size: examples in the split.
+        seed: chooses the orders.
+        epoch: chooses one of them.
+    """
+    if size >= LARGE:
+        return _feistel(places, size, _keys(seed, epoch))
+    with _lock:  # threads that come to a new epoch together make its table once
+        table = _table(seed, epoch, size)
+    return table[places]
+
+
+def _random(seed: int, epoch: int) -> np.random.RandomState:
+    # Its streams are frozen by NumPy's policy; default_rng's may change. It is seeded with 32-bit
+    # words.
+    return np.random.RandomState(
+        [seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF, epoch & 0xFFFFFFFF, epoch >> 32]
+    )
+
+
+@functools.lru_cache(maxsize=4)
+def _table(seed: int, epoch: int, size: int) -> np.ndarray:
+    return _random(seed, epoch).permutation(size)
+
+
+@functools.lru_cache(maxsize=4)
+def _keys(seed: int, epoch: int) -> tuple[np.uint64, ...]:
+    return tuple(np.frombuffer(_random(seed, epoch).bytes(8 * _ROUNDS), '<u8').astype(np.uint64))
+
+
+def _feistel(places: np.ndarray, size: int, keys: tuple[np.uint64, ...]) -> np.ndarray:
+    """A permutation of 0..size - 1: of all numbers of as many bits, restricted to these."""
+    bits = (size - 1).bit_length()
+    values = _encrypt(np.asarray(places).astype(np.uint64), bits, keys)
+    outside = values >= size
+    while np.any(outside):
+        values[outside] = _encrypt(values[outside], bits, keys)
+        outside = values >= size
+    return values.astype(np.int64)
+
+
+def _encrypt(values: np.ndarray, bits: int, keys: tuple[np.uint64, ...]) -> np.ndarray:
+    """Permutes the numbers of so many bits: each round adds a hash of the right half, under its
+    key, to the left one, and swaps them.
+    """
+    low = np.uint64(bits // 2)
+    high = np.uint64(bits) - low
+    for key in keys:
+        left, right = values >> low, values & ((np.uint64(1) << low) - np.uint64(1))
+        mixed = left ^ (_hash(right ^ key) >> (np.uint64(64) - high))
+        values = (right << high) | mixed
+        low, high = high, low
+    return values
+
+
+def _hash(values: np.ndarray) -> np.ndarray:
+    """The finaliser of SplitMix64 (Steele, Lea & Flood, 2014)."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))

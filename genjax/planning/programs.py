@@ -1,0 +1,111 @@
+"""The programs of a run, traced from shapes alone for devices that are not there."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from genjax.errors import UserError
+from genjax.evaluation.likelihood import Likelihood
+from genjax.training import sampling, sharding
+from genjax.training.experiment import Experiment
+from genjax.training.programs import Example, Programs, example_of
+
+PROGRAMS = ('train', 'sample', 'evaluate')
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program and what it takes.
+
+    Attributes:
+        traced: ready to be counted, lowered and compiled.
+        arguments: its large arguments as `jax.ShapeDtypeStruct`s with shardings, by what they are.
+        examples: how many it trains on, draws or judges in one run.
+        steps: how many of the loop's steps it makes in one run.
+    """
+
+    traced: jax.stages.Traced
+    arguments: dict[str, Any]
+    examples: int
+    steps: int = 1
+
+
+def example(experiment: Experiment) -> tuple[Example, str | None]:
+    """The shapes of an example, and where they come from if not from the data themselves.
+
+    A data set may know them without its files (`example`); of one that cannot be opened here the
+    model says what it expects.
+
+    Raises:
+        UserError: neither knows.
+    """
+    dataset, model = experiment.dataset, experiment.model
+    try:
+        known = getattr(dataset, 'example', None)
+        return known or example_of(dataset.source('train')), None
+    except UserError as error:
+        shape = getattr(model, 'event_shape', None)
+        if shape is None:
+            raise UserError(
+                f'{error}; and the {type(model).__name__} does not say what examples it takes'
+            ) from None
+        missing = str(error)
+    y = jax.ShapeDtypeStruct((1, *shape), 'float32')
+    x = jax.eval_shape(experiment.preprocess.inverse, y)
+    tokens = hasattr(getattr(model, 'network', None), 'vocab_size') and len(shape) == 1
+    found: dict[str, Any] = {'x': (x.shape[1:], 'int32' if tokens else 'float32')}
+    if getattr(model, 'num_classes', None) is not None:
+        found['label'] = ((), 'int32')
+    return found, missing
+
+
+def program(
+    name: str, experiment: Experiment, shapes: Example, devices: Sequence[jax.Device]
+) -> Program:
+    """Traces a program of `PROGRAMS`.
+
+    Raises:
+        UserError: the model or the config has no such program, or does not fit the devices.
+    """
+    programs = Programs.of(experiment, shapes, devices)
+    state, mesh = programs.state, programs.mesh
+    if name == 'train':
+        arguments = {
+            'parameters': state.variables['params'],
+            'model state': state.variables['state'],
+            'optimizer': state.opt_state,
+            'averages': state.ema,
+            'batch': programs.batch,
+        }
+        traced = programs.step.trace(state, programs.batch)
+        return Program(
+            traced, arguments, experiment.rows_per_step * experiment.steps_per_call,
+            experiment.steps_per_call,
+        )  # fmt: skip
+    variables = {**state.variables, 'params': (*state.ema, state.variables['params'])[0]}
+    arguments = {'parameters': variables['params'], 'model state': variables['state']}
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    key = jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=sharding.replicated(mesh))
+    if name == 'sample':
+        num = sampling.SAMPLES_PER_CALL
+        labels = None
+        if getattr(experiment.model, 'num_classes', None) is not None:
+            labels = jax.ShapeDtypeStruct((num,), 'int32', sharding=sharding.replicated(mesh))
+        draw = sampling.program(experiment, mesh)
+        return Program(jax.jit(draw).trace(variables, key, labels), arguments, num)
+    judges = [e for e in experiment.validation + experiment.test if isinstance(e, Likelihood)]
+    if not judges:
+        raise UserError(
+            'the config names no Likelihood in validation or test: the other evaluators draw'
+            ' samples, --program=sample'
+        )
+    num = -(-judges[0].batch_size // sharding.num_shares(mesh)) * sharding.num_shares(mesh)
+    rows = sharding.rows(mesh)
+    batch = {
+        name: jax.ShapeDtypeStruct((num, *shape), dtype, sharding=rows)
+        for name, (shape, dtype) in {**shapes, 'mask': ((), 'bool')}.items()
+    }
+    judge = judges[0].program(experiment.model, experiment.preprocess)
+    return Program(jax.jit(judge).trace(variables, batch, key), {**arguments, 'batch': batch}, num)

@@ -1,0 +1,121 @@
+"""Devices that are not there: `v5e:16x16`, several slices of it, or `cpu-8`."""
+
+import importlib.util
+import math
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from genjax.errors import UserError, nearest
+
+
+@dataclass(frozen=True)
+class Topology:
+    """An arrangement of devices, by name.
+
+    Attributes:
+        kind: of the chips, a row of `genjax.training.chips.CHIPS`; or 'cpu'.
+        shape: of the torus of chips in one slice; of CPU devices, how many.
+        slices: how many slices, joined by the network of the data centre.
+    """
+
+    kind: str
+    shape: tuple[int, ...]
+    slices: int = 1
+
+    @property
+    def name(self) -> str:
+        """Of one slice."""
+        shape = 'x'.join(map(str, self.shape))
+        return f'cpu-{shape}' if self.kind == 'cpu' else f'{self.kind}:{shape}'
+
+    def __str__(self) -> str:
+        return self.name if self.slices == 1 else f'{self.slices} slices of {self.name}'
+
+    @property
+    def size(self) -> int:
+        """How many chips, or CPU devices."""
+        return math.prod(self.shape) * self.slices
+
+
+# The dimensions of a slice, and the most chips in one: cloud.google.com/tpu/docs/<kind>.
+_SLICES = {'v4': (3, 4096), 'v5e': (2, 256), 'v5p': (3, 8960), 'v6e': (2, 256), 'tpu7x': (3, 9216)}
+
+_EXAMPLES = 'v5e:16x16, v5p:4x4x4, v6e:8x8 or cpu-8'
+
+
+def parse(name: str, slices: int = 1) -> Topology:
+    """Reads a name; raises UserError for what does not exist."""
+    if slices < 1:
+        raise UserError(f'--slices must be at least 1, not {slices}')
+    if cpu := re.fullmatch(r'cpu-([1-9]\d*)', name):
+        if slices > 1:
+            raise UserError('--slices are of TPU chips: cpu-N has none')
+        return Topology('cpu', (int(cpu[1]),))
+    kind, colon, shape = name.partition(':')
+    if kind not in _SLICES or not colon:
+        near = nearest(kind, _SLICES)
+        raise UserError(f'there is no topology {name!r}{near}; it is like {_EXAMPLES}')
+    dimensions, most = _SLICES[kind]
+    if not re.fullmatch(r'[1-9]\d*(x[1-9]\d*)*', shape) or shape.count('x') != dimensions - 1:
+        example = 'x'.join(['4'] * dimensions)
+        raise UserError(f'the topology {name!r}: a {kind} slice is like {kind}:{example}')
+    sizes = tuple(int(n) for n in shape.split('x'))
+    if math.prod(sizes) > most:
+        raise UserError(
+            f'the topology {name!r}: a {kind} slice has at most {most:,} chips; join several with'
+            ' --slices'
+        )
+    return Topology(kind, sizes, slices)
+
+
+def environment(topology: Topology) -> Mapping[str, str]:
+    """What a process that compiles for a topology finds in its environment: no accelerator, no
+    cluster, and no cache of compiled programs, which cannot hold those of absent devices.
+
+    Raises:
+        UserError: the compiler is not installed.
+    """
+    foreign = ('SLURM_', 'OMPI_', 'TPU_', 'MEGASCALE_', 'JAX_')
+    mine = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    mine |= {'JAX_PLATFORMS': 'cpu', 'JAX_ENABLE_COMPILATION_CACHE': 'false'}
+    if topology.kind == 'cpu':
+        mine['XLA_FLAGS'] = f'--xla_force_host_platform_device_count={topology.size}'
+        return mine
+    if importlib.util.find_spec('libtpu') is None:
+        raise UserError(
+            f'{topology} needs the compiler for TPUs, libtpu, which also runs without one:'
+            " pip install 'genjax-research[tpu]'"
+        )
+    return mine | {
+        'TPU_ACCELERATOR_TYPE': 'v5litepod-8',
+        'TPU_WORKER_HOSTNAMES': 'localhost',
+        'TPU_SKIP_MDS_QUERY': '1',
+        'ALLOW_MULTIPLE_LIBTPU_LOAD': '1',
+        'TPU_MIN_LOG_LEVEL': '3',
+        'TF_CPP_MIN_LOG_LEVEL': '3',
+    }
+
+
+def devices(topology: Topology) -> list:
+    """The devices of a topology, to compile for, in a process with its `environment`.
+
+    Raises:
+        UserError: the compiler knows no such slice.
+    """
+    import jax
+
+    if topology.kind == 'cpu':
+        return jax.devices()[: topology.size]
+    from jax.experimental import topologies
+
+    options = {} if topology.slices == 1 else {'num_slices': topology.slices}
+    if topology.kind == 'v4':
+        options['chip_config_name'] = 'megacore'  # both cores of a chip as one device
+    if min(topology.shape[:2]) < 2:  # less than a host
+        options['chips_per_host_bounds'] = (*topology.shape, 1)[:3]
+    try:
+        return list(topologies.get_topology_desc(topology.name, 'tpu', **options).devices)
+    except jax.errors.JaxRuntimeError as error:
+        raise UserError(f'the topology {topology.name!r}: {str(error).splitlines()[0]}') from None

@@ -1,0 +1,107 @@
+"""The trained model of an earlier run that stands between data and codes."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.data.preprocessing import Chain
+from genjax.data.sources import Dataset
+from genjax.errors import UserError
+from genjax.evaluation.host import fetch
+from genjax.models.base import HasEncoder, HasNormalCodes, Variables
+from genjax.training import run as runs
+from genjax.training import workdir
+
+
+@dataclass(frozen=True, eq=False)
+class FirstStage:
+    """A model with an encoder and all that belongs to it.
+
+    Attributes:
+        model: what encodes and decodes.
+        preprocess: what happens to data before it.
+        variables: the model's, on the host: its devices may be others than those of what it is
+            used for.
+        dataset: what it was trained on.
+        shape: of one example of it.
+        provenance: which it is; 'fingerprint' tells the weights.
+    """
+
+    model: HasEncoder
+    preprocess: Chain
+    variables: Variables
+    dataset: Dataset
+    shape: tuple[int, ...]
+    provenance: Mapping[str, Any]
+
+    @classmethod
+    def load(cls, path: Path, step: str = 'best') -> 'FirstStage':
+        """Reads the run in a folder; `step` as in `genjax.training.run.load`.
+
+        Raises:
+            UserError: there is no such run or step, or its model has no encoder.
+        """
+        record = workdir.read(path)
+        run = runs.load(path, step)
+        model = run.experiment.model
+        if not isinstance(model, HasEncoder):
+            raise UserError(f'{path} trained a {type(model).__name__}, which has no encode, decode')
+        variables = fetch(run.state.averaged)
+        provenance = {
+            'name': f'step {run.step} of {path}',
+            'fingerprint': _fingerprint(variables),
+            'step': run.step,
+            'run': {name: record[name] for name in ('id', 'config', 'fingerprint', 'data')},
+        }
+        shape = tuple(record['example']['x'][0])
+        experiment = run.experiment
+        return cls(model, experiment.preprocess, variables, experiment.dataset, shape, provenance)
+
+    def encode(self, variables: Variables, x: Array, key: Array) -> Array:
+        """Draws the codes of x [B, *shape], the data of the first stage."""
+        preprocess_key, encode_key = jax.random.split(key)
+        y, _ = self.preprocess(x, preprocess_key)
+        return self.model.encode(variables, y, encode_key)
+
+    def stored(self, variables: Variables, x: Array, key: Array) -> Array:
+        """What `Latents` keeps of x [B, *shape]: tokens int32 [B, ...], or means and standard
+        deviations float32 [B, 2, ...] of codes, the latter 0 where the model knows none.
+        """
+        if not isinstance(self.model, HasNormalCodes):
+            z = self.encode(variables, x, key)
+            if jnp.issubdtype(z.dtype, jnp.integer):
+                return z
+            moments = z, jnp.zeros_like(z)
+        else:
+            y, _ = self.preprocess(x, jax.random.split(key)[0])
+            moments = self.model.code_moments(variables, y)
+        return jnp.stack(moments, axis=1).astype(jnp.float32)
+
+    def decode(self, variables: Variables, z: Array) -> Array:
+        """The data, in their range, that the codes z stand for."""
+        return self.preprocess.inverse(self.model.decode(variables, z, jax.random.key(0)))
+
+
+def codes_of(stored: Array, key: Array) -> Array:
+    """Draws codes from what `FirstStage.stored` gave: the very ones, but for rounding, that
+    `FirstStage.encode` draws with this key.
+    """
+    if jnp.issubdtype(stored.dtype, jnp.integer):
+        return stored
+    mean, std = stored[:, 0], stored[:, 1]
+    return mean + std * jax.random.normal(jax.random.split(key)[1], mean.shape)
+
+
+def _fingerprint(variables: Variables) -> str:
+    """SHA-256 of the names and values of all arrays."""
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
+        digest.update(f'{jax.tree_util.keystr(path)} {leaf.dtype}{leaf.shape}'.encode())
+        digest.update(leaf.tobytes())
+    return digest.hexdigest()

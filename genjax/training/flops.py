@@ -1,0 +1,156 @@
+"""How many floating-point operations a program asks for, counted from its jaxpr.
+
+Products alone are counted (matrices, convolutions, attention), two operations to a multiply-add:
+they are nearly all the work of a network, and what the peak of a chip speaks of. The count is of
+the whole program, over all devices. XLA's own `cost_analysis` counts the body of a loop once,
+whatever its length.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jax.interpreters import partial_eval
+
+_RECOMPUTED = 'rematted_computation'  # JAX's name for what `jax.checkpoint` computes once more
+
+
+@dataclass(frozen=True)
+class Flops:
+    """The work of a program.
+
+    Attributes:
+        model: what the mathematics asks for.
+        recomputed: what is computed once more because it was not kept (`jax.checkpoint`).
+        uncounted: what the count leaves out or takes once, in words.
+    """
+
+    model: int = 0
+    recomputed: int = 0
+    uncounted: frozenset[str] = frozenset()
+
+    @property
+    def hardware(self) -> int:
+        """All that the chips compute."""
+        return self.model + self.recomputed
+
+    def __add__(self, other: 'Flops') -> 'Flops':
+        return Flops(
+            self.model + other.model,
+            self.recomputed + other.recomputed,
+            self.uncounted | other.uncounted,
+        )
+
+    def __mul__(self, times: int) -> 'Flops':
+        return Flops(self.model * times, self.recomputed * times, self.uncounted)
+
+    def __floordiv__(self, times: int) -> 'Flops':
+        return Flops(self.model // times, self.recomputed // times, self.uncounted)
+
+
+def flops_of(function: Callable, *args: Any) -> Flops:
+    """Counts a function of these arguments, arrays or `jax.ShapeDtypeStruct`s; runs nothing."""
+    return flops_of_jaxpr(jax.make_jaxpr(function)(*args))
+
+
+def flops_of_jaxpr(closed: Any) -> Flops:
+    """Counts a `ClosedJaxpr`, such as `jitted.trace(...).jaxpr`. What no result needs is left out,
+    as compilers do.
+    """
+    jaxpr, _ = partial_eval.dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))
+    return _count(jaxpr, recomputing=False)
+
+
+def _count(jaxpr: Any, recomputing: bool) -> Flops:
+    return sum((_count_equation(e, recomputing) for e in jaxpr.eqns), Flops())
+
+
+def _count_equation(equation: Any, recomputing: bool) -> Flops:
+    name, params = equation.primitive.name, equation.params
+    recomputing = recomputing or _RECOMPUTED in str(equation.source_info.name_stack)
+    if name in _PRODUCTS:
+        model, again = _PRODUCTS[name](equation)
+        return Flops(0, model + again) if recomputing else Flops(model, again)
+    if name == 'cond':
+        branches = [_count(branch.jaxpr, recomputing) for branch in params['branches']]
+        return max(branches, key=lambda branch: branch.hardware)
+    if name == 'while':
+        once = sum((_count(inner, recomputing) for inner in _inner(params)), Flops())
+        if not once.hardware:
+            return once
+        return once + Flops(uncounted=frozenset({'loops of unknown length, counted as one turn'}))
+    inner = sum((_count(jaxpr, recomputing) for jaxpr in _inner(params)), Flops())
+    if name == 'pallas_call':
+        return inner * math.prod(params['grid_mapping'].grid)
+    if name == 'scan':
+        return inner * params['length']
+    if name == 'shard_map':  # inside, shapes are those of one device
+        axes = params['newly_manual_axes']
+        return inner * math.prod(params['mesh'].shape[axis] for axis in axes)
+    if name in ('ffi_call', 'custom_call') and not inner.hardware:
+        return Flops(uncounted=frozenset({f'foreign calls ({name})'}))
+    return inner
+
+
+def _inner(params: dict[str, Any]) -> Iterator[Any]:
+    """The jaxprs among the parameters of an equation."""
+    for value in params.values():
+        for item in value if isinstance(value, tuple | list) else (value,):
+            item = getattr(item, 'jaxpr', item)  # of a ClosedJaxpr
+            if hasattr(item, 'eqns'):
+                yield item
+
+
+# Each of these returns the work of an equation, and what its kernel recomputes.
+
+
+def _dot_general(equation: Any) -> tuple[int, int]:
+    (contracted, _), _ = equation.params['dimension_numbers']
+    left = equation.invars[0].aval.shape
+    out = equation.outvars[0].aval.shape
+    return 2 * math.prod(out) * math.prod(left[d] for d in contracted), 0
+
+
+def _convolution(equation: Any) -> tuple[int, int]:
+    """Padding counts as data, as the published counts of networks have it; the holes that a stride
+    leaves in a gradient, or in a transposed convolution, do not.
+    """
+    params = equation.params
+    numbers = params['dimension_numbers']
+    kernel = equation.invars[1].aval.shape
+    out = equation.outvars[0].aval.shape
+    pairs = 1  # of a place in the result and one in the kernel, where they meet data
+    for i, (d_out, d_kernel) in enumerate(
+        zip(numbers.out_spec[2:], numbers.rhs_spec[2:], strict=True)
+    ):
+        place = np.arange(out[d_out])[:, None] * params['window_strides'][i]
+        tap = np.arange(kernel[d_kernel]) * params['rhs_dilation'][i]
+        offset = place + tap - params['padding'][i][0]
+        pairs *= int(np.count_nonzero(offset % params['lhs_dilation'][i] == 0))
+    others = out[numbers.out_spec[0]] * out[numbers.out_spec[1]]
+    return 2 * others * pairs * kernel[numbers.rhs_spec[1]], 0
+
+
+def _attention(equation: Any) -> tuple[int, int]:
+    """cuDNN's: the products of queries with keys and of weights with values, masked places too."""
+    query, key, _ = (v.aval.shape for v in equation.invars[:3])
+    # Whether heads or places come first, the product of both with the batch is the same.
+    places = key[1] if equation.params['layout'] == 0 else key[2]
+    return 4 * math.prod(query) * places, 0
+
+
+def _attention_gradient(equation: Any) -> tuple[int, int]:
+    """Twice the work of the forward pass, and the weights once more."""
+    forward, _ = _attention(equation)
+    return 2 * forward, forward // 2
+
+
+_PRODUCTS = {
+    'dot_general': _dot_general,
+    'conv_general_dilated': _convolution,
+    'dot_product_attention_fwd_wrapper': _attention,
+    'dot_product_attention_bwd_wrapper': _attention_gradient,
+}

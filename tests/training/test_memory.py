@@ -1,0 +1,42 @@
+"""What a step keeps on each device."""
+
+import jax
+import pytest
+
+from genjax.training import MeshShape, sharding
+from genjax.training.layout import bytes_per_device
+from tests.models.zoo import BY_NAME
+from tests.training.zoo_programs import batch_of, programs_of, start, train
+
+FAMILIES = ('vae', 'gan', 'flow-realnvp', 'gpt', 'diffusion-dit')
+EIGHT = MeshShape(data=1, fsdp=8)
+
+
+def nbytes(tree):
+    return sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(tree))
+
+
+@pytest.mark.parametrize('name', FAMILIES)
+def test_the_step_writes_the_new_state_over_the_old_one(name):
+    """XLA's report of the compiled step: every byte of the state is an alias of what came in."""
+    programs = programs_of(BY_NAME[name])
+    batch = sharding.place(batch_of(BY_NAME[name], 0), programs.batch_sharding)
+    report = programs.step.lower(programs.state, batch).compile().memory_analysis()
+    assert report.alias_size_in_bytes == bytes_per_device(programs.state)
+
+
+def test_fsdp_leaves_each_device_its_share_of_the_state():
+    programs = programs_of(BY_NAME['diffusion-dit'], EIGHT)
+    state = start(BY_NAME['diffusion-dit'], EIGHT)
+    state, _ = train(programs, state, [batch_of(BY_NAME['diffusion-dit'], 0)])
+    leaves = [
+        leaf
+        for leaf in jax.tree.leaves(state)
+        if not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    ]
+    whole = [leaf for leaf in leaves if leaf.is_fully_replicated]
+    parted = [leaf for leaf in leaves if not leaf.is_fully_replicated]
+    total = sum(leaf.nbytes for leaf in parted)
+    assert total > 5 * sum(leaf.nbytes for leaf in whole)
+    assert nbytes(parted) == total / 8
+    assert nbytes(leaves) == bytes_per_device(leaves)

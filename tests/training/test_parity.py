@@ -1,0 +1,58 @@
+"""Every family trains on eight devices, however arranged, as on one."""
+
+import jax
+import pytest
+
+from genjax.training import MeshShape
+from tests.models.zoo import BY_NAME
+from tests.training.conftest import assert_same
+from tests.training.zoo_programs import batch_of, forget, programs_of, start, train
+
+STEPS = 20
+MESHES = {
+    'data': MeshShape(data=8),
+    'fsdp': MeshShape(data=1, fsdp=8),
+    'data-fsdp': MeshShape(data=2, fsdp=4),
+    'tensor': MeshShape(data=2, fsdp=2, tensor=2),
+}
+FAMILIES = ('vae', 'gan', 'flow-maf-spline', 'gpt-rotary-scan', 'diffusion-dit')
+TRANSFORMERS = ('gpt-rotary-scan', 'diffusion-dit')
+
+
+@pytest.fixture(scope='module', params=FAMILIES)
+def entry(request):
+    """A model of each family; its programs are given up before the next one's are compiled."""
+    yield BY_NAME[request.param]
+    forget()
+
+
+@pytest.mark.slow
+def test_twenty_steps_on_eight_devices_are_those_of_one(entry):
+    batches = [batch_of(entry, seed) for seed in range(STEPS)]
+    alone, figures = train(programs_of(entry), start(entry), batches)
+    for name, mesh in MESHES.items():
+        if name == 'tensor' and entry.name not in TRANSFORMERS:
+            continue
+        state, others = train(programs_of(entry, mesh), start(entry, mesh), batches)
+        specs = [leaf.sharding.spec for leaf in jax.tree.leaves(state)]
+        for axis in ('fsdp', 'tensor'):
+            assert any(axis in spec for spec in specs) == (getattr(mesh, axis) > 1), (name, axis)
+        assert_same(state, alone, 1e-5)
+        assert_same(others, figures, 1e-4)
+
+
+def test_averages_on_the_host_change_nothing_but_their_place():
+    """And the step takes and gives them back there."""
+    entry = BY_NAME['vae']
+    batches = [batch_of(entry, seed) for seed in range(3)]
+    want, _ = train(programs_of(entry), start(entry), batches)
+    mesh = MeshShape(data=2, fsdp=2)
+    state, _ = train(
+        programs_of(entry, mesh, ema_on_host=True), start(entry, mesh, ema_on_host=True), batches
+    )
+    kinds = {leaf.sharding.memory_kind for leaf in jax.tree.leaves(state.ema)}
+    assert kinds == {'pinned_host'}
+    assert_same(state, want, 1e-6)
+    fetched = jax.tree.leaves(state.averaged)
+    assert {leaf.sharding.memory_kind for leaf in fetched} == {'device'}
+    assert_same(state.averaged, want.averaged, 1e-6)
