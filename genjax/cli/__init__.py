@@ -6,6 +6,7 @@ Each verb is a module of this package with `HELP` (one line), `add_arguments(par
 """
 
 import argparse
+import signal
 import sys
 from importlib import import_module
 from types import ModuleType
@@ -63,6 +64,10 @@ def main(argv: list[str] | None = None) -> int:
         if line:
             print(line, file=sys.stderr)
         return status
+    finally:
+        if argv is None:  # this process ends now, with a status that tells how
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
 
 
 def _dispatch(argv: list[str]) -> int:

@@ -98,13 +98,12 @@ def _tpu() -> Place | None:
     """By JAX's own knowledge of Google's machines, for which it has no public name."""
     from jax._src.clusters import cloud_tpu_cluster as tpu
 
-    for cluster in (tpu.GkeTpuCluster, tpu.GceTpuCluster):
-        if cluster.is_env_present():
-            count = cluster.get_process_count()
-            if count > 1:
-                address = cluster.get_coordinator_address(300, None)
-                return Place(address, count, cluster.get_process_id())
-    return None
+    clusters = (tpu.GkeTpuCluster, tpu.GceTpuCluster)
+    cluster = next((cluster for cluster in clusters if cluster.is_env_present()), None)
+    if cluster is None or cluster.get_process_count() == 1:
+        return None
+    address = cluster.get_coordinator_address(300, None)
+    return Place(address, cluster.get_process_count(), cluster.get_process_id())
 
 
 @contextlib.contextmanager

@@ -109,6 +109,7 @@ def meet(place: Place, timeout: float) -> tuple[dict[int, Line], Line | None, in
     except UserError as error:
         for line in lines.values():
             line.say(refused=str(error))
+            line.socket.close()
         raise
     with socket.create_server(('', 0)) as free:
         port = free.getsockname()[1]
@@ -138,15 +139,16 @@ def _gather(place: Place, lines: dict[int, Line], timeout: float, deadline: floa
                 ) from None
             hello = _hello(connection)
             if hello is None:
-                connection.close()  # some other program that tries doors
                 continue
             line, index, count = hello
             if count != place.count or not 0 < index < count or index in lines:
                 text = f'process {index} of {count} came to process 0 of {place.count}'
                 if index in lines or index == 0:
                     text = f'there are two processes with the number {index}'
+                text += ': give each its own number, and all the same count'
                 line.say(refused=text)
-                raise UserError(f'{text}: give each its own number, and all the same count')
+                line.socket.close()
+                raise UserError(text)
             lines[index] = line
 
 
@@ -155,11 +157,11 @@ def _hello(connection: socket.socket) -> tuple[Line, int, int] | None:
     connection.settimeout(_PATIENCE)
     try:
         (message,) = line.hear() or ()
-        found = line, int(message[_HELLO]), int(message['count'])
+        connection.settimeout(None)
+        return line, int(message[_HELLO]), int(message['count'])
     except (ValueError, KeyError, TypeError):
+        connection.close()  # some other program that tries doors
         return None
-    connection.settimeout(None)
-    return found
 
 
 def _greet(place: Place, timeout: float, deadline: float) -> tuple[Line, int]:
@@ -176,13 +178,17 @@ def _greet(place: Place, timeout: float, deadline: float) -> tuple[Line, int]:
                 ) from None
             time.sleep(0.1)
     line.say(**{_HELLO: place.index}, count=place.count)
+    line.socket.settimeout(timeout + _PATIENCE)
     try:
-        answer = (line.hear() or [{'refused': 'process 0 is gone'}])[0]
-        if 'refused' in answer:
-            raise UserError(answer['refused'])
-        return line, int(answer['port'])
+        (answer,) = line.hear() or [{'refused': f'process 0 at {place.coordinator} is gone'}]
+        if 'refused' not in answer:
+            line.socket.settimeout(None)
+            return line, int(answer['port'])
+        refused = answer['refused']
     except (ValueError, KeyError, TypeError):
-        raise UserError(f'what answers at {place.coordinator} is no run of genjax') from None
+        refused = f'what answers at {place.coordinator} is no run of genjax'
+    line.socket.close()
+    raise UserError(refused)
 
 
 class Hub(threading.Thread):
