@@ -21,7 +21,8 @@ The tokens of the other autoencoder are modelled by a transformer, without class
 Expected: of samples of the first, a classifier of real digits finds the class that was asked for
 in 98.2 % (of test digits: 99.3 %); no classifier tells their codes from those of test digits (C2ST
 .51, standard error .02), but one of pixels tells, .94, as it tells reconstructions of test digits,
-.91: what is missing is the first stage's. A minute and a half of one CPU core.
+.91: what is missing is the first stage's. A minute and a half of one CPU core. On stored codes, in
+a minute: 98.4 % (of decoded test digits: 99.0 %), and C2ST .51.
 """
 
 import optax

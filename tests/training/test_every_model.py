@@ -14,12 +14,7 @@ STEPS = 2
 FOUR = MeshShape(data=2, fsdp=2)
 
 
-@pytest.fixture(scope='module', autouse=True)
-def _unoptimised():
-    """Compiles in half the time; what is promised is promised of any code."""
-    jax.config.update('jax_disable_most_optimizations', True)
-    yield
-    jax.config.update('jax_disable_most_optimizations', False)
+pytestmark = pytest.mark.usefixtures('unoptimised')
 
 
 @pytest.fixture(scope='module', params=ZOO, ids=lambda entry: entry.name)

@@ -18,6 +18,8 @@ MESHES = {
 FAMILIES = ('vae', 'gan', 'flow-maf-spline', 'gpt-rotary-scan', 'diffusion-dit')
 TRANSFORMERS = ('gpt-rotary-scan', 'diffusion-dit')
 
+pytestmark = pytest.mark.usefixtures('unoptimised')
+
 
 @pytest.fixture(scope='module', params=FAMILIES)
 def entry(request):
