@@ -45,7 +45,9 @@ def main() -> None:
             for place, (family, count) in enumerate(kinds):
                 times = total if what == 'signal' else len(range(place, total, len(kinds)))
                 name = f'{family}{count}{what[:4]}'
-                moments = Moments(processes, Path(folder) / name, family, count, args.seed)
+                moments = Moments(
+                    processes, Path(folder) / name, family, count, args.seed, rehearsals=1
+                )
                 for _ in range(times):
                     moments.terminate() if what == 'signal' else moments.kill()
                 moments.complete_the_last()

@@ -36,9 +36,9 @@ def get_config(family='vae'):
 
 
 _EVENTS = {
-    'steps': 40,
+    'steps': 20,
     'validate_every': 8,
     'sample_every': 5,
     'checkpoint_every': 3,
-    'num_samples': 600,
+    'num_samples': 300,
 }

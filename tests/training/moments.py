@@ -23,14 +23,15 @@ class Moments:
         seconds: what the undisturbed run took.
     """
 
-    def __init__(self, processes, folder, family, count, seed):
+    def __init__(self, processes, folder, family, count, seed, rehearsals=0):
+        """Makes the undisturbed run, after others that fill the cache of compiled programs."""
         self.outcomes = Counter()
         self.complete = 0
         self._processes, self._folder = processes, folder
         self._family, self._count = family, count
         self._random = random.Random(f'{seed} {family} {count}')
         folder.mkdir(parents=True)
-        for _ in range(2):  # the first one fills the cache of compiled programs
+        for _ in range(rehearsals + 1):
             shutil.rmtree(folder / 'whole', ignore_errors=True)
             start = time.monotonic()
             self._whole = folder / 'whole'

@@ -16,7 +16,7 @@ from genjax.interruption import Interruption, Stop, point
 from tests.training.moments import Moments
 
 
-@pytest.mark.parametrize(('family', 'count', 'times'), [('eventful', 1, 4), ('eventful_gan', 2, 3)])
+@pytest.mark.parametrize(('family', 'count', 'times'), [('eventful', 1, 3), ('eventful_gan', 2, 2)])
 def test_runs_that_are_stopped_at_random_moments(family, count, times, processes, tmp_path):
     moments = Moments(processes, tmp_path / 'runs', family, count, seed=0)
     for _ in range(times):
