@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable
 
 EXIT_INTERRUPTED = 75  # EX_TEMPFAIL: the run was saved; starting it again continues it
+EXIT_PEER = 69  # EX_UNAVAILABLE: another process of the run is gone
 
 
 class UserError(Exception):
@@ -12,6 +13,21 @@ class UserError(Exception):
 
 class Interrupted(Exception):
     """The run was stopped from outside and saved. The message says how to go on."""
+
+
+def told(error: BaseException) -> tuple[str, int] | None:
+    """The line to print for an error and the exit status; None for a defect of genjax, which keeps
+    its traceback.
+    """
+    match error:
+        case UserError():
+            message = ' '.join(str(error).split())  # one line, also where it quotes several
+            return f'genjax: error: {message}', 2
+        case Interrupted():
+            return f'genjax: {error}', EXIT_INTERRUPTED
+        case KeyboardInterrupt():
+            return '', 130
+    return None
 
 
 def nearest(word: str, options: Iterable[str]) -> str:

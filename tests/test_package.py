@@ -22,6 +22,7 @@ MAY_IMPORT = {
     'errors': set(),
     'schedules': set(),
     'files': {'errors'},
+    'interruption': {'errors'},
     'config': FOUNDATION,
     'data': FOUNDATION,
     'networks': FOUNDATION,

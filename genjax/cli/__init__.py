@@ -6,12 +6,13 @@ Each verb is a module of this package with `HELP` (one line), `add_arguments(par
 """
 
 import argparse
+import signal
 import sys
 from importlib import import_module
 from types import ModuleType
 
 import genjax
-from genjax.errors import EXIT_INTERRUPTED, Interrupted, UserError, nearest
+from genjax.errors import UserError, nearest, told
 
 VERBS = ('train', 'encode', 'sample', 'evaluate', 'plan', 'data')
 
@@ -49,19 +50,24 @@ def main(argv: list[str] | None = None) -> int:
     Returns:
         The exit status: 0; 1 without a verb; 2 for a mistake of the user, told in one line; 75 for
         a run that was stopped from outside and can be continued; 130 for Ctrl-C elsewhere. Any
-        other exception is a defect of genjax and keeps its traceback.
+        other exception is a defect of genjax and keeps its traceback. Of several processes that
+        work together none returns unless all succeed: they end here and now with such a status, or
+        with 69 where one of them is gone.
     """
     try:
         return _dispatch(sys.argv[1:] if argv is None else list(argv))
-    except UserError as error:
-        message = ' '.join(str(error).split())  # one line, also where it quotes several
-        print(f'genjax: error: {message}', file=sys.stderr)
-        return 2
-    except Interrupted as stop:
-        print(f'genjax: {stop}', file=sys.stderr)
-        return EXIT_INTERRUPTED
-    except KeyboardInterrupt:
-        return 130
+    except BaseException as error:
+        known = told(error)
+        if known is None:
+            raise
+        line, status = known
+        if line:
+            print(line, file=sys.stderr)
+        return status
+    finally:
+        if argv is None:  # this process ends now, with a status that tells how
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
 
 
 def _dispatch(argv: list[str]) -> int:

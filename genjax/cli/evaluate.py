@@ -2,6 +2,8 @@
 
 import argparse
 
+from genjax.cli import runtime
+
 HELP = 'judge a trained model on its test split'
 
 
@@ -11,16 +13,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--step', default='best', help="a step, 'latest', or 'best' (default; by the run's config)"
     )
+    runtime.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Evaluates, prints a table, and writes `evaluations/<step>.json`."""
     from pathlib import Path
 
-    from genjax.cli import runtime
+    with runtime.computing(args):
+        from genjax.training import distributed
+        from genjax.training import run as runs
 
-    runtime.prepare()
-    from genjax.training import run as runs
-
-    run = runs.load(Path(args.workdir), args.step)
-    runs.show(runs.test(run), f'{args.workdir}, step {run.step:,}, test')
+        run = runs.load(Path(args.workdir), args.step)
+        figures = runs.test(run)
+        if distributed.is_first():
+            runs.show(figures, f'{args.workdir}, step {run.step:,}, test')

@@ -1,9 +1,60 @@
 """What every verb that computes sets up before JAX makes its first array."""
 
+import argparse
+import contextlib
 import logging
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+from genjax.errors import UserError
+from genjax.interruption import Interruption
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of verbs that compute: how this process finds the others of its run."""
+    group = parser.add_argument_group(
+        'many processes',
+        'Each is started with the same command. Under Slurm, on TPU VMs, and where'
+        ' JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID (or JOB_COMPLETION_INDEX)'
+        ' are set they find each other; elsewhere the first three options tell.',
+    )
+    group.add_argument('--coordinator', metavar='HOST:PORT', help='where process 0 listens')
+    group.add_argument('--num_processes', type=int, metavar='N', help='how many there are')
+    group.add_argument('--process_id', type=int, metavar='I', help='which one this is, from 0')
+    group.add_argument(
+        '--start_timeout', type=float, default=300, metavar='SECONDS',
+        help='how long to wait for all to come (default 300)',
+    )  # fmt: skip
+    group.add_argument(
+        '--heartbeat', type=float, default=100, metavar='SECONDS',
+        help='a process that is silent for so long is taken for dead (default 100)',
+    )  # fmt: skip
+
+
+@contextlib.contextmanager
+def computing(args: argparse.Namespace, interruption: Interruption | None = None) -> Iterator[None]:
+    """Sets up what a verb needs that computes, together with the other processes of its run.
+
+    Args:
+        args: of the verb.
+        interruption: to be shared by all processes.
+
+    Raises:
+        UserError: the processes do not find each other.
+    """
+    for name in ('start_timeout', 'heartbeat'):
+        if not getattr(args, name) >= 1:
+            raise UserError(f'--{name}={getattr(args, name):g} must be at least 1')
+    prepare()
+    from genjax.training import distributed
+
+    place = distributed.find_place(args.coordinator, args.num_processes, args.process_id)
+    with distributed.together(
+        place, interruption, heartbeat=args.heartbeat, timeout=args.start_timeout
+    ):
+        yield
 
 
 def prepare() -> None:

@@ -1,6 +1,9 @@
 """`genjax sample`: draws from a trained model."""
 
 import argparse
+from pathlib import Path
+
+from genjax.cli import runtime
 
 HELP = 'draw samples from a trained model'
 _FORMATS = ('png', 'npz', 'txt')
@@ -21,13 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=_FORMATS,
         help='a picture, arrays, or text (default: by the name of --out)',
     )
+    runtime.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Draws and writes a picture, text, or arrays `x` (in the range of the data) and `label`."""
-    from pathlib import Path
-
-    from genjax.cli import runtime
     from genjax.errors import UserError, nearest
 
     out = Path(args.out)
@@ -39,11 +40,17 @@ def run(args: argparse.Namespace) -> None:
     if args.num < 1:
         raise UserError(f'--num must be at least 1, not {args.num}')
 
-    runtime.prepare()
+    with runtime.computing(args):
+        _draw(args, out, kind)
+
+
+def _draw(args: argparse.Namespace, out: Path, kind: str) -> None:
     import numpy as np
 
+    from genjax.errors import UserError
     from genjax.evaluation import pictures
     from genjax.files import replacing
+    from genjax.training import distributed
     from genjax.training import run as runs
     from genjax.training.sampling import draw
 
@@ -52,6 +59,8 @@ def run(args: argparse.Namespace) -> None:
     if kind == 'txt' and not hasattr(dataset, 'texts'):
         raise UserError(f'{type(dataset).__name__} is no text: name --out .png or .npz')
     samples = draw(run.experiment, run.state.averaged, args.num, args.seed, args.label)
+    if not distributed.is_first():
+        return
     if kind == 'png':
         pictures.save(out, samples['x'])
     elif kind == 'txt':

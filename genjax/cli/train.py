@@ -2,6 +2,9 @@
 
 import argparse
 
+from genjax.cli import runtime
+from genjax.interruption import Interruption
+
 HELP = 'train what a config file describes, or go on with it'
 
 
@@ -16,16 +19,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--workdir', required=True, metavar='DIR', help='where the run is kept and resumed from'
     )
+    runtime.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Trains."""
-    from pathlib import Path
+    with Interruption() as interruption:
+        from pathlib import Path
 
-    from genjax import config
-    from genjax.cli import runtime
+        from genjax import config
 
-    runtime.prepare()
-    from genjax.training import loop
+        with runtime.computing(args, interruption):
+            from genjax.training import loop
 
-    loop.train(config.load(args.config, args.overrides), Path(args.workdir))
+            loop.train(config.load(args.config, args.overrides), Path(args.workdir), interruption)

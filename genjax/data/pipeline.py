@@ -15,6 +15,7 @@ from genjax.data.sources import Source
 from genjax.errors import UserError
 
 Batch = dict[str, np.ndarray]
+Rows = slice | np.ndarray
 _MAX_THREADS = 16  # more of them only fight for the interpreter's lock
 
 
@@ -48,7 +49,7 @@ def random_subset(size: int, num: int) -> np.ndarray:
 
 
 def train_batches(
-    source: Source, *, batch_size: int, seed: int, start: int = 0, rows: slice = slice(None)
+    source: Source, *, batch_size: int, seed: int, start: int = 0, rows: Rows = slice(None)
 ) -> Iterator[Batch]:
     """Yields the batches of the steps `start`, `start + 1`, … without end.
 
@@ -75,7 +76,12 @@ def train_batches(
 
 
 def eval_batches(
-    source: Source, *, batch_size: int, rows: slice = slice(None), num: int | None = None
+    source: Source,
+    *,
+    batch_size: int,
+    rows: Rows = slice(None),
+    filled_to: int | None = None,
+    num: int | None = None,
 ) -> Iterator[Batch]:
     """Yields every example once, in order, in batches of one size.
 
@@ -86,6 +92,9 @@ def eval_batches(
         source: the split to evaluate on.
         batch_size: examples in the global batch.
         rows: which rows of each global batch to read; a process asks for its own.
+        filled_to: how many rows a global batch has, where that is more than `batch_size`: the rest
+            of each is filling, so that the examples in a batch do not depend on the devices over
+            which it is spread.
         num: evaluate on this many examples only: a fixed random choice of them, since the
             beginning of a split may be all of one class.
 
@@ -100,8 +109,9 @@ def eval_batches(
     size = len(source) if chosen is None else len(chosen)
 
     def batch(number: int) -> Batch:
-        place = np.arange(number * batch_size, (number + 1) * batch_size)[rows]
-        mask = place < size
+        row = np.arange(filled_to or batch_size)[rows]
+        place = number * batch_size + row
+        mask = (row < batch_size) & (place < size)
         place = np.where(mask, place, 0)
         return {**source[place if chosen is None else chosen[place]], 'mask': mask}
 

@@ -23,6 +23,7 @@ from jax import Array
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Figures, require, require_density
+from genjax.evaluation.host import fetch
 from genjax.evaluation.likelihood import Moments, bits_per_dim, masked_moments
 from genjax.models.base import Variables
 
@@ -251,9 +252,9 @@ class AIS:
             parts.append(part)
         if not parts:
             raise UserError(f'the {data.split} split has no examples to evaluate on')
-        lower, upper = jax.device_get(_simulated_bounds(self, model, variables, simulation_key))
+        lower, upper = fetch(_simulated_bounds(self, model, variables, simulation_key))
         moments = Moments()
-        for part in jax.device_get(parts):
+        for part in fetch(parts):
             moments.add(*map(float, part))
         steps = [repr(step) for step in data.preprocess.steps]
         method = f'AIS of {self.num_steps} steps, {self.num_chains} chains'

@@ -9,6 +9,7 @@ from jax import Array
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Figures, require
 from genjax.evaluation.draws import draw
+from genjax.evaluation.host import fetch
 from genjax.evaluation.labels import Classifier, Learner, everything, train_classifier
 from genjax.evaluation.modes import modes_covered
 from genjax.models.base import GenerativeModel, Variables
@@ -68,7 +69,7 @@ class ClassModes:
             raise UserError(f'ClassModes needs stacked pictures (Stacked), not {name}')
         classifier, own = train_classifier(base, self.classifier)
         x = draw(model, variables, self.num_samples, key, self.batch_size)
-        x = jax.device_get(data.preprocess.inverse(jax.device_put(x)))
+        x = fetch(data.preprocess.inverse(jax.device_put(x)))
         num_modes = data.dataset.num_classes
         shown = stacked_modes(x, classifier, base.num_classes)
         counts = np.bincount(shown, minlength=num_modes)

@@ -12,6 +12,7 @@ from jax import Array
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Figures, require
+from genjax.evaluation.host import fetch
 from genjax.models.base import Variables
 from genjax.networks.quantisers import code_counts, codebook_use
 
@@ -43,7 +44,7 @@ class CodebookUse:
         for batch in data.batches(self.batch_size):
             part, key = _batch_counts(model, data.preprocess, variables, batch, key)
             parts.append(part)
-        counts = np.sum(jax.device_get(parts), axis=0)
+        counts = np.sum(fetch(parts), axis=0)
         use, perplexity = map(float, codebook_use(counts))
         tokens = f'{np.sum(counts):.0f} tokens'
         return {

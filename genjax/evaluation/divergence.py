@@ -11,6 +11,7 @@ from jax import Array
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Figures, require, require_density
+from genjax.evaluation.host import fetch
 from genjax.evaluation.likelihood import Moments, masked_moments
 from genjax.models.base import HasLogProb, LogProb, Variables
 
@@ -43,7 +44,7 @@ class KL:
             parts, key = _batch_moments(model, data.preprocess, data.dataset, variables, batch, key)
             if parts.kind != 'exact' or data.preprocess.bound:
                 raise UserError('KL needs an exact log_prob; this one is a bound or an estimate')
-            ratio_part, entropy_part = jax.device_get(parts.value)
+            ratio_part, entropy_part = fetch(parts.value)
             log_ratio.add(*map(float, ratio_part))
             entropy.add(*map(float, entropy_part))
         return {

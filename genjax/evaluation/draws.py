@@ -6,9 +6,11 @@ from typing import Any
 import jax
 import numpy as np
 from jax import Array
+from jax.sharding import Mesh
 
 from genjax.data.pipeline import random_subset
 from genjax.evaluation.base import EvaluationData
+from genjax.evaluation.host import fetch, mesh_of, spread
 from genjax.models.base import GenerativeModel, Variables
 
 
@@ -30,23 +32,28 @@ def draw(
         batch_size: samples at a time.
         label: the class of each, int32 [num]; None: as the model likes.
     """
-    parts = []
+    parts, mesh = [], mesh_of(variables)
     for start in range(0, num, batch_size):
         part = None if label is None else np.resize(label[start : start + batch_size], batch_size)
-        x, key = _batch(model, batch_size, variables, key, jax.device_put(part))
-        parts.append(jax.device_get(x))
+        x, key = _batch(model, batch_size, mesh, variables, key, jax.device_put(part))
+        parts.append(fetch(x))
     return np.concatenate(parts)[:num]
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1))
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def _batch(
-    model: Any, size: int, variables: Variables, key: Array, label: Array | None
+    model: Any,
+    size: int,
+    mesh: Mesh | None,
+    variables: Variables,
+    key: Array,
+    label: Array | None,
 ) -> tuple[Array, Array]:
     """Samples, and the key of the next batch."""
     next_key, key = jax.random.split(key)
     # A model without classes need not take a label.
     options = {} if label is None else {'label': label}
-    return model.sample(variables, key, size, **options), next_key
+    return spread(model.sample(variables, key, size, **options), mesh), next_key
 
 
 def examples(data: EvaluationData, num: int, key: Array, batch_size: int) -> np.ndarray:
@@ -61,7 +68,7 @@ def examples(data: EvaluationData, num: int, key: Array, batch_size: int) -> np.
     parts = []
     for batch in data.batches(batch_size):
         x, key = _preprocessed(data.preprocess, batch['x'], key)
-        parts.append(jax.device_get(x)[jax.device_get(batch['mask'])])
+        parts.append(fetch(x)[fetch(batch['mask'])])
     real = np.concatenate(parts) if parts else np.zeros(0)
     return real[random_subset(len(real), num)]
 

@@ -10,6 +10,7 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Figures, require
+from genjax.evaluation.host import fetch
 from genjax.models.base import HasFeatures, Variables
 
 
@@ -57,7 +58,7 @@ class FactorR2:
         parts = []
         for batch in data.batches(self.batch_size):
             part, key = _features(model, data.preprocess, variables, batch['x'], key)
-            parts.append(jax.device_get(part)[jax.device_get(batch['mask'])])
+            parts.append(fetch(part)[fetch(batch['mask'])])
         features = np.concatenate(parts)
         r2 = linear_r2(features, data.dataset.factors(data.split))
         return {

@@ -12,6 +12,7 @@ from genjax.data.sources import Dataset, Source
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Figures, require
 from genjax.evaluation.draws import draw
+from genjax.evaluation.host import fetch
 from genjax.models.base import GenerativeModel, Variables
 
 Classifier = Callable[[np.ndarray], np.ndarray]
@@ -116,7 +117,7 @@ class LabelAccuracy:
         classifier, own = train_classifier(data.dataset, self.classifier, data.preprocess.show)
         asked = np.arange(self.num_samples, dtype=np.int32) % num_classes
         x = draw(model, variables, self.num_samples, key, self.batch_size, asked)
-        x = jax.device_get(data.preprocess.inverse(jax.device_put(x)))
+        x = fetch(data.preprocess.inverse(jax.device_put(x)))
         return {
             'accuracy': accuracy(classifier, x, asked),
             'classifier': own,

@@ -12,6 +12,7 @@ from jax import Array
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Figures, require, require_density
+from genjax.evaluation.host import fetch
 from genjax.models.base import HasLogProb, LogProb, Variables
 
 
@@ -88,7 +89,7 @@ class Likelihood:
         if not parts:
             raise UserError(f'the {data.split} split has no examples to evaluate on')
         moments, kind = Moments(), parts[0].kind
-        for part in jax.device_get(parts):
+        for part in fetch(parts):
             moments.add(*map(float, part.value))
         if kind == 'exact' and data.preprocess.bound:
             kind = 'lower_bound'

@@ -12,6 +12,7 @@ from genjax.data.pipeline import random_subset
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Figures, require
 from genjax.evaluation.draws import draw, examples
+from genjax.evaluation.host import fetch
 from genjax.models.base import GenerativeModel, Variables
 
 _FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -112,7 +113,7 @@ class MMD:
         )
         widths = ', '.join(f'{width:.3g}' for width in bandwidths)
         return {
-            'mmd2': float(jax.device_get(value)),
+            'mmd2': float(fetch(value)),
             'median': median,
             'protocol': f'bandwidths {widths}, {size} of {data.split} and {size} samples',
         }

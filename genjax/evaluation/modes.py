@@ -11,6 +11,7 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Figures, require
+from genjax.evaluation.host import fetch
 from genjax.models.base import GenerativeModel, Variables
 
 
@@ -85,7 +86,7 @@ class Modes:
                 model, data.preprocess, size, variables, centres, radius, num, key
             )
             parts.append(counts)
-        counts, high_quality = np.sum(jax.device_get(parts), axis=0)
+        counts, high_quality = np.sum(fetch(parts), axis=0)
         return {
             'modes': float(modes_covered(high_quality)),
             'num_modes': float(len(high_quality)),

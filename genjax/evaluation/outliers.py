@@ -14,6 +14,7 @@ from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Figures, require
 from genjax.evaluation.draws import draw
+from genjax.evaluation.host import fetch
 from genjax.models.base import GenerativeModel, Variables
 
 
@@ -68,8 +69,8 @@ class Outliers:
         log_prob = _log_prob(truth, data.preprocess, jax.device_put(samples))
         source = data.dataset.source('train')
         reference = source[random_subset(len(source), self.num_reference)]['x']
-        reference = jax.device_get(_log_prob(truth, Chain(()), jax.device_put(reference)))
-        share = outlier_share(jax.device_get(log_prob), reference, self.quantile)
+        reference = fetch(_log_prob(truth, Chain(()), jax.device_put(reference)))
+        share = outlier_share(fetch(log_prob), reference, self.quantile)
         return {
             'outliers': share,
             'stderr': math.sqrt(share * (1 - share) / self.num_samples),

@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array
 
 from genjax.evaluation.base import EvaluationData, Figures, require
+from genjax.evaluation.host import fetch
 from genjax.models import classes
 from genjax.models.base import Variables
 
@@ -49,7 +50,7 @@ class PerceptualPathLength:
         steps = []
         for _ in range(0, self.num_samples, self.batch_size):
             step, key = _steps(self, model, variables, key)
-            steps.append(jax.device_get(step))
+            steps.append(fetch(step))
         w, z = np.concatenate(steps, axis=1)[:, : self.num_samples]
         what = 'pixels' if self.features is None else getattr(self.features, '__name__', 'features')
         protocol = f'{self.num_samples} paths, step {self.epsilon:g}, distances of {what}'

@@ -12,6 +12,7 @@ from jax import Array
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Figures, require
+from genjax.evaluation.host import fetch
 from genjax.evaluation.likelihood import Moments, masked_moments
 from genjax.models.base import HasEncoder, Variables
 
@@ -39,7 +40,7 @@ class Reconstruction:
         mse, psnr = Moments(), Moments()
         for batch in data.batches(self.batch_size):
             parts, key = _batch_moments(model, data.preprocess, variables, batch, key)
-            for total, part in zip((mse, psnr), jax.device_get(parts), strict=True):
+            for total, part in zip((mse, psnr), fetch(parts), strict=True):
                 total.add(*map(float, part))
         if not mse.count:
             raise UserError(f'the {data.split} split has no examples to evaluate on')

@@ -14,6 +14,7 @@ from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Figures, require
 from genjax.evaluation.draws import draw
+from genjax.evaluation.host import fetch
 from genjax.models.base import HasLogProb, Variables
 
 
@@ -45,11 +46,11 @@ class Support:
         sample_key, key = jax.random.split(key)
         samples = draw(model, variables, self.num_samples, sample_key, self.batch_size)
         possible = _possible(truth, data.preprocess, jax.device_put(samples))
-        precision = float(np.mean(jax.device_get(possible)))
+        precision = float(np.mean(fetch(possible)))
         parts = []
         for batch in data.batches(self.batch_size):
             part, key = _covered(model, data.preprocess, variables, batch['x'], key)
-            parts.append(jax.device_get(part)[jax.device_get(batch['mask'])])
+            parts.append(fetch(part)[fetch(batch['mask'])])
         covered = np.concatenate(parts)
         return {
             'precision': precision,

@@ -13,6 +13,7 @@ from jax import Array
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Figures, require
+from genjax.evaluation.host import fetch
 from genjax.models.base import LogProb, Variables
 
 
@@ -52,7 +53,7 @@ class TokenLikelihood:
         if not parts:
             raise UserError(f'the {data.split} split has no examples to evaluate on')
         kind = parts[0].kind
-        sums = np.array([part.value for part in jax.device_get(parts)], np.float64).sum(axis=0)
+        sums = np.array([part.value for part in fetch(parts)], np.float64).sum(axis=0)
         if not sums[1]:
             raise UserError(f'given={self.given} leaves no token of {data.split} to judge')
         nats = -sums[0] / sums[1]

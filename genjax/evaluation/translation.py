@@ -10,6 +10,7 @@ from jax import Array
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Figures, require
+from genjax.evaluation.host import fetch
 from genjax.evaluation.labels import Learner, accuracy, train_classifier
 from genjax.models.base import HasTranslation, Variables
 
@@ -45,8 +46,8 @@ class TranslationAccuracy:
         for batch in data.batches(self.batch_size):
             translated, key = _translate(model, data.preprocess, variables, batch['x'], key)
             rows = translated, batch['x'][:, 0], batch['label']
-            mask = jax.device_get(batch['mask'])
-            parts.append([row[mask] for row in jax.device_get(rows)])
+            mask = fetch(batch['mask'])
+            parts.append([row[mask] for row in fetch(rows)])
         translated, original, label = (np.concatenate(rows) for rows in zip(*parts, strict=True))
         return {
             'accuracy': accuracy(classifier, translated, label),

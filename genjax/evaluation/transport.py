@@ -12,6 +12,7 @@ from jax import Array
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Figures, require
 from genjax.evaluation.draws import draw, examples
+from genjax.evaluation.host import fetch
 from genjax.models.base import GenerativeModel, Variables
 
 
@@ -72,7 +73,7 @@ class CriticW1:
         data_key, line_key, key = jax.random.split(key, 3)
         real = examples(data, self.num_samples, data_key, self.batch_size)
         fake = draw(model, variables, len(real), key, self.batch_size)
-        gap, slope = jax.device_get(_gap_and_slope(model, variables, real, fake, line_key))
+        gap, slope = fetch(_gap_and_slope(model, variables, real, fake, line_key))
         critic, exact = float(gap / slope), wasserstein_1(real, fake)
         return {
             'critic': critic,

@@ -12,6 +12,7 @@ from jax import Array
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Figures, require
 from genjax.evaluation.draws import draw, examples
+from genjax.evaluation.host import fetch
 from genjax.models.base import GenerativeModel, Variables
 
 
@@ -107,9 +108,7 @@ class C2ST:
             raise UserError(f'C2ST: {size} examples are too few for {self.folds} folds')
         drawn = draw(model, variables, size, key, self.batch_size)
         if self.as_stored:
-            real, drawn = (
-                jax.device_get(data.preprocess.inverse(jax.device_put(x))) for x in (real, drawn)
-            )
+            real, drawn = (fetch(data.preprocess.inverse(jax.device_put(x))) for x in (real, drawn))
         if not np.all(np.isfinite(drawn)):
             raise UserError('C2ST: some samples are not finite')
         accuracy, stderr = c2st(

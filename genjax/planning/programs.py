@@ -93,7 +93,7 @@ def program(
         labels = None
         if getattr(experiment.model, 'num_classes', None) is not None:
             labels = jax.ShapeDtypeStruct((num,), 'int32', sharding=sharding.replicated(mesh))
-        draw = sampling.program(experiment)
+        draw = sampling.program(experiment, mesh)
         return Program(jax.jit(draw).trace(variables, key, labels), arguments, num)
     judges = [e for e in experiment.validation + experiment.test if isinstance(e, Likelihood)]
     if not judges:

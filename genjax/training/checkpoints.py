@@ -17,6 +17,8 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from genjax.errors import UserError
+from genjax.files import replacing
+from genjax.training import distributed
 
 _log = logging.getLogger('genjax')
 _ITEM = 'state'
@@ -57,7 +59,7 @@ class Checkpoints:
             figure = figures.get(best, worst)
             return worst if math.isnan(figure) else figure
 
-        self._check_figures()
+        distributed.on_first(self._check_figures)
         policies = [checkpoint_managers.LatestN(keep)]
         if best:
             policies.append(
@@ -106,16 +108,26 @@ class Checkpoints:
         return self._manager.best_step() if self._best else None
 
     def save(self, step: int, state: Any, figures: Mapping[str, float] | None = None) -> None:
-        """Starts to save; training may go on at once. A step that is there already is left alone.
+        """Starts to save; training may go on at once. A step that is there already is left alone,
+        but for figures that it has not.
 
         Raises:
             UserError: this or the previous save failed, for example because the disk is full.
         """
         if step in self._manager.all_steps():
+            if figures and self._best and not self._manager.metrics(step):
+                distributed.on_first(lambda: self._add_figures(step, figures))
+                self._manager.reload()
             return
         with self._failures():
             args = ocp.args.Composite(**{_ITEM: ocp.args.PyTreeSave(state)})
             self._manager.save(step, args=args, metrics=dict(figures) if figures else None)
+
+    def _add_figures(self, step: int, figures: Mapping[str, float]) -> None:
+        """Writes the figures where Orbax does and looks for them."""
+        file = self.directory / str(step) / 'metrics' / 'metrics'
+        with replacing(file) as temporary:
+            temporary.write_text(json.dumps(dict(figures)))
 
     def wait(self) -> None:
         """Blocks until the last save is complete; raises UserError when it failed."""
@@ -150,8 +162,7 @@ class Checkpoints:
             except Exception as e:  # whatever a torn file provokes in Orbax and below
                 damaged[candidate] = e
                 continue
-            for newer, error in damaged.items():
-                self._set_aside(newer, error)
+            distributed.on_first(lambda: self._set_all_aside(damaged))
             self._manager.reload()
             return candidate, state
         if damaged:
@@ -163,7 +174,9 @@ class Checkpoints:
         return None
 
     def _read(self, step: int, target: Any) -> Any:
-        _check_digests(self.directory / str(step))
+        wrong = distributed.on_first(lambda: _what_is_wrong(self.directory / str(step)))
+        if wrong:
+            raise ValueError(wrong)
         placed = ocp.checkpoint_utils.construct_restore_args(target)
         args = ocp.args.PyTreeRestore(target, restore_args=placed)
         state = self._manager.restore(step, args=ocp.args.Composite(**{_ITEM: args}))[_ITEM]
@@ -187,6 +200,10 @@ class Checkpoints:
                 if self._read_only:
                     raise UserError(f'{file} is damaged: {_first_line(error)}') from None
                 self._set_aside(int(file.parts[-3]), error)
+
+    def _set_all_aside(self, damaged: Mapping[int, Exception]) -> None:
+        for step, error in damaged.items():
+            self._set_aside(step, error)
 
     def _set_aside(self, step: int, error: Exception) -> None:
         """Moves a damaged checkpoint out of the way, so that its step can be saved again."""
@@ -235,12 +252,16 @@ def _digests(folder: Path) -> dict[str, str]:
     return digests
 
 
-def _check_digests(folder: Path) -> None:
-    found, saved = _digests(folder / _ITEM), json.loads((folder / _DIGESTS).read_text())
+def _what_is_wrong(folder: Path) -> str | None:
+    """The first file of a checkpoint that is not as it was saved, and why."""
+    try:
+        found, saved = _digests(folder / _ITEM), json.loads((folder / _DIGESTS).read_text())
+    except (OSError, ValueError) as error:
+        return str(error)
     wrong = sorted(name for name in saved if found.get(name) != saved[name])
-    if wrong:
-        state = 'is not what was saved' if wrong[0] in found else 'is missing'
-        raise ValueError(f'{_ITEM}/{wrong[0]} {state}')
+    if not wrong:
+        return None
+    return f'{_ITEM}/{wrong[0]} {"is not what was saved" if wrong[0] in found else "is missing"}'
 
 
 def _first_line(error: Exception) -> str:

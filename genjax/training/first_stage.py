@@ -13,9 +13,10 @@ from jax import Array
 from genjax.data.preprocessing import Chain
 from genjax.data.sources import Dataset
 from genjax.errors import UserError
+from genjax.evaluation.host import fetch
 from genjax.models.base import HasEncoder, HasNormalCodes, Variables
 from genjax.training import run as runs
-from genjax.training import sharding, workdir
+from genjax.training import workdir
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +52,7 @@ class FirstStage:
         model = run.experiment.model
         if not isinstance(model, HasEncoder):
             raise UserError(f'{path} trained a {type(model).__name__}, which has no encode, decode')
-        variables = jax.device_get(
-            jax.device_put(run.state.averaged, sharding.replicated(run.mesh))
-        )
+        variables = fetch(run.state.averaged)
         provenance = {
             'name': f'step {run.step} of {path}',
             'fingerprint': _fingerprint(variables),

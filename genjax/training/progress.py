@@ -14,11 +14,12 @@ _SHOWN = 4  # metrics on the line; all of them are in metrics.jsonl
 class Progress:
     """One line that says where the run is, how fast, and when it ends.
 
-    On a terminal the line stays in place; elsewhere each update is a line of its own.
+    On a terminal the line stays in place; elsewhere each update is a line of its own. A `quiet` one
+    keeps the time and says nothing.
     """
 
-    def __init__(self, start: int, steps: int):
-        self._console = Console(highlight=False, soft_wrap=True)
+    def __init__(self, start: int, steps: int, quiet: bool = False):
+        self._console = Console(highlight=False, soft_wrap=True, quiet=quiet)
         self._steps = steps
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
         self._step, self._time = start, time.perf_counter()

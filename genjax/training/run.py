@@ -11,11 +11,12 @@ from rich.console import Console
 from rich.table import Table
 
 from genjax import config as configs
+from genjax import interruption
 from genjax.data.pipeline import eval_batches
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Figures
 from genjax.models.base import Variables
-from genjax.training import sharding, workdir
+from genjax.training import distributed, sharding, workdir
 from genjax.training.checkpoints import Checkpoints
 from genjax.training.experiment import Experiment, experiment_of
 from genjax.training.programs import abstract_state
@@ -54,7 +55,7 @@ def load(path: Path, step: str = 'best') -> Run:
     """
     if step not in ('best', 'latest') and not step.isdecimal():
         raise UserError(f"--step is a number, 'best' or 'latest', not {step!r}")
-    record = workdir.read(path)
+    record = distributed.on_first(lambda: workdir.read(path))
     experiment = experiment_of(configs.from_json(record['config']))
     workdir.check_preprocess(path, record, experiment.preprocess.provenance)
     example = {name: (tuple(shape), dtype) for name, (shape, dtype) in record['example'].items()}
@@ -92,8 +93,12 @@ def judge(
     def batches(size: int) -> Iterator[dict[str, jax.Array]]:
         shares = sharding.num_shares(mesh)
         whole = -(-size // shares) * shares
-        for batch in eval_batches(experiment.dataset.source(split), batch_size=whole):
-            yield sharding.place(batch, sharding.rows(mesh))
+        layout = sharding.rows(mesh)
+        rows = distributed.local_rows(layout, whole)
+        source = experiment.dataset.source(split)
+        for batch in eval_batches(source, batch_size=size, rows=rows, filled_to=whole):
+            yield sharding.place(batch, layout)
+            interruption.point()
 
     data = EvaluationData(experiment.dataset, split, batches, experiment.preprocess)
     key = key_of(experiment.seed)
@@ -110,6 +115,8 @@ def test(run: Run) -> Figures:
     `evaluations/`.
     """
     figures = judge(run.experiment, run.state.averaged, 'test', run.mesh, run.experiment.test)
+    if not distributed.is_first():
+        return figures
     record = workdir.read(run.workdir)
     workdir.write_json(
         run.workdir / 'evaluations' / f'{run.step}.json',

@@ -7,12 +7,15 @@ from pathlib import Path
 import jax
 import numpy as np
 from jax import Array
+from jax.sharding import Mesh
 
 from genjax.data.pipeline import random_subset
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
 from genjax.evaluation import pictures
+from genjax.evaluation.host import fetch, mesh_of, spread
 from genjax.models.base import GenerativeModel, HasEncoder, HasTranslation, Variables
+from genjax.training import distributed
 from genjax.training.experiment import Experiment
 from genjax.training.state import key_of
 
@@ -53,19 +56,14 @@ def draw(
         labels = np.arange(num) % classes if label is None else np.full(num, label)
         labels = labels.astype(np.int32)
 
-    parts = []
+    parts, drawn = [], program(experiment, mesh_of(variables))
     for start in range(0, num, SAMPLES_PER_CALL):
         part = None
         if labels is not None:
             part = np.resize(labels[start : start + SAMPLES_PER_CALL], SAMPLES_PER_CALL)
         key = jax.random.fold_in(key_of(seed), jax.device_put(np.uint32(start)))
-        parts.append(
-            _draw(
-                experiment.model, experiment.preprocess, SAMPLES_PER_CALL, variables, key,
-                jax.device_put(part),
-            )
-        )  # fmt: skip
-    x = np.concatenate(jax.device_get(parts))[:num]
+        parts.append(fetch(drawn(variables, key, jax.device_put(part))))
+    x = np.concatenate(parts)[:num]
     return {'x': x} if labels is None else {'x': x, 'label': labels}
 
 
@@ -73,51 +71,62 @@ def reconstruct(experiment: Experiment, variables: Variables, x: np.ndarray) -> 
     """Encodes and decodes examples, in the range of the data; the model must have an encoder."""
     key = key_of(experiment.seed)
     model, preprocess = experiment.model, experiment.preprocess
-    return jax.device_get(_reconstruct(model, preprocess, variables, jax.device_put(x), key))
+    return fetch(_reconstruct(model, preprocess, variables, jax.device_put(x), key))
 
 
 def translate(experiment: Experiment, variables: Variables, x: np.ndarray) -> np.ndarray:
     """Translates pictures of the first domain into the second, in the range of the data."""
     key = key_of(experiment.seed)
     model, preprocess = experiment.model, experiment.preprocess
-    return jax.device_get(_translate(model, preprocess, variables, jax.device_put(x), key))
+    return fetch(_translate(model, preprocess, variables, jax.device_put(x), key))
+
+
+def picture_kinds(experiment: Experiment) -> tuple[str, ...]:
+    """The pictures to be had of a model: 'samples' and, with an encoder, 'reconstructions'; of one
+    that translates 'translations' alone; none where the data cannot be seen, being neither pictures
+    nor points in the plane.
+    """
+    if isinstance(experiment.model, HasTranslation):
+        return ('translations',)
+    shape = _shown_shape(experiment)
+    if shape != (2,) and (len(shape) != 3 or shape[-1] not in (1, 3)):
+        return ()
+    has_encoder = isinstance(experiment.model, HasEncoder)
+    return ('samples', 'reconstructions') if has_encoder else ('samples',)
 
 
 def write_pictures(
     experiment: Experiment, variables: Variables, workdir: Path, step: int
 ) -> dict[str, Path]:
-    """Writes `samples/<step>.png` and, with an encoder, `reconstructions/<step>.png`; of a model
-    that translates, `translations/<step>.png` alone.
-
-    Nothing is written for data that cannot be seen, neither pictures nor points in the plane.
+    """Writes `<kind>/<step>.png` for each kind of picture to be had; the first process does.
 
     Returns:
-        The files, by the names of their folders.
+        The files, by their kinds.
     """
-    if isinstance(experiment.model, HasTranslation):
-        originals = _held_out(experiment, -(-experiment.num_samples // 2))[:, 0]
-        written = workdir / 'translations' / f'{step}.png'
-        pictures.save(written, translate(experiment, variables, originals), originals)
-        return {'translations': written}
-    shape = experiment.preprocess.shown_shape or experiment.dataset.event_shape
-    is_points = shape == (2,)
-    if not is_points and (len(shape) != 3 or shape[-1] not in (1, 3)):
-        return {}
-    written = {'samples': workdir / 'samples' / f'{step}.png'}
-    samples = draw(experiment, variables, experiment.num_samples, experiment.seed)['x']
-    reference = None
-    if is_points:
-        reference = experiment.preprocess.show(_held_out(experiment, experiment.num_samples))
-    pictures.save(written['samples'], samples, reference)
-    if isinstance(experiment.model, HasEncoder):
-        originals = _held_out(experiment, -(-experiment.num_samples // 2))
-        written['reconstructions'] = workdir / 'reconstructions' / f'{step}.png'
-        pictures.save(
-            written['reconstructions'],
-            reconstruct(experiment, variables, originals),
-            experiment.preprocess.show(originals),
-        )
+    written = {}
+    for kind in picture_kinds(experiment):
+        written[kind] = workdir / kind / f'{step}.png'
+        reference = None
+        if kind == 'samples':
+            x = draw(experiment, variables, experiment.num_samples, experiment.seed)['x']
+            if _shown_shape(experiment) == (2,):
+                reference = _held_out(experiment, experiment.num_samples)
+        else:
+            reference = _held_out(experiment, -(-experiment.num_samples // 2))
+            if kind == 'translations':
+                reference = reference[:, 0]
+                x = translate(experiment, variables, reference)
+            else:
+                x = reconstruct(experiment, variables, reference)
+        if reference is not None and kind != 'translations':
+            reference = experiment.preprocess.show(reference)
+        if distributed.is_first():
+            pictures.save(written[kind], x, reference)
     return written
+
+
+def _shown_shape(experiment: Experiment) -> tuple[int, ...]:
+    return experiment.preprocess.shown_shape or experiment.dataset.event_shape
 
 
 def _held_out(experiment: Experiment, num: int) -> np.ndarray:
@@ -125,21 +134,24 @@ def _held_out(experiment: Experiment, num: int) -> np.ndarray:
     return source[random_subset(len(source), num)]['x']
 
 
-def program(experiment: Experiment) -> Callable:
-    """What `draw` runs for each part: (variables, key, labels or None) -> `SAMPLES_PER_CALL`."""
-    return functools.partial(_draw, experiment.model, experiment.preprocess, SAMPLES_PER_CALL)
+def program(experiment: Experiment, mesh: Mesh | None = None) -> Callable:
+    """What `draw` runs for each part: (variables, key, labels or None) -> `SAMPLES_PER_CALL`
+    samples, spread over the devices of `mesh`.
+    """
+    return functools.partial(_draw, experiment.model, experiment.preprocess, SAMPLES_PER_CALL, mesh)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _draw(
     model: GenerativeModel,
     preprocess: Chain,
     num: int,
+    mesh: Mesh | None,
     variables: Variables,
     key: Array,
     label: Array | None,
 ) -> Array:
-    return preprocess.inverse(model.sample(variables, key, num, label=label))
+    return spread(preprocess.inverse(model.sample(variables, key, num, label=label)), mesh)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

@@ -98,6 +98,22 @@ class MetricWriter:
         self._events.write(length + next(checksums) + data + next(checksums))
 
 
+class NoMetrics(contextlib.AbstractContextManager):
+    """The writer of a process that writes nothing, because another does."""
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def log_to_wandb(self, project: str, name: str, config: object) -> None:
+        """Does nothing, like all methods."""
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Does nothing."""
+
+    def picture(self, step: int, name: str, path: Path) -> None:
+        """Does nothing."""
+
+
 def wandb_module() -> ModuleType:
     """Imports Weights & Biases; raises UserError where it is not installed."""
     try:

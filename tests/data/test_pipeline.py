@@ -94,6 +94,19 @@ def test_evaluation_sees_every_example_once(size, batch_size):
     np.testing.assert_array_equal(seen, np.arange(size))
 
 
+def test_batches_of_evaluation_that_are_filled_hold_the_same_examples():
+    source, rows = source_of(10), np.array([0, 1, 4, 5])
+    for whole, filled, part in zip(
+        data.eval_batches(source, batch_size=4),
+        data.eval_batches(source, batch_size=4, filled_to=6),
+        data.eval_batches(source, batch_size=4, filled_to=6, rows=rows),
+        strict=True,
+    ):
+        assert_same([{name: value[:4] for name, value in filled.items()}], [whole])
+        assert len(filled['x']) == 6 and not filled['mask'][4:].any()
+        assert_same([{name: value[rows] for name, value in filled.items()}], [part])
+
+
 def test_evaluation_of_a_part_is_not_of_a_prefix():
     def seen(num):
         batches = data.eval_batches(source_of(1000), batch_size=16, num=num)

@@ -1,8 +1,11 @@
 """`genjax train --config=tests/training/config.py:gan`, for runs of a second."""
 
+import optax
+
 from genjax.config import spec
-from genjax.evaluation import Likelihood
+from genjax.evaluation import MMD, Likelihood, Reconstruction
 from genjax.schedules import Scheduled
+from genjax.training import MeshShape
 from tests.training import tiny
 
 
@@ -13,4 +16,29 @@ def get_config(family='vae'):
     if family == 'judged':
         likelihood = (spec(Likelihood),)
         return tiny.vae(validation=likelihood, validate_every=4, best='likelihood/nll')
+    if family == 'elastic':
+        # Plain descent: Adam turns rounding of vanishing gradients into whole steps.
+        return tiny.vae(
+            dataset=spec(tiny.Watched),
+            optimizer=spec(optax.sgd, learning_rate=1e-2, momentum=0.9),
+            mesh=spec(MeshShape, rules=(('decoder/Dense_0/kernel', (None, 'tensor')),)),
+            checkpoint_every=1,
+            # Batches that do not divide over the devices, and a last one that is not full.
+            test=tuple(spec(kind, batch_size=11) for kind in (Likelihood, MMD, Reconstruction)),
+        )
+    if family == 'eventful':
+        likelihood = (spec(Likelihood, batch_size=8),)
+        return tiny.vae(**_EVENTS, validation=likelihood, best='likelihood/nll')
+    if family == 'eventful_gan':
+        mmd = (spec(MMD, num_samples=24, batch_size=8),)
+        return tiny.gan(**_EVENTS, validation=mmd, best='mmd/mmd2')
     return {'vae': tiny.vae, 'gan': tiny.gan}[family]()
+
+
+_EVENTS = {
+    'steps': 20,
+    'validate_every': 8,
+    'sample_every': 5,
+    'checkpoint_every': 3,
+    'num_samples': 300,
+}

@@ -1,7 +1,4 @@
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import jax
@@ -15,6 +12,7 @@ from genjax.training import run as runs
 from genjax.training.experiment import experiment_of
 from genjax.training.programs import Programs, example_of
 from tests.training import tiny
+from tests.training.processes import Processes
 from tests.training.stages import first_stage
 
 CONFIG = Path(__file__).with_name('config.py')
@@ -122,52 +120,6 @@ def records(workdir, key='vae/loss'):
     lines = map(json.loads, (workdir / 'metrics.jsonl').read_text().splitlines())
     times = ('steps_per_second', 'data_wait')
     return [{k: v for k, v in line.items() if k not in times} for line in lines if key in line]
-
-
-class Processes:
-    """Runs the command line in processes of its own, without the seconds that imports take: each is
-    a fork of one that has imported everything and computed nothing.
-    """
-
-    _CODE = """
-import json, os, sys
-from genjax import cli
-from genjax.training import loop
-from tests.training import tiny
-for line in sys.stdin:
-    words, log = json.loads(line)
-    child = os.fork()
-    if not child:
-        file = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
-        os.dup2(file, 1), os.dup2(file, 2), os.close(file)
-        status = cli.main(words)
-        sys.stdout.flush()
-        os._exit(status)
-    print(child, flush=True)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-
-    def __init__(self):
-        root = str(Path(__file__).parents[2])
-        self._parent = subprocess.Popen(
-            [sys.executable, '-W', 'ignore::DeprecationWarning', '-c', self._CODE],
-            env={**os.environ, 'PYTHONPATH': root, 'XLA_FLAGS': ''},
-            cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-
-    def start(self, words, log):
-        """Starts `genjax words`, whose output is added to the file `log`; returns its id."""
-        print(json.dumps([list(map(str, words)), str(log)]), file=self._parent.stdin, flush=True)
-        return int(self._parent.stdout.readline())
-
-    def wait(self):
-        """The exit status of the last one; negative: the signal that ended it."""
-        return int(self._parent.stdout.readline())
-
-    def close(self):
-        self._parent.stdin.close()
-        self._parent.wait(60)
-        self._parent.stdout.close()
 
 
 @pytest.fixture(scope='session')

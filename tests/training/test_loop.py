@@ -48,8 +48,8 @@ def test_nothing_is_compiled_after_the_first_of_each_event(family, train, monkey
     compilations = Compilations()
     original = Loop._event
 
-    def counted(self, step, *rest):
-        original(self, step, *rest)
+    def counted(self, due, step, *rest):
+        original(self, due, step, *rest)
         compilations.step = step
 
     monkeypatch.setattr(Loop, '_event', counted)

@@ -109,16 +109,19 @@ def test_signals_save_and_say_how_to_go_on(number, name, signalled, train, workd
     assert [r['step'] for r in records(workdir)] == list(range(1, 13))
 
 
-def test_a_signal_during_the_last_step_leaves_the_evaluation_to_the_next_start(
+def test_a_signal_during_the_last_step_leaves_pictures_and_evaluation_to_the_next_start(
     signalled, train, workdir
 ):
     signalled(signal.SIGTERM, 12)
     status, _, err = train()
     assert status == 75 and 'saved step 12 of 12' in err
-    assert not (workdir / 'evaluations').exists()
+    assert not (workdir / 'evaluations').exists() and not (workdir / 'samples').exists()
+    status, out, _ = train()
+    assert status == 0 and 'from step 12 to 12' in out
+    assert (workdir / 'evaluations' / '12.json').exists()
+    assert (workdir / 'samples' / '12.png').exists()
     status, out, _ = train()
     assert status == 0 and 'is complete' in out
-    assert (workdir / 'evaluations' / '12.json').exists()
 
 
 def test_a_signal_outside_of_the_steps_ends_at_once(train, monkeypatch, workdir):
@@ -134,7 +137,7 @@ def test_a_signal_outside_of_the_steps_ends_at_once(train, monkeypatch, workdir)
 def test_a_second_ctrl_c_does_not_wait(signalled, train, monkeypatch, workdir):
     signalled(signal.SIGINT, 5)
     monkeypatch.setattr(
-        'genjax.training.loop.Loop._event',
+        'genjax.training.checkpoints.Checkpoints.save',
         lambda *_: os.kill(os.getpid(), signal.SIGINT),
     )
     status, _, err = train()

@@ -1,5 +1,8 @@
 """A data set, models and schedules for runs of a second, nameable in configs."""
 
+import hashlib
+import json
+import os
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -50,6 +53,30 @@ class Blots:
         distance = ((place - centre[:, None, None]) ** 2).sum(-1)
         x = 250 * np.exp(-distance / 4) * generator.uniform(0.5, 1, (self.size, 1, 1))
         return InMemorySource({'x': x[..., None].astype(np.uint8), 'label': label})
+
+
+@dataclass(frozen=True)
+class Watched(Blots):
+    """Blots that note, in a file of each process in the folder $WATCHED, which examples it reads
+    and what is in them.
+    """
+
+    def source(self, split):
+        source = super().source(split)
+        return _WatchedSource(source._arrays) if split == 'train' else source
+
+
+class _WatchedSource(InMemorySource):
+    def __getitem__(self, indices):
+        rows = super().__getitem__(indices)
+        digests = [digest(x) for x in rows['x']]
+        with open(f'{os.environ["WATCHED"]}/{os.getpid()}', 'a') as file:
+            file.write(json.dumps([indices.tolist(), digests]) + '\n')
+        return rows
+
+
+def digest(x):
+    return hashlib.sha256(x.tobytes()).hexdigest()
 
 
 class Critic(nn.Module):

@@ -1,0 +1,411 @@
+"""What the processes of a run say to one another: each has a line to the first, who passes on what
+concerns all.
+
+JAX has a service of its own to find peers and to notice that they are gone. It ends the process
+with the stack trace of a C++ thread, it cannot say who is missing, and a signal does not get
+through to a process that waits in it. So genjax's processes meet here first.
+"""
+
+import errno
+import json
+import os
+import queue
+import selectors
+import socket
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from genjax.errors import EXIT_INTERRUPTED, EXIT_PEER, UserError
+from genjax.interruption import Interruption
+
+_PATIENCE = 5.0  # seconds in which all should have said their last word
+_HELLO = 'genjax'
+
+
+class Line:
+    """Messages over a socket: one JSON object a line."""
+
+    def __init__(self, connection: socket.socket):
+        connection.settimeout(None)
+        self.socket = connection
+        self.heard = self._said = time.monotonic()
+        self._rest = b''
+        self._lock = threading.Lock()
+
+    def say(self, **message: Any) -> None:
+        """Sends a message; into the void when the other is gone, which `hear` will show."""
+        try:
+            with self._lock:
+                self._said = time.monotonic()
+                self.socket.sendall(json.dumps(message).encode() + b'\n')
+        except OSError:
+            pass
+
+    def keep_alive(self, every: float) -> None:
+        """Says something, if nothing was said for so many seconds."""
+        if time.monotonic() - self._said > every:
+            self.say()
+
+    def hear(self) -> list[dict[str, Any]] | None:
+        """The messages that have come, waiting for something to come; None: the other is gone."""
+        try:
+            data = self.socket.recv(1 << 16)
+        except OSError:
+            data = b''
+        if not data:
+            return None
+        self.heard = time.monotonic()
+        *lines, self._rest = (self._rest + data).split(b'\n')
+        return [json.loads(line) for line in lines]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a process stands among the processes of a run.
+
+    Attributes:
+        coordinator: 'host:port' of the first process.
+        count: how many there are.
+        index: which of them this one is, from 0.
+        local_devices: the accelerators of this machine that are its own; None: all of them.
+    """
+
+    coordinator: str
+    count: int
+    index: int
+    local_devices: tuple[int, ...] | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        host, _, port = self.coordinator.rpartition(':')
+        return host.strip('[]'), int(port)
+
+
+def meet(place: Place, timeout: float) -> tuple[dict[int, Line], Line | None, int]:
+    """Waits until all processes are there.
+
+    Args:
+        place: of this process.
+        timeout: seconds to wait.
+
+    Returns:
+        In the first process the lines to the others, by their indices, and None; in the others
+        nothing and the line to the first. And a free port of the first process.
+
+    Raises:
+        UserError: some did not come, or they disagree on how many they are.
+    """
+    deadline = time.monotonic() + timeout
+    if place.index:
+        line, port = _greet(place, timeout, deadline)
+        return {}, line, port
+    lines: dict[int, Line] = {}
+    try:
+        _gather(place, lines, timeout, deadline)
+    except UserError as error:
+        for line in lines.values():
+            line.say(refused=str(error))
+            line.socket.close()
+        raise
+    with socket.create_server(('', 0)) as free:
+        port = free.getsockname()[1]
+    for line in lines.values():
+        line.say(welcome=_HELLO, port=port)
+    return lines, None, port
+
+
+def _gather(place: Place, lines: dict[int, Line], timeout: float, deadline: float) -> None:
+    port = place.address[1]
+    try:
+        both = socket.has_dualstack_ipv6()
+        family = socket.AF_INET6 if both else socket.AF_INET
+        server = socket.create_server(('', port), family=family, dualstack_ipv6=both)
+    except OSError as error:
+        raise UserError(f'process 0 cannot listen at port {port}: {error.strerror}') from None
+    with server:
+        while len(lines) < place.count - 1:
+            server.settimeout(max(deadline - time.monotonic(), 0.001))
+            try:
+                connection = server.accept()[0]
+            except TimeoutError:
+                missing = sorted(set(range(1, place.count)) - set(lines))
+                raise UserError(
+                    f'{_processes(missing)} of {place.count} did not come to'
+                    f' {place.coordinator} within {timeout:g} seconds'
+                ) from None
+            hello = _hello(connection)
+            if hello is None:
+                continue
+            line, index, count = hello
+            if count != place.count or not 0 < index < count or index in lines:
+                text = f'process {index} of {count} came to process 0 of {place.count}'
+                if index in lines or index == 0:
+                    text = f'there are two processes with the number {index}'
+                text += ': give each its own number, and all the same count'
+                line.say(refused=text)
+                line.socket.close()
+                raise UserError(text)
+            lines[index] = line
+
+
+def _hello(connection: socket.socket) -> tuple[Line, int, int] | None:
+    line = Line(connection)
+    connection.settimeout(_PATIENCE)
+    try:
+        (message,) = line.hear() or ()
+        connection.settimeout(None)
+        return line, int(message[_HELLO]), int(message['count'])
+    except (ValueError, KeyError, TypeError):
+        connection.close()  # some other program that tries doors
+        return None
+
+
+def _greet(place: Place, timeout: float, deadline: float) -> tuple[Line, int]:
+    while True:
+        try:
+            line = Line(socket.create_connection(place.address, timeout=_PATIENCE))
+            break
+        except OSError as error:
+            if time.monotonic() > deadline:
+                why = error.strerror or errno.errorcode.get(error.errno or 0, 'no answer')
+                raise UserError(
+                    f'process {place.index} of {place.count} found no process 0 at'
+                    f' {place.coordinator} within {timeout:g} seconds: {why}'
+                ) from None
+            time.sleep(0.1)
+    line.say(**{_HELLO: place.index}, count=place.count)
+    line.socket.settimeout(timeout + _PATIENCE)
+    try:
+        (answer,) = line.hear() or [{'refused': f'process 0 at {place.coordinator} is gone'}]
+        if 'refused' not in answer:
+            line.socket.settimeout(None)
+            return line, int(answer['port'])
+        refused = answer['refused']
+    except (ValueError, KeyError, TypeError):
+        refused = f'what answers at {place.coordinator} is no run of genjax'
+    line.socket.close()
+    raise UserError(refused)
+
+
+class Hub(threading.Thread):
+    """Passes messages on, in the first process; it is connected to that one as to all others.
+
+    It has all stop at one point when one is told to stop, and all end when one fails or is gone.
+    """
+
+    def __init__(self, lines: dict[int, Line], heartbeat: float):
+        super().__init__(daemon=True)
+        self._lines = lines
+        self._count = len(lines)
+        self._heartbeat = heartbeat
+        self._stopping: str | None = None
+        self._points: dict[int, int] = {}
+        self._failed: dict[int, dict[str, Any]] = {}
+        self._failed_at = 0.0
+        self._finished: set[int] = set()
+
+    def run(self) -> None:
+        """Until all have finished."""
+        for line in self._lines.values():
+            line.heard = time.monotonic()  # some have waited long for the last to come
+        with selectors.DefaultSelector() as selector:
+            for index, line in self._lines.items():
+                selector.register(line.socket, selectors.EVENT_READ, index)
+            while len(self._finished) < self._count:
+                for key, _ in selector.select(min(self._heartbeat / 4, 0.5)):
+                    messages = self._lines[key.data].hear()
+                    if messages is None:
+                        return self._end_without(key.data, _gone(key.data, self._count))
+                    for message in messages:
+                        self._handle(key.data, message)
+                for index, line in self._lines.items():
+                    line.keep_alive(self._heartbeat / 4)
+                    if time.monotonic() - line.heard > self._heartbeat:
+                        text = _silent(index, self._count, self._heartbeat)
+                        return self._end_without(index, text)
+                if self._failed and self._is_verdict():
+                    first, failure = min(self._failed.items())
+                    who = f'process {first} of {self._count}: ' if first else ''
+                    return self._end(who + failure['line'], failure['status'])
+        self._tell_all(finish=True)
+
+    def _handle(self, index: int, message: dict[str, Any]) -> None:
+        if 'stop' in message and not self._stopping:
+            self._stopping = message['stop']
+            self._tell_all(hold=True)
+        elif 'point' in message:
+            self._points[index] = message['point']
+            if len(self._points) == self._count:
+                last = max(self._points.values())
+                self._tell_all(stop_after=last, reason=self._stopping)
+        elif 'value' in message:
+            for other in self._lines.keys() - {index}:
+                self._lines[other].say(value=message['value'])
+        elif 'failed' in message:
+            self._failed_at = self._failed_at or time.monotonic()
+            self._failed[index] = message['failed']
+        elif 'finished' in message:
+            self._finished.add(index)
+
+    def _is_verdict(self) -> bool:
+        """Whether to wait no longer for what others have to say of a failure.
+
+        What is wrong with a config, all will say. A computation that all take part in breaks in all
+        when one is gone, who will be missed. A run that is being saved may be saved by all.
+        """
+        failures = self._failed.values()
+        if any(failure['broken'] for failure in failures):
+            patience = self._heartbeat + 1
+        else:
+            saved = all(failure['status'] == EXIT_INTERRUPTED for failure in failures)
+            patience = _PATIENCE if saved else 1.0
+        everyone = len(self._failed) == self._count and patience < self._heartbeat
+        return everyone or time.monotonic() - self._failed_at > patience
+
+    def _end_without(self, index: int, line: str) -> None:
+        del self._lines[index]
+        self._end(line, EXIT_PEER)
+
+    def _end(self, line: str, status: int) -> None:
+        """Ends all processes, this one last: with it JAX's service ends, which would end others."""
+        others = [other for number, other in self._lines.items() if number]
+        for other in others:
+            other.say(end=status, line='')
+        deadline = time.monotonic() + _PATIENCE
+        for other in others:
+            other.socket.settimeout(max(deadline - time.monotonic(), 0.001))
+            while other.hear() is not None:
+                pass
+        self._lines[0].say(end=status, line=line)
+
+    def _tell_all(self, **message: Any) -> None:
+        for line in self._lines.values():
+            line.say(**message)
+
+
+class Peer:
+    """What one process has to do with the others.
+
+    Attributes:
+        index: its own.
+        count: of all.
+    """
+
+    def __init__(self, place: Place, timeout: float, heartbeat: float):
+        """Meets the others; raises UserError like `meet`.
+
+        Args:
+            place: of this process.
+            timeout: seconds to wait for all to come.
+            heartbeat: after so many seconds without a word a process is taken for dead.
+        """
+        self.index, self.count = place.index, place.count
+        lines, line, self.port = meet(place, timeout)
+        if line is None:
+            line, end = map(Line, socket.socketpair())
+            Hub({0: end, **lines}, heartbeat).start()
+        line.heard = time.monotonic()
+        self._line = line
+        self._heartbeat = heartbeat
+        self._values: queue.SimpleQueue = queue.SimpleQueue()
+        self._finished = threading.Event()
+        self._interruption: Interruption | None = None
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def share(self, interruption: Interruption) -> None:
+        """Has all processes stop together when one of them is told to stop."""
+        self._interruption = interruption
+        interruption.announce = lambda reason: self._line.say(stop=reason)
+        interruption.leave = self.fail
+
+    def give(self, value: Any) -> None:
+        """Sends a value (as JSON has it) to all others; only the first process does."""
+        self._line.say(value=value)
+
+    def take(self) -> Any:
+        """The next value that the first process gives, when it does."""
+        while True:
+            try:
+                return self._values.get(timeout=0.5)  # signals come through in between
+            except queue.Empty:
+                pass
+
+    def finish(self) -> None:
+        """Waits until all have done their work."""
+        self._line.say(finished=True)
+        while not self._finished.wait(0.5):
+            pass
+        self._listener.join()
+        self._line.socket.close()
+
+    def fail(self, line: str, status: int, broken: bool = False) -> NoReturn:
+        """Ends all processes with a line, which the first of them prints, and an exit status.
+
+        Args:
+            line: what is wrong.
+            status: the exit status.
+            broken: it may be that others are the reason.
+        """
+        self._line.say(failed={'line': line, 'status': status, 'broken': broken})
+        time.sleep(2 * _PATIENCE + broken * (self._heartbeat + 1))
+        _end(line, status)  # nobody answers
+
+    def _listen(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._line.socket, selectors.EVENT_READ)
+            while True:
+                if selector.select(self._heartbeat / 4):
+                    messages = self._line.hear()
+                    if messages is None:
+                        _end(_gone(0, self.count), EXIT_PEER)
+                    for message in messages:
+                        self._handle(message)
+                    if self._finished.is_set():
+                        return
+                self._line.keep_alive(self._heartbeat / 4)
+                if time.monotonic() - self._line.heard > self._heartbeat:
+                    _end(_silent(0, self.count, self._heartbeat), EXIT_PEER)
+
+    def _handle(self, message: dict[str, Any]) -> None:
+        if 'hold' in message:
+            self._line.say(point=self._interruption.hold() if self._interruption else 0)
+        elif 'stop_after' in message and self._interruption:
+            self._interruption.stop_after(message['stop_after'], message['reason'])
+        elif 'value' in message:
+            self._values.put(message['value'])
+        elif 'end' in message:
+            _end(message['line'], message['end'])
+        elif 'finish' in message:
+            self._finished.set()
+
+
+def _end(line: str, status: int) -> NoReturn:
+    """Ends this process from any thread, whatever the others are doing."""
+    sys.stdout.flush()
+    if line:
+        print(line, file=sys.stderr, flush=True)
+    os._exit(status)
+
+
+def _gone(index: int, count: int) -> str:
+    return (
+        f'genjax: process {index} of {count} is gone, and the run with it;'
+        ' the same command goes on from what is saved'
+    )
+
+
+def _silent(index: int, count: int, seconds: float) -> str:
+    return (
+        f'genjax: process {index} of {count} has not answered for {seconds:g} seconds, which ends'
+        ' the run; the same command goes on from what is saved'
+    )
+
+
+def _processes(indices: list[int]) -> str:
+    names = ', '.join(map(str, indices))
+    return f'process {names}' if len(indices) == 1 else f'processes {names}'
