@@ -138,7 +138,7 @@ def make(program: Program, mesh: jax.sharding.Mesh, micro_batch: int | None = No
     chip = chip_of(kind)
     slices = len({getattr(device, 'slice_index', 0) for device in mesh.devices.flat})
     flops = flops_of_jaxpr(program.traced.jaxpr)
-    notes = flops.uncounted
+    notes = flops.uncounted | program.left_out
     memory, refusal, collectives, bound, mfu = None, None, (), None, None
     try:
         compiled = program.traced.lower().compile()

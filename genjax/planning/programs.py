@@ -1,11 +1,13 @@
 """The programs of a run, traced from shapes alone for devices that are not there."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jax
 
+from genjax.data import Chain
 from genjax.errors import UserError
 from genjax.evaluation.likelihood import Likelihood
 from genjax.training import sampling, sharding
@@ -24,12 +26,14 @@ class Program:
         arguments: its large arguments as `jax.ShapeDtypeStruct`s with shardings, by what they are.
         examples: how many it trains on, draws or judges in one run.
         steps: how many of the loop's steps it makes in one run.
+        left_out: what of it could not be traced here, in words.
     """
 
     traced: jax.stages.Traced
     arguments: dict[str, Any]
     examples: int
     steps: int = 1
+    left_out: frozenset[str] = frozenset()
 
 
 def example(experiment: Experiment) -> tuple[Example, str | None]:
@@ -93,8 +97,14 @@ def program(
         labels = None
         if getattr(experiment.model, 'num_classes', None) is not None:
             labels = jax.ShapeDtypeStruct((num,), 'int32', sharding=sharding.replicated(mesh))
-        draw = sampling.program(experiment, mesh)
-        return Program(jax.jit(draw).trace(variables, key, labels), arguments, num)
+        try:
+            traced = jax.jit(sampling.program(experiment, mesh)).trace(variables, key, labels)
+            return Program(traced, arguments, num)
+        except UserError as error:  # a first stage that is not here, which would decode
+            left_out = f'the way back to the data ({error})'
+            codes = dataclasses.replace(experiment, preprocess=Chain())
+            traced = jax.jit(sampling.program(codes, mesh)).trace(variables, key, labels)
+            return Program(traced, arguments, num, left_out=frozenset({left_out}))
     judges = [e for e in experiment.validation + experiment.test if isinstance(e, Likelihood)]
     if not judges:
         raise UserError(

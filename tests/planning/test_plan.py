@@ -168,3 +168,13 @@ def test_the_largest_micro_batch_is_found_by_bisection():
     assert found.fields == {'accumulate': 8}
     assert len(tried) <= 3
     assert search.largest_micro_batch(config, 16, lambda c: Fits(c.accumulate)) is None
+
+
+def test_samples_of_codes_whose_first_stage_is_not_here():
+    config = configs.load('configs/imagenet256/dit_xl2.py')
+    for name, value in {'features': 32, 'num_layers': 1, 'num_heads': 2}.items():
+        configs.override(config, f'model.network.{name}', value)
+    plan = ask(config, 'sample')['plan']
+    (note,) = plan['notes']
+    assert 'the way back to the data (runs/imagenet256_autoencoder is not the folder' in note
+    assert plan['flops']['model'] > 0

@@ -14,18 +14,18 @@ pytestmark = [
     pytest.mark.slow,
 ]
 
-DIT = [
+VAE = [
     'plan',
-    '--config=configs/imagenet256/dit_xl2.py',
+    '--config=configs/digits/vae.py',
     '--quick',
-    '--config.model.network.features=256',
-    '--config.model.network.num_layers=2',
-    '--config.model.network.num_heads=4',
+    '--config.steps_per_call=1',
+    '--config.model.encoder.features=(1024,1024)',
+    '--config.model.decoder.features=(1024,1024)',
 ]
 
 
 def plan(capsys, *words):
-    assert main([*DIT, *words, '--json']) == 0
+    assert main([*VAE, *words, '--json']) == 0
     return json.loads(capsys.readouterr().out)
 
 
@@ -35,13 +35,12 @@ def test_two_slices(capsys):
         capsys, '--topology=v5e:2x2', '--slices=2', '--config.batch_size=64', '--config.mesh.fsdp=2'
     )
     made = answer['plan']
-    assert answer['data_missing'] is None  # the config says what its codes look like
     assert made['fits'] and made['mesh'] == {'data': 4, 'fsdp': 2, 'tensor': 1}
     sent = {c['kind']: c['bytes'] for c in made['collectives']}
     network = sum(size for kind, size in sent.items() if kind.startswith('dcn'))
-    # bfloat16 gradients of a quarter of the parameters, if all were reduced within a slice before
-    parameters = made['memory']['arguments']['parameters']
-    assert 0.5 < network / (parameters * 2 / 2 / 2) < 2
+    # Each chip has half of the parameters, and of their gradients, reduced within its slice over
+    # two chips, a half.
+    assert network == pytest.approx(made['memory']['arguments']['parameters'] / 2, rel=0.1)
     bound = made['bound']
     assert bound['seconds'] == max(
         bound[name] for name in ('compute', 'interconnect', 'network', 'memory')
@@ -51,14 +50,15 @@ def test_two_slices(capsys):
 
 
 def test_what_does_not_fit_names_the_largest_micro_batch_that_does(capsys):
-    words = ['--topology=v5e:2x2', '--config.batch_size=32768', '--config.model.network.remat=none']
-    assert main([*DIT, *words, '--json']) == 2
+    batch_size = 4 * 1021 * 2053  # few divisors to try
+    words = ['--topology=v5e:2x2', f'--config.batch_size={batch_size}']
+    assert main([*VAE, *words, '--json']) == 2
     out, err = capsys.readouterr()
     answer = json.loads(out)
     assert answer['plan']['fits'] is False
     assert answer['plan']['refusal']['needed'] > 16 * 2**30
     largest = answer['largest']
-    assert largest['micro_batch'] * largest['accumulate'] * 4 == 32768
+    assert largest['micro_batch'] * largest['accumulate'] * 4 == batch_size
     assert f'--config.accumulate={largest["accumulate"]}' in err
     fitting = plan(capsys, *words, f'--config.accumulate={largest["accumulate"]}')
     assert fitting['plan']['fits']
@@ -69,5 +69,5 @@ def test_search_ranks_what_fits(capsys):
     bounds = [choice['bound']['seconds'] for choice in answer['search']]
     assert bounds == sorted(bounds)
     meshes = [tuple(choice['mesh'].values()) for choice in answer['search']]
-    assert len(set(meshes)) == len(meshes) > 3
+    assert sorted(meshes) == [(1, 4, 1), (2, 2, 1), (4, 1, 1)]  # nothing to split over tensor
     assert all(choice['fits'] for choice in answer['search'])
