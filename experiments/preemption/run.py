@@ -11,6 +11,7 @@ with the difference. Prints the table of the README.
 """
 
 import argparse
+import logging
 import os
 import sys
 import tempfile
@@ -33,6 +34,7 @@ def main() -> None:
         os.environ['JAX_PLATFORMS'] = 'cpu'
         os.environ['JAX_COMPILATION_CACHE_DIR'] = f'{folder}/xla'
         os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
+        logging.getLogger('absl').setLevel(logging.CRITICAL)
         # Imported here: they read the environment.
         from tests.training.moments import Moments
         from tests.training.processes import Processes
@@ -48,7 +50,7 @@ def main() -> None:
                 moments = Moments(
                     processes, Path(folder) / name, family, count, args.seed, rehearsals=1
                 )
-                for _ in range(times):
+                while moments.stopped < times:
                     moments.terminate() if what == 'signal' else moments.kill()
                 moments.complete_the_last()
                 print(_row(f'{what}, {family}', count, times, moments.outcomes, moments.complete))

@@ -191,14 +191,13 @@ def _greet(place: Place, timeout: float, deadline: float) -> tuple[Line, int]:
     raise UserError(refused)
 
 
-class Hub(threading.Thread):
+class Hub:
     """Passes messages on, in the first process; it is connected to that one as to all others.
 
     It has all stop at one point when one is told to stop, and all end when one fails or is gone.
     """
 
     def __init__(self, lines: dict[int, Line], heartbeat: float):
-        super().__init__(daemon=True)
         self._lines = lines
         self._count = len(lines)
         self._heartbeat = heartbeat
@@ -254,17 +253,18 @@ class Hub(threading.Thread):
     def _is_verdict(self) -> bool:
         """Whether to wait no longer for what others have to say of a failure.
 
-        What is wrong with a config, all will say. A computation that all take part in breaks in all
-        when one is gone, who will be missed. A run that is being saved may be saved by all.
+        What is wrong with a config, all will say. A run that is being saved may be saved by all. A
+        computation that all take part in breaks for all when one is gone, who will be missed.
         """
         failures = self._failed.values()
-        if any(failure['broken'] for failure in failures):
+        if len(failures) == self._count:
+            return True
+        patience = 1.0
+        if all(failure['status'] == EXIT_INTERRUPTED for failure in failures):
+            patience = _PATIENCE
+        elif any(failure['broken'] for failure in failures):
             patience = self._heartbeat + 1
-        else:
-            saved = all(failure['status'] == EXIT_INTERRUPTED for failure in failures)
-            patience = _PATIENCE if saved else 1.0
-        everyone = len(self._failed) == self._count and patience < self._heartbeat
-        return everyone or time.monotonic() - self._failed_at > patience
+        return time.monotonic() - self._failed_at > patience
 
     def _end_without(self, index: int, line: str) -> None:
         del self._lines[index]
@@ -307,7 +307,8 @@ class Peer:
         lines, line, self.port = meet(place, timeout)
         if line is None:
             line, end = map(Line, socket.socketpair())
-            Hub({0: end, **lines}, heartbeat).start()
+            hub = Hub({0: end, **lines}, heartbeat)
+            threading.Thread(target=hub.run, daemon=True).start()
         line.heard = time.monotonic()
         self._line = line
         self._heartbeat = heartbeat

@@ -39,6 +39,11 @@ class Moments:
             self.seconds = time.monotonic() - start
         self._begin()
 
+    @property
+    def stopped(self):
+        """How many moments have come before the end of a run."""
+        return sum(self.outcomes.values()) - self.outcomes['complete already']
+
     def terminate(self):
         """SIGTERM, or Ctrl-C, to one process or to all, at a moment of the run's whole time."""
         children = self._start(self._run)
@@ -49,7 +54,7 @@ class Moments:
         statuses = self._finish(children)
         assert statuses in ([0] * self._count, [EXIT_INTERRUPTED] * self._count), self._said()
         if statuses[0] == 0:
-            self.outcomes['was complete already'] += 1
+            self.outcomes['complete already'] += 1
             return self._compare()
         line = self._said()[-1]
         assert line.startswith(f'genjax: {"SIGTERM" if number == signal.SIGTERM else "Ctrl-C"}: ')
@@ -74,7 +79,7 @@ class Moments:
             os.kill(child, signal.SIGKILL)
         statuses = self._finish(children)
         if statuses == [0] * self._count:
-            self.outcomes['was complete already'] += 1
+            self.outcomes['complete already'] += 1
             return self._compare()
         for child, status in zip(children, statuses, strict=True):
             # Others may be through already, or not have met yet.
