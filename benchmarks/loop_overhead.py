@@ -21,11 +21,11 @@ import numpy as np
 import optax
 
 from genjax.data import Binarise, Chain, Digits, train_batches
+from genjax.interruption import Interruption
 from genjax.models import VAE
 from genjax.networks import MLP
 from genjax.training import Experiment, sharding
 from genjax.training import run as runs
-from genjax.interruption import Interruption
 from genjax.training.loop import Loop
 from genjax.training.programs import Programs, example_of
 

@@ -5,8 +5,9 @@
 
 `:flow` is flow matching, `:optimal` the same with minibatch optimal transport, `:edm` EDM and
 `:vdm` a variational diffusion model; `dataset.name` is eight_gaussians, checkerboard or rings.
-Expected: KL(data ‖ model) on the checkerboard of .037 nats by `:flow`, .018 by `:edm`, .024 by
-`:vdm` (seed 0), after three minutes on one core.
+Expected: KL(data ‖ model) on 8 Gaussians, the checkerboard and the rings of .005, .037 and .004
+nats by `:flow`, .005, .068 and .006 by `:optimal`, .003, .018 and .004 by `:edm`, .011, .024 and
+.011 by `:vdm` (seed 0), after two to eight minutes on one core.
 """
 
 import optax

@@ -36,7 +36,14 @@ def get_config(kind: str = 'mean_flow'):
     )
     models = {
         # In two dimensions errors do not concentrate: weighted by their inverse, means are biased.
-        'mean_flow': spec(MeanFlow, network=network, times=spec(Uniform), instant=0.5, power=0.0),
+        'mean_flow': spec(
+            MeanFlow,
+            network=network,
+            times=spec(Uniform),
+            instant=0.5,
+            power=0.0,
+            tangent='predicted',
+        ),
         'shortcut': spec(Shortcut, network=network),
         'consistency': spec(
             ConsistencyModel,

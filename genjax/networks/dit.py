@@ -7,7 +7,9 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.networks.embedding import LabelEmbedding, TimeEmbedding, sinusoids
+from genjax.networks.layers import Dense
 from genjax.networks.remat import Remat, rematerialised
+from genjax.networks.rows import keep_rows
 from genjax.networks.transformer import attend, split_heads
 
 _ZEROS = nn.initializers.zeros
@@ -51,12 +53,13 @@ class DiTBlock(nn.Module):
     @nn.compact
     def __call__(self, x: Array, condition: Array) -> tuple[Array, None]:
         """Maps x [B, T, D] and condition [B, D] to [B, T, D], and nothing to collect in a scan."""
+        x, condition = keep_rows(x), keep_rows(condition)
         features = x.shape[-1]
         modulation = Modulation(6, features, self.dtype, name='modulation')(condition)
         shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = modulation
 
         def dense(width: int, name: str) -> nn.Dense:
-            return nn.Dense(width, kernel_init=_XAVIER, dtype=self.dtype, name=name)
+            return Dense(width, kernel_init=_XAVIER, dtype=self.dtype, name=name)
 
         h = (_normalise(x) * (1 + scale_1) + shift_1).astype(self.dtype)
         qkv = dense(3 * features, 'qkv')(h)
@@ -138,13 +141,13 @@ class DiT(nn.Module):
 
         x = x.reshape(len(x), height, self.patch, width, self.patch, -1)
         x = jnp.swapaxes(x, 2, 3).reshape(len(x), height * width, -1).astype(self.dtype)
-        x = nn.Dense(self.features, kernel_init=_XAVIER, dtype=self.dtype, name='patches')(x)
+        x = Dense(self.features, kernel_init=_XAVIER, dtype=self.dtype, name='patches')(x)
         x = x + grid_positions(height, width, self.features).astype(self.dtype)
         x = self._blocks(x, condition)
 
         shift, scale = Modulation(2, self.features, self.dtype, name='modulation')(condition)
         x = _normalise(x) * (1 + scale) + shift
-        x = nn.Dense(self.patch**2 * channels, kernel_init=_ZEROS, name='output')(x)
+        x = Dense(self.patch**2 * channels, kernel_init=_ZEROS, name='output')(x)
         x = x.reshape(len(x), height, width, self.patch, self.patch, channels)
         return jnp.swapaxes(x, 2, 3).reshape(len(x), *self.shape[:2], channels)
 

@@ -1,5 +1,6 @@
 """Pieces that several networks share."""
 
+import functools
 import math
 from collections.abc import Callable
 
@@ -32,6 +33,22 @@ def activation_function(activation: str | Callable[[Array], Array]) -> Callable[
     if activation == 'leaky_relu':
         return lambda x: jax.nn.leaky_relu(x, 0.2)
     return getattr(jax.nn, activation)
+
+
+def product_of_rows(x: Array, kernel: Array, dimensions: object, precision: object = None) -> Array:
+    """`lax.dot_general` of x [..., D] and kernel [D, E], as one product of [rows, D].
+
+    Its gradient is a product of matrices too. That of the original makes XLA's CPU backend
+    transpose the whole sum of gradients that reaches x, anew for every layer: the step of a
+    transformer of six blocks took 2.6 times as long.
+    """
+    del dimensions  # always these
+    y = jax.lax.dot(x.reshape(-1, x.shape[-1]), kernel, precision=precision)
+    return y.reshape(*x.shape[:-1], -1)
+
+
+Dense = functools.partial(nn.Dense, dot_general=product_of_rows)
+"""`nn.Dense` for inputs with more than one dimension of rows."""
 
 
 class GroupNorm(nn.Module):

@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
+from genjax.networks.layers import Dense
 from genjax.networks.transformer import Block
 
 
@@ -33,10 +34,10 @@ class TokenTransformer(nn.Module):
         length = x.shape[1]
         before = jnp.pad(x[:, :-1], ((0, 0), (1, 0), (0, 0)))
         table = self.param('positions', nn.initializers.normal(0.02), (length, self.features))
-        h = nn.Dense(self.features, dtype=self.dtype, name='input')(before.astype(self.dtype))
+        h = Dense(self.features, dtype=self.dtype, name='input')(before.astype(self.dtype))
         h = h + table.astype(self.dtype)
         for layer in range(self.num_layers):
             block = Block(self.num_heads, self.num_layers, dtype=self.dtype, name=f'block_{layer}')
             h, _ = block(h, None, jnp.arange(length))
         h = nn.LayerNorm(dtype='float32', name='norm')(h)
-        return nn.Dense(self.outputs, kernel_init=nn.initializers.zeros, name='output')(h)
+        return Dense(self.outputs, kernel_init=nn.initializers.zeros, name='output')(h)

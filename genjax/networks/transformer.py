@@ -10,8 +10,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.networks.layers import activation_function
+from genjax.networks.layers import Dense, activation_function
 from genjax.networks.remat import Remat, rematerialised
+from genjax.networks.rows import keep_rows
 from genjax.networks.sequences import SequenceInput, check_sequence
 
 _HALF = ('bfloat16', 'float16')  # what cuDNN's attention computes in
@@ -54,20 +55,25 @@ def attend(q: Array, k: Array, v: Array, *, causal: bool, mask: Array | None = N
     fits = q.shape[-1] % 8 == 0 and q.shape[-1] <= 128
     if fits and q.dtype.name in _HALF and jax.default_backend() == 'gpu' and mask is None:
         return jax.nn.dot_product_attention(q, k, v, is_causal=causal, implementation='cudnn')
-    logits = jnp.einsum('bthd,bshd->bhts', q, k, preferred_element_type=jnp.float32)
+    # [B, heads, T, D]: XLA's CPU backend is several times slower where it may choose the order.
+    q, k, v = (jnp.swapaxes(each, 1, 2) for each in (q, k, v))
+    logits = jnp.einsum('bhtd,bhsd->bhts', q, k, preferred_element_type=jnp.float32)
     logits = logits / math.sqrt(q.shape[-1])
     if causal:
-        order = jnp.tri(q.shape[1], k.shape[1], dtype=bool)
+        order = jnp.tri(q.shape[2], k.shape[2], dtype=bool)
         mask = order if mask is None else mask & order
     if mask is not None:
         logits = jnp.where(mask, logits, -1e30)
     # The division comes after the product with v, where it is one of T x D numbers, not of T x T.
     weight = jnp.exp(logits - jax.lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True)))
-    total = jnp.swapaxes(jnp.sum(weight, axis=-1), 1, 2)[..., None]
-    mixed = jnp.einsum(
-        'bhts,bshd->bthd', weight.astype(v.dtype), v, preferred_element_type=jnp.float32
+    total = jnp.sum(weight, axis=-1, keepdims=True)
+    mixed = jax.lax.dot_general(
+        weight.astype(v.dtype),
+        v,
+        (((3,), (2,)), ((0, 1), (0, 1))),
+        preferred_element_type=jnp.float32,
     )
-    return (mixed / total).astype(q.dtype)
+    return jnp.swapaxes(mixed / total, 1, 2).astype(q.dtype)
 
 
 class Block(nn.Module):
@@ -100,13 +106,14 @@ class Block(nn.Module):
         Returns:
             The sequence, and the cache with the new element's keys and values.
         """
+        x = keep_rows(x)
         features = x.shape[-1]
         normal = nn.initializers.normal(0.02)
         last = nn.initializers.normal(0.02 / math.sqrt(2 * self.num_layers))
         drop = nn.Dropout(self.dropout, deterministic=not train)
 
         def dense(width: int, name: str, init: Callable = normal) -> nn.Dense:
-            return nn.Dense(width, kernel_init=init, dtype=self.dtype, name=name)
+            return Dense(width, kernel_init=init, dtype=self.dtype, name=name)
 
         h = nn.LayerNorm(dtype='float32', name='attention_norm')(x).astype(self.dtype)
         qkv = dense(3 * features, 'qkv')(h)
@@ -212,7 +219,7 @@ class Transformer(nn.Module):
         if self.tied and self.vocab_size is not None:
             return embed.attend(x.astype(self.dtype)).astype(jnp.float32), carry
         width = self.vocab_size or self.shape[-1]
-        out = nn.Dense(width, dtype='float32', kernel_init=nn.initializers.normal(0.02), name='out')
+        out = Dense(width, dtype='float32', kernel_init=nn.initializers.normal(0.02), name='out')
         return out(x), carry
 
     def _blocks(self, x: Array, carry: Any, position: Array, train: bool) -> tuple[Array, Any]:

@@ -9,7 +9,7 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.networks.embedding import LabelEmbedding, TimeEmbedding
-from genjax.networks.layers import GroupNorm, check_picture, halvings, upsample
+from genjax.networks.layers import Dense, GroupNorm, check_picture, halvings, upsample
 from genjax.networks.remat import Remat, rematerialised
 from genjax.networks.transformer import attend
 
@@ -60,7 +60,7 @@ class TimedBlock(nn.Module):
         h = nn.Dropout(self.dropout, deterministic=not train)(jax.nn.silu(h))
         h = nn.Conv(self.features, (3, 3), dtype=self.dtype, kernel_init=_ZEROS, name='conv_2')(h)
         if x.shape[-1] != self.features:
-            x = nn.Dense(self.features, dtype=self.dtype, name='shortcut')(x)
+            x = Dense(self.features, dtype=self.dtype, name='shortcut')(x)
         return x + h
 
 
@@ -79,10 +79,10 @@ class PixelAttention(nn.Module):
         if channels % heads:
             raise UserError(f'UNet: heads of {self.head_features} do not fit into {channels}')
         h = GroupNorm(self.dtype, self.groups, _EPSILON, name='norm')(x)
-        qkv = nn.Dense(3 * channels, dtype=self.dtype, name='qkv')(h)
+        qkv = Dense(3 * channels, dtype=self.dtype, name='qkv')(h)
         qkv = qkv.reshape(batch, -1, 3, heads, channels // heads)
         h = attend(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2], causal=False).reshape(x.shape)
-        return x + nn.Dense(channels, dtype=self.dtype, kernel_init=_ZEROS, name='out')(h)
+        return x + Dense(channels, dtype=self.dtype, kernel_init=_ZEROS, name='out')(h)
 
 
 class UNet(nn.Module):

@@ -5,6 +5,7 @@
 It has its own environment (`topology.environment`), which must be there before JAX starts.
 """
 
+import functools
 import json
 import sys
 from pathlib import Path
@@ -48,7 +49,13 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         if chip is None:
             raise UserError(f'--search needs a chip with known figures, not {request["topology"]}')
         choices = search.search(
-            config, shapes, devices, request['slices'], chip, plan, lambda line: print(line)
+            config,
+            shapes,
+            devices,
+            request['slices'],
+            chip,
+            plan,
+            functools.partial(print, flush=True),
         )
         return about | {'search': [{'fields': c.fields, **c.plan.as_json()} for c in choices]}
     made = plan(config)

@@ -163,15 +163,36 @@ def _group_size(attributes: str) -> int:
 
 
 def _trip_count(i: _Instruction, computations: dict[str, dict[str, _Instruction]]) -> int | None:
-    """How often a loop turns, where the text says so."""
+    """How often a loop turns, where the text says so: in an attribute, or as `counter < bound` in
+    the condition and `counter + step` in the body. Counters start at 0.
+    """
     if known := re.search(r'"known_trip_count":\{"n":"(\d+)"\}', i.rest):
         return int(known[1])
-    for name in i.called('condition'):
-        condition = computations.get(name, {})
-        compared = [c for c in condition.values() if c.operation == 'compare']
-        if len(compared) == 1 and 'direction=LT' in compared[0].rest:
-            for operand in compared[0].operands:
-                bound = condition.get(operand)
-                if bound and bound.operation == 'constant':
-                    return int(bound.rest.split(')')[0])
+    condition, body = (computations.get(n, {}) for n in i.called('condition') + i.called('body'))
+    compared = [c for c in condition.values() if c.operation == 'compare']
+    if len(compared) != 1 or 'direction=LT' not in compared[0].rest or not body:
+        return None
+    bound = _constant(compared[0].operands, condition)
+    counter = next((_element(name, condition) for name in compared[0].operands), None)
+    results = [*body.values()][-1].operands
+    if bound is None or counter is None or counter >= len(results):
+        return None
+    update = body.get(results[counter])
+    step = _constant(update.operands, body) if update and update.operation == 'add' else None
+    return -(-bound // step) if step else None
+
+
+def _constant(names: list[str], computation: dict[str, _Instruction]) -> int | None:
+    """The first of these instructions that is a whole number."""
+    for name in names:
+        found = computation.get(name)
+        if found and found.operation == 'constant':
+            return int(found.rest.split(')')[0])
     return None
+
+
+def _element(name: str, computation: dict[str, _Instruction]) -> int | None:
+    """Which element of a tuple an instruction takes."""
+    found = computation.get(name)
+    index = re.search(r'index=(\d+)', found.rest) if found else None
+    return int(index[1]) if index else None

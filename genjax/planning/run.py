@@ -50,12 +50,17 @@ def run(
         }
         request.write_text(json.dumps(content))
         with Path(folder, 'stderr').open('w+') as errors:
-            code = subprocess.run(
+            process = subprocess.Popen(
                 [sys.executable, '-m', 'genjax.planning', str(request), str(answer)],
                 env=environment,
-                stdout=sys.stderr,
+                stdout=subprocess.PIPE,
                 stderr=errors,
-            ).returncode
+                text=True,
+            )
+            with process:
+                for line in process.stdout:  # how far a search is
+                    print(line, end='', file=sys.stderr)
+            code = process.returncode
             errors.seek(0)
             said = errors.read()
         if code == -_SIGKILL:

@@ -19,7 +19,7 @@ from genjax.training import run as runs
 from genjax.training.checkpoints import Checkpoints
 from genjax.training.experiment import Experiment, experiment_of
 from genjax.training.feed import feed
-from genjax.training.metrics import MetricLog
+from genjax.training.metrics import MetricLog, mfu_per_rate
 from genjax.training.programs import Programs, example_of
 from genjax.training.progress import Progress
 from genjax.training.sampling import picture_kinds, write_pictures
@@ -113,7 +113,8 @@ class Loop:
             if experiment.wandb:
                 name = f'{self.workdir.name}-{record["id"]}'
                 writer.log_to_wandb(experiment.wandb, name, record['config'])
-            log = MetricLog(experiment, writer, progress)
+            mfu = mfu_per_rate(experiment, self.programs)
+            log = MetricLog(experiment, writer, progress, mfu)
             processes = f' of {jax.process_count()} processes' if jax.process_count() > 1 else ''
             progress.say(
                 f'{num_params(state.variables):,} parameters, {self.programs.mesh.size} device(s)'

@@ -11,7 +11,10 @@ import numpy as np
 from jax import Array
 
 from genjax.errors import UserError
+from genjax.training.chips import chip_of
 from genjax.training.experiment import Experiment
+from genjax.training.flops import flops_of_jaxpr
+from genjax.training.programs import Programs
 from genjax.training.progress import Progress
 from genjax.training.writers import MetricWriter
 
@@ -25,11 +28,20 @@ class MetricLog:
     A call's metrics are fetched when the next call has been dispatched, so that the device never
     waits for the host to read them. Beside them it writes 'steps_per_second' and 'data_wait', the
     share of the time that the host took to make batches that came too late, when the device had
-    ended its last call: 0 where the data keep up, near 1 where they set the pace.
+    ended its last call: 0 where the data keep up, near 1 where they set the pace; and where the
+    peak of the chips is known 'mfu', the share of it that the model uses (Chowdhery et al., PaLM,
+    2022, appendix B: without what is computed again).
     """
 
-    def __init__(self, experiment: Experiment, writer: MetricWriter, progress: Progress):
+    def __init__(
+        self,
+        experiment: Experiment,
+        writer: MetricWriter,
+        progress: Progress,
+        mfu_per_rate: float | None = None,
+    ):
         self._experiment = experiment
+        self._mfu_per_rate = mfu_per_rate
         self._writer = writer
         self._progress = progress
         self._pending: tuple[int, Mapping[str, Array]] | None = None
@@ -80,9 +92,25 @@ class MetricLog:
         rate = self._progress.update(step, means)
         now = time.perf_counter()
         share = self._waited / max(now - self._since, 1e-9)
-        self._writer.write(step, {**means, 'steps_per_second': rate, 'data_wait': share})
+        speed = {'steps_per_second': rate, 'data_wait': share}
+        if self._mfu_per_rate is not None:
+            speed['mfu'] = rate * self._mfu_per_rate
+        self._writer.write(step, {**means, **speed})
         self._values.clear()
         self._waited, self._since = 0.0, now
+
+
+def mfu_per_rate(experiment: Experiment, programs: Programs) -> float | None:
+    """The share of the chips' peak that one step a second takes; None where the peak is unknown.
+
+    It traces the step program, which its first call then finds traced.
+    """
+    chip = chip_of(programs.mesh.devices.flat[0].device_kind)
+    if chip is None:
+        return None
+    traced = programs.step.trace(programs.state, programs.batch)
+    flops = flops_of_jaxpr(traced.jaxpr).model / experiment.steps_per_call
+    return flops / (programs.mesh.size * chip.flops)
 
 
 def _finished(metrics: Mapping[str, Array]) -> bool:

@@ -91,7 +91,7 @@ class Programs:
         stacked = experiment.steps_per_call > 1
         leading = (experiment.steps_per_call,) * stacked + (experiment.rows_per_step,)
         batch_sharding = sharding.rows(mesh, leading=1) if stacked else row
-        step = train_steps if stacked else train_step
+        step = _on(mesh, train_steps if stacked else train_step)
         unroll = mesh.devices.flat[0].platform == 'cpu'
         return cls(
             mesh=mesh,
@@ -102,7 +102,7 @@ class Programs:
                 for name, (shape, dtype) in example.items()
             },
             init=jax.jit(
-                functools.partial(init_state, experiment),
+                functools.partial(_on(mesh, init_state), experiment),
                 in_shardings=(row,),
                 out_shardings=shardings,
             ),
@@ -113,3 +113,14 @@ class Programs:
                 donate_argnums=0,
             ),
         )
+
+
+def _on(mesh: Mesh, function: Callable) -> Callable:
+    """The function, traced so that networks know the mesh (`networks.rows`)."""
+
+    @functools.wraps(function)
+    def traced(*args: Any, **kwargs: Any) -> Any:
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            return function(*args, **kwargs)
+
+    return traced

@@ -17,9 +17,9 @@ from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from genjax.errors import UserError
+from genjax.networks.rows import BATCH_AXES
 
 AXES = ('data', 'fsdp', 'tensor')
-BATCH_AXES = ('data', 'fsdp')
 MIN_SIZE_TO_SHARD = 2**16  # below this many elements, gathering costs more than the memory saved
 
 STACKS = ('blocks', 'layer')

@@ -129,7 +129,10 @@ def test_loops_of_tpus_say_their_length_in_their_condition():
   %t = (s32[]{:T(128)}, f32[64,8]{1,0}) parameter(0)
   %x = f32[64,8]{1,0} get-tuple-element(%t), index=1
   %p = f32[64,8]{1,0} collective-permute(%x), channel_id=3, source_target_pairs={{0,1},{1,0}}
-  ROOT %r = (s32[], f32[64,8]{1,0}) tuple(%i, %p)
+  %i = s32[]{:T(128)} get-tuple-element(%t), index=0
+  %two = s32[]{:T(128)} constant(2)
+  %next = s32[]{:T(128)} add(%i, %two), control-predecessors={%p}
+  ROOT %r = (s32[], f32[64,8]{1,0}) tuple(%next, %p)
 }
 
 %condition (t: (s32[], f32[64,8])) -> pred[] {
@@ -140,7 +143,7 @@ def test_loops_of_tpus_say_their_length_in_their_condition():
 }
 """
     hlo = loop + entry('%w = (s32[], f32[64,8]{1,0}) while(%t), condition=%condition, body=%body')
-    expected = Collective('collective-permute', 12, 12 * 64 * 8 * F32)
+    expected = Collective('collective-permute', 6, 6 * 64 * 8 * F32)  # it counts by twos
     assert collectives_of(hlo) == ((expected,), frozenset())
     unknown = hlo.replace('direction=LT', 'direction=NE')
     found, notes = collectives_of(unknown)

@@ -27,7 +27,7 @@ CASES = {
         'shakespeare/gpt.py', MeshShape(data=2, fsdp=2, tensor=2), ((256,), 'int32')
     ),
     'diffusion': (
-        'imagenet256/dit_xl2.py', MeshShape(data=1, fsdp=4, tensor=2), ((32, 32, 4), 'float32')
+        'imagenet256/dit_xl2.py', MeshShape(data=1, fsdp=4, tensor=2), ((2, 32, 32, 4), 'float32')
     ),
 }  # fmt: skip
 

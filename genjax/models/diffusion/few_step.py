@@ -5,7 +5,7 @@ which one step goes all the way.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -92,6 +92,9 @@ class MeanFlow(_MeanVelocity):
         instant: the share of examples with r = t, which learn the velocity itself.
         power: p of the weight 1 / (error + .001)^p, held constant: 0 is the squared error, 1 much
             like its logarithm, which suits data of many dimensions and biases few.
+        tangent: along what x_t moves in du/dt: the 'sampled' velocity, as in the paper, or the
+            'predicted' one, u at r = t, which has the same mean and no noise (Geng et al.,
+            "Improved mean flows", 2025) and costs one more pass of the network.
         steps: passes of the network a sample.
         num_classes: when given, the network is cloned with this `num_classes` and takes a label.
     """
@@ -100,8 +103,14 @@ class MeanFlow(_MeanVelocity):
     times: TimeSampling = field(default_factory=lambda: LogitNormal(-0.4, 1.0))
     instant: float = 0.75
     power: float = 1.0
+    tangent: Literal['sampled', 'predicted'] = 'sampled'
     steps: int = 1
     num_classes: int | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.tangent not in ('sampled', 'predicted'):
+            raise UserError(f"MeanFlow.tangent is 'sampled' or 'predicted', not {self.tangent!r}")
 
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         t_key, r_key, instant_key, noise_key, key = jax.random.split(key, 5)
@@ -118,9 +127,11 @@ class MeanFlow(_MeanVelocity):
         def mean_velocity(x: Array, length: Array, t: Array) -> tuple[Array, Any]:
             return self._velocity(variables, x, t, length, *label, train=True, key=key)
 
+        predicted = self.tangent == 'predicted'
+        tangent = mean_velocity(noisy, jnp.zeros_like(t), t)[0] if predicted else velocity
         ones = jnp.ones_like(t)
         out, slope, state = jax.jvp(
-            mean_velocity, (noisy, t - r, t), (velocity, ones, ones), has_aux=True
+            mean_velocity, (noisy, t - r, t), (tangent, ones, ones), has_aux=True
         )
         target = velocity - _per_example(t - r, x) * slope
         error = _squared_error(out, jax.lax.stop_gradient(target))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from genjax.errors import UserError
-from genjax.models.diffusion import ConsistencyModel, MeanFlow, Shortcut
+from genjax.models.diffusion import ConsistencyModel, MeanFlow, Shortcut, Uniform
 from genjax.networks import TimeMLP
 
 KEY = jax.random.key(0)
@@ -38,8 +38,12 @@ class ExactMeanVelocity(nn.Module):
 
 @pytest.mark.parametrize(
     'model',
-    [MeanFlow(ExactMeanVelocity(), power=0.0, instant=0.3), Shortcut(ExactMeanVelocity(), 0.5)],
-    ids=['mean-flow', 'shortcut'],
+    [
+        MeanFlow(ExactMeanVelocity(), power=0.0, instant=0.3),
+        MeanFlow(ExactMeanVelocity(), power=0.0, instant=0.3, tangent='predicted'),
+        Shortcut(ExactMeanVelocity(), 0.5),
+    ],
+    ids=['mean-flow', 'predicted-tangent', 'shortcut'],
 )
 def test_the_true_mean_velocity_is_where_the_loss_is_flat(model):
     variables = model.init(KEY, {'x': X})
@@ -78,6 +82,16 @@ def test_the_weight_of_mean_flow():
     error = plain.phases[0].loss(variables, {'x': X[:8]}, KEY).values
     weighted = MeanFlow(network, power=0.5).phases[0].loss(variables, {'x': X[:8]}, KEY).values
     np.testing.assert_allclose(weighted, error / np.sqrt(error + 1e-3), rtol=1e-5)
+
+
+def test_a_predicted_tangent_leaves_the_noise_of_the_velocity_alone():
+    model = MeanFlow(ExactMeanVelocity(), times=Uniform(), tangent='predicted')
+    variables = model.init(KEY, {'x': X})
+    error = jnp.mean(model.phases[0].loss(variables, {'x': X}, KEY).metrics['error'])
+    # Two dimensions of Var(ε - x | x_t); t is the same draw as r or the greater of two.
+    t = (np.arange(1000) + 0.5) / 1000
+    variance = 1 + SCALE**2 - (t - (1 - t) * SCALE**2) ** 2 / np.asarray(std(t)) ** 2
+    assert float(error) == pytest.approx(2 * np.mean(2 * t * variance), rel=0.02)
 
 
 class ExactConsistency(nn.Module):
@@ -127,6 +141,8 @@ def test_the_scales_are_those_of_karras():
 def test_mistakes_are_named(kind):
     with pytest.raises(UserError, match='steps'):
         kind(TimeMLP((2,), 8, 1), steps=0)
+    with pytest.raises(UserError, match='tangent'):
+        MeanFlow(TimeMLP((2,), 8, 1), tangent='true')
     with pytest.raises(UserError, match='power of two'):
         Shortcut(TimeMLP((2,), 8, 1), steps=100)
     with pytest.raises(UserError, match='label'):

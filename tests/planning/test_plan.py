@@ -1,0 +1,170 @@
+"""Plans for eight CPU devices, against the programs of training themselves."""
+
+import jax
+import numpy as np
+import pytest
+
+from genjax import config as configs
+from genjax.errors import UserError
+from genjax.planning import programs as planned
+from genjax.planning import search
+from genjax.planning.__main__ import answer
+from genjax.planning.plan import refusal_of
+from genjax.training import flops
+from genjax.training.experiment import experiment_of
+from genjax.training.layout import bytes_per_device
+from genjax.training.programs import Programs, example_of
+from tests.training import tiny
+
+
+def ask(config, program='train', **fields):
+    request = {'config': configs.to_json(config), 'topology': 'cpu-8', 'slices': 1}
+    return answer({**request, 'program': program, 'search': False, **fields})
+
+
+def built(config):
+    experiment = experiment_of(config)
+    return experiment, Programs.of(experiment, example_of(experiment.dataset.source('train')))
+
+
+@pytest.mark.parametrize('make', [tiny.vae, tiny.gan], ids=['vae', 'gan'])
+def test_it_is_the_step_of_training(make):
+    experiment, programs = built(make())
+    shapes, missing = planned.example(experiment)
+    assert missing is None
+    program = planned.program('train', experiment, shapes, jax.devices())
+    theirs = programs.step.lower(programs.state, programs.batch).as_text()
+    assert program.traced.lower().as_text() == theirs
+
+
+def test_memory_is_what_a_state_takes():
+    config = tiny.vae()
+    experiment, programs = built(config)
+    source = experiment.dataset.source('train')
+    rows = {name: source[range(experiment.rows_per_step)][name] for name in programs.batch}
+    batch = jax.device_put(rows, programs.batch_sharding)
+    state = programs.init(batch)
+
+    def held(tree):  # on the first device
+        return sum(
+            np.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
+            for leaf in jax.tree.leaves(tree)
+        )
+
+    plan = ask(config)['plan']
+    memory = plan['memory']
+    assert memory['arguments']['parameters'] == held(state.variables['params'])
+    assert memory['arguments']['optimizer'] == held(state.opt_state)
+    assert memory['arguments']['averages'] == held(state.ema)
+    assert memory['arguments']['batch'] == held(batch)
+    assert memory['total'] >= held(state.variables) + held(state.ema)
+    assert memory['results'] < bytes_per_device(programs.state)  # the state is written in its place
+    assert plan['fits'] is None and plan['bound'] is None  # nothing is known of a CPU
+
+
+def test_a_plan_is_of_one_step():
+    one, two = (ask(tiny.vae(steps_per_call=n))['plan'] for n in (1, 2))
+    assert one['flops']['model'] == two['flops']['model']
+    assert one['examples'] == two['examples'] == 16
+    sent = [sum(c['bytes'] for c in plan['collectives']) for plan in (one, two)]
+    assert sent[0] == pytest.approx(sent[1], rel=0.05)
+
+
+def test_layouts_are_those_of_the_config():
+    config = tiny.vae()
+    configs.override(config, 'mesh.fsdp', 2)
+    configs.override(config, 'mesh.rules', (('Dense_0/kernel', ('fsdp',)),))
+    plan = ask(config)['plan']
+    assert plan['mesh'] == {'data': 4, 'fsdp': 2, 'tensor': 1}
+    split = {entry['name']: entry for entry in plan['layout'] if 'fsdp' in entry['axes']}
+    assert split and all('Dense_0/kernel' in name for name in split)
+    for entry in split.values():
+        assert entry['bytes_per_device'] == np.prod(entry['shape']) * 4 // 2
+
+
+def test_sampling_and_judging():
+    digits = configs.load('configs/digits/vae.py')
+    drawn = ask(digits, 'sample')['plan']
+    assert drawn['examples'] == 256
+    experiment = experiment_of(digits)
+    variables = jax.eval_shape(
+        experiment.model.init, jax.random.key(0), {'x': np.zeros((1, 8, 8, 1), np.float32)}
+    )
+    expected = flops.flops_of(
+        lambda v: experiment.model.sample(v, jax.random.key(0), 256), variables
+    )
+    assert drawn['flops']['model'] == expected.model
+    judged = ask(digits, 'evaluate')['plan']
+    assert judged['examples'] == 200
+    assert judged['flops']['model'] > expected.model
+    with pytest.raises(UserError, match='names no Likelihood'):
+        ask(tiny.gan(), 'evaluate')
+
+
+@pytest.mark.parametrize(
+    ('field', 'value', 'words'),
+    [
+        ('mesh.fsdp', 3, r'fsdp=3 x tensor=1 does not fit 8 device\(s\)'),
+        ('accumulate', 4, 'a micro-batch of 4 examples .* does not divide over 8'),
+    ],
+)
+def test_what_does_not_divide_is_one_line(field, value, words):
+    config = tiny.vae()
+    configs.override(config, field, value)
+    with pytest.raises(UserError, match=words):
+        ask(config)
+
+
+class NoExample:
+    """A data set that is not here."""
+
+    def source(self, split):
+        raise UserError('it is on the other machine')
+
+
+@pytest.mark.parametrize(
+    ('path', 'expected'),
+    [
+        ('configs/cifar10/ddpm.py', {'x': ((32, 32, 3), 'float32')}),
+        ('configs/digits/gan.py', {'x': ((8, 8, 1), 'float32'), 'label': ((), 'int32')}),
+        ('configs/shakespeare/gpt.py', {'x': ((256,), 'int32')}),
+        (
+            'configs/imagenet128/sagan.py',
+            {'x': ((128, 128, 3), 'float32'), 'label': ((), 'int32')},
+        ),
+    ],
+)
+def test_where_the_data_are_not_the_model_says_what_it_expects(path, expected):
+    config = configs.load(path)
+    with config.unlocked(), config.ignore_type():
+        config.dataset = configs.spec(NoExample)
+    shapes, missing = planned.example(experiment_of(config))
+    assert shapes == expected
+    assert missing == 'it is on the other machine'
+
+
+def test_refusals_of_the_compiler():
+    said = refusal_of(
+        'RESOURCE_EXHAUSTED: Ran out of memory on HBM, the total memory required for HLO'
+        ' temporaries (274.79G) exceeds available HBM (15.75G).'
+    )
+    assert said.words == '274.79 GiB of 15.75 GiB'
+    assert said.needed == 274.79 * 2**30
+    said = refusal_of('Ran out of memory in memory space hbm. Used 512.5M of 16.00G hbm.\nMore')
+    assert (said.needed, said.available) == (512.5 * 2**20, 16 * 2**30)
+    assert refusal_of('RESOURCE_EXHAUSTED: no more\nlines').words == 'RESOURCE_EXHAUSTED: no more'
+    assert refusal_of('INTERNAL: a defect') is None
+
+
+def test_the_largest_micro_batch_is_found_by_bisection():
+    config, tried = tiny.vae(batch_size=64, accumulate=1), []
+
+    class Fits:
+        def __init__(self, accumulate):
+            tried.append(accumulate)
+            self.fits = 64 // accumulate <= 12
+
+    found = search.largest_micro_batch(config, 4, lambda c: Fits(c.accumulate))
+    assert found.fields == {'accumulate': 8}
+    assert len(tried) <= 3
+    assert search.largest_micro_batch(config, 16, lambda c: Fits(c.accumulate)) is None
