@@ -5,9 +5,10 @@
 Runs of two families (a VAE, and a GAN with two players) with validation, checkpoints and pictures
 every few steps, of one process and of two. Every other moment is drawn evenly from the time before
 the first step (the start, compilations), the others from that after it (steps, validations,
-pictures, saves, the end); every other `kill -9` then waits for a save to be under way. Each run that was stopped goes on until it is stopped again or complete; then its
-state, metrics, figures and pictures are those of the undisturbed run, bit for bit, or this ends
-with the difference. Prints the table of the README.
+pictures, saves, the end); every other `kill -9` then waits for a save to be under way. Each run
+that was stopped goes on until it is stopped again or complete; then its state, metrics, figures and
+pictures are those of the undisturbed run, bit for bit, or this ends with the difference. Prints the
+table of the README.
 """
 
 import argparse
