@@ -138,10 +138,10 @@ class Interruption:
         if self._now or self._interrupts > 1:
             raise KeyboardInterrupt  # not an Exception either
         if not self.announce:
+            self._last = self._points  # also where the exception is lost, as in a destructor
             if self.at_once:
                 self._now = True
                 raise KeyboardInterrupt
-            self._last = self._points
 
     def _listen(self) -> None:
         while number := os.read(self._wake, 1)[0]:

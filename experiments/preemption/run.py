@@ -3,14 +3,16 @@
     python -m experiments.preemption.run          # from the folder of the checkout; half an hour
 
 Runs of two families (a VAE, and a GAN with two players) with validation, checkpoints and pictures
-every few steps, of one process and of two. A moment is drawn evenly from the time that the whole
-run takes, from its first instruction to its end: in the start, a compilation, a step, a validation,
-a save, and so on. Each run that was stopped goes on until it is stopped again or complete; then its
-state, metrics, figures and pictures are those of the undisturbed run, bit for bit, or this ends
-with the difference. Prints the table of the README.
+every few steps, of one process and of two. Every other moment is drawn evenly from the time before
+the first step (the start, compilations), the others from that after it (steps, validations,
+pictures, saves, the end); every other `kill -9` then waits for a save to be under way. Each run
+that was stopped goes on until it is stopped again or complete; then its state, metrics, figures and
+pictures are those of the undisturbed run, bit for bit, or this ends with the difference. Prints the
+table of the README.
 """
 
 import argparse
+import logging
 import os
 import sys
 import tempfile
@@ -33,6 +35,7 @@ def main() -> None:
         os.environ['JAX_PLATFORMS'] = 'cpu'
         os.environ['JAX_COMPILATION_CACHE_DIR'] = f'{folder}/xla'
         os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
+        logging.getLogger('absl').setLevel(logging.CRITICAL)
         # Imported here: they read the environment.
         from tests.training.moments import Moments
         from tests.training.processes import Processes
@@ -48,7 +51,7 @@ def main() -> None:
                 moments = Moments(
                     processes, Path(folder) / name, family, count, args.seed, rehearsals=1
                 )
-                for _ in range(times):
+                while moments.stopped < times:
                     moments.terminate() if what == 'signal' else moments.kill()
                 moments.complete_the_last()
                 print(_row(f'{what}, {family}', count, times, moments.outcomes, moments.complete))

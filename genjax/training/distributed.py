@@ -17,7 +17,8 @@ from jax.sharding import NamedSharding
 
 from genjax.errors import EXIT_INTERRUPTED, UserError, told
 from genjax.interruption import Interruption
-from genjax.training.peers import Peer, Place
+from genjax.training.meeting import Place
+from genjax.training.peers import Peer
 
 T = TypeVar('T')
 

@@ -1,13 +1,7 @@
-"""What the processes of a run say to one another: each has a line to the first, who passes on what
-concerns all.
-
-JAX has a service of its own to find peers and to notice that they are gone. It ends the process
-with the stack trace of a C++ thread, it cannot say who is missing, and a signal does not get
-through to a process that waits in it. So genjax's processes meet here first.
+"""What the processes of a run say to one another once they have met: each has a line to the first,
+who passes on what concerns all.
 """
 
-import errno
-import json
 import os
 import queue
 import selectors
@@ -15,190 +9,20 @@ import socket
 import sys
 import threading
 import time
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from genjax.errors import EXIT_INTERRUPTED, EXIT_PEER, UserError
+from genjax.errors import EXIT_INTERRUPTED, EXIT_PEER
 from genjax.interruption import Interruption
-
-_PATIENCE = 5.0  # seconds in which all should have said their last word
-_HELLO = 'genjax'
+from genjax.training.meeting import PATIENCE, Line, Place, meet
 
 
-class Line:
-    """Messages over a socket: one JSON object a line."""
-
-    def __init__(self, connection: socket.socket):
-        connection.settimeout(None)
-        self.socket = connection
-        self.heard = self._said = time.monotonic()
-        self._rest = b''
-        self._lock = threading.Lock()
-
-    def say(self, **message: Any) -> None:
-        """Sends a message; into the void when the other is gone, which `hear` will show."""
-        try:
-            with self._lock:
-                self._said = time.monotonic()
-                self.socket.sendall(json.dumps(message).encode() + b'\n')
-        except OSError:
-            pass
-
-    def keep_alive(self, every: float) -> None:
-        """Says something, if nothing was said for so many seconds."""
-        if time.monotonic() - self._said > every:
-            self.say()
-
-    def hear(self) -> list[dict[str, Any]] | None:
-        """The messages that have come, waiting for something to come; None: the other is gone."""
-        try:
-            data = self.socket.recv(1 << 16)
-        except OSError:
-            data = b''
-        if not data:
-            return None
-        self.heard = time.monotonic()
-        *lines, self._rest = (self._rest + data).split(b'\n')
-        return [json.loads(line) for line in lines]
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a process stands among the processes of a run.
-
-    Attributes:
-        coordinator: 'host:port' of the first process.
-        count: how many there are.
-        index: which of them this one is, from 0.
-        local_devices: the accelerators of this machine that are its own; None: all of them.
-    """
-
-    coordinator: str
-    count: int
-    index: int
-    local_devices: tuple[int, ...] | None = None
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Host and port."""
-        host, _, port = self.coordinator.rpartition(':')
-        return host.strip('[]'), int(port)
-
-
-def meet(place: Place, timeout: float) -> tuple[dict[int, Line], Line | None, int]:
-    """Waits until all processes are there.
-
-    Args:
-        place: of this process.
-        timeout: seconds to wait.
-
-    Returns:
-        In the first process the lines to the others, by their indices, and None; in the others
-        nothing and the line to the first. And a free port of the first process.
-
-    Raises:
-        UserError: some did not come, or they disagree on how many they are.
-    """
-    deadline = time.monotonic() + timeout
-    if place.index:
-        line, port = _greet(place, timeout, deadline)
-        return {}, line, port
-    lines: dict[int, Line] = {}
-    try:
-        _gather(place, lines, timeout, deadline)
-    except UserError as error:
-        for line in lines.values():
-            line.say(refused=str(error))
-            line.socket.close()
-        raise
-    with socket.create_server(('', 0)) as free:
-        port = free.getsockname()[1]
-    for line in lines.values():
-        line.say(welcome=_HELLO, port=port)
-    return lines, None, port
-
-
-def _gather(place: Place, lines: dict[int, Line], timeout: float, deadline: float) -> None:
-    port = place.address[1]
-    try:
-        both = socket.has_dualstack_ipv6()
-        family = socket.AF_INET6 if both else socket.AF_INET
-        server = socket.create_server(('', port), family=family, dualstack_ipv6=both)
-    except OSError as error:
-        raise UserError(f'process 0 cannot listen at port {port}: {error.strerror}') from None
-    with server:
-        while len(lines) < place.count - 1:
-            server.settimeout(max(deadline - time.monotonic(), 0.001))
-            try:
-                connection = server.accept()[0]
-            except TimeoutError:
-                missing = sorted(set(range(1, place.count)) - set(lines))
-                raise UserError(
-                    f'{_processes(missing)} of {place.count} did not come to'
-                    f' {place.coordinator} within {timeout:g} seconds'
-                ) from None
-            hello = _hello(connection)
-            if hello is None:
-                continue
-            line, index, count = hello
-            if count != place.count or not 0 < index < count or index in lines:
-                text = f'process {index} of {count} came to process 0 of {place.count}'
-                if index in lines or index == 0:
-                    text = f'there are two processes with the number {index}'
-                text += ': give each its own number, and all the same count'
-                line.say(refused=text)
-                line.socket.close()
-                raise UserError(text)
-            lines[index] = line
-
-
-def _hello(connection: socket.socket) -> tuple[Line, int, int] | None:
-    line = Line(connection)
-    connection.settimeout(_PATIENCE)
-    try:
-        (message,) = line.hear() or ()
-        connection.settimeout(None)
-        return line, int(message[_HELLO]), int(message['count'])
-    except (ValueError, KeyError, TypeError):
-        connection.close()  # some other program that tries doors
-        return None
-
-
-def _greet(place: Place, timeout: float, deadline: float) -> tuple[Line, int]:
-    while True:
-        try:
-            line = Line(socket.create_connection(place.address, timeout=_PATIENCE))
-            break
-        except OSError as error:
-            if time.monotonic() > deadline:
-                why = error.strerror or errno.errorcode.get(error.errno or 0, 'no answer')
-                raise UserError(
-                    f'process {place.index} of {place.count} found no process 0 at'
-                    f' {place.coordinator} within {timeout:g} seconds: {why}'
-                ) from None
-            time.sleep(0.1)
-    line.say(**{_HELLO: place.index}, count=place.count)
-    line.socket.settimeout(timeout + _PATIENCE)
-    try:
-        (answer,) = line.hear() or [{'refused': f'process 0 at {place.coordinator} is gone'}]
-        if 'refused' not in answer:
-            line.socket.settimeout(None)
-            return line, int(answer['port'])
-        refused = answer['refused']
-    except (ValueError, KeyError, TypeError):
-        refused = f'what answers at {place.coordinator} is no run of genjax'
-    line.socket.close()
-    raise UserError(refused)
-
-
-class Hub(threading.Thread):
+class Hub:
     """Passes messages on, in the first process; it is connected to that one as to all others.
 
     It has all stop at one point when one is told to stop, and all end when one fails or is gone.
     """
 
     def __init__(self, lines: dict[int, Line], heartbeat: float):
-        super().__init__(daemon=True)
         self._lines = lines
         self._count = len(lines)
         self._heartbeat = heartbeat
@@ -254,17 +78,18 @@ class Hub(threading.Thread):
     def _is_verdict(self) -> bool:
         """Whether to wait no longer for what others have to say of a failure.
 
-        What is wrong with a config, all will say. A computation that all take part in breaks in all
-        when one is gone, who will be missed. A run that is being saved may be saved by all.
+        What is wrong with a config, all will say. A run that is being saved may be saved by all. A
+        computation that all take part in breaks for all when one is gone, who will be missed.
         """
         failures = self._failed.values()
-        if any(failure['broken'] for failure in failures):
+        if len(failures) == self._count:
+            return True
+        patience = 1.0
+        if all(failure['status'] == EXIT_INTERRUPTED for failure in failures):
+            patience = PATIENCE
+        elif any(failure['broken'] for failure in failures):
             patience = self._heartbeat + 1
-        else:
-            saved = all(failure['status'] == EXIT_INTERRUPTED for failure in failures)
-            patience = _PATIENCE if saved else 1.0
-        everyone = len(self._failed) == self._count and patience < self._heartbeat
-        return everyone or time.monotonic() - self._failed_at > patience
+        return time.monotonic() - self._failed_at > patience
 
     def _end_without(self, index: int, line: str) -> None:
         del self._lines[index]
@@ -275,7 +100,7 @@ class Hub(threading.Thread):
         others = [other for number, other in self._lines.items() if number]
         for other in others:
             other.say(end=status, line='')
-        deadline = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + PATIENCE
         for other in others:
             other.socket.settimeout(max(deadline - time.monotonic(), 0.001))
             while other.hear() is not None:
@@ -307,7 +132,8 @@ class Peer:
         lines, line, self.port = meet(place, timeout)
         if line is None:
             line, end = map(Line, socket.socketpair())
-            Hub({0: end, **lines}, heartbeat).start()
+            hub = Hub({0: end, **lines}, heartbeat)
+            threading.Thread(target=hub.run, daemon=True).start()
         line.heard = time.monotonic()
         self._line = line
         self._heartbeat = heartbeat
@@ -352,7 +178,7 @@ class Peer:
             broken: it may be that others are the reason.
         """
         self._line.say(failed={'line': line, 'status': status, 'broken': broken})
-        time.sleep(2 * _PATIENCE + broken * (self._heartbeat + 1))
+        time.sleep(2 * PATIENCE + broken * (self._heartbeat + 1))
         _end(line, status)  # nobody answers
 
     def _listen(self) -> None:
@@ -404,8 +230,3 @@ def _silent(index: int, count: int, seconds: float) -> str:
         f'genjax: process {index} of {count} has not answered for {seconds:g} seconds, which ends'
         ' the run; the same command goes on from what is saved'
     )
-
-
-def _processes(indices: list[int]) -> str:
-    names = ', '.join(map(str, indices))
-    return f'process {names}' if len(indices) == 1 else f'processes {names}'

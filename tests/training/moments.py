@@ -20,7 +20,6 @@ class Moments:
     Attributes:
         outcomes: how often a stopped run said what.
         complete: how many runs were completed, each of them the same as the undisturbed one.
-        seconds: what the undisturbed run took.
     """
 
     def __init__(self, processes, folder, family, count, seed, rehearsals=0):
@@ -31,25 +30,32 @@ class Moments:
         self._family, self._count = family, count
         self._random = random.Random(f'{seed} {family} {count}')
         folder.mkdir(parents=True)
+        self._run = self._whole = folder / 'whole'
         for _ in range(rehearsals + 1):
-            shutil.rmtree(folder / 'whole', ignore_errors=True)
+            shutil.rmtree(self._whole, ignore_errors=True)
             start = time.monotonic()
-            self._whole = folder / 'whole'
-            assert self._finish(self._start(self._whole)) == [0] * count, self._said()
-            self.seconds = time.monotonic() - start
+            children = self._start(self._whole)
+            self._wait_for_a_step(0, 120)
+            self._starting = time.monotonic() - start
+            assert self._finish(children) == [0] * count, self._said()
+            self._going = time.monotonic() - start - self._starting
         self._begin()
 
+    @property
+    def stopped(self):
+        """How many moments have come before the end of a run."""
+        return sum(self.outcomes.values()) - self.outcomes['complete already']
+
     def terminate(self):
-        """SIGTERM, or Ctrl-C, to one process or to all, at a moment of the run's whole time."""
-        children = self._start(self._run)
-        time.sleep(self._random.uniform(0.02, self.seconds))
+        """SIGTERM, or Ctrl-C, to one process or to all."""
+        children = self._start_and_wait()
         number = self._random.choice([signal.SIGTERM, signal.SIGTERM, signal.SIGINT])
         for child in self._some(children):
             os.kill(child, number)
         statuses = self._finish(children)
         assert statuses in ([0] * self._count, [EXIT_INTERRUPTED] * self._count), self._said()
         if statuses[0] == 0:
-            self.outcomes['was complete already'] += 1
+            self.outcomes['complete already'] += 1
             return self._compare()
         line = self._said()[-1]
         assert line.startswith(f'genjax: {"SIGTERM" if number == signal.SIGTERM else "Ctrl-C"}: ')
@@ -62,10 +68,9 @@ class Moments:
 
     def kill(self):
         """`kill -9` of one process or of all; every other one waits for a save to be under way."""
-        children = self._start(self._run)
-        time.sleep(self._random.uniform(0.02, self.seconds))
+        children = self._start_and_wait()
         aimed = self._random.random() < 0.5
-        deadline = time.monotonic() + self.seconds
+        deadline = time.monotonic() + self._going
         while aimed and not self._is_saving() and time.monotonic() < deadline:
             time.sleep(0.0005)
         before = max(steps_saved(self._run), default=0)
@@ -74,7 +79,7 @@ class Moments:
             os.kill(child, signal.SIGKILL)
         statuses = self._finish(children)
         if statuses == [0] * self._count:
-            self.outcomes['was complete already'] += 1
+            self.outcomes['complete already'] += 1
             return self._compare()
         for child, status in zip(children, statuses, strict=True):
             # Others may be through already, or not have met yet.
@@ -98,6 +103,24 @@ class Moments:
         if self._count == 1:
             return [self._processes.start(words, f'{self._log}.0')]
         return self._processes.start_together(self._count, words, self._log, start_timeout=20)
+
+    def _start_and_wait(self):
+        """Starts the run and waits for a moment: every other time one before the first step of this
+        start, and else one after it.
+        """
+        before = _last_step(self._run)
+        children = self._start(self._run)
+        if self._random.random() < 0.5:
+            time.sleep(self._random.uniform(0.02, self._starting))
+        else:
+            self._wait_for_a_step(before, 2 * (self._starting + self._going))
+            time.sleep(self._random.uniform(0, self._going))
+        return children
+
+    def _wait_for_a_step(self, before, seconds):
+        deadline = time.monotonic() + seconds
+        while _last_step(self._run) <= before and time.monotonic() < deadline:
+            time.sleep(0.002)
 
     def _finish(self, children):
         return [self._processes.wait(child) for child in children]
@@ -141,5 +164,5 @@ def _last_step(workdir):
     """The last step whose metrics are written."""
     try:
         return max((record['step'] for record in _records(workdir)), default=0)
-    except OSError:
+    except (OSError, ValueError):
         return 0

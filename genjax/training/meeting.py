@@ -1,0 +1,201 @@
+"""How the processes of a run meet: over a connection of each to the first of them.
+
+JAX has a service of its own for this. It ends a process that misses another one with the stack
+trace of a C++ thread, which does not say who is missing, and a signal does not get through to a
+process that waits in it. So genjax's processes meet here first.
+"""
+
+import errno
+import json
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from genjax.errors import UserError
+
+PATIENCE = 5.0  # seconds in which one that is there answers
+_HELLO = 'genjax'
+
+
+class Line:
+    """Messages over a socket: one JSON object a line."""
+
+    def __init__(self, connection: socket.socket):
+        connection.settimeout(None)
+        self.socket = connection
+        self.heard = self._said = time.monotonic()
+        self._rest = b''
+        self._lock = threading.Lock()
+
+    def say(self, **message: Any) -> None:
+        """Sends a message; into the void when the other is gone, which `hear` will show."""
+        try:
+            with self._lock:
+                self._said = time.monotonic()
+                self.socket.sendall(json.dumps(message).encode() + b'\n')
+        except OSError:
+            pass
+
+    def keep_alive(self, every: float) -> None:
+        """Says something, if nothing was said for so many seconds."""
+        if time.monotonic() - self._said > every:
+            self.say()
+
+    def hear(self) -> list[dict[str, Any]] | None:
+        """The messages that have come, waiting for something to come; None: the other is gone."""
+        try:
+            data = self.socket.recv(1 << 16)
+        except OSError:
+            data = b''
+        if not data:
+            return None
+        self.heard = time.monotonic()
+        *lines, self._rest = (self._rest + data).split(b'\n')
+        return [json.loads(line) for line in lines]
+
+    def is_open(self) -> bool:
+        """Whether the other is still there, before it has said anything more."""
+        try:
+            return self.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b''
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a process stands among the processes of a run.
+
+    Attributes:
+        coordinator: 'host:port' of the first process.
+        count: how many there are.
+        index: which of them this one is, from 0.
+        local_devices: the accelerators of this machine that are its own; None: all of them.
+    """
+
+    coordinator: str
+    count: int
+    index: int
+    local_devices: tuple[int, ...] | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        host, _, port = self.coordinator.rpartition(':')
+        return host.strip('[]'), int(port)
+
+
+def meet(place: Place, timeout: float) -> tuple[dict[int, Line], Line | None, int]:
+    """Waits until all processes are there.
+
+    Args:
+        place: of this process.
+        timeout: seconds to wait.
+
+    Returns:
+        In the first process the lines to the others, by their indices, and None; in the others
+        nothing and the line to the first. And a free port of the first process.
+
+    Raises:
+        UserError: some did not come, or they disagree on how many they are.
+    """
+    deadline = time.monotonic() + timeout
+    if place.index:
+        line, port = _greet(place, timeout, deadline)
+        return {}, line, port
+    lines: dict[int, Line] = {}
+    try:
+        _gather(place, lines, timeout, deadline)
+    except UserError as error:
+        for line in lines.values():
+            line.say(refused=str(error))
+            line.socket.close()
+        raise
+    with socket.create_server(('', 0)) as free:
+        port = free.getsockname()[1]
+    for line in lines.values():
+        line.say(welcome=_HELLO, port=port)
+    return lines, None, port
+
+
+def _gather(place: Place, lines: dict[int, Line], timeout: float, deadline: float) -> None:
+    port = place.address[1]
+    try:
+        both = socket.has_dualstack_ipv6()
+        family = socket.AF_INET6 if both else socket.AF_INET
+        server = socket.create_server(('', port), family=family, dualstack_ipv6=both)
+    except OSError as error:
+        raise UserError(f'process 0 cannot listen at port {port}: {error.strerror}') from None
+    with server:
+        while len(lines) < place.count - 1:
+            server.settimeout(max(deadline - time.monotonic(), 0.001))
+            try:
+                connection = server.accept()[0]
+            except TimeoutError:
+                missing = sorted(set(range(1, place.count)) - set(lines))
+                raise UserError(
+                    f'{_processes(missing)} of {place.count} did not come to'
+                    f' {place.coordinator} within {timeout:g} seconds'
+                ) from None
+            hello = _hello(connection)
+            if hello is None:
+                continue
+            line, index, count = hello
+            if index in lines and not lines[index].is_open():
+                lines.pop(index).socket.close()  # it was started anew
+            if count != place.count or not 0 < index < count or index in lines:
+                text = f'process {index} of {count} came to process 0 of {place.count}'
+                if index in lines or index == 0:
+                    text = f'there are two processes with the number {index}'
+                text += ': give each its own number, and all the same count'
+                line.say(refused=text)
+                line.socket.close()
+                raise UserError(text)
+            lines[index] = line
+
+
+def _hello(connection: socket.socket) -> tuple[Line, int, int] | None:
+    line = Line(connection)
+    connection.settimeout(PATIENCE)
+    try:
+        (message,) = line.hear() or ()
+        connection.settimeout(None)
+        return line, int(message[_HELLO]), int(message['count'])
+    except (ValueError, KeyError, TypeError):
+        connection.close()  # some other program that tries doors
+        return None
+
+
+def _greet(place: Place, timeout: float, deadline: float) -> tuple[Line, int]:
+    while True:
+        try:
+            line = Line(socket.create_connection(place.address, timeout=PATIENCE))
+            break
+        except OSError as error:
+            if time.monotonic() > deadline:
+                why = error.strerror or errno.errorcode.get(error.errno or 0, 'no answer')
+                raise UserError(
+                    f'process {place.index} of {place.count} found no process 0 at'
+                    f' {place.coordinator} within {timeout:g} seconds: {why}'
+                ) from None
+            time.sleep(0.1)
+    line.say(**{_HELLO: place.index}, count=place.count)
+    line.socket.settimeout(timeout + PATIENCE)
+    try:
+        (answer,) = line.hear() or [{'refused': f'process 0 at {place.coordinator} is gone'}]
+        if 'refused' not in answer:
+            line.socket.settimeout(None)
+            return line, int(answer['port'])
+        refused = answer['refused']
+    except (ValueError, KeyError, TypeError):
+        refused = f'what answers at {place.coordinator} is no run of genjax'
+    line.socket.close()
+    raise UserError(refused)
+
+
+def _processes(indices: list[int]) -> str:
+    names = ', '.join(map(str, indices))
+    return f'process {names}' if len(indices) == 1 else f'processes {names}'
