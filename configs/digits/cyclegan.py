@@ -14,8 +14,8 @@ A quarter turn is not found: generators that reach over the picture (`num_halvin
 `num_blocks=2`, with `cycle=5`) kept .12, .17 and .09 `rotated`. The paper too reports that changes
 of geometry fail. Nor do linear maps of the whole picture find it, which can turn but can hardly
 exchange classes, against perceptrons that judge whole pictures, with and without R1: .03 to .27 in
-17 runs: the game stops at other maps. Even turns of 30
-degrees, begun at the identity, kept .71 to .79, where pictures left as they are keep .53.
+17 runs. Even turns of 30 degrees, begun at the identity, kept .71 to .79, where pictures left as
+they are keep .53.
 """
 
 import optax
