@@ -2,7 +2,9 @@
 
     genjax train --config=configs/avatars/stylegan2.py --workdir=runs/avatars_stylegan2
 
-Expected: path lengths smaller in W than in Z. Not measured yet.
+Expected (seed 0): path lengths of 896 in W and 1,900 in Z, in pixels, after 1,000 steps: seven
+minutes on one core beside other work. It is a start: samples show backgrounds, faces and shirts but
+no features, and a two-sample test tells .996 of them.
 """
 
 import optax
@@ -27,21 +29,21 @@ def get_config():
             generator=spec(
                 StyleGANGenerator,
                 shape=(32, 32, 3),
-                features=16,
-                max_features=64,
+                features=8,
+                max_features=32,
                 latent_features=64,
                 mapping_layers=4,
             ),
-            discriminator=spec(StyleGANDiscriminator, features=16, max_features=64),
+            discriminator=spec(StyleGANDiscriminator, features=8, max_features=32),
             latent_dim=64,
             r1=0.1,
         ),
         optimizer={'discriminator': adam, 'generator': adam},
-        steps=2000,
-        batch_size=32,
-        ema=(0.995,),
+        steps=1000,
+        batch_size=16,
+        ema=(0.99,),
         log_every=100,
         sample_every=500,
         num_samples=64,
-        test=(spec(PerceptualPathLength, num_samples=2000), spec(C2ST)),
+        test=(spec(PerceptualPathLength, num_samples=1000), spec(C2ST, num_samples=500)),
     )

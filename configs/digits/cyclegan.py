@@ -12,7 +12,10 @@ inverted kept .02: its generators thicken the strokes and do not invert.
 
 A quarter turn is not found: generators that reach over the picture (`num_halvings=1`,
 `num_blocks=2`, with `cycle=5`) kept .12, .17 and .09 `rotated`. The paper too reports that changes
-of geometry fail.
+of geometry fail. Nor do linear maps of the whole picture find it, which can turn but can hardly
+exchange classes, against perceptrons that judge whole pictures, with and without R1: .03 to .27 in
+17 runs. Even turns of 30 degrees, begun at the identity, kept .71 to .79, where pictures left as
+they are keep .53.
 """
 
 import optax

@@ -51,9 +51,9 @@ def get_config():
         batch_size=256,
         ema=(0.999,),
         validate_every=5000,
-        validation=(spec(ClassModes, num_samples=5000, classifier='mlp'),),
+        validation=(spec(ClassModes, num_samples=5000, classifier='cnn'),),
         checkpoint_every=5000,
         sample_every=5000,
-        test=(spec(ClassModes, classifier='mlp'),),
+        test=(spec(ClassModes, classifier='cnn'),),
         num_samples=100,
     )

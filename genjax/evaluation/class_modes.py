@@ -50,7 +50,7 @@ class ClassModes:
 
     Attributes:
         num_samples: how many samples are judged (26,000 in most papers).
-        classifier: 'svm', or 'mlp' for more than about ten thousand single pictures.
+        classifier: 'svm', or 'mlp' or 'cnn' for more than about ten thousand single pictures.
         batch_size: samples at a time.
     """
 

@@ -1,5 +1,6 @@
 """Do conditional samples show the class that was asked for?"""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -10,13 +11,14 @@ from jax import Array
 
 from genjax.data.sources import Dataset, Source
 from genjax.errors import UserError
+from genjax.evaluation import convolutional
 from genjax.evaluation.base import EvaluationData, Figures, require
 from genjax.evaluation.draws import draw
 from genjax.evaluation.host import fetch
 from genjax.models.base import GenerativeModel, Variables
 
 Classifier = Callable[[np.ndarray], np.ndarray]
-Learner = Literal['svm', 'mlp']
+Learner = Literal['svm', 'mlp', 'cnn']
 
 
 def fit_classifier(x: np.ndarray, label: np.ndarray, learner: Learner = 'svm') -> Classifier:
@@ -25,8 +27,8 @@ def fit_classifier(x: np.ndarray, label: np.ndarray, learner: Learner = 'svm') -
     Args:
         x: [N, ...] in 0..255.
         label: [N].
-        learner: 'svm' (radial basis functions; for up to about ten thousand examples) or 'mlp' (512
-            hidden units; for more).
+        learner: 'svm' (radial basis functions; for up to about ten thousand examples), 'mlp' (512
+            hidden units; for more) or 'cnn' (`convolutional.fit`; pictures [H, W] or [H, W, C]).
 
     Returns:
         A function of pictures [M, ...] in 0..255 that gives labels int [M]; values out of the range
@@ -39,27 +41,33 @@ def fit_classifier(x: np.ndarray, label: np.ndarray, learner: Learner = 'svm') -
     from sklearn.neural_network import MLPClassifier
     from sklearn.svm import SVC
 
-    learners = {
-        'svm': lambda: SVC(C=10.0),
-        'mlp': lambda: MLPClassifier((512,), early_stopping=True, n_iter_no_change=5),
-    }
-    if learner not in learners:
-        raise UserError(f"a classifier is an 'svm' or an 'mlp', not {learner!r}")
+    if learner not in ('svm', 'mlp', 'cnn'):
+        raise UserError(f"a classifier is an 'svm', an 'mlp' or a 'cnn', not {learner!r}")
+
+    def shares(x: np.ndarray) -> np.ndarray:
+        x = np.nan_to_num(np.asarray(x, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+        return np.clip(x / 255, 0, 1)
 
     def rows(x: np.ndarray) -> np.ndarray:
-        x = np.nan_to_num(np.asarray(x, np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-        return np.clip(x.reshape(len(x), -1) / 255, 0, 1)
+        return shares(x).reshape(len(x), -1)
 
-    model = learners[learner]()
+    if learner == 'cnn':
+        classify = convolutional.fit(shares(x), label)
+        return lambda x: classify(shares(x))
+    if learner == 'svm':
+        model = SVC(C=10.0)
+    else:
+        model = MLPClassifier((512,), early_stopping=True, n_iter_no_change=5)
     model.set_params(random_state=0).fit(rows(x), label)
     return lambda x: model.predict(rows(x))
 
 
+@functools.lru_cache(maxsize=4)
 def train_classifier(
     dataset: Dataset, learner: Learner, show: Callable[[np.ndarray], np.ndarray] = np.asarray
 ) -> tuple[Classifier, float]:
-    """Trains a classifier on a data set's training split; also returns its accuracy on the test
-    split.
+    """Trains a classifier on a data set's training split, once in a process; also returns its
+    accuracy on the test split.
 
     Args:
         dataset: pictures.
@@ -96,7 +104,7 @@ class LabelAccuracy:
 
     Attributes:
         num_samples: how many samples are judged.
-        classifier: 'svm', or 'mlp' for more than about ten thousand examples.
+        classifier: 'svm', or 'mlp' or 'cnn' for more than about ten thousand examples.
         batch_size: samples at a time.
     """
 

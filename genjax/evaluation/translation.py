@@ -26,7 +26,7 @@ class TranslationAccuracy:
     'untranslated' (the accuracy on the pictures as they are in a) and 'protocol'.
 
     Attributes:
-        classifier: 'svm', or 'mlp' for more than about ten thousand examples.
+        classifier: 'svm', or 'mlp' or 'cnn' for more than about ten thousand examples.
         batch_size: pictures at a time.
     """
 
