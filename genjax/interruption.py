@@ -60,6 +60,7 @@ class Interruption:
         self._last: int | None = None  # the one after which to stop
         self._held = False
         self._now = False
+        self._raised = False
         self._ended = threading.Event()
         self._changed = threading.Condition()  # its lock is one that a handler may take again
 
@@ -135,13 +136,12 @@ class Interruption:
     def _handle(self, number: int, _: FrameType | None) -> None:
         self.reason = self.reason or _NAMES[number]
         self._interrupts += number == signal.SIGINT
-        if self._now or self._interrupts > 1:
-            raise KeyboardInterrupt  # not an Exception either
         if not self.announce:
             self._last = self._points  # also where the exception is lost, as in a destructor
-            if self.at_once:
-                self._now = True
-                raise KeyboardInterrupt
+            self._now = self.at_once
+        if self._interrupts > 1 or (self._now and not self._raised):
+            self._raised = True  # once: what is left behind then shall come to its end
+            raise KeyboardInterrupt  # not an Exception either
 
     def _listen(self) -> None:
         while number := os.read(self._wake, 1)[0]:

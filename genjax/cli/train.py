@@ -3,6 +3,7 @@
 import argparse
 
 from genjax.cli import runtime
+from genjax.errors import Interrupted
 from genjax.interruption import Interruption
 
 HELP = 'train what a config file describes, or go on with it'
@@ -24,12 +25,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Trains."""
-    with Interruption() as interruption:
-        from pathlib import Path
+    interruption = Interruption()
+    try:
+        with interruption:
+            _train(args, interruption)
+    except KeyboardInterrupt:  # it came as the context was being left
+        raise Interrupted(interruption.line) from None
 
-        from genjax import config
 
-        with runtime.computing(args, interruption):
-            from genjax.training import loop
+def _train(args: argparse.Namespace, interruption: Interruption) -> None:
+    from pathlib import Path
 
-            loop.train(config.load(args.config, args.overrides), Path(args.workdir), interruption)
+    from genjax import config
+
+    with runtime.computing(args, interruption):
+        from genjax.training import loop
+
+        loop.train(config.load(args.config, args.overrides), Path(args.workdir), interruption)

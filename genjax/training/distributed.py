@@ -165,6 +165,8 @@ def _initialize(place: Place, port: int, heartbeat: float) -> None:
 
 def _fail(peer: Peer, error: BaseException, interruption: Interruption | None) -> None:
     """Ends all processes; none returns from here."""
+    if isinstance(error, GeneratorExit):  # a signal came between two context managers
+        error = KeyboardInterrupt()
     if isinstance(error, KeyboardInterrupt) and interruption and interruption.reason:
         peer.fail(f'genjax: {interruption.line}', EXIT_INTERRUPTED)
     causes = [error]

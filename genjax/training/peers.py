@@ -39,7 +39,7 @@ class Hub:
         with selectors.DefaultSelector() as selector:
             for index, line in self._lines.items():
                 selector.register(line.socket, selectors.EVENT_READ, index)
-            while len(self._finished) < self._count:
+            while self._stopping or len(self._finished) < self._count:
                 for key, _ in selector.select(min(self._heartbeat / 4, 0.5)):
                     messages = self._lines[key.data].hear()
                     if messages is None:
