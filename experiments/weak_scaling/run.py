@@ -99,8 +99,8 @@ def draw(points: list[dict]) -> None:
         chips = [n for n, _ in rows]
         for name, style in (('links', '-'), ('network', ':')):
             axes[0].plot(
-                chips, [t[name] or math.nan for _, t in rows], style, color=colour, marker='o', markersize=3,
-                label=f'{label[mesh]}: {name}',
+                chips, [t[name] or math.nan for _, t in rows], style, color=colour, marker='o',
+                markersize=3, label=f'{label[mesh]}: {name}',
             )  # fmt: skip
         for name, style in (('hidden', '-'), ('in turn', '--')):
             share = [100 * rows[0][1][name] / t[name] for _, t in rows]
