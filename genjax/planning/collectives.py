@@ -87,7 +87,7 @@ def collectives_of(hlo: str, slices: int = 1) -> tuple[tuple[Collective, ...], f
                     sums[transfer.kind] = (count + times, size + times * transfer.bytes)
                     any_found = True
                 seen.add(key)
-            turns = _trip_count(i, computations) if i.operation == 'while' else 1
+            turns = _trip_count(i, body, computations) if i.operation == 'while' else 1
             inside = [visit(called, times * (turns or 1)) for called in i.called()]
             if turns is None and any(inside):
                 notes.add('transfers in loops of unknown length, counted as one turn')
@@ -162,9 +162,14 @@ def _group_size(attributes: str) -> int:
     return 1
 
 
-def _trip_count(i: _Instruction, computations: dict[str, dict[str, _Instruction]]) -> int | None:
+def _trip_count(
+    i: _Instruction,
+    around: dict[str, _Instruction],
+    computations: dict[str, dict[str, _Instruction]],
+) -> int | None:
     """How often a loop turns, where the text says so: in an attribute, or as `counter < bound` in
-    the condition and `counter + step` in the body. Counters start at 0.
+    the condition, `counter + step` in the body, and what the counter is before it. Compilers count
+    by twos, and take the first turn out of a loop.
     """
     if known := re.search(r'"known_trip_count":\{"n":"(\d+)"\}', i.rest):
         return int(known[1])
@@ -172,20 +177,25 @@ def _trip_count(i: _Instruction, computations: dict[str, dict[str, _Instruction]
     compared = [c for c in condition.values() if c.operation == 'compare']
     if len(compared) != 1 or 'direction=LT' not in compared[0].rest or not body:
         return None
-    bound = _constant(compared[0].operands, condition)
     counter = next((_element(name, condition) for name in compared[0].operands), None)
-    results = [*body.values()][-1].operands
-    if bound is None or counter is None or counter >= len(results):
+    before, after = around.get(i.operands[0]), [*body.values()][-1]
+    if counter is None or not before or before.operation != 'tuple':
         return None
-    update = body.get(results[counter])
+    start = _constant(before.operands[counter : counter + 1], around)
+    update = body.get(after.operands[counter])
     step = _constant(update.operands, body) if update and update.operation == 'add' else None
-    return -(-bound // step) if step else None
+    bound = _constant(compared[0].operands, condition)
+    if None in (start, step, bound):
+        return None
+    return max(0, -((start - bound) // step))
 
 
 def _constant(names: list[str], computation: dict[str, _Instruction]) -> int | None:
-    """The first of these instructions that is a whole number."""
+    """The first of these instructions that is a whole number, or a copy of one."""
     for name in names:
         found = computation.get(name)
+        while found and found.operation == 'copy':
+            found = computation.get(found.operands[0])
         if found and found.operation == 'constant':
             return int(found.rest.split(')')[0])
     return None

@@ -142,8 +142,13 @@ def test_loops_of_tpus_say_their_length_in_their_condition():
   ROOT %lt = pred[]{:T(512)} compare(%i.2, %twelve), direction=LT
 }
 """
-    hlo = loop + entry('%w = (s32[], f32[64,8]{1,0}) while(%t), condition=%condition, body=%body')
-    expected = Collective('collective-permute', 6, 6 * 64 * 8 * F32)  # it counts by twos
+    hlo = loop + entry(
+        '%two = s32[]{:T(128)} constant(2)',
+        '%start = s32[]{:T(128)} copy(%two)',
+        '%t = (s32[], f32[64,8]{1,0}) tuple(%start, %x)',
+        '%w = (s32[], f32[64,8]{1,0}) while(%t), condition=%condition, body=%body',
+    )
+    expected = Collective('collective-permute', 5, 5 * 64 * 8 * F32)  # 2, 4, 6, 8, 10
     assert collectives_of(hlo) == ((expected,), frozenset())
     unknown = hlo.replace('direction=LT', 'direction=NE')
     found, notes = collectives_of(unknown)
