@@ -127,18 +127,18 @@ def together(
         timeout: seconds to wait for all to come.
 
     Raises:
-        UserError: some did not come, or they disagree on how many they are.
+        PeerGone: some did not come.
+        UserError: they disagree on how many they are.
+        Interrupted: one of those that were there was told to stop.
     """
     global _peer
     if place is None:
         yield
         return
-    peer = Peer(place, timeout, heartbeat)
+    peer = Peer(place, timeout, heartbeat, interruption)
     try:
         _initialize(place, peer.port, heartbeat)
         _peer = peer
-        if interruption:
-            peer.share(interruption)
         yield
         peer.finish()
     except BaseException as error:
