@@ -188,6 +188,9 @@ def _hello(connection: socket.socket) -> tuple[Line, int, int] | None:
     except (ValueError, KeyError, TypeError):
         connection.close()  # some other program that tries doors
         return None
+    except Interrupted:
+        connection.close()
+        raise
 
 
 def _greet(place: Place, timeout: float, deadline: float) -> tuple[Line, int]:
