@@ -188,22 +188,28 @@ def is_first() -> bool:
 def on_first(work: Callable[[], T]) -> T:
     """Has the first process do something, and returns to all what it returns (as JSON has it).
 
+    All processes must come here alike: what they decide on beforehand, they must not read from what
+    the first may change meanwhile.
+
     Raises:
         UserError: it did there.
     """
     if _peer is None:
         return work()
+    name = work.__qualname__
     if _peer.index:
         answer = _peer.take()
+        if answer['name'] != name:
+            raise RuntimeError(f'process 0 did {answer["name"]}, this one waits for {name}')
         if 'error' in answer:
             raise UserError(answer['error'])
         return answer['result']
     try:
         result = work()
     except UserError as error:
-        _peer.give({'error': str(error)})
+        _peer.give({'name': name, 'error': str(error)})
         raise
-    _peer.give({'result': result})
+    _peer.give({'name': name, 'result': result})
     return result
 
 
