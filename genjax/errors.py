@@ -15,6 +15,10 @@ class Interrupted(Exception):
     """The run was stopped from outside and saved. The message says how to go on."""
 
 
+class PeerGone(Exception):
+    """Another process of the run is not there. The message says which."""
+
+
 def told(error: BaseException) -> tuple[str, int] | None:
     """The line to print for an error and the exit status; None for a defect of genjax, which keeps
     its traceback.
@@ -25,6 +29,8 @@ def told(error: BaseException) -> tuple[str, int] | None:
             return f'genjax: error: {message}', 2
         case Interrupted():
             return f'genjax: {error}', EXIT_INTERRUPTED
+        case PeerGone():
+            return f'genjax: {error}', EXIT_PEER
         case KeyboardInterrupt():
             return '', 130
     return None

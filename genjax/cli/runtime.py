@@ -42,7 +42,9 @@ def computing(args: argparse.Namespace, interruption: Interruption | None = None
         interruption: to be shared by all processes.
 
     Raises:
-        UserError: the processes do not find each other.
+        PeerGone: the processes do not find each other.
+        UserError: they were told different things.
+        Interrupted: one of them was told to stop as they met.
     """
     for name in ('start_timeout', 'heartbeat'):
         if not getattr(args, name) >= 1:

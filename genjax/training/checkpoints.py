@@ -99,13 +99,13 @@ class Checkpoints:
 
     @property
     def steps(self) -> list[int]:
-        """The steps that have a complete checkpoint."""
-        return sorted(self._manager.all_steps())
+        """The steps that have a complete checkpoint, as the first process sees it."""
+        return distributed.on_first(lambda: sorted(self._manager.all_steps()))
 
     @property
     def best_step(self) -> int | None:
         """The step with the best figure; None when no figure is tracked or none was saved."""
-        return self._manager.best_step() if self._best else None
+        return distributed.on_first(self._manager.best_step) if self._best else None
 
     def save(self, step: int, state: Any, figures: Mapping[str, float] | None = None) -> None:
         """Starts to save; training may go on at once. A step that is there already is left alone,
@@ -115,7 +115,7 @@ class Checkpoints:
             UserError: this or the previous save failed, for example because the disk is full.
         """
         if step in self._manager.all_steps():
-            if figures and self._best and not self._manager.metrics(step):
+            if figures and self._best:
                 distributed.on_first(lambda: self._add_figures(step, figures))
                 self._manager.reload()
             return
@@ -124,7 +124,9 @@ class Checkpoints:
             self._manager.save(step, args=args, metrics=dict(figures) if figures else None)
 
     def _add_figures(self, step: int, figures: Mapping[str, float]) -> None:
-        """Writes the figures where Orbax does and looks for them."""
+        """Writes the figures, if there are none, where Orbax does and looks for them."""
+        if self._manager.metrics(step):
+            return
         file = self.directory / str(step) / 'metrics' / 'metrics'
         with replacing(file) as temporary:
             temporary.write_text(json.dumps(dict(figures)))
@@ -153,10 +155,11 @@ class Checkpoints:
         Raises:
             UserError: there are checkpoints, but none that can be read into `target`.
         """
-        if step is not None and step not in self.steps:
-            raise UserError(f'{self.directory} has no step {step}; it has {self.steps}')
+        steps = self.steps
+        if step is not None and step not in steps:
+            raise UserError(f'{self.directory} has no step {step}; it has {steps}')
         damaged: dict[int, Exception] = {}
-        for candidate in [step] if step is not None else reversed(self.steps):
+        for candidate in [step] if step is not None else reversed(steps):
             try:
                 state = self._read(candidate, target)
             except Exception as e:  # whatever a torn file provokes in Orbax and below

@@ -127,18 +127,18 @@ def together(
         timeout: seconds to wait for all to come.
 
     Raises:
-        UserError: some did not come, or they disagree on how many they are.
+        PeerGone: some did not come.
+        UserError: they disagree on how many they are.
+        Interrupted: one of those that were there was told to stop.
     """
     global _peer
     if place is None:
         yield
         return
-    peer = Peer(place, timeout, heartbeat)
+    peer = Peer(place, timeout, heartbeat, interruption)
     try:
         _initialize(place, peer.port, heartbeat)
         _peer = peer
-        if interruption:
-            peer.share(interruption)
         yield
         peer.finish()
     except BaseException as error:
@@ -188,22 +188,28 @@ def is_first() -> bool:
 def on_first(work: Callable[[], T]) -> T:
     """Has the first process do something, and returns to all what it returns (as JSON has it).
 
+    All processes must come here alike: what they decide on beforehand, they must not read from what
+    the first may change meanwhile.
+
     Raises:
         UserError: it did there.
     """
     if _peer is None:
         return work()
+    name = work.__qualname__
     if _peer.index:
         answer = _peer.take()
+        if answer['name'] != name:
+            raise RuntimeError(f'process 0 did {answer["name"]}, this one waits for {name}')
         if 'error' in answer:
             raise UserError(answer['error'])
         return answer['result']
     try:
         result = work()
     except UserError as error:
-        _peer.give({'error': str(error)})
+        _peer.give({'name': name, 'error': str(error)})
         raise
-    _peer.give({'result': result})
+    _peer.give({'name': name, 'result': result})
     return result
 
 

@@ -7,16 +7,18 @@ process that waits in it. So genjax's processes meet here first.
 
 import errno
 import json
+import selectors
 import socket
 import threading
 import time
 from dataclasses import dataclass
 from typing import Any
 
-from genjax.errors import UserError
+from genjax.errors import Interrupted, PeerGone, UserError
 
 PATIENCE = 5.0  # seconds in which one that is there answers
 _HELLO = 'genjax'
+_REASONS = {'refused': UserError, 'gone': PeerGone, 'stopped': Interrupted}
 
 
 class Line:
@@ -55,15 +57,6 @@ class Line:
         *lines, self._rest = (self._rest + data).split(b'\n')
         return [json.loads(line) for line in lines]
 
-    def is_open(self) -> bool:
-        """Whether the other is still there, before it has said anything more."""
-        try:
-            return self.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b''
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-
 
 @dataclass(frozen=True)
 class Place:
@@ -100,7 +93,9 @@ def meet(place: Place, timeout: float) -> tuple[dict[int, Line], Line | None, in
         nothing and the line to the first. And a free port of the first process.
 
     Raises:
-        UserError: some did not come, or they disagree on how many they are.
+        PeerGone: some did not come.
+        UserError: they disagree on how many they are.
+        Interrupted: one of those that were there was told to stop.
     """
     deadline = time.monotonic() + timeout
     if place.index:
@@ -109,9 +104,9 @@ def meet(place: Place, timeout: float) -> tuple[dict[int, Line], Line | None, in
     lines: dict[int, Line] = {}
     try:
         _gather(place, lines, timeout, deadline)
-    except UserError as error:
+    except BaseException as error:
         for line in lines.values():
-            line.say(refused=str(error))
+            line.say(**_reason(error))
             line.socket.close()
         raise
     with socket.create_server(('', 0)) as free:
@@ -119,6 +114,19 @@ def meet(place: Place, timeout: float) -> tuple[dict[int, Line], Line | None, in
     for line in lines.values():
         line.say(welcome=_HELLO, port=port)
     return lines, None, port
+
+
+def _reason(error: BaseException) -> dict[str, str]:
+    """What to tell the others when there will be no meeting."""
+    kind = next((name for name, kind in _REASONS.items() if isinstance(error, kind)), 'stopped')
+    return {kind: str(error) or 'stopped at once; the same command goes on from what is saved'}
+
+
+def _raise_reason(message: dict[str, Any]) -> None:
+    """Raises what the other said that it will not come to a meeting for, if it did."""
+    for name, kind in _REASONS.items():
+        if name in message:
+            raise kind(message[name])
 
 
 def _gather(place: Place, lines: dict[int, Line], timeout: float, deadline: float) -> None:
@@ -129,44 +137,60 @@ def _gather(place: Place, lines: dict[int, Line], timeout: float, deadline: floa
         server = socket.create_server(('', port), family=family, dualstack_ipv6=both)
     except OSError as error:
         raise UserError(f'process 0 cannot listen at port {port}: {error.strerror}') from None
-    with server:
+    with server, selectors.DefaultSelector() as selector:
+        selector.register(server, selectors.EVENT_READ)
         while len(lines) < place.count - 1:
-            server.settimeout(max(deadline - time.monotonic(), 0.001))
-            try:
-                connection = server.accept()[0]
-            except TimeoutError:
+            ready = selector.select(max(deadline - time.monotonic(), 0.001))
+            if not ready and time.monotonic() > deadline:
                 missing = sorted(set(range(1, place.count)) - set(lines))
-                raise UserError(
+                raise PeerGone(
                     f'{_processes(missing)} of {place.count} did not come to'
                     f' {place.coordinator} within {timeout:g} seconds'
-                ) from None
-            hello = _hello(connection)
-            if hello is None:
-                continue
-            line, index, count = hello
-            if index in lines and not lines[index].is_open():
-                lines.pop(index).socket.close()  # it was started anew
-            if count != place.count or not 0 < index < count or index in lines:
-                text = f'process {index} of {count} came to process 0 of {place.count}'
-                if index in lines or index == 0:
-                    text = f'there are two processes with the number {index}'
-                text += ': give each its own number, and all the same count'
-                line.say(refused=text)
-                line.socket.close()
-                raise UserError(text)
-            lines[index] = line
+                )
+            for key, _ in ready:
+                if key.data is not None:
+                    messages = lines[key.data].hear()
+                    for message in messages or ():
+                        _raise_reason(message)
+                    if messages is None:  # and may be started anew
+                        selector.unregister(key.fileobj)
+                        lines.pop(key.data).socket.close()
+                elif hello := _hello(server.accept()[0]):
+                    line, index = _checked(hello, lines, place)
+                    lines[index] = line
+                    selector.register(line.socket, selectors.EVENT_READ, index)
+
+
+def _checked(
+    hello: tuple[Line, int, int], lines: dict[int, Line], place: Place
+) -> tuple[Line, int]:
+    line, index, count = hello
+    if count == place.count and 0 < index < count and index not in lines:
+        return line, index
+    text = f'process {index} of {count} came to process 0 of {place.count}'
+    if index in lines or index == 0:
+        text = f'there are two processes with the number {index}'
+    error = UserError(f'{text}: give each its own number, and all the same count')
+    line.say(**_reason(error))
+    line.socket.close()
+    raise error
 
 
 def _hello(connection: socket.socket) -> tuple[Line, int, int] | None:
     line = Line(connection)
     connection.settimeout(PATIENCE)
     try:
-        (message,) = line.hear() or ()
+        message, *others = line.hear() or ()
         connection.settimeout(None)
+        for other in others:
+            _raise_reason(other)
         return line, int(message[_HELLO]), int(message['count'])
     except (ValueError, KeyError, TypeError):
         connection.close()  # some other program that tries doors
         return None
+    except Interrupted:
+        connection.close()
+        raise
 
 
 def _greet(place: Place, timeout: float, deadline: float) -> tuple[Line, int]:
@@ -177,23 +201,25 @@ def _greet(place: Place, timeout: float, deadline: float) -> tuple[Line, int]:
         except OSError as error:
             if time.monotonic() > deadline:
                 why = error.strerror or errno.errorcode.get(error.errno or 0, 'no answer')
-                raise UserError(
+                raise PeerGone(
                     f'process {place.index} of {place.count} found no process 0 at'
                     f' {place.coordinator} within {timeout:g} seconds: {why}'
                 ) from None
             time.sleep(0.1)
-    line.say(**{_HELLO: place.index}, count=place.count)
-    line.socket.settimeout(timeout + PATIENCE)
     try:
-        (answer,) = line.hear() or [{'refused': f'process 0 at {place.coordinator} is gone'}]
-        if 'refused' not in answer:
-            line.socket.settimeout(None)
-            return line, int(answer['port'])
-        refused = answer['refused']
+        line.say(**{_HELLO: place.index}, count=place.count)
+        line.socket.settimeout(timeout + PATIENCE)
+        (answer,) = line.hear() or [{'gone': f'process 0 at {place.coordinator} is gone'}]
+        _raise_reason(answer)
+        line.socket.settimeout(None)
+        return line, int(answer['port'])
     except (ValueError, KeyError, TypeError):
-        refused = f'what answers at {place.coordinator} is no run of genjax'
-    line.socket.close()
-    raise UserError(refused)
+        line.socket.close()
+        raise UserError(f'what answers at {place.coordinator} is no run of genjax') from None
+    except BaseException as error:
+        line.say(**_reason(error))
+        line.socket.close()
+        raise
 
 
 def _processes(indices: list[int]) -> str:

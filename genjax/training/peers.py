@@ -120,13 +120,16 @@ class Peer:
         count: of all.
     """
 
-    def __init__(self, place: Place, timeout: float, heartbeat: float):
-        """Meets the others; raises UserError like `meet`.
+    def __init__(
+        self, place: Place, timeout: float, heartbeat: float, interruption: Interruption | None
+    ):
+        """Meets the others; raises like `meet`.
 
         Args:
             place: of this process.
             timeout: seconds to wait for all to come.
             heartbeat: after so many seconds without a word a process is taken for dead.
+            interruption: to be shared: all processes stop together when one of them is told to.
         """
         self.index, self.count = place.index, place.count
         lines, line, self.port = meet(place, timeout)
@@ -139,15 +142,12 @@ class Peer:
         self._heartbeat = heartbeat
         self._values: queue.SimpleQueue = queue.SimpleQueue()
         self._finished = threading.Event()
-        self._interruption: Interruption | None = None
+        self._interruption = interruption
+        if interruption:
+            interruption.announce = lambda reason: self._line.say(stop=reason)
+            interruption.leave = self.fail
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
-
-    def share(self, interruption: Interruption) -> None:
-        """Has all processes stop together when one of them is told to stop."""
-        self._interruption = interruption
-        interruption.announce = lambda reason: self._line.say(stop=reason)
-        interruption.leave = self.fail
 
     def give(self, value: Any) -> None:
         """Sends a value (as JSON has it) to all others; only the first process does."""

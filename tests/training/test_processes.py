@@ -1,5 +1,6 @@
 """Several processes, each with devices of its own, train as one would alone, and end together."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -16,9 +17,9 @@ import numpy as np
 import pytest
 
 from genjax.data.pipeline import batch_indices
-from genjax.errors import UserError
+from genjax.errors import Interrupted, PeerGone, UserError
 from genjax.training import distributed
-from genjax.training.meeting import Place, meet
+from genjax.training.meeting import Line, Place, meet
 from tests.training import tiny
 from tests.training.conftest import arguments, records, steps_saved
 from tests.training.processes import free_port, said
@@ -227,7 +228,7 @@ def together(*places, timeout=1.0):
     def one(number):
         try:
             outcomes[number] = meet(places[number], timeout)
-        except UserError as error:
+        except (UserError, PeerGone, Interrupted) as error:
             outcomes[number] = str(error)
 
     threads = [threading.Thread(target=one, args=(number,)) for number in range(len(places))]
@@ -284,6 +285,26 @@ def test_two_with_one_number():
     places = [Place(address, 3, index) for index in (0, 1, 1)]
     lines = together(*places)
     assert all('there are two processes with the number 1' in line for line in lines)
+
+
+def test_one_that_is_told_to_stop_as_they_meet_stops_the_others(monkeypatch):
+    place = Place(f'localhost:{free_port()}', 4, 0)
+    hear = Line.hear
+
+    def hear_a_signal(line):
+        if threading.current_thread().name == 'stopped':
+            raise KeyboardInterrupt
+        return hear(line)
+
+    monkeypatch.setattr(Line, 'hear', hear_a_signal)
+
+    def stop():
+        with contextlib.suppress(KeyboardInterrupt):
+            meet(replace(place, index=2), 5)
+
+    threading.Timer(0.3, threading.Thread(target=stop, name='stopped').start).start()
+    lines = together(place, replace(place, index=1), timeout=5)
+    assert set(lines) == {'stopped at once; the same command goes on from what is saved'}
 
 
 def test_one_that_was_started_anew_is_welcome():
