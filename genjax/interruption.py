@@ -34,6 +34,11 @@ def point() -> None:
         _active.point()
 
 
+def came() -> bool:
+    """Whether something came that ends the work: what fails after it may have been broken off."""
+    return bool(_active and _active.reason)
+
+
 class Interruption:
     """While active, SIGINT and SIGTERM end the work: with `KeyboardInterrupt` at once before the
     first `point` and after `done`, with `Stop` at the next point in between. A second Ctrl-C does

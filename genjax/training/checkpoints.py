@@ -16,6 +16,7 @@ import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
+from genjax import interruption
 from genjax.errors import UserError
 from genjax.files import replacing
 from genjax.training import distributed
@@ -163,6 +164,8 @@ class Checkpoints:
             try:
                 state = self._read(candidate, target)
             except Exception as e:  # whatever a torn file provokes in Orbax and below
+                if interruption.came():  # broken off, which is no damage
+                    raise KeyboardInterrupt from e
                 damaged[candidate] = e
                 continue
             distributed.on_first(lambda: self._set_all_aside(damaged))

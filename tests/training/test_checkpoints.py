@@ -5,12 +5,15 @@ import gc
 import json
 import os
 import shutil
+import signal
 import subprocess
 
 import jax
 import jax.numpy as jnp
 import pytest
 
+from genjax.errors import Interrupted
+from genjax.interruption import Interruption
 from genjax.training.checkpoints import Checkpoints
 from tests.training.conftest import (
     arguments,
@@ -198,3 +201,25 @@ def test_full_disk(kilobytes, train, tmp_path):
 def test_read_only_file_system(refused, tmp_path):
     with _mounted(tmp_path / 'disk', 'ro,size=1m') as disk:
         assert 'cannot write to --workdir=' in refused(workdir=disk / 'run')
+
+
+def test_a_restore_that_a_signal_breaks_off_leaves_the_checkpoint_alone(tmp_path, monkeypatch):
+    """Orbax turns an interruption into errors of its own."""
+    folder = tmp_path / 'checkpoints'
+    with Checkpoints(folder) as checkpoints:
+        checkpoints.save(1, {'a': jnp.ones(3)})
+
+    def broken_off(*_):
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        raise RuntimeError('cannot schedule new futures')
+
+    monkeypatch.setattr(Checkpoints, '_read', broken_off)
+    with (
+        pytest.raises(Interrupted, match='SIGTERM'),
+        Interruption(),
+        Checkpoints(folder) as checkpoints,
+    ):
+        checkpoints.restore({'a': jnp.ones(3)})
+    assert (folder / '1').is_dir()
+    assert not (tmp_path / 'damaged_checkpoints').exists()
