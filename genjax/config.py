@@ -71,19 +71,37 @@ def build(config: Any, where: str = 'config') -> Any:
 def load(path: str, overrides: typing.Iterable[tuple[str, str]] = ()) -> ConfigDict:
     """Runs `get_config()` of a config file and applies `(dotted path, text)` overrides.
 
-    `file.py:argument` calls `get_config('argument')`.
+    `file.py:argument` calls `get_config('argument')`; a `.json` file holds a config as `to_json`
+    writes it, or is the `config.json` of a run.
 
     Raises:
         UserError: a missing or failing file, or an override that does not fit.
     """
     file, _, argument = path.partition(':')
+    if file.endswith('.json'):
+        config = _load_json(file)
+    else:
+        config = call(file, 'get_config', *([argument] if argument else []))
+    if not isinstance(config, ConfigDict) or TARGET not in config:
+        raise UserError(f'{file}: get_config() must return spec(Experiment, ...)')
+    for name, text in overrides:
+        override(config, name, text)
+    return config
+
+
+def call(file: str, function: str, *args: Any) -> Any:
+    """Runs a config file and returns what one of its functions returns.
+
+    Raises:
+        UserError: a missing or failing file, or one without this function; with its line.
+    """
     if not Path(file).is_file():
         raise UserError(f'there is no config file {file!r}')
     try:
         module_spec = importlib.util.spec_from_file_location('genjax_config_file', file)
         module = importlib.util.module_from_spec(module_spec)
         module_spec.loader.exec_module(module)
-        config = module.get_config(argument) if argument else module.get_config()
+        return getattr(module, function)(*args)
     except UserError:
         raise
     except Exception as e:
@@ -92,11 +110,6 @@ def load(path: str, overrides: typing.Iterable[tuple[str, str]] = ()) -> ConfigD
         ]
         line = frames[-1].lineno if frames else getattr(e, 'lineno', 1)
         raise UserError(f'{_where(file, line)}: {type(e).__name__}: {e}') from e
-    if not isinstance(config, ConfigDict) or TARGET not in config:
-        raise UserError(f'{file}: get_config() must return spec(Experiment, ...)')
-    for name, text in overrides:
-        override(config, name, text)
-    return config
 
 
 def override(config: ConfigDict, path: str, value: Any) -> None:
@@ -186,6 +199,15 @@ def fingerprint(config: ConfigDict) -> str:
     return hashlib.sha256(json.dumps(to_json(config), sort_keys=True).encode()).hexdigest()
 
 
+def _load_json(file: str) -> Any:
+    try:
+        data = json.loads(Path(file).read_text())
+    except (OSError, ValueError) as e:
+        raise UserError(f'cannot read {file}: {e}') from None
+    inside = isinstance(data, dict) and isinstance(data.get('config'), dict) and TARGET not in data
+    return from_json(data['config'] if inside else data)
+
+
 def _spec(constructor: Callable, fields: Mapping[str, Any]) -> ConfigDict:
     _check_names(constructor, fields)
     hints = _hints(constructor)
@@ -252,9 +274,13 @@ def _is_linen(constructor: Callable) -> bool:
 
 def _hints(constructor: Callable) -> dict[str, Any]:
     plain_class = isinstance(constructor, type) and not dataclasses.is_dataclass(constructor)
+    annotated = constructor.__init__ if plain_class else constructor
     try:
-        return typing.get_type_hints(constructor.__init__ if plain_class else constructor)
-    except (NameError, TypeError, AttributeError):
+        return typing.get_type_hints(annotated)
+    except NameError:  # a name inside of one of them cannot be found, as in those of optax.adamw
+        found = inspect.get_annotations(annotated)
+        return {name: hint for name, hint in found.items() if not isinstance(hint, str)}
+    except (TypeError, AttributeError):
         return {}
 
 

@@ -295,3 +295,10 @@ def test_a_schedule_comes_from_a_config():
     )
     model = build(spec(Model, network=None, beta=beta))
     assert float(at_step(model, 4).beta) == 2.0
+
+
+def test_a_number_replaces_the_schedule_of_an_optimizer_with_unresolvable_annotations():
+    schedule = spec(optax.constant_schedule, value=0.5)
+    config = spec(optax.adamw, learning_rate=schedule)  # its `mask` names a missing type
+    override(config, 'learning_rate', '1e-3')
+    assert config.learning_rate == 1e-3

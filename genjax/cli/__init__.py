@@ -14,7 +14,7 @@ from types import ModuleType
 import genjax
 from genjax.errors import UserError, nearest, told
 
-VERBS = ('train', 'encode', 'sample', 'evaluate', 'plan', 'data')
+VERBS = ('train', 'sweep', 'encode', 'sample', 'evaluate', 'plan', 'data')
 
 _OVERRIDE = '--config.'
 

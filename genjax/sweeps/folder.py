@@ -1,0 +1,119 @@
+"""The folder of a sweep:
+
+sweep.json          the config file and the changes of every trial
+configs/ID.json     the whole config of a trial: `genjax train --config` reads it
+trials/ID/          the run of a trial, like any other
+logs/ID.txt         what it printed
+results/ID.json     how it ended
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from genjax import config as configs
+from genjax.errors import UserError
+from genjax.files import replacing
+from genjax.sweeps.trials import Trial
+
+_RECORD = 'sweep.json'
+
+
+class Folder:
+    """The files of a sweep in `path`, which is made when it is first written to."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[IO]:
+        """Holds the folder alone; gives the file whose descriptor holds the lock.
+
+        A process that inherits the descriptor holds the lock as well, until it ends.
+
+        Raises:
+            UserError: another sweep, or a trial of one that ended, holds it; or it is no such
+                folder.
+        """
+        if self.path.is_dir() and not (self.path / _RECORD).exists():
+            others = [p.name for p in self.path.iterdir() if not p.name.startswith('.')]
+            if others:
+                raise UserError(
+                    f'{self.path} is not the folder of a sweep (it holds {sorted(others)[0]!r});'
+                    ' choose another --workdir'
+                )
+        with contextlib.ExitStack() as stack:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                lock = stack.enter_context(open(self.path / '.lock', 'a'))
+            except OSError as error:
+                raise UserError(f'cannot write to {self.path}: {error.strerror}') from None
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(
+                    f'another sweep is running in {self.path}, or its trials are still being saved'
+                ) from None
+            yield lock
+
+    def add(self, config_file: str, trials: list[Trial]) -> None:
+        """Writes down the trials beside those that are there.
+
+        Raises:
+            UserError: the folder is of a sweep over another config file.
+        """
+        before = self.read() if (self.path / _RECORD).exists() else None
+        if before and before['config'] != config_file:
+            raise UserError(
+                f'{self.path} holds a sweep over {before["config"]}, not {config_file};'
+                ' choose another --workdir'
+            )
+        rows = {row['id']: row for row in before['trials']} if before else {}
+        for trial in trials:
+            _write(self.config(trial.id), configs.to_json(trial.config))
+            rows[trial.id] = {'id': trial.id, 'changes': configs.to_json(trial.changes)}
+        _write(self.path / _RECORD, {'config': config_file, 'trials': list(rows.values())})
+
+    def read(self) -> dict[str, Any]:
+        """The content of `sweep.json`; raises UserError where there is none."""
+        try:
+            return json.loads((self.path / _RECORD).read_text())
+        except (OSError, ValueError) as error:
+            raise UserError(f'{self.path} is not the folder of a sweep: {error}') from None
+
+    def config(self, trial: str) -> Path:
+        """The file with the config of a trial."""
+        return self.path / 'configs' / f'{trial}.json'
+
+    def workdir(self, trial: str) -> Path:
+        """The folder of the run of a trial."""
+        return self.path / 'trials' / trial
+
+    def log(self, trial: str) -> Path:
+        """The file with what a trial printed."""
+        return self.path / 'logs' / f'{trial}.txt'
+
+    def result(self, trial: str) -> dict[str, Any] | None:
+        """How a trial ended the last time, `{'status': ..., 'reason': ..., 'seconds': ...}`; None:
+        it has not ended yet.
+        """
+        try:
+            return json.loads((self.path / 'results' / f'{trial}.json').read_text())
+        except FileNotFoundError:
+            return None
+
+    def end(self, trial: str, status: str, reason: str, seconds: float) -> None:
+        """Writes down how a trial ended; `seconds` add to those of its earlier starts."""
+        before = self.result(trial) or {'seconds': 0.0}
+        total = round(before['seconds'] + seconds, 1)
+        result = {'status': status, 'reason': reason, 'seconds': total}
+        _write(self.path / 'results' / f'{trial}.json', result)
+
+
+def _write(path: Path, content: Any) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + os.linesep)

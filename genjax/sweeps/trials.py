@@ -1,0 +1,95 @@
+"""The trials of a sweep: each resolved, built and checked for shapes before the first starts."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from genjax import config as configs
+from genjax.errors import UserError
+from genjax.sweeps.words import Sweep
+from genjax.training.experiment import experiment_of
+from genjax.training.programs import Programs, example_of
+from genjax.training.sharding import MeshShape
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of a sweep.
+
+    Attributes:
+        id: the beginning of the hash of its whole config: it does not depend on the other trials.
+        changes: what the sweep sets, by field.
+        config: the whole.
+    """
+
+    id: str
+    changes: dict[str, Any]
+    config: ConfigDict
+
+
+def trials_of(base: ConfigDict, sweep: Sweep) -> list[Trial]:
+    """Resolves every trial.
+
+    Raises:
+        UserError: a change does not fit the config, or two trials are the same; with the trial.
+    """
+    trials: dict[str, Trial] = {}
+    for number, changes in enumerate(sweep):
+        config = configs.from_json(configs.to_json(base))
+        try:
+            for path, value in changes.items():
+                configs.override(config, path, value)
+        except UserError as error:
+            raise UserError(f'trial {number} ({title(changes)}): {error}') from None
+        trial = Trial(configs.fingerprint(config)[:10], changes, config)
+        if trial.id in trials:
+            first = list(trials).index(trial.id)
+            raise UserError(f'trials {first} and {number} ({title(changes)}) are the same')
+        trials[trial.id] = trial
+    if not trials:
+        raise UserError('the sweep has no trials')
+    return list(trials.values())
+
+
+def check(trials: list[Trial]) -> None:
+    """Builds every trial, and traces its step where its shapes can differ from an earlier one's.
+
+    Raises:
+        UserError: it cannot run; with the trial and its changes.
+    """
+    checked, examples = set(), {}
+    one = jax.devices()[:1]
+    for number, trial in enumerate(trials):
+        try:
+            experiment = experiment_of(trial.config)
+            shape = _shape_key(trial.config)
+            if shape in checked:
+                continue
+            data = json.dumps(configs.to_json(trial.config.dataset), sort_keys=True)
+            if data not in examples:
+                examples[data] = example_of(experiment.dataset.source('train'))
+            experiment = configs.build({**trial.config, 'mesh': configs.spec(MeshShape)})
+            programs = Programs.of(experiment, examples[data], one)
+            jax.eval_shape(programs.step, programs.state, programs.batch)
+        except (UserError, TypeError, ValueError) as error:
+            raise UserError(f'trial {number} ({title(trial.changes)}): {error}') from None
+        checked.add(shape)
+
+
+def title(changes: dict[str, Any]) -> str:
+    """The changes of a trial, for people: `model.beta=0.5 seed=1`."""
+    return ' '.join(f'{name}={value}' for name, value in changes.items())
+
+
+def _shape_key(config: ConfigDict) -> str:
+    """What shapes may depend on: all but the seed and the numbers with a fraction."""
+    return json.dumps(
+        [
+            (path, 'float' if isinstance(value, float) else value)
+            for path, value in configs.leaves(config)
+            if path != 'seed'
+        ]
+    )
