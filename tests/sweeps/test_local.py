@@ -1,0 +1,120 @@
+"""Sweeps by the command line, in processes that are stopped and killed."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from genjax.sweeps.folder import Folder
+
+COMMAND = [sys.executable, '-m', 'genjax', 'sweep', '--config=tests/sweeps/config.py']
+
+
+@pytest.fixture
+def environment(tmp_path):
+    return {**os.environ, 'JAX_PLATFORMS': 'cpu', 'XDG_CACHE_HOME': str(tmp_path / 'cache')}
+
+
+def sweep(environment, workdir, *options):
+    return subprocess.run(
+        [*COMMAND, f'--workdir={workdir}', *options],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def metrics(workdir):
+    """All metrics of every trial, but for its times."""
+    times = ('steps_per_second', 'data_wait')
+    found = {}
+    for path in (workdir / 'trials').iterdir():
+        lines = map(json.loads, (path / 'metrics.jsonl').read_text().splitlines())
+        found[path.name] = [{k: v for k, v in line.items() if k not in times} for line in lines]
+    return found
+
+
+def test_runs_every_trial_and_then_only_new_ones(environment, tmp_path):
+    first = sweep(environment, tmp_path / 'runs', '--max_parallel=2')
+    assert first.returncode == 0, first.stderr
+    assert first.stdout.count(': complete') == 4 and '[4/4]' in first.stdout
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / 'runs' / 'logs').iterdir()}
+
+    more = sweep(environment, tmp_path / 'runs', '--sweep=product(model.beta=[.5,2.], seeds(3))')
+    assert more.returncode == 2 and 'cannot read' in more.stderr  # a part after a keyword
+
+    more = sweep(
+        environment, tmp_path / 'runs', '--sweep=product(model.beta=[.5,2.], seed=[0,1,2])'
+    )
+    assert more.returncode == 0, more.stderr
+    assert '4 of 6 trials are complete already' in more.stdout
+    assert more.stdout.count(': complete') == 2
+    assert all(p.stat().st_mtime_ns == t for p, t in before.items())
+    assert len(Folder(tmp_path / 'runs').read()['trials']) == 6
+
+
+def test_a_trial_that_fails_is_reported_and_stops_no_other(environment, tmp_path):
+    options = '--sweep=product(optimizer.learning_rate=[1e30, 1e-3])'
+    result = sweep(environment, tmp_path / 'runs', options)
+    assert result.returncode == 2
+    assert '1 of 2 trials failed; optimizer.learning_rate=1e+30' in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    found = [json.loads(p.read_text()) for p in (tmp_path / 'runs' / 'results').iterdir()]
+    assert sorted(r['status'] for r in found) == ['complete', 'failed']
+
+
+def test_bad_trials_stop_the_sweep_before_the_folder_is_made(environment, tmp_path):
+    result = sweep(environment, tmp_path / 'runs', '--sweep=product(model.bta=[1])')
+    assert result.returncode == 2 and "did you mean 'model.beta'?" in result.stderr
+    assert not (tmp_path / 'runs').exists()
+
+
+def test_another_folder_is_refused(environment, tmp_path):
+    (tmp_path / 'notes.txt').write_text('mine')
+    result = sweep(environment, tmp_path)
+    assert result.returncode == 2 and "it holds 'notes.txt'" in result.stderr
+
+
+def test_a_sweep_killed_at_any_moment_loses_and_repeats_nothing(environment, tmp_path):
+    whole = sweep(environment, tmp_path / 'whole', '--max_parallel=2')
+    assert whole.returncode == 0, whole.stderr
+
+    moments = random.Random(0)
+    broken = tmp_path / 'broken'
+    completed = set()
+    for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGKILL):
+        process = subprocess.Popen(
+            [*COMMAND, f'--workdir={broken}', '--max_parallel=2'],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        while not (broken / 'sweep.json').exists() and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(moments.uniform(0, 6))
+        second = sweep(environment, broken)
+        if process.poll() is None:
+            assert second.returncode == 2 and 'another sweep is running' in second.stderr
+        process.send_signal(number)
+        output, errors = process.communicate(timeout=60)
+        if process.returncode == 2:  # what the one before it ran is still being saved
+            assert 'another sweep is running' in errors
+        else:
+            assert process.returncode in (0, 75, 130, -number), errors
+        again = {line.split()[1] for line in output.splitlines() if line.endswith(': complete')}
+        assert not again & completed
+        completed |= again
+
+    deadline = time.monotonic() + 60
+    while (last := sweep(environment, broken)).returncode == 2:  # what was killed is being saved
+        assert 'still being saved' in last.stderr and time.monotonic() < deadline
+        time.sleep(0.2)
+    assert last.returncode == 0, last.stderr
+    assert metrics(broken) == metrics(tmp_path / 'whole')
