@@ -28,11 +28,12 @@ MAY_IMPORT = {
     'networks': FOUNDATION,
     'models': FOUNDATION | {'networks'},
 }
-HIGH = {'training', 'evaluation', 'planning', 'cli', '__main__'}  # above all of these
+HIGH = {'training', 'evaluation', 'planning', 'sweeps', 'cli', '__main__'}  # above all of these
 ABOVE = {  # and what is above each of those
-    'training': {'planning', 'cli'},
-    'evaluation': {'planning', 'cli'},
-    'planning': {'cli'},
+    'training': {'planning', 'sweeps', 'cli'},
+    'evaluation': {'planning', 'sweeps', 'cli'},
+    'planning': {'sweeps', 'cli'},
+    'sweeps': {'planning', 'cli'},
 }
 
 # The only libraries beside the standard one that a part may use, where that is promised.
