@@ -152,6 +152,18 @@ def override(config: ConfigDict, path: str, value: Any) -> None:
         node[last] = new
 
 
+def with_fields(config: ConfigDict, fields: Mapping[str, Any]) -> ConfigDict:
+    """A copy of a config with other values in some fields, by path.
+
+    Raises:
+        UserError: no such field, or a value that does not fit it.
+    """
+    copy = from_json(to_json(config))
+    for path, value in fields.items():
+        override(copy, path, value)
+    return copy
+
+
 def leaves(config: Any, path: str = '') -> Iterator[tuple[str, Any]]:
     """Yields `(path, value)` of every field that holds no further fields, in order."""
     if isinstance(config, ConfigDict | Mapping):

@@ -1,11 +1,16 @@
-"""Files that are there whole or not at all."""
+"""Files that are there whole or not at all, and folders that one process at a time holds."""
 
 import contextlib
+import fcntl
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, Any
 
 from genjax.errors import UserError
+
+_LOCK = '.lock'
 
 
 @contextlib.contextmanager
@@ -26,3 +31,60 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f'cannot write {path}: {error.strerror or error}') from error
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes the file whole or not at all; raises UserError when it cannot."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + '\n')
+
+
+@contextlib.contextmanager
+def locked(folder: Path, kind: str, record: str, busy: str) -> Iterator[IO[str]]:
+    """Makes the folder and holds it alone.
+
+    Gives the file that holds the lock: this ends with the process, however it ends, and with the
+    last of those that inherit the descriptor.
+
+    Args:
+        folder: to be held, a --workdir.
+        kind: what it is the folder of.
+        record: the file that marks it as such.
+        busy: what to say where it is held, with `{owner}` for the process and `{folder}`.
+
+    Raises:
+        UserError: it holds something else, it cannot be written, or another process holds it.
+            Nothing in it has changed then.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            _refuse_foreign(folder, kind, record)
+            folder.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context(open(folder / _LOCK, 'a+'))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                owner = file.read().strip() or 'unknown'
+                raise UserError(busy.format(owner=owner, folder=folder)) from None
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+        except OSError as e:
+            raise UserError(f'cannot write to --workdir={folder}: {e.strerror}') from None
+        yield file
+
+
+def _refuse_foreign(folder: Path, kind: str, record: str) -> None:
+    """Refuses a folder that holds anything but such a record, or what is left of its first
+    moment.
+    """
+    if not folder.is_dir() or (folder / record).exists():
+        return
+    names = sorted(path.name for path in folder.iterdir())
+    others = [n for n in names if n != _LOCK and not n.startswith(f'.{record}.')]
+    if others:
+        raise UserError(
+            f'{folder} is not the folder of a {kind} (it holds {others[0]!r} and no {record});'
+            ' choose another --workdir'
+        )

@@ -26,14 +26,6 @@ class Choice:
     plan: Plan
 
 
-def with_fields(config: ConfigDict, fields: dict[str, Any]) -> ConfigDict:
-    """A copy of a config with other values in some fields."""
-    copy = configs.from_json(configs.to_json(config))
-    for path, value in fields.items():
-        configs.override(copy, path, value)
-    return copy
-
-
 def largest_micro_batch(
     config: ConfigDict, shares: int, plan: Callable[[ConfigDict], Plan]
 ) -> Choice | None:
@@ -50,7 +42,7 @@ def largest_micro_batch(
     while counts:
         middle = len(counts) // 2
         fields = {'accumulate': counts[middle]}
-        tried = plan(with_fields(config, fields))
+        tried = plan(configs.with_fields(config, fields))
         if tried.fits is False:
             counts = counts[middle + 1 :]
         else:
@@ -79,7 +71,7 @@ def search(
         for policy in REMAT if remat else ('',):
             report(f'mesh {number + 1} of {len(meshes)}: {_words(mesh)} {policy}')
             fields = {**mesh, **dict.fromkeys(remat, policy)}
-            choice = _fewest_micro_batches(with_fields(config, fields), fields, plan)
+            choice = _fewest_micro_batches(configs.with_fields(config, fields), fields, plan)
             if choice:
                 found.append(choice)
                 break
@@ -97,7 +89,7 @@ def _fewest_micro_batches(
         if accumulate < least:
             continue
         choice = {**fields, 'accumulate': accumulate}
-        tried = plan(with_fields(config, choice))
+        tried = plan(configs.with_fields(config, choice))
         if tried.fits:
             return Choice(choice, tried)
         if tried.refusal.needed:
@@ -124,7 +116,7 @@ def _meshes(
             }
             try:
                 candidate = {**mesh, 'accumulate': 1}
-                experiment = experiment_of(with_fields(config, candidate))
+                experiment = experiment_of(configs.with_fields(config, candidate))
                 state = Programs.of(experiment, shapes, devices).state
             except UserError:  # the batch or the model does not divide
                 continue

@@ -7,17 +7,14 @@ logs/ID.txt         what it printed
 results/ID.json     how it ended
 """
 
-import contextlib
-import fcntl
 import json
-import os
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Any
 
 from genjax import config as configs
+from genjax import files
 from genjax.errors import UserError
-from genjax.files import replacing
 from genjax.sweeps.trials import Trial
 
 _RECORD = 'sweep.json'
@@ -29,8 +26,7 @@ class Folder:
     def __init__(self, path: Path):
         self.path = path
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[IO]:
+    def locked(self) -> AbstractContextManager[IO[str]]:
         """Holds the folder alone; gives the file whose descriptor holds the lock.
 
         A process that inherits the descriptor holds the lock as well, until it ends.
@@ -39,26 +35,8 @@ class Folder:
             UserError: another sweep, or a trial of one that ended, holds it; or it is no such
                 folder.
         """
-        if self.path.is_dir() and not (self.path / _RECORD).exists():
-            others = [p.name for p in self.path.iterdir() if not p.name.startswith('.')]
-            if others:
-                raise UserError(
-                    f'{self.path} is not the folder of a sweep (it holds {sorted(others)[0]!r});'
-                    ' choose another --workdir'
-                )
-        with contextlib.ExitStack() as stack:
-            try:
-                self.path.mkdir(parents=True, exist_ok=True)
-                lock = stack.enter_context(open(self.path / '.lock', 'a'))
-            except OSError as error:
-                raise UserError(f'cannot write to {self.path}: {error.strerror}') from None
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(
-                    f'another sweep is running in {self.path}, or its trials are still being saved'
-                ) from None
-            yield lock
+        busy = 'another sweep is running in {folder}, or its trials are still being saved'
+        return files.locked(self.path, 'sweep', _RECORD, busy)
 
     def add(self, config_file: str, trials: list[Trial]) -> None:
         """Writes down the trials beside those that are there.
@@ -74,9 +52,11 @@ class Folder:
             )
         rows = {row['id']: row for row in before['trials']} if before else {}
         for trial in trials:
-            _write(self.config(trial.id), configs.to_json(trial.config))
+            files.write_json(self.config(trial.id), configs.to_json(trial.config))
             rows[trial.id] = {'id': trial.id, 'changes': configs.to_json(trial.changes)}
-        _write(self.path / _RECORD, {'config': config_file, 'trials': list(rows.values())})
+        files.write_json(
+            self.path / _RECORD, {'config': config_file, 'trials': list(rows.values())}
+        )
 
     def read(self) -> dict[str, Any]:
         """The content of `sweep.json`; raises UserError where there is none."""
@@ -111,9 +91,4 @@ class Folder:
         before = self.result(trial) or {'seconds': 0.0}
         total = round(before['seconds'] + seconds, 1)
         result = {'status': status, 'reason': reason, 'seconds': total}
-        _write(self.path / 'results' / f'{trial}.json', result)
-
-
-def _write(path: Path, content: Any) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + os.linesep)
+        files.write_json(self.path / 'results' / f'{trial}.json', result)

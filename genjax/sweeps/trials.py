@@ -1,5 +1,6 @@
 """The trials of a sweep: each resolved, built and checked for shapes before the first starts."""
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from typing import Any
@@ -38,10 +39,8 @@ def trials_of(base: ConfigDict, sweep: Sweep) -> list[Trial]:
     """
     trials: dict[str, Trial] = {}
     for number, changes in enumerate(sweep):
-        config = configs.from_json(configs.to_json(base))
         try:
-            for path, value in changes.items():
-                configs.override(config, path, value)
+            config = configs.with_fields(base, changes)
         except UserError as error:
             raise UserError(f'trial {number} ({title(changes)}): {error}') from None
         trial = Trial(configs.fingerprint(config)[:10], changes, config)
@@ -68,10 +67,10 @@ def check(trials: list[Trial]) -> None:
             shape = _shape_key(trial.config)
             if shape in checked:
                 continue
-            data = json.dumps(configs.to_json(trial.config.dataset), sort_keys=True)
+            data = configs.fingerprint(trial.config.dataset)
             if data not in examples:
                 examples[data] = example_of(experiment.dataset.source('train'))
-            experiment = configs.build({**trial.config, 'mesh': configs.spec(MeshShape)})
+            experiment = dataclasses.replace(experiment, mesh=MeshShape())
             programs = Programs.of(experiment, examples[data], one)
             jax.eval_shape(programs.step, programs.state, programs.batch)
         except (UserError, TypeError, ValueError) as error:

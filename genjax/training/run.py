@@ -15,6 +15,7 @@ from genjax import interruption
 from genjax.data.pipeline import eval_batches
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Figures
+from genjax.files import write_json
 from genjax.models.base import Variables
 from genjax.training import distributed, sharding, workdir
 from genjax.training.checkpoints import Checkpoints
@@ -118,7 +119,7 @@ def test(run: Run) -> Figures:
     if not distributed.is_first():
         return figures
     record = workdir.read(run.workdir)
-    workdir.write_json(
+    write_json(
         run.workdir / 'evaluations' / f'{run.step}.json',
         {
             'step': run.step,

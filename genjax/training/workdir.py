@@ -1,29 +1,27 @@
 """The folder of a run: who may write to it, and the record of what was run there."""
 
 import contextlib
-import fcntl
 import json
-import os
 import platform
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import jax
 from ml_collections import ConfigDict
 
 import genjax
 from genjax import config as configs
+from genjax import files
 from genjax.errors import UserError
-from genjax.files import replacing
 from genjax.training.experiment import DOES_NOT_CHANGE_TRAINING
 
 CONFIG = 'config.json'
-_LOCK = '.lock'
 _RECORD = {
     'id': str,
     'config': dict,
@@ -45,31 +43,15 @@ _PACKAGES = (
 )
 
 
-@contextlib.contextmanager
-def locked(workdir: Path) -> Iterator[None]:
+def locked(workdir: Path) -> AbstractContextManager[IO[str]]:
     """Makes the folder and holds it alone; the lock ends with the process, however it ends.
 
     Raises:
         UserError: it holds something else, it cannot be written, or another run holds it. Nothing
             in it has changed then.
     """
-    with contextlib.ExitStack() as stack:
-        try:
-            _refuse_foreign(workdir)
-            workdir.mkdir(parents=True, exist_ok=True)
-            file = stack.enter_context(open(workdir / _LOCK, 'a+'))
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                owner = file.read().strip() or 'unknown'
-                raise UserError(f'another run (process {owner}) is training in {workdir}') from None
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-        except OSError as e:
-            raise UserError(f'cannot write to --workdir={workdir}: {e.strerror}') from None
-        yield
+    busy = 'another run (process {owner}) is training in {folder}'
+    return files.locked(workdir, 'run', CONFIG, busy)
 
 
 def claim(
@@ -110,7 +92,7 @@ def claim(
         'example': example,
         'starts': [*before['starts'], provenance()],
     }
-    write_json(workdir / CONFIG, record)
+    files.write_json(workdir / CONFIG, record)
     return record
 
 
@@ -151,25 +133,6 @@ def provenance() -> dict[str, Any]:
         'devices': f'{jax.device_count()} x {jax.devices()[0].device_kind}',
         'processes': jax.process_count(),
     }
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Writes the file whole or not at all; raises UserError when it cannot."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + '\n')
-
-
-def _refuse_foreign(workdir: Path) -> None:
-    """Refuses a folder that holds anything but a run, or what is left of one's first moment."""
-    if not workdir.is_dir() or (workdir / CONFIG).exists():
-        return
-    names = sorted(path.name for path in workdir.iterdir())
-    others = [n for n in names if n != _LOCK and not n.startswith(f'.{CONFIG}.')]
-    if others:
-        raise UserError(
-            f'{workdir} is not the folder of a run (it holds {others[0]!r} and no {CONFIG});'
-            ' choose another --workdir'
-        )
 
 
 def _check_unchanged(
