@@ -1,16 +1,15 @@
 """Runs the trials of a sweep on this machine, some at a time, each on its share of it."""
 
-import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from typing import IO
 
 from genjax.errors import EXIT_INTERRUPTED, Interrupted, UserError
+from genjax.interruption import Interruption, Stop
 from genjax.sweeps.folder import Folder
 from genjax.sweeps.trials import Trial, title
 
@@ -30,37 +29,46 @@ def run(folder: Folder, trials: list[Trial], max_parallel: int, lock: IO) -> Non
         Interrupted: Ctrl-C or SIGTERM came; the trials that were running have been saved.
         UserError: trials failed; after all others.
     """
-    results = {trial.id: folder.result(trial.id) for trial in trials}
-    waiting = [t for t in trials if (results[t.id] or {}).get('status') != 'complete']
+    waiting = [t for t in trials if (folder.result(t.id) or {}).get('status') != 'complete']
     done = len(trials) - len(waiting)
     if done:
         print(f'{done} of {len(trials)} trials are complete already')
     free = _shares(min(max_parallel, len(waiting)))
-    running: dict[str, _Running] = {}
+    running: list[_Running] = []
     failed: list[tuple[Trial, str]] = []
-    with _stopping() as stop:
-        while running or (waiting and not stop):
-            while waiting and free and not stop:
-                trial = waiting.pop(0)
-                running[trial.id] = _Running(folder, trial, free.pop(0), lock)
-            for found in [r for r in running.values() if r.process.poll() is not None]:
-                del running[found.trial.id]
-                free.append(found.share)
-                status, reason = found.end(folder)
-                if status == 'failed':
-                    failed.append((found.trial, reason))
-                done += status != 'stopped'
-                print(
-                    f'[{done}/{len(trials)}] {found.trial.id} {title(found.trial.changes)}:'
-                    f' {status}{": " if reason else ""}{reason}',
-                    flush=True,
-                )
-            if stop:
-                for found in running.values():
-                    found.stop()
-            time.sleep(_POLL)
-    if stop:
-        raise Interrupted(f'{stop[0]}: the trials are saved; the same command goes on with them')
+
+    def collect() -> None:
+        nonlocal done
+        for found in [r for r in running if r.process.poll() is not None]:
+            running.remove(found)
+            free.append(found.share)
+            status, reason = found.end(folder)
+            if status == 'failed':
+                failed.append((found.trial, reason))
+            done += status != 'stopped'
+            print(
+                f'[{done}/{len(trials)}] {found.trial.id} {title(found.trial.changes)}:'
+                f' {status}{": " if reason else ""}{reason}',
+                flush=True,
+            )
+        time.sleep(_POLL)
+
+    with Interruption() as interruption:
+        try:
+            while running or waiting:
+                interruption.point()
+                while waiting and free:
+                    running.append(_Running(folder, waiting.pop(0), free.pop(0), lock))
+                collect()
+            interruption.done()
+        except Stop:
+            for found in running:
+                found.stop()
+            while running:
+                collect()
+            raise Interrupted(
+                f'{interruption.reason}: the trials are saved; the same command goes on with them'
+            ) from None
     if failed:
         trial, reason = failed[0]
         raise UserError(
@@ -80,19 +88,11 @@ class _Running:
         environment = {**os.environ, 'PYTHONUNBUFFERED': '1'}
         if 'devices' in share:
             environment['CUDA_VISIBLE_DEVICES'] = share['devices']
+        child = [sys.executable, '-m', 'genjax.sweeps.child', share['cores'], str(os.getpid())]
+        config, workdir = folder.config(trial.id), folder.workdir(trial.id)
         with log.open('w') as out:
             self.process = subprocess.Popen(
-                [
-                    *(
-                        sys.executable,
-                        '-m',
-                        'genjax.sweeps.child',
-                        share['cores'],
-                        str(os.getpid()),
-                    ),
-                    *('train', f'--config={folder.config(trial.id)}'),
-                    f'--workdir={folder.workdir(trial.id)}',
-                ],
+                [*child, 'train', f'--config={config}', f'--workdir={workdir}'],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -103,9 +103,8 @@ class _Running:
 
     def stop(self) -> None:
         """Has the trial saved and ended."""
-        if not self._stopped:
-            self.process.terminate()
-            self._stopped = True
+        self._stopped = True
+        self.process.terminate()
 
     def end(self, folder: Folder) -> tuple[str, str]:
         """Writes down how the trial ended, and returns its status and the reason."""
@@ -122,22 +121,6 @@ class _Running:
             status, reason = 'failed', last.removeprefix('genjax: error: ') or f'status {code}'
         folder.end(self.trial.id, status, reason, time.monotonic() - self._began)
         return status, reason
-
-
-@contextlib.contextmanager
-def _stopping() -> Iterator[list[str]]:
-    """Gives a list that Ctrl-C and SIGTERM append their names to."""
-    names = {signal.SIGINT: 'Ctrl-C', signal.SIGTERM: 'SIGTERM'}
-    came: list[str] = []
-    before = {
-        number: signal.signal(number, lambda number, _: came.append(names[number]))
-        for number in names
-    }
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _shares(number: int) -> list[dict[str, str]]:
