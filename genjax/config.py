@@ -77,31 +77,30 @@ def load(path: str, overrides: typing.Iterable[tuple[str, str]] = ()) -> ConfigD
     Raises:
         UserError: a missing or failing file, or an override that does not fit.
     """
-    file, _, argument = path.partition(':')
-    if file.endswith('.json'):
-        config = _load_json(file)
-    else:
-        config = call(file, 'get_config', *([argument] if argument else []))
+    config = _load_json(path) if path.endswith('.json') else call(path, 'get_config')
     if not isinstance(config, ConfigDict) or TARGET not in config:
+        file = path.partition(':')[0]
         raise UserError(f'{file}: get_config() must return spec(Experiment, ...)')
     for name, text in overrides:
         override(config, name, text)
     return config
 
 
-def call(file: str, function: str, *args: Any) -> Any:
-    """Runs a config file and returns what one of its functions returns.
+def call(path: str, function: str) -> Any:
+    """Runs a config file and returns what one of its functions returns, called with the argument in
+    `file.py:argument` if there is one.
 
     Raises:
         UserError: a missing or failing file, or one without this function; with its line.
     """
+    file, _, argument = path.partition(':')
     if not Path(file).is_file():
         raise UserError(f'there is no config file {file!r}')
     try:
         module_spec = importlib.util.spec_from_file_location('genjax_config_file', file)
         module = importlib.util.module_from_spec(module_spec)
         module_spec.loader.exec_module(module)
-        return getattr(module, function)(*args)
+        return getattr(module, function)(*([argument] if argument else []))
     except UserError:
         raise
     except Exception as e:

@@ -13,7 +13,7 @@ import optax
 import pytest
 
 from genjax import config as configs
-from genjax.config import build, from_json, leaves, load, override, spec, to_json
+from genjax.config import build, call, from_json, leaves, load, override, spec, to_json
 from genjax.errors import UserError
 from genjax.schedules import Scheduled, at_step
 
@@ -302,3 +302,10 @@ def test_a_number_replaces_the_schedule_of_an_optimizer_with_unresolvable_annota
     config = spec(optax.adamw, learning_rate=schedule)  # its `mask` names a missing type
     override(config, 'learning_rate', '1e-3')
     assert config.learning_rate == 1e-3
+
+
+def test_the_argument_of_a_config_file_is_that_of_any_of_its_functions(tmp_path):
+    file = tmp_path / 'config.py'
+    file.write_text("def sweep(name='none'):\n    return [name]\n")
+    assert call(str(file), 'sweep') == ['none']
+    assert call(f'{file}:some', 'sweep') == ['some']

@@ -52,11 +52,12 @@ class Folder:
             )
         rows = {row['id']: row for row in before['trials']} if before else {}
         for trial in trials:
-            files.write_json(self.config(trial.id), configs.to_json(trial.config))
             rows[trial.id] = {'id': trial.id, 'changes': configs.to_json(trial.changes)}
-        files.write_json(
-            self.path / _RECORD, {'config': config_file, 'trials': list(rows.values())}
-        )
+        # First, as it marks the folder as that of a sweep.
+        record = {'config': config_file, 'trials': list(rows.values())}
+        files.write_json(self.path / _RECORD, record)
+        for trial in trials:
+            files.write_json(self.config(trial.id), configs.to_json(trial.config))
 
     def read(self) -> dict[str, Any]:
         """The content of `sweep.json`; raises UserError where there is none."""
