@@ -7,6 +7,7 @@ import pytest
 
 import genjax
 from genjax import cli
+from genjax.cli import runtime
 from genjax.errors import Interrupted, UserError
 
 HEAVY = {'jax', 'jaxlib', 'numpy', 'ml_collections', 'flax', 'optax', 'tensorflow_datasets', 'rich'}
@@ -142,3 +143,12 @@ def test_a_defect_keeps_its_traceback(ran):
     ran.error = ZeroDivisionError()
     with pytest.raises(ZeroDivisionError):
         cli.main(['train'])
+
+
+@pytest.mark.parametrize('error', [KeyboardInterrupt(), RuntimeError('Event loop is closed')])
+def test_what_destructors_and_threads_raise_as_a_run_ends_is_not_shown(monkeypatch, error):
+    shown = []
+    monkeypatch.setattr(runtime, '_unraisable_before', shown.append)
+    for raised in (error, ValueError('of interest')):
+        runtime._unraisable(SimpleNamespace(exc_value=raised))
+    assert [str(found.exc_value) for found in shown] == ['of interest']

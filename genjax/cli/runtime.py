@@ -86,6 +86,7 @@ _unraisable_before = sys.unraisablehook
 
 def _unraisable(found: 'sys.UnraisableHookArgs') -> None:
     # When a save fails, as on a full disk, TensorStore's threads still report the other writes to
-    # Orbax's event loop, which is gone.
-    if str(found.exc_value) != 'Event loop is closed':
+    # Orbax's event loop, which is gone. And Ctrl-C may come inside a destructor: it is noted there.
+    loop_is_gone = str(found.exc_value) == 'Event loop is closed'
+    if not loop_is_gone and not isinstance(found.exc_value, KeyboardInterrupt):
         _unraisable_before(found)
