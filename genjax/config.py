@@ -177,6 +177,22 @@ def leaves(config: Any, path: str = '') -> Iterator[tuple[str, Any]]:
         yield path, config
 
 
+def with_leaves(config: Any, values: Mapping[str, Any], path: str = '') -> Any:
+    """What `build` takes for a config with other `values`, by path, in some of its `leaves`; they
+    are not checked, and may be tracers.
+    """
+    if path in values:
+        return values[path]
+    if isinstance(config, ConfigDict | Mapping):
+        return {
+            key: with_leaves(value, values, f'{path}.{key}' if path else key)
+            for key, value in config.items()
+        }
+    if isinstance(config, tuple | list):
+        return tuple(with_leaves(value, values, f'{path}[{i}]') for i, value in enumerate(config))
+    return config
+
+
 def to_json(config: Any) -> Any:
     """Returns the config as plain dictionaries, lists and scalars; `from_json` reads it back."""
     if isinstance(config, ConfigDict | Mapping):

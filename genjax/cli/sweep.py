@@ -25,8 +25,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--workdir', required=True, metavar='DIR', help='where the sweep is kept and resumed from'
     )
     parser.add_argument(
-        '--max_parallel', type=int, default=1, metavar='N',
-        help='trials at a time, each on its share of the cores and GPUs (default 1)',
+        '--launcher',
+        choices=('local', 'vectorized'),
+        default='local',
+        help='local: a process for each trial, on its share of the cores and GPUs (the default);'
+        ' vectorized: one program trains all trials that differ only in numbers',
+    )
+    parser.add_argument(
+        '--max_parallel', type=int, metavar='N',
+        help='trials at a time (default: 1 for local, all for vectorized)',
     )  # fmt: skip
     parser.add_argument(
         '--check', action='store_true', help='check all trials and list them; run none'
@@ -42,11 +49,12 @@ def run(args: argparse.Namespace) -> None:
     from genjax import config
     from genjax.cli import runtime
 
-    if args.max_parallel < 1:
+    if args.max_parallel is not None and args.max_parallel < 1:
         raise UserError(f'--max_parallel={args.max_parallel} must be at least 1')
     runtime.prepare()
-    jax.config.update('jax_platforms', 'cpu')  # an accelerator is for the trials
-    from genjax.sweeps import local, words
+    if args.launcher != 'vectorized':
+        jax.config.update('jax_platforms', 'cpu')  # an accelerator is for the trials
+    from genjax.sweeps import local, vectorized, words
     from genjax.sweeps.folder import Folder
     from genjax.sweeps.trials import check, title, trials_of
 
@@ -60,4 +68,7 @@ def run(args: argparse.Namespace) -> None:
     folder = Folder(Path(args.workdir))
     with folder.locked() as lock:
         folder.add(args.config, trials)
-        local.run(folder, trials, args.max_parallel, lock)
+        if args.launcher == 'vectorized':
+            vectorized.run(folder, trials, args.max_parallel)
+        else:
+            local.run(folder, trials, args.max_parallel or 1, lock)

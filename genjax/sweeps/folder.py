@@ -5,9 +5,12 @@ configs/ID.json     the whole config of a trial: `genjax train --config` reads i
 trials/ID/          the run of a trial, like any other
 logs/ID.txt         what it printed
 results/ID.json     how it ended
+populations/ID/     trials that one program is training, and their checkpoints
 """
 
+import hashlib
 import json
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Any
@@ -66,6 +69,13 @@ class Folder:
         except (OSError, ValueError) as error:
             raise UserError(f'{self.path} is not the folder of a sweep: {error}') from None
 
+    def trials(self) -> dict[str, Trial]:
+        """All trials, by id."""
+        return {
+            row['id']: Trial(row['id'], row['changes'], configs.load(str(self.config(row['id']))))
+            for row in self.read()['trials']
+        }
+
     def config(self, trial: str) -> Path:
         """The file with the config of a trial."""
         return self.path / 'configs' / f'{trial}.json'
@@ -87,8 +97,17 @@ class Folder:
         except FileNotFoundError:
             return None
 
+    def population(self, trials: Iterable[Trial]) -> Path:
+        """The folder of a population of these trials."""
+        names = ' '.join(trial.id for trial in trials)
+        return self.path / 'populations' / hashlib.sha256(names.encode()).hexdigest()[:10]
+
     def end(self, trial: str, status: str, reason: str, seconds: float) -> None:
-        """Writes down how a trial ended; `seconds` add to those of its earlier starts."""
+        """Writes down how a trial ended.
+
+        The `seconds` that it had the machine, or its share of those that a population had it, add
+        to those of its earlier starts.
+        """
         before = self.result(trial) or {'seconds': 0.0}
         total = round(before['seconds'] + seconds, 1)
         result = {'status': status, 'reason': reason, 'seconds': total}

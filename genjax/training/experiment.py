@@ -28,6 +28,7 @@ DOES_NOT_CHANGE_TRAINING = frozenset(
         'keep',
         'best',
         'best_mode',
+        'patience',
         'nonfinite',
         'sample_every',
         'num_samples',
@@ -60,6 +61,8 @@ _LEAST = {
 class Experiment:
     """A run: data, model, optimizers, and how to train, watch and judge.
 
+    Numbers that only enter the arithmetic of a step may be traced arrays.
+
     Attributes:
         dataset: where the examples come from.
         model: what is trained, of any family.
@@ -85,6 +88,8 @@ class Experiment:
         validation: evaluators to run on the validation split then.
         best: the validation figure that names the best checkpoint, such as 'likelihood/nll'.
         best_mode: whether the best is the smallest or the largest.
+        patience: the run ends early when its best figure has not become better in so many
+            validations; None: never.
         checkpoint_every: steps between further checkpoints; 0: none. The last step is always kept.
         keep: how many of the latest checkpoints to keep, besides the best.
         sample_every: steps between pictures of samples and reconstructions; 0: at the end only.
@@ -114,6 +119,7 @@ class Experiment:
     validation: tuple[Callable, ...] = ()
     best: str | None = None
     best_mode: Literal['min', 'max'] = 'min'
+    patience: int | None = None
     checkpoint_every: int = 1000
     keep: int = 2
     sample_every: int = 0
@@ -127,9 +133,9 @@ class Experiment:
         for name, least in _LEAST.items():
             if getattr(self, name) < least:
                 raise ValueError(f'{name} must be at least {least}, not {getattr(self, name)}')
-        if self.clip_norm is not None and self.clip_norm <= 0:
+        if isinstance(self.clip_norm, int | float) and self.clip_norm <= 0:
             raise ValueError(f'clip_norm must be positive, not {self.clip_norm}')
-        if not all(0 <= decay < 1 for decay in self.ema):
+        if not all(0 <= decay < 1 for decay in self.ema if isinstance(decay, int | float)):
             raise ValueError(f'ema={self.ema}: a decay is at least 0 and less than 1')
         if self.profile and not 0 <= self.profile[0] < self.profile[1]:
             raise ValueError(f'profile={self.profile} is not a first and a later last step')
@@ -149,6 +155,8 @@ class Experiment:
                     raise ValueError(f'{name}: {evaluator!r} is not an evaluator')
         if self.best and not (self.validate_every and self.validation):
             raise ValueError(f'best={self.best!r} needs validation and validate_every')
+        if self.patience is not None and not (self.best and self.patience >= 1):
+            raise ValueError(f'patience={self.patience} must be at least 1 and needs best')
         if isinstance(self.optimizer, Mapping):
             phases = [phase.name for phase in at_step(self.model, 0).phases]
             for name in [*self.optimizer, *phases]:

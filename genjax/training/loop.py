@@ -1,7 +1,6 @@
 """The training loop, the same for every family of models."""
 
 import contextlib
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,12 @@ from genjax.models.base import num_params
 from genjax.training import distributed, sharding
 from genjax.training import run as runs
 from genjax.training.checkpoints import Checkpoints
+from genjax.training.events import Events
 from genjax.training.experiment import Experiment, experiment_of
 from genjax.training.feed import feed
 from genjax.training.metrics import MetricLog, mfu_per_rate
 from genjax.training.programs import Programs, example_of
 from genjax.training.progress import Progress
-from genjax.training.sampling import picture_kinds, write_pictures
 from genjax.training.state import TrainState
 from genjax.training.workdir import claim, locked
 from genjax.training.writers import MetricWriter, NoMetrics, wandb_module
@@ -63,7 +62,7 @@ def train(config: ConfigDict, workdir: Path, interruption: Interruption | None =
             Loop(
                 experiment, workdir, source, programs, checkpoints, interruption or Interruption()
             ).train(record)
-        _finish(workdir)
+        finish(workdir)
 
 
 class Loop:
@@ -83,6 +82,7 @@ class Loop:
         self.source = source
         self.programs = programs
         self.checkpoints = checkpoints
+        self.events = Events(experiment, workdir, programs.mesh, checkpoints)
         self.interruption = interruption
         self._profiling = False
 
@@ -90,8 +90,8 @@ class Loop:
         """Runs all remaining steps; `record` is the content of `config.json`."""
         experiment = self.experiment
         step, state = self._start()
-        due = self._due(step) - self._done(step) if step else set()
-        if step < experiment.steps or due:
+        due = self.events.left(step)
+        if due or not self.events.ended(step):
             self._train(record, step, state, due)
         elif distributed.is_first():
             print(f'{self.workdir} is complete: {step:,} of {experiment.steps:,} steps')
@@ -123,8 +123,8 @@ class Loop:
             layout, calls = self.programs.batch_sharding, experiment.steps_per_call
             batches = feed(self._batches(step), layout, calls)
             try:
-                self._event(due, step, state, writer, progress)
-                while step < experiment.steps:
+                self.events.hold(due, step, state, writer, progress)
+                while not self.events.ended(step):
                     self._profile(step, log)
                     with log.waiting_for_data():
                         batch = next(batches)
@@ -132,9 +132,9 @@ class Loop:
                     step += experiment.steps_per_call
                     log.push(step, metrics)
                     self.interruption.point()
-                    if due := self._due(step):
+                    if due := self.events.due(step):
                         log.flush()
-                        self._event(due, step, state, writer, progress)
+                        self.events.hold(due, step, state, writer, progress)
                 self._profile(step, log)
                 self.checkpoints.wait()
                 self.interruption.done()
@@ -162,70 +162,6 @@ class Loop:
             self.source, batch_size=size, seed=experiment.seed, start=step, rows=rows
         )
 
-    def _due(self, step: int) -> set[str]:
-        """What is to be done after this step."""
-        experiment = self.experiment
-        last = step >= experiment.steps
-
-        def is_time(every: int) -> bool:
-            return bool(every) and step % every == 0
-
-        due = set()
-        every = experiment.validate_every
-        if experiment.validation and every and (last or is_time(every)):
-            due |= {'validation', 'checkpoint'}
-        if last or is_time(experiment.checkpoint_every):
-            due.add('checkpoint')
-        if (last or is_time(experiment.sample_every)) and picture_kinds(experiment):
-            due.add('pictures')
-        return due
-
-    def _done(self, step: int) -> set[str]:
-        """What is done already after the step that the run goes on from: an earlier start may have
-        ended in the middle of it.
-        """
-
-        def look() -> list[str]:
-            done = ['checkpoint']
-            with contextlib.suppress(OSError):
-                lines = (self.workdir / 'metrics.jsonl').read_text(errors='replace').splitlines()
-                if any(_is_validation(line, step) for line in lines):
-                    done.append('validation')
-            kinds = picture_kinds(self.experiment)
-            if all((self.workdir / kind / f'{step}.png').exists() for kind in kinds):
-                done.append('pictures')
-            return done
-
-        return set(distributed.on_first(look))
-
-    def _event(
-        self,
-        due: set[str],
-        step: int,
-        state: TrainState,
-        writer: MetricWriter | NoMetrics,
-        progress: Progress,
-    ) -> None:
-        """What is due after this step: validation, a checkpoint, pictures."""
-        experiment = self.experiment
-        figures = {}
-        if 'validation' in due:
-            all_figures = runs.judge(
-                experiment, state.averaged, 'validation', self.programs.mesh, experiment.validation
-            )
-            figures = {name: v for name, v in all_figures.items() if not isinstance(v, str)}
-            writer.write(step, {f'validation/{name}': value for name, value in figures.items()})
-            shown = '  '.join(f'{name} {value:.4g}' for name, value in figures.items())
-            progress.say(f'step {step:,} validation  {shown}')
-        if figures or 'checkpoint' in due:
-            self.checkpoints.save(step, state, figures)
-        if figures and experiment.best and experiment.best not in figures:
-            raise UserError(f'config.best={experiment.best!r} is none of {", ".join(figures)}')
-        if 'pictures' in due:
-            written = write_pictures(experiment, state.averaged, self.workdir, step)
-            for name, path in written.items():
-                writer.picture(step, name, path)
-
     def _profile(self, step: int, log: MetricLog) -> None:
         """Starts or stops the profiler when this is the step to do so."""
         first, last = self.experiment.profile or (0, 0)
@@ -240,15 +176,7 @@ class Loop:
             jax.profiler.stop_trace()
 
 
-def _is_validation(line: str, step: int) -> bool:
-    """Whether a line of `metrics.jsonl` has the figures of a validation after this step."""
-    with contextlib.suppress(ValueError, TypeError, KeyError):
-        record = json.loads(line)
-        return record['step'] == step and any(name.startswith('validation/') for name in record)
-    return False
-
-
-def _finish(workdir: Path) -> None:
+def finish(workdir: Path) -> None:
     """Judges the finished run on its test split, once, and shows the figures."""
     run = runs.load(workdir)
     figures = distributed.on_first(lambda: runs.tested(run))

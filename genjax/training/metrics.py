@@ -18,7 +18,35 @@ from genjax.training.programs import Programs
 from genjax.training.progress import Progress
 from genjax.training.writers import MetricWriter
 
-_MUST_BE_FINITE = ('loss', 'grad_norm')  # the one to name first
+MUST_BE_FINITE = ('loss', 'grad_norm')  # metrics of each phase; the one to name first
+
+
+class Means:
+    """The means of metrics over the steps since the last record, which comes every `log_every`
+    steps.
+    """
+
+    def __init__(self, experiment: Experiment):
+        self._experiment = experiment
+        self._values: dict[str, list[float]] = defaultdict(list)
+
+    def add(self, step: int, metrics: Mapping[str, np.ndarray]) -> dict[str, float] | None:
+        """Takes the metrics [steps] of the call that ended at `step`, and returns the means of what
+        is finite when it is time for a record.
+
+        Raises:
+            UserError: a loss or gradient was not finite, and the config says 'stop'.
+        """
+        if self._experiment.nonfinite == 'stop':
+            _check_finite(metrics, step)
+        for name, values in metrics.items():
+            self._values[name].extend(float(v) for v in values if math.isfinite(v))
+        every = self._experiment.log_every
+        if step // every == (step - self._experiment.steps_per_call) // every:
+            return None
+        means = {name: sum(v) / len(v) if v else math.nan for name, v in self._values.items()}
+        self._values.clear()
+        return means
 
 
 class MetricLog:
@@ -40,12 +68,11 @@ class MetricLog:
         progress: Progress,
         mfu_per_rate: float | None = None,
     ):
-        self._experiment = experiment
         self._mfu_per_rate = mfu_per_rate
         self._writer = writer
         self._progress = progress
         self._pending: tuple[int, Mapping[str, Array]] | None = None
-        self._values: dict[str, list[float]] = defaultdict(list)
+        self._means = Means(experiment)
         self._waited, self._since = 0.0, time.perf_counter()
 
     @contextlib.contextmanager
@@ -79,16 +106,11 @@ class MetricLog:
             return
         step, metrics = call[0], jax.device_get(call[1])
         metrics = {name: np.atleast_1d(values) for name, values in metrics.items()}
-        if self._experiment.nonfinite == 'stop':
-            _check_finite(metrics, step)
-        for name, values in metrics.items():
-            self._values[name].extend(float(v) for v in values if math.isfinite(v))
-        every = self._experiment.log_every
-        if step // every > (step - self._experiment.steps_per_call) // every:
-            self._write(step)
+        means = self._means.add(step, metrics)
+        if means is not None:
+            self._write(step, means)
 
-    def _write(self, step: int) -> None:
-        means = {name: sum(v) / len(v) if v else math.nan for name, v in self._values.items()}
+    def _write(self, step: int, means: Mapping[str, float]) -> None:
         rate = self._progress.update(step, means)
         now = time.perf_counter()
         share = self._waited / max(now - self._since, 1e-9)
@@ -96,7 +118,6 @@ class MetricLog:
         if self._mfu_per_rate is not None:
             speed['mfu'] = rate * self._mfu_per_rate
         self._writer.write(step, {**means, **speed})
-        self._values.clear()
         self._waited, self._since = 0.0, now
 
 
@@ -121,9 +142,9 @@ def _finished(metrics: Mapping[str, Array]) -> bool:
 def _check_finite(metrics: Mapping[str, np.ndarray], last: int) -> None:
     """Raises UserError for the first step of a call, up to step `last`, with a bad number."""
     bad = [
-        (last - len(values) + 1 + i, _MUST_BE_FINITE.index(metric), phase, metric, value)
+        (last - len(values) + 1 + i, MUST_BE_FINITE.index(metric), phase, metric, value)
         for phase, _, metric, values in ((*name.partition('/'), v) for name, v in metrics.items())
-        if metric in _MUST_BE_FINITE
+        if metric in MUST_BE_FINITE
         for i, value in enumerate(values)
         if not math.isfinite(value)
     ]

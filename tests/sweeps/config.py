@@ -1,12 +1,27 @@
 """`genjax sweep --config=tests/sweeps/config.py`: runs of a second."""
 
+import optax
+
+from genjax.config import spec
+from genjax.schedules import Scheduled
 from genjax.sweeps import product, seeds
 from tests.training import tiny
 
 
-def get_config():
-    return tiny.vae()
+def get_config(family='vae'):
+    if family == 'nan':
+        beta = spec(Scheduled, schedule=spec(tiny.nan_at, step=99))
+        return tiny.vae(checkpoint_every=2, model=tiny.vae_model(beta=beta))
+    if family == 'judged':
+        return tiny.vae(
+            optimizer=spec(optax.sgd, learning_rate=1e-2),
+            validation=('@tests.training.tiny.moved',),
+            test=('@tests.training.tiny.moved',),
+            validate_every=2,
+            best='function/moved',
+        )
+    return {'vae': tiny.vae, 'gan': tiny.gan}[family]()
 
 
-def sweep():
+def sweep(family='vae'):
     return product({'model.beta': [0.5, 2.0]}, seeds(2))

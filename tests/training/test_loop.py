@@ -12,6 +12,7 @@ import pytest
 from tensorboardX.proto.event_pb2 import Event
 
 from genjax.training import writers
+from genjax.training.events import Events
 from genjax.training.experiment import experiment_of
 from genjax.training.loop import Loop
 from genjax.training.metrics import MetricLog
@@ -46,13 +47,13 @@ class Compilations(logging.Handler):
 @pytest.mark.parametrize('family', ['vae', 'gan'])
 def test_nothing_is_compiled_after_the_first_of_each_event(family, train, monkeypatch):
     compilations = Compilations()
-    original = Loop._event
+    original = Events.hold
 
     def counted(self, due, step, *rest):
         original(self, due, step, *rest)
         compilations.step = step
 
-    monkeypatch.setattr(Loop, '_event', counted)
+    monkeypatch.setattr(Events, 'hold', counted)
     fields = dict(EVERYTHING) if family == 'vae' else {'log_every': 2, 'sample_every': 4}
     jax.clear_caches()
     logger = logging.getLogger('jax')

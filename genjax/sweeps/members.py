@@ -1,0 +1,86 @@
+"""One trial of a population, as the host sees it: a run like any other, in a folder of its own."""
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from jax.sharding import Mesh
+
+from genjax.data.sources import Source
+from genjax.sweeps.trials import Trial
+from genjax.training import loop
+from genjax.training import run as runs
+from genjax.training.events import Events
+from genjax.training.experiment import Experiment
+from genjax.training.metrics import Means
+from genjax.training.programs import Example
+from genjax.training.progress import Progress
+from genjax.training.state import TrainState
+from genjax.training.workdir import claim, locked
+from genjax.training.writers import MetricWriter
+
+
+class Member:
+    """The folder of a trial: its records, its events, and the checkpoints of its validations and
+    its end.
+
+    Attributes:
+        trial: what differs.
+        experiment: the whole.
+        events: of the run.
+    """
+
+    def __init__(
+        self,
+        held: contextlib.ExitStack,
+        trial: Trial,
+        experiment: Experiment,
+        workdir: Path,
+        step: int,
+        source: Source,
+        example: Example,
+        mesh: Mesh,
+    ):
+        """Opens the folder until `held` closes; raises UserError where `genjax train` would.
+
+        Args:
+            held: what is open.
+            trial: the trial.
+            experiment: that it describes.
+            workdir: of its run.
+            step: from which it goes on.
+            source: of its training data.
+            example: of those.
+            mesh: the devices to judge it on.
+        """
+        self.trial, self.experiment = trial, experiment
+        self._workdir = workdir
+        held.enter_context(locked(workdir))
+        inputs = experiment.preprocess.provenance
+        claim(workdir, trial.config, example, source.fingerprint, inputs)
+        self._checkpoints = held.enter_context(runs.open_checkpoints(experiment, workdir))
+        self._writer = held.enter_context(MetricWriter(workdir, step))
+        self._means = Means(experiment)
+        self.events = Events(experiment, workdir, mesh, self._checkpoints)
+
+    def add(self, step: int, metrics: Mapping[str, np.ndarray]) -> dict[str, float] | None:
+        """Takes the metrics [steps] of a call: `Means.add`."""
+        return self._means.add(step, metrics)
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Records numbers."""
+        self._writer.write(step, metrics)
+
+    def hold(self, due: set[str], step: int, state: TrainState, progress: Progress) -> None:
+        """Does what is `due` of the events, but for checkpoints that only serve to go on from:
+        those are the population's.
+        """
+        if not self.events.ended(step):
+            due = due - {'checkpoint'}
+        self.events.hold(due, step, state, self._writer, progress)
+
+    def finish(self) -> None:
+        """Judges the run, which has ended, on its test split."""
+        self._checkpoints.wait()
+        loop.finish(self._workdir)

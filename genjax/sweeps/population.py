@@ -1,0 +1,160 @@
+"""One program that trains many trials at once: what differs between them are arrays, with an axis
+of members.
+"""
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from genjax import config as configs
+from genjax.models.base import Batch
+from genjax.sweeps.trials import Trial
+from genjax.training.experiment import Experiment, experiment_of
+from genjax.training.metrics import MUST_BE_FINITE
+from genjax.training.programs import Example
+from genjax.training.state import TrainState, init_state
+from genjax.training.step import Metrics, train_step
+
+_AXIS = 'members'
+
+Values = Mapping[str, Any]
+"""The fields that differ, by path; each an array [members], or a tuple of such."""
+
+
+@flax.struct.dataclass
+class PopulationState:
+    """The state of all members, each array with a first axis for them.
+
+    Attributes:
+        train: of each; that of one that has ended stays as it was then.
+        going: whether a member still trains, bool [members].
+    """
+
+    train: TrainState
+    going: Array
+
+
+@dataclass(frozen=True)
+class Population:
+    """Trials that one program can train.
+
+    Attributes:
+        trials: whose configs differ in the fields `traced` alone.
+        traced: the paths of those fields.
+    """
+
+    trials: tuple[Trial, ...]
+    traced: tuple[str, ...]
+
+    @functools.cached_property
+    def experiments(self) -> tuple[Experiment, ...]:
+        """What each trial describes."""
+        return tuple(experiment_of(trial.config) for trial in self.trials)
+
+    def member(self, values: Values) -> Experiment:
+        """The experiment of one member, given arrays, traced or not, for the fields that differ."""
+        return configs.build(configs.with_leaves(self.trials[0].config, values))
+
+    def values(self, size: int) -> Values:
+        """The fields that differ, for `size` members: those beyond the trials repeat the first.
+
+        Numbers stay as weak in their types as the literals of a config.
+        """
+        rows = [dict(configs.leaves(trial.config)) for trial in self.trials]
+        rows += rows[:1] * (size - len(rows))
+        fields = [{name: row[name] for name in self.traced} for row in rows]
+        return jax.tree.map(lambda *each: jnp.stack([jnp.asarray(v) for v in each]), *fields)
+
+
+class PopulationPrograms:
+    """What a population executes, compiled at its first call, every member on one device.
+
+    Attributes:
+        size: how many members there are, a multiple of the devices.
+        mesh: the devices, along one axis.
+        members: the sharding of an array whose first axis is that of members.
+        batch_sharding: of what `step` takes.
+        values: the fields that differ.
+        state: the state as `jax.ShapeDtypeStruct`s.
+        init: (values, first batches [members, rows, ...], going) -> PopulationState.
+        step: (values, state, batches) -> (state, metrics [members]); the state given is used up.
+            With `steps_per_call` > 1 batches are [steps, members, rows, ...] and metrics [members,
+            steps].
+    """
+
+    def __init__(self, population: Population, example: Example, devices: Sequence[jax.Device]):
+        """Traces the programs for data of these shapes.
+
+        Raises:
+            TypeError: one of the fields cannot be traced: it decides a shape or what is computed.
+                So does it with ValueError or UserError, as the case may be.
+        """
+        experiment = population.experiments[0]
+        count = len(population.trials)
+        self.size = -(-count // len(devices)) * len(devices)
+        self.mesh = Mesh(np.asarray(devices), (_AXIS,))
+        self.members = NamedSharding(self.mesh, PartitionSpec(_AXIS))
+        stacked = experiment.steps_per_call > 1
+        spec = PartitionSpec(None, _AXIS) if stacked else PartitionSpec(_AXIS)
+        self.batch_sharding = NamedSharding(self.mesh, spec)
+        self.values = jax.device_put(population.values(self.size), self.members)
+
+        def init(values: Values, batch: Batch) -> TrainState:
+            return init_state(population.member(values), batch)
+
+        def step(
+            values: Values, state: PopulationState, batch: Batch
+        ) -> tuple[PopulationState, Metrics]:
+            member = population.member(values)
+            advance = functools.partial(_advance, member, self.mesh.devices.flat[0].platform)
+            return (jax.lax.scan if stacked else _once)(advance, state, batch)
+
+        each = functools.partial(
+            jax.shard_map, mesh=self.mesh, out_specs=self.members.spec, check_vma=False
+        )
+        own = self.members.spec
+        self.init = jax.jit(each(jax.vmap(init), in_specs=own))
+        vmapped = jax.vmap(step, in_axes=(0, 0, 1 if stacked else 0))
+        self.step = jax.jit(each(vmapped, in_specs=(own, own, spec)), donate_argnums=1)
+        batches = {
+            name: jax.ShapeDtypeStruct((self.size, experiment.rows_per_step, *shape), dtype)
+            for name, (shape, dtype) in example.items()
+        }
+        train = jax.eval_shape(self.init, self.values, batches)
+        going = jax.ShapeDtypeStruct((self.size,), bool)
+        self.state = jax.tree.map(
+            lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=self.members),
+            PopulationState(train, going),
+        )
+        if stacked:
+            batches = {
+                name: jax.ShapeDtypeStruct((experiment.steps_per_call, *a.shape), a.dtype)
+                for name, a in batches.items()
+            }
+        jax.eval_shape(self.step, self.values, self.state, batches)
+
+
+def _advance(
+    experiment: Experiment, platform: str, state: PopulationState, batch: Batch
+) -> tuple[PopulationState, Metrics]:
+    """One step of one member, which leaves it as it is once it has ended."""
+    new, metrics = train_step(experiment, state.train, batch, unroll=platform == 'cpu')
+    going = state.going
+    if experiment.nonfinite == 'stop':
+        for name, value in metrics.items():
+            if name.partition('/')[2] in MUST_BE_FINITE:
+                going &= jnp.isfinite(value)
+    train = jax.tree.map(lambda a, b: jnp.where(going, a, b), new, state.train)
+    return PopulationState(train, going), metrics
+
+
+def _once(body: Any, carry: Any, inputs: Any) -> tuple[Any, Any]:
+    return body(carry, inputs)

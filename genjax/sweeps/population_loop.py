@@ -1,0 +1,204 @@
+"""The training loop of a population: one step program; records and events of each member."""
+
+import contextlib
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+import jax
+import numpy as np
+from jax import Array
+
+from genjax.data.pipeline import Batch, train_batches
+from genjax.data.sources import Source
+from genjax.errors import Interrupted, UserError
+from genjax.interruption import Interruption, Stop
+from genjax.models.base import num_params
+from genjax.sweeps.folder import Folder
+from genjax.sweeps.members import Member
+from genjax.sweeps.population import Population, PopulationPrograms, PopulationState
+from genjax.sweeps.trials import title
+from genjax.training import sharding
+from genjax.training.checkpoints import Checkpoints
+from genjax.training.events import Events
+from genjax.training.feed import feed
+from genjax.training.programs import example_of
+from genjax.training.progress import Progress
+from genjax.training.state import TrainState
+
+
+class PopulationLoop:
+    """Trains a population from its latest checkpoint, or from the beginning, until all members have
+    ended.
+
+    A member ends at the last step, early (`Experiment.patience`), or where something is wrong with
+    it alone, such as a loss that is not finite; what becomes of it is written down at once, and the
+    others go on. The checkpoints of the population are for going on only; those of a member, of its
+    validations and its end, lie in its own run.
+    """
+
+    def __init__(
+        self, folder: Folder, population: Population, source: Source, interruption: Interruption
+    ):
+        """Traces the programs for the devices of this process."""
+        self._folder, self._population, self._source = folder, population, source
+        self._interruption = interruption
+        self._example = example_of(source)
+        devices = jax.devices()[: jax.device_count()]
+        self._programs = PopulationPrograms(population, self._example, devices)
+        self._experiment = population.experiments[0]
+        self._mesh = self._experiment.mesh.make(devices)  # to judge members on
+        self._take = jax.jit(
+            lambda train, index: jax.tree.map(lambda a: a[index], train),
+            out_shardings=sharding.replicated(self._mesh),
+        )
+        self._members: dict[int, Member] = {}  # those that have not ended
+        self._pending: tuple[int, Mapping[str, Array]] | None = None
+        self._since = time.monotonic()
+
+    def train(self) -> None:
+        """Raises Interrupted where Ctrl-C or SIGTERM came: the population is saved."""
+        population, experiment = self._population, self._experiment
+        path = self._folder.population(population.trials)
+        with (
+            Checkpoints(path / 'checkpoints', keep=experiment.keep) as checkpoints,
+            contextlib.ExitStack() as held,
+        ):
+            step, train = checkpoints.restore(self._programs.state.train) or self._first()
+            self._open(held, step)
+            progress = held.enter_context(Progress(step, experiment.steps))
+            progress.say(
+                f'{len(self._members)} of {len(population.trials)} members of'
+                f' {num_params(train.variables) // self._programs.size:,} parameters,'
+                f' {self._mesh.size} device(s), from step {step:,} to {experiment.steps:,}'
+            )
+            try:
+                self._events(step, train, progress, Events.left)
+                state = PopulationState(train, self._going())
+                batches = feed(
+                    self._batches(step), self._programs.batch_sharding, experiment.steps_per_call
+                )
+                while self._members:
+                    count = len(self._members)
+                    state, metrics = self._programs.step(
+                        self._programs.values, state, next(batches)
+                    )
+                    step += experiment.steps_per_call
+                    self._push((step, metrics), progress)
+                    self._interruption.point()
+                    if due := self._due(step):
+                        self._push(None, progress)
+                        if 'checkpoint' in due:
+                            checkpoints.save(step, state.train)
+                        self._events(step, state.train, progress, Events.due)
+                    if len(self._members) < count:
+                        state = state.replace(going=self._going())
+                checkpoints.wait()
+                self._interruption.done()
+            except Stop:
+                self._push(None, progress)
+                checkpoints.save(step, state.train)
+                checkpoints.wait()
+                for index in list(self._members):
+                    self._end(index, 'stopped')
+                raise Interrupted(
+                    f'{self._interruption.reason}: saved step {step:,} of {experiment.steps:,} of'
+                    f' {len(population.trials)} trials; the same command goes on from there'
+                ) from None
+
+    def _first(self) -> tuple[int, TrainState]:
+        stacked = sharding.place(next(self._batches(0)), self._programs.members)
+        return 0, self._programs.init(self._programs.values, stacked)
+
+    def _open(self, held: contextlib.ExitStack, step: int) -> None:
+        """Opens the run of each member that has not ended."""
+        population = self._population
+        for index, (trial, experiment) in enumerate(
+            zip(population.trials, population.experiments, strict=True)
+        ):
+            if (self._folder.result(trial.id) or {}).get('status') in ('complete', 'failed'):
+                continue
+            self._members[index] = Member(
+                held, trial, experiment, self._folder.workdir(trial.id), step,
+                self._source, self._example, self._mesh,
+            )  # fmt: skip
+
+    def _going(self) -> Array:
+        going = [index in self._members for index in range(self._programs.size)]
+        return jax.device_put(np.asarray(going), self._programs.members)
+
+    def _batches(self, step: int) -> Iterator[Batch]:
+        """The batches [members, rows, ...] from `step` on; members of one seed have the same."""
+        experiments = self._population.experiments
+        seeds = [experiment.seed for experiment in experiments]
+        seeds += seeds[:1] * (self._programs.size - len(seeds))
+        streams = {
+            seed: train_batches(
+                self._source, batch_size=self._experiment.rows_per_step, seed=seed, start=step
+            )
+            for seed in dict.fromkeys(seeds)
+        }
+        while True:
+            batches = {seed: next(stream) for seed, stream in streams.items()}
+            yield {
+                name: np.stack([batches[seed][name] for seed in seeds])
+                for name in batches[seeds[0]]
+            }
+
+    def _due(self, step: int) -> set[str]:
+        """The same for all members that have not ended."""
+        return next((m.events.due(step) for m in self._members.values()), set())
+
+    def _push(self, call: tuple[int, Mapping[str, Array]] | None, progress: Progress) -> None:
+        """Takes the metrics of a call, and records those of the call before, which has ended by
+        now.
+        """
+        before, self._pending = self._pending, call
+        if before is None:  # the call compiles, or events came before it
+            progress.restart_clock(call[0] if call else 0)
+            return
+        step, metrics = before[0], jax.device_get(before[1])
+        means = {}
+        for index, member in list(self._members.items()):
+            own = {name: np.atleast_1d(values[index]) for name, values in metrics.items()}
+            with self._ending_alone(index):
+                means[index] = member.add(step, own)
+        means = {index: found for index, found in means.items() if found is not None}
+        if not means:
+            return
+        names = next(iter(means.values()))
+        medians = {name: statistics.median(m[name] for m in means.values()) for name in names}
+        rate = progress.update(step, medians)
+        for index, found in means.items():
+            self._members[index].write(step, {**found, 'steps_per_second': rate})
+
+    def _events(
+        self,
+        step: int,
+        train: TrainState,
+        progress: Progress,
+        what: Callable[[Events, int], set[str]],
+    ) -> None:
+        """Does what is due of each member, and ends those whose last step this is."""
+        for index, member in list(self._members.items()):
+            with self._ending_alone(index):
+                if due := what(member.events, step):
+                    member.hold(due, step, self._take(train, np.int32(index)), progress)
+                if member.events.ended(step):
+                    member.finish()
+                    self._end(index, 'complete')
+
+    @contextlib.contextmanager
+    def _ending_alone(self, index: int) -> Iterator[None]:
+        """What is wrong with one member ends it alone."""
+        try:
+            yield
+        except UserError as error:
+            self._end(index, 'failed', str(error))
+
+    def _end(self, index: int, status: str, reason: str = '') -> None:
+        trial = self._members.pop(index).trial
+        seconds = (time.monotonic() - self._since) / len(self._population.trials)
+        self._folder.end(trial.id, status, reason, seconds)
+        if status == 'failed':
+            print(f'{trial.id} {title(trial.changes)}: failed: {reason}')

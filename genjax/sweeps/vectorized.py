@@ -1,0 +1,121 @@
+"""Runs the trials of a sweep as populations: one program trains many of them."""
+
+import json
+import shutil
+from collections.abc import Callable
+
+import jax
+
+from genjax import config as configs
+from genjax import files
+from genjax.data.sources import Source
+from genjax.errors import UserError
+from genjax.interruption import Interruption
+from genjax.sweeps.folder import Folder
+from genjax.sweeps.grouping import populations_of, told
+from genjax.sweeps.population import Population
+from genjax.sweeps.population_loop import PopulationLoop
+from genjax.sweeps.trials import Trial, title
+from genjax.training.experiment import experiment_of
+from genjax.training.programs import example_of
+from genjax.training.sharding import MeshShape
+
+_MEMBERS = 'members.json'
+_OFF = {'mesh': MeshShape(), 'ema_on_host': False, 'wandb': None, 'profile': None}
+
+
+def run(folder: Folder, trials: list[Trial], max_parallel: int | None) -> None:
+    """Trains what has not ended, population after population.
+
+    Trials that failed are not tried again: the numbers would be the same.
+
+    Args:
+        folder: of the sweep, which holds the trials; no other process writes to it.
+        trials: to be run.
+        max_parallel: how many members a population has at most; None: all that go together.
+
+    Raises:
+        Interrupted: Ctrl-C or SIGTERM came; the population that was training has been saved.
+        UserError: a trial cannot be a member, or was begun as a run of its own; or trials failed,
+            after all others.
+    """
+    unfinished = _unfinished(folder)
+    members = {trial.id for population in unfinished for trial in population.trials}
+    ended = [trial for trial in trials if _status(folder, trial) in ('complete', 'failed')]
+    if ended:
+        print(f'{len(ended)} of {len(trials)} trials have ended already')
+    fresh = [trial for trial in trials if trial not in ended and trial.id not in members]
+    for trial in fresh:
+        _check(folder, trial)
+    source_of = _sources()
+    populations = [
+        *unfinished,
+        *populations_of(
+            fresh,
+            lambda trial: example_of(source_of(trial)),
+            jax.devices()[: jax.device_count()],
+            max_parallel or len(trials),
+        ),
+    ]
+    if populations:
+        print(told(populations))
+    with Interruption() as interruption:
+        for population in populations:
+            path = folder.population(population.trials)
+            ids = [trial.id for trial in population.trials]
+            files.write_json(path / _MEMBERS, {'trials': ids, 'traced': population.traced})
+            PopulationLoop(
+                folder, population, source_of(population.trials[0]), interruption
+            ).train()
+            shutil.rmtree(path)
+    failed = [trial for trial in trials if _status(folder, trial) == 'failed']
+    if failed:
+        reason = folder.result(failed[0].id)['reason']
+        raise UserError(
+            f'{len(failed)} of {len(trials)} trials failed; {title(failed[0].changes)}: {reason};'
+            ' --launcher=local tries them again'
+        )
+
+
+def _unfinished(folder: Folder) -> list[Population]:
+    """The populations that an earlier start of the sweep began, each with all its members."""
+    found = []
+    for file in sorted(folder.path.glob(f'populations/*/{_MEMBERS}')):
+        record = json.loads(file.read_text())
+        trials = folder.trials()
+        found.append(
+            Population(tuple(trials[t] for t in record['trials']), tuple(record['traced']))
+        )
+    return found
+
+
+def _status(folder: Folder, trial: Trial) -> str | None:
+    return (folder.result(trial.id) or {}).get('status')
+
+
+def _check(folder: Folder, trial: Trial) -> None:
+    """Refuses what cannot be a member."""
+    experiment = experiment_of(trial.config)
+    for name, wanted in _OFF.items():
+        if getattr(experiment, name) != wanted:
+            raise UserError(
+                f'{title(trial.changes)}: config.{name} does not go with --launcher=vectorized'
+            )
+    if any(folder.workdir(trial.id).glob('checkpoints/[0-9]*')):
+        raise UserError(
+            f'{title(trial.changes)}: the trial was begun as a run of its own;'
+            ' --launcher=local goes on with it'
+        )
+
+
+def _sources() -> Callable[[Trial], Source]:
+    """Reads the training data of a trial, once for all trials on the same."""
+    read: dict[str, Source] = {}
+
+    def source_of(trial: Trial) -> Source:
+        name = configs.fingerprint(trial.config.dataset)
+        if name not in read:
+            read[name] = experiment_of(trial.config).dataset.source('train')
+        return read[name]
+
+    return source_of

@@ -1,0 +1,204 @@
+"""Populations: what becomes of the members is what becomes of single runs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+
+from genjax import cli
+from genjax.sweeps.folder import Folder
+from genjax.training import loop
+from genjax.training import run as runs
+from tests.training.conftest import assert_same, steps_saved
+
+TOLERANCE = 1e-4
+
+
+@pytest.fixture
+def sweep(capfd, monkeypatch, tmp_path):
+    """`sweep('vae', words, …) -> (status, out, err)`: on one device, in `tmp_path/runs`."""
+    monkeypatch.setattr('jax.device_count', lambda: 1)
+
+    def run(family, words, *options, folder='runs', launcher='vectorized'):
+        capfd.readouterr()
+        status = cli.main(
+            [
+                'sweep',
+                f'--config=tests/sweeps/config.py:{family}',
+                f'--sweep={words}',
+                f'--workdir={tmp_path / folder}',
+                f'--launcher={launcher}',
+                *options,
+            ]
+        )
+        return status, *capfd.readouterr()
+
+    return run
+
+
+def records(workdir):
+    times = ('steps_per_second', 'data_wait')
+    lines = map(json.loads, (workdir / 'metrics.jsonl').read_text().splitlines())
+    return [{k: v for k, v in line.items() if k not in times} for line in lines]
+
+
+def assert_same_runs(one, other, tolerance=TOLERANCE):
+    """Their states, metrics and figures."""
+    for step in ('latest', 'best'):
+        a, b = runs.load(one, step), runs.load(other, step)
+        assert a.step == b.step
+        assert_same(a.state, b.state, tolerance)
+    a, b = records(one), records(other)
+    assert [line.keys() for line in a] == [line.keys() for line in b]
+    for line, expected in zip(a, b, strict=True):
+        np.testing.assert_allclose(
+            list(line.values()), list(expected.values()), tolerance, tolerance
+        )
+    files = {path.relative_to(one) for path in one.rglob('*.png')}
+    assert files == {path.relative_to(other) for path in other.rglob('*.png')}
+    for path in (one / 'evaluations').iterdir():
+        a, b = (json.loads((run / 'evaluations' / path.name).read_text()) for run in (one, other))
+        assert a['figures'] == pytest.approx(b['figures'], rel=tolerance)
+        assert a['config'] == b['config']
+
+
+@pytest.mark.parametrize(
+    ('family', 'words'),
+    [
+        ('vae', 'product(optimizer.learning_rate=[1e-3,1e-2], model.beta=[.5,2.], seed=[0,7])'),
+        (
+            'gan',
+            'zip(optimizer.generator.learning_rate=[1e-3,1e-2],'
+            ' optimizer.discriminator.b1=[.5,.9], ema=[(.9,.99),(.8,.9)], clip_norm=[.1,1.])',
+        ),
+        ('judged', 'product(optimizer.learning_rate=[1e-2], seed=[1,2])'),
+    ],
+)
+def test_members_are_single_runs(family, words, sweep, tmp_path):
+    status, out, err = sweep(family, words)
+    assert (status, err) == (0, '')
+    assert 'in 1 program(s)' in out
+    folder = Folder(tmp_path / 'runs')
+    trials = folder.trials()
+    assert not list(folder.path.glob('populations/*'))
+    for trial in trials.values():
+        assert folder.result(trial.id)['status'] == 'complete'
+        loop.train(trial.config, tmp_path / 'alone' / trial.id)
+        assert_same_runs(folder.workdir(trial.id), tmp_path / 'alone' / trial.id)
+    assert '2 of 2' in sweep(family, words)[1] or len(trials) == 8
+
+
+def test_members_lie_on_all_devices(sweep, monkeypatch, tmp_path):
+    """Three members on eight devices, some of which have nothing to do."""
+    words = 'product(optimizer.learning_rate=[1e-3,3e-3,1e-2])'
+    sweep('judged', words, folder='one')
+    monkeypatch.setattr('jax.device_count', lambda: len(jax.devices()))
+    status, out, err = sweep('judged', words)
+    assert (status, err) == (0, '') and f'{len(jax.devices())} device(s)' in out
+    for trial in Folder(tmp_path / 'runs').trials():
+        assert_same_runs(tmp_path / 'runs/trials' / trial, tmp_path / 'one/trials' / trial)
+
+
+def test_a_member_that_is_not_finite_ends_alone(sweep, tmp_path):
+    status, out, err = sweep('nan', 'product(model.beta.schedule.step=[99,5,98])')
+    assert status == 2
+    reason = "model.beta.schedule.step=5: step 6: the loss of phase 'vae' is nan"
+    assert reason in err and reason in out.replace('failed: ', '')
+    folder = Folder(tmp_path / 'runs')
+    good, bad, other = folder.trials()
+    assert folder.result(bad)['status'] == 'failed'
+    assert records(folder.workdir(bad))[-1]['step'] == 5
+    for trial in (good, other):
+        loop.train(folder.trials()[trial].config, tmp_path / trial)
+        assert_same_runs(folder.workdir(trial), tmp_path / trial)
+    status, out, again = sweep('nan', 'product(model.beta.schedule.step=[99,5,98])')
+    assert '3 of 3 trials have ended already' in out and again == err
+
+
+def test_a_member_ends_early_alone(sweep, tmp_path):
+    options = ('--config.patience=2', '--config.steps=20')
+    status, _, err = sweep('judged', 'product(optimizer.learning_rate=[0.,.01])', *options)
+    assert (status, err) == (0, '')
+    folder = Folder(tmp_path / 'runs')
+    still, moving = folder.trials()
+    assert steps_saved(folder.workdir(still))[-1] == 6
+    assert steps_saved(folder.workdir(moving))[-1] == 20
+    for trial in (still, moving):
+        loop.train(folder.trials()[trial].config, tmp_path / trial)
+        assert_same_runs(folder.workdir(trial), tmp_path / trial)
+
+
+def test_a_population_goes_on_bit_for_bit(sweep, tmp_path):
+    """Stopped by SIGTERM once, killed once."""
+    words = 'product(optimizer.learning_rate=[1e-3,1e-2], seed=[0,1])'
+    options = ('--config.steps=1500', '--config.checkpoint_every=100')
+    options += ('--config.validate_every=500',)
+    command = [
+        sys.executable, '-m', 'genjax', 'sweep', '--config=tests/sweeps/config.py:judged',
+        f'--sweep={words}', f'--workdir={tmp_path / "runs"}', '--launcher=vectorized', *options,
+    ]  # fmt: skip
+    folder = Folder(tmp_path / 'runs')
+    before = 0
+    for number, status in ((signal.SIGTERM, 75), (signal.SIGKILL, -signal.SIGKILL)):
+        environment = {**os.environ, 'XLA_FLAGS': ''}
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            saved = [int(p.name) for p in folder.path.glob('populations/*/checkpoints/[0-9]*')
+                     if p.name.isdigit()]  # fmt: skip
+            if saved and max(saved) >= before + 200:
+                break
+            time.sleep(0.01)
+        child.send_signal(number)
+        assert child.wait(60) == status
+        before = max(saved)
+        assert {p.name for p in folder.path.glob('populations/*')}
+    assert sweep('judged', words, *options)[0] == 0
+    assert sweep('judged', words, *options, folder='whole')[0] == 0
+    for trial in folder.trials():
+        assert_same_runs(folder.workdir(trial), tmp_path / 'whole/trials' / trial, tolerance=0)
+
+
+def test_what_decides_shapes_or_control_flow_splits(sweep, tmp_path):
+    status, out, err = sweep(
+        'vae', 'product(model.latent_dim=[2,3], batch_size=[8,16], model.beta=[.5,2.])'
+    )
+    assert (status, err) == (0, '')
+    assert (
+        '8 trials in 4 program(s); traced: model.beta;'
+        ' a program for each value: model.latent_dim, batch_size' in out
+    ) or 'a program for each value: batch_size, model.latent_dim' in out
+    assert len(list((tmp_path / 'runs' / 'trials').iterdir())) == 8
+
+
+def test_max_parallel_bounds_a_population(sweep):
+    _, out, _ = sweep('vae', 'product(seed=[0,1,2])', '--max_parallel=2')
+    assert '3 trials in 2 program(s); traced: seed\n' in out
+
+
+@pytest.mark.parametrize(
+    ('field', 'name'), [('--config.mesh.fsdp=8', 'mesh'), ('--config.profile=(1,2)', 'profile')]
+)
+def test_what_members_cannot_have_is_refused(field, name, sweep, tmp_path):
+    status, _, err = sweep('vae', 'product(model.beta=[.5,2.])', field)
+    assert status == 2
+    assert f'model.beta=0.5: config.{name} does not go with --launcher=vectorized' in err
+    assert not (tmp_path / 'runs' / 'trials').exists()
+
+
+def test_a_trial_that_was_begun_alone_is_left_to_the_local_launcher(sweep, tmp_path):
+    words = 'product(seed=[3])'
+    assert sweep('vae', words)[0] == 0
+    folder = Folder(tmp_path / 'runs')
+    (trial,) = folder.trials()
+    (folder.path / 'results' / f'{trial}.json').unlink()
+    status, _, err = sweep('vae', words)
+    assert status == 2
+    assert 'seed=3: the trial was begun as a run of its own; --launcher=local goes on' in err
+    assert sweep('vae', words, launcher='local')[0] == 0

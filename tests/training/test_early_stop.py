@@ -1,0 +1,58 @@
+"""Runs that end before their last step, because they have stopped getting better."""
+
+import json
+
+import pytest
+
+from tests.training.conftest import records, steps_saved
+
+FIGURE = 'validation/function/moved'
+WORSE = {  # the figure shrinks: the first validation is the best
+    'steps': 20,
+    'validate_every': 2,
+    'validation': '@tests.training.tiny.moved',
+    'test': '@tests.training.tiny.moved',
+    'best': 'function/moved',
+    'best_mode': 'max',
+}
+
+
+def test_a_run_ends_when_its_best_figure_stays_behind(train, tmp_path):
+    assert train(**WORSE, patience=3)[0] == 0
+    run = tmp_path / 'run'
+    assert max(record['step'] for record in records(run)) == 8
+    assert steps_saved(run)[0] == 2
+    assert steps_saved(run)[-1] == 8
+    assert (run / 'samples' / '8.png').exists()
+    assert (run / 'evaluations' / '2.json').exists()
+    assert train(**WORSE, patience=3)[1].startswith(f'{run} is complete: 8 of 20 steps')
+    assert max(record['step'] for record in records(run)) == 8
+
+
+def test_a_run_goes_on_with_more_patience(train, tmp_path):
+    train(**WORSE, patience=3)
+    assert train(**WORSE, patience=5)[0] == 0
+    steps = [record['step'] for record in records(tmp_path / 'run', FIGURE)]
+    assert steps == [2, 4, 6, 8, 10, 12]
+
+
+def test_a_run_that_gets_better_comes_to_its_last_step(train, tmp_path):
+    assert train(**{**WORSE, 'best_mode': 'min'}, patience=1)[0] == 0
+    assert max(record['step'] for record in records(tmp_path / 'run')) == 20
+
+
+@pytest.mark.parametrize('fields', [{'patience': 0}, {'patience': 2, 'best': None}])
+def test_patience_that_means_nothing_is_refused(train, fields):
+    status, _, err = train(**{**WORSE, **fields})
+    assert status == 2
+    assert f'patience={fields["patience"]} must be at least 1 and needs best' in err
+
+
+def test_records_after_the_checkpoint_do_not_count(train, tmp_path):
+    """A killed run has records of steps that it will do again."""
+    train(**{**WORSE, 'steps': 4}, patience=3)
+    with (tmp_path / 'run' / 'metrics.jsonl').open('a') as file:
+        for step in (6, 8, 10):
+            file.write(json.dumps({'step': step, FIGURE: -9.0}) + '\n')
+    assert train(**WORSE, patience=3)[0] == 0
+    assert max(record['step'] for record in records(tmp_path / 'run')) == 8
