@@ -1,17 +1,21 @@
 """Which trials one program can train: those that differ only in numbers that enter arithmetic."""
 
-import json
+import functools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 
 from genjax import config as configs
 from genjax.errors import UserError
-from genjax.sweeps.population import Population, PopulationPrograms
+from genjax.models.base import Batch
+from genjax.sweeps.population import Population
 from genjax.sweeps.trials import Trial
+from genjax.training.experiment import Experiment
 from genjax.training.programs import Example
+from genjax.training.state import TrainState, init_state
+from genjax.training.step import Metrics, train_step
 
 _OF_THE_STEP = ('model', 'optimizer', 'preprocess', 'clip_norm', 'ema', 'seed')
 """The parts of a config that the step reads and the loop does not, but for the seed."""
@@ -22,7 +26,6 @@ _ABSENT = object()
 def populations_of(
     trials: Sequence[Trial],
     example_of: Callable[[Trial], Example],
-    devices: Sequence[jax.Device],
     largest: int,
 ) -> list[Population]:
     """Splits trials into as few populations as can be.
@@ -33,23 +36,33 @@ def populations_of(
     Args:
         trials: all of them can run.
         example_of: finds the shapes of the data of a trial.
-        devices: to train on.
         largest: how many members a population has at most.
     """
     if not trials:
         return []
     varying = varying_fields(trials)
+
+    def traces(names: Sequence[str]) -> bool:
+        return _traces(Population(tuple(trials), tuple(names)), example_of(trials[0]))
+
     splitting = [name for name in varying if not _may_be_traced(trials, name)]
     if not splitting:
-        if _traces(trials, varying, example_of, devices):
+        if traces(varying):
             return [
                 Population(tuple(trials[i : i + largest]), tuple(varying))
                 for i in range(0, len(trials), largest)
             ]
-        alone = [name for name in varying if not _traces(trials, [name], example_of, devices)]
+        alone = [name for name in varying if not traces([name])]
+        # Zero may switch a term off: what has others in common may still be one program.
+        switches = [name for name in alone if len(set(_are_zero(trials, [name]))) > 1]
         splitting = alone or varying[:1]
-    parts = _parts(trials, splitting)
-    return [p for part in parts for p in populations_of(part, example_of, devices, largest)]
+        if switches:
+            parts = _parts(trials, _are_zero(trials, switches))
+            return [p for q in parts for p in populations_of(q, example_of, largest)]
+    parts = _parts(
+        trials, [[row.get(name, 'absent') for name in splitting] for row in _rows(trials)]
+    )
+    return [p for part in parts for p in populations_of(part, example_of, largest)]
 
 
 def varying_fields(trials: Sequence[Trial]) -> list[str]:
@@ -59,29 +72,37 @@ def varying_fields(trials: Sequence[Trial]) -> list[str]:
     return [name for name in names if len({repr(row.get(name, _ABSENT)) for row in rows}) > 1]
 
 
-def told(populations: Sequence[Population]) -> str:
-    """What to say of the programs: how many there are, what splits them, and what does not."""
+def told(populations: Sequence[Population]) -> list[str]:
+    """What to say of the programs: a line for each, with what it has for itself and what is traced
+    in it.
+    """
     trials = [trial for population in populations for trial in population.trials]
-    together = {name for population in populations for name in population.traced}
-    splitting = [name for name in varying_fields(trials) if name not in together]
-    text = f'{len(trials)} trials in {len(populations)} program(s)'
-    if together:
-        text += f'; traced: {", ".join(sorted(together))}'
-    if splitting:
-        text += f'; a program for each value: {", ".join(splitting)}'
-    return text
+    varying = varying_fields(trials)
+    lines = [f'{len(trials)} trials in {len(populations)} program(s)']
+    for number, population in enumerate(populations, 1):
+        (first, *_), own = _rows(population.trials), varying_fields(population.trials)
+        fixed = ' '.join(f'{name}={first.get(name)}' for name in varying if name not in own)
+        line = f'program {number}: {len(population.trials)} trials'
+        line += f', {fixed}' if fixed else ''
+        lines.append(line + (f'; traced: {", ".join(own)}' if own else ''))
+    return lines
 
 
 def _rows(trials: Sequence[Trial]) -> list[dict[str, Any]]:
     return [dict(configs.leaves(trial.config)) for trial in trials]
 
 
-def _parts(trials: Sequence[Trial], names: Iterable[str]) -> list[list[Trial]]:
+def _parts(trials: Sequence[Trial], keys: Sequence[Any]) -> list[list[Trial]]:
+    """The trials of each key, in order."""
     parts = defaultdict(list)
-    for trial, row in zip(trials, _rows(trials), strict=True):
-        key = json.dumps([row.get(name, 'absent') for name in names])
-        parts[key].append(trial)
+    for trial, key in zip(trials, keys, strict=True):
+        parts[repr(key)].append(trial)
     return list(parts.values())
+
+
+def _are_zero(trials: Sequence[Trial], names: Sequence[str]) -> list[tuple[bool, ...]]:
+    """For each trial, which of the fields are zero."""
+    return [tuple(row.get(name) == 0 for name in names) for row in _rows(trials)]
 
 
 def _may_be_traced(trials: Sequence[Trial], name: str) -> bool:
@@ -94,14 +115,35 @@ def _may_be_traced(trials: Sequence[Trial], name: str) -> bool:
     return len(shapes) == 1 and all(type(number) in (int, float) for number in numbers)
 
 
-def _traces(
-    trials: Sequence[Trial],
-    names: Sequence[str],
-    example_of: Callable[[Trial], Example],
-    devices: Sequence[jax.Device],
-) -> bool:
+def _traces(population: Population, example: Example) -> bool:
+    """Whether a program that is traced with the fields is that of every member: zero, which may
+    switch a term off, changes neither the state nor the metrics.
+    """
+    first, *_ = population.experiments
+    batch = {
+        name: jax.ShapeDtypeStruct((first.rows_per_step, *shape), dtype)
+        for name, (shape, dtype) in example.items()
+    }
     try:
-        PopulationPrograms(Population(tuple(trials), tuple(names)), example_of(trials[0]), devices)
+        size = len(population.trials)
+        batches = {k: jax.ShapeDtypeStruct((size, *a.shape), a.dtype) for k, a in batch.items()}
+        step = jax.vmap(lambda values, batch: _first_step(population.member(values), batch))
+        wanted = _shapes(jax.eval_shape(step, population.values(size), batches), skipped=1)
     except (TypeError, ValueError, OverflowError, UserError):
         return False
+    patterns = _are_zero(population.trials, [n for n in population.traced if n != 'seed'])
+    representatives = dict(zip(patterns, _rows(population.trials), strict=True))
+    for row in representatives.values():
+        member = population.member({name: row[name] for name in population.traced})
+        if _shapes(jax.eval_shape(functools.partial(_first_step, member), batch)) != wanted:
+            return False
     return True
+
+
+def _first_step(experiment: Experiment, batch: Batch) -> tuple[TrainState, Metrics]:
+    return train_step(experiment, init_state(experiment, batch), batch)
+
+
+def _shapes(tree: Any, skipped: int = 0) -> dict[str, Any]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path): (a.shape[skipped:], a.dtype) for path, a in leaves}

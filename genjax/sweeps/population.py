@@ -91,12 +91,7 @@ class PopulationPrograms:
     """
 
     def __init__(self, population: Population, example: Example, devices: Sequence[jax.Device]):
-        """Traces the programs for data of these shapes.
-
-        Raises:
-            TypeError: one of the fields cannot be traced: it decides a shape or what is computed.
-                So does it with ValueError or UserError, as the case may be.
-        """
+        """Lays the programs out for data of these shapes."""
         experiment = population.experiments[0]
         count = len(population.trials)
         self.size = -(-count // len(devices)) * len(devices)
@@ -134,12 +129,6 @@ class PopulationPrograms:
             lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=self.members),
             PopulationState(train, going),
         )
-        if stacked:
-            batches = {
-                name: jax.ShapeDtypeStruct((experiment.steps_per_call, *a.shape), a.dtype)
-                for name, a in batches.items()
-            }
-        jax.eval_shape(self.step, self.values, self.state, batches)
 
 
 def _advance(

@@ -4,8 +4,6 @@ import json
 import shutil
 from collections.abc import Callable
 
-import jax
-
 from genjax import config as configs
 from genjax import files
 from genjax.data.sources import Source
@@ -53,12 +51,11 @@ def run(folder: Folder, trials: list[Trial], max_parallel: int | None) -> None:
         *populations_of(
             fresh,
             lambda trial: example_of(source_of(trial)),
-            jax.devices()[: jax.device_count()],
             max_parallel or len(trials),
         ),
     ]
-    if populations:
-        print(told(populations))
+    for line in told(populations):
+        print(line)
     with Interruption() as interruption:
         for population in populations:
             path = folder.population(population.trials)

@@ -71,7 +71,10 @@ def assert_same_runs(one, other, tolerance=TOLERANCE):
 @pytest.mark.parametrize(
     ('family', 'words'),
     [
-        ('vae', 'product(optimizer.learning_rate=[1e-3,1e-2], model.beta=[.5,2.], seed=[0,7])'),
+        (
+            'vae',
+            'zip(optimizer.learning_rate=[1e-3,1e-2,1e-3], model.beta=[.5,.5,2.], seed=[0,7,7])',
+        ),
         (
             'gan',
             'zip(optimizer.generator.learning_rate=[1e-3,1e-2],'
@@ -91,7 +94,7 @@ def test_members_are_single_runs(family, words, sweep, tmp_path):
         assert folder.result(trial.id)['status'] == 'complete'
         loop.train(trial.config, tmp_path / 'alone' / trial.id)
         assert_same_runs(folder.workdir(trial.id), tmp_path / 'alone' / trial.id)
-    assert '2 of 2' in sweep(family, words)[1] or len(trials) == 8
+    assert f'{len(trials)} of {len(trials)} trials have ended already' in sweep(family, words)[1]
 
 
 def test_members_lie_on_all_devices(sweep, monkeypatch, tmp_path):
@@ -123,7 +126,7 @@ def test_a_member_that_is_not_finite_ends_alone(sweep, tmp_path):
 
 def test_a_member_ends_early_alone(sweep, tmp_path):
     options = ('--config.patience=2', '--config.steps=20')
-    status, _, err = sweep('judged', 'product(optimizer.learning_rate=[0.,.01])', *options)
+    status, _, err = sweep('judged', 'product(optimizer.learning_rate=[1e-12,.01])', *options)
     assert (status, err) == (0, '')
     folder = Folder(tmp_path / 'runs')
     still, moving = folder.trials()
@@ -165,21 +168,9 @@ def test_a_population_goes_on_bit_for_bit(sweep, tmp_path):
         assert_same_runs(folder.workdir(trial), tmp_path / 'whole/trials' / trial, tolerance=0)
 
 
-def test_what_decides_shapes_or_control_flow_splits(sweep, tmp_path):
-    status, out, err = sweep(
-        'vae', 'product(model.latent_dim=[2,3], batch_size=[8,16], model.beta=[.5,2.])'
-    )
-    assert (status, err) == (0, '')
-    assert (
-        '8 trials in 4 program(s); traced: model.beta;'
-        ' a program for each value: model.latent_dim, batch_size' in out
-    ) or 'a program for each value: batch_size, model.latent_dim' in out
-    assert len(list((tmp_path / 'runs' / 'trials').iterdir())) == 8
-
-
 def test_max_parallel_bounds_a_population(sweep):
     _, out, _ = sweep('vae', 'product(seed=[0,1,2])', '--max_parallel=2')
-    assert '3 trials in 2 program(s); traced: seed\n' in out
+    assert '3 trials in 2 program(s)\nprogram 1: 2 trials; traced: seed\nprogram 2: 1 ' in out
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,81 @@
+"""Which trials become one program."""
+
+import pytest
+
+from genjax import config as configs
+from genjax.sweeps.grouping import populations_of, told
+from genjax.sweeps.trials import trials_of
+from genjax.sweeps.words import parse
+from genjax.training.experiment import experiment_of
+from genjax.training.programs import example_of
+
+CONFIG = 'tests/sweeps/config.py'
+
+
+def grouped(family, words):
+    """The lines that tell of the programs, and their sizes."""
+    trials = trials_of(configs.load(f'{CONFIG}:{family}'), parse(words))
+    source = experiment_of(trials[0].config).dataset.source('train')
+    populations = populations_of(trials, lambda _: example_of(source), len(trials))
+    assert {t.id for p in populations for t in p.trials} == {t.id for t in trials}
+    return told(populations), [len(population.trials) for population in populations]
+
+
+@pytest.mark.parametrize(
+    ('family', 'field', 'values'),
+    [
+        ('vae', 'seed', '[0,1,2]'),
+        ('vae', 'optimizer.learning_rate', '[1e-3,1e-2]'),
+        ('vae', 'optimizer.b2', '[.9,.99]'),
+        ('vae', 'model.beta', '[.5,2]'),
+        ('vae', 'model.beta', '[0,2]'),  # zero changes neither the state nor the metrics
+        ('vae', 'ema', '[(.9,.99),(.8,.99)]'),
+        ('vae', 'clip_norm', '[.1,1]'),
+        ('gan', 'model.r1', '[.1,1]'),
+        ('gan', 'model.gradient_penalty', '[1,10]'),
+    ],
+)
+def test_numbers_that_enter_arithmetic_share_a_program(family, field, values):
+    lines, sizes = grouped(family, f'product({field}={values})')
+    assert len(sizes) == 1
+    assert lines[1] == f'program 1: {sizes[0]} trials; traced: {field}'
+
+
+@pytest.mark.parametrize(
+    ('family', 'field', 'values'),
+    [
+        ('vae', 'model.latent_dim', '[2,3]'),  # a shape
+        ('vae', 'model.num_samples', '[1,2]'),
+        ('vae', 'model.encoder.features', '[(16,),(8,)]'),
+        ('vae', 'model.encoder.dropout', '[.1,.3]'),  # Flax looks whether it is zero
+        ('vae', 'model.eval_samples', '[2,4]'),  # checked when the model is made
+        ('vae', 'model.encoder.activation', "['relu','silu']"),
+        ('vae', 'ema', '[(.9,.99),(.9,)]'),  # how many there are
+        ('vae', 'clip_norm', '[None,1]'),
+        ('vae', 'batch_size', '[8,16]'),  # read by the loop
+        ('vae', 'steps', '[12,24]'),
+        ('vae', 'dataset.variant', '[0,1]'),
+        ('gan', 'model.num_critic', '[1,2]'),
+        ('gan', 'model.loss', "['hinge','wasserstein']"),
+        ('gan', 'model.r1', '[0,1]'),  # zero switches the penalty off
+        ('gan', 'model.lecam', '[0,1]'),  # and with it a part of the state
+    ],
+)
+def test_what_decides_shapes_or_control_flow_splits(family, field, values):
+    lines, sizes = grouped(family, f'product({field}={values}, seed=[0,1])')
+    assert sizes == [2, 2]
+    assert lines[0] == '4 trials in 2 program(s)'
+    assert all(f'2 trials, {field}=' in line and line.endswith('seed') for line in lines[1:])
+
+
+def test_what_is_switched_off_is_a_program_and_the_rest_another():
+    lines, sizes = grouped('gan', 'product(model.r1=[0,.1,1], seed=[0,1])')
+    assert sizes == [2, 4]
+    assert lines[1:] == [
+        'program 1: 2 trials, model.r1=0.0; traced: seed',
+        'program 2: 4 trials; traced: model.r1, seed',
+    ]
+
+
+def test_seeds_beyond_32_bits_are_programs_of_their_own():
+    assert grouped('vae', 'product(seed=[0,4294967296])')[1] == [1, 1]
