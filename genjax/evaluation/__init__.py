@@ -16,6 +16,7 @@ from genjax.evaluation.mmd import MMD
 from genjax.evaluation.modes import Modes
 from genjax.evaluation.outliers import Outliers
 from genjax.evaluation.path_length import PerceptualPathLength
+from genjax.evaluation.rate_distortion import RateDistortion
 from genjax.evaluation.reconstruction import Reconstruction
 from genjax.evaluation.support import Support
 from genjax.evaluation.tokens import TokenLikelihood
@@ -39,6 +40,7 @@ __all__ = [
     'Modes',
     'Outliers',
     'PerceptualPathLength',
+    'RateDistortion',
     'Reconstruction',
     'Support',
     'TokenLikelihood',

@@ -212,6 +212,21 @@ class VAE:
         values = jax.lax.map(of_class, jnp.arange(self.num_classes))
         return LogProb(jnp.moveaxis(values, 0, 1), 'lower_bound')
 
+    def rate_distortion(
+        self, variables: Variables, x: Array, key: Array, *label: Array
+    ) -> tuple[Array, Array]:
+        """The rate KL(q(z|x) ‖ p(z)) and the distortion -E log p(x|z), in nats, [B] each: negated,
+        their sum is the ELBO. From one posterior sample, but for a rate that has a closed form.
+        """
+        posterior = self._encode(variables, x, *label)
+        noise = jax.random.normal(key, (1, *posterior.mean.shape))
+        (z,), (log_q,) = self._codes(variables, posterior, noise)
+        if self._has_closed_rate:
+            rate = jnp.sum(gaussian_kl_per_dim(*posterior[:2]), axis=-1)
+        else:
+            rate = log_q - self.prior_log_prob(variables, z)
+        return rate, -self.log_likelihood(variables, x, z, *label)
+
     def encode(self, variables: Variables, x: Array, key: Array) -> Array:
         """Draws z [B, latent_dim] from the posterior of x.
 
