@@ -13,7 +13,7 @@ from genjax.networks import MLP
 from genjax.sweeps import product, seeds, zip
 from genjax.training import Experiment
 
-STEPS = 3000
+STEPS = 2000
 
 REGULARISERS = zip(
     {'model.r1': [0.0, 0.1, 0.0], 'model.gradient_penalty': [0.0, 0.0, 1.0]},
@@ -52,7 +52,7 @@ def sweep(layout='ring'):
     return product(
         {'model.loss': ['non_saturating', 'hinge', 'wasserstein', 'relativistic']},
         REGULARISERS,
-        {'model.num_critic': [1, 5]},
+        {'model.num_critic': [1, 3]},
         zip(
             {
                 'optimizer.generator.learning_rate': rates,
