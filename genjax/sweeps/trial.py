@@ -1,0 +1,71 @@
+"""Runs one trial of a sweep and writes down how it ended, where no launcher waits for that:
+
+    python -m genjax.sweeps.trial FOLDER ID
+
+Where several processes are a trial, each is started so, and the first of them writes.
+"""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from genjax.errors import EXIT_INTERRUPTED, UserError
+from genjax.sweeps.ending import ending
+from genjax.sweeps.folder import Folder
+
+
+def command(folder: Folder, trial: str, python: str = sys.executable) -> str:
+    """What to type into a shell to run a trial, in any folder from which its config is read."""
+    return shlex.join([python, '-m', 'genjax.sweeps.trial', str(folder.path.resolve()), trial])
+
+
+def main() -> int:
+    """Runs the trial of the command line; returns the exit status of its training."""
+    folder, trial = Folder(Path(sys.argv[1])), sys.argv[2]
+    began, stopped, process = time.monotonic(), False, None
+
+    def stop(*_: object) -> None:
+        nonlocal stopped
+        stopped = True
+        if process:
+            process.terminate()
+
+    signal.signal(signal.SIGTERM, stop)
+    options = [f'--config={folder.config(trial)}', f'--workdir={folder.workdir(trial)}']
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'genjax', 'train', *options],
+        stderr=subprocess.PIPE,
+        text=True,
+        errors='replace',
+        env={**os.environ, 'PYTHONUNBUFFERED': '1'},
+    )
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C comes to the training as well
+    if stopped:  # before there was a process
+        process.terminate()
+    writes, last = _is_first(), ''
+    for line in process.stderr:
+        print(line, end='', file=sys.stderr, flush=True)
+        last = line.strip() or last
+    code = process.wait()
+    status, reason = ending(code, last, stopped)
+    if writes:
+        folder.end(trial, status, reason, time.monotonic() - began)
+    return EXIT_INTERRUPTED if status == 'stopped' else code if code >= 0 else 128 - code
+
+
+def _is_first() -> bool:
+    from genjax.training.distributed import find_place
+
+    try:
+        place = find_place(None, None, None)
+    except UserError:  # the training ends with it
+        return True
+    return place is None or place.index == 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
