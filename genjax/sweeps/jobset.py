@@ -23,7 +23,7 @@ def write(
         template: `launch/jobset.yaml` or a copy of it.
 
     Raises:
-        UserError: the template has no such name, others that are not among the fields, or a stray $.
+        UserError: the template has no such name, or other names or a stray $.
     """
     text = Template(template.read_text())
     if not text.is_valid():

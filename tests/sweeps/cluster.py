@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -31,8 +30,8 @@ AccountingStorageType=accounting_storage/none
 MpiDefault=none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_CPU
-SchedulerParameters=sched_interval=1
 ReturnToService=2
+KillWait=5
 SlurmdParameters=config_overrides
 NodeName=localhost NodeAddr=127.0.0.1 CPUs=4 RealMemory=4000
 PartitionName=main Nodes=localhost Default=YES
@@ -50,10 +49,9 @@ def missing() -> str:
 
 @contextlib.contextmanager
 def running(folder: Path):
-    """Gives what the environment has to have for the commands of Slurm to find the cluster."""
+    """Gives an environment in which the commands of Slurm find the cluster."""
     for name in ('state', 'spool'):
         (folder / name).mkdir(parents=True)
-    folder.chmod(0o755)
     with socket.create_server(('', 0)) as one, socket.create_server(('', 0)) as other:
         controller, node = one.getsockname()[1], other.getsockname()[1]
     conf = folder / 'slurm.conf'
@@ -61,40 +59,33 @@ def running(folder: Path):
     key = folder / 'munge.key'
     key.write_bytes(os.urandom(128))
     key.chmod(0o400)
-    commands = [
-        ['munged', '--foreground', '--force', f'--key-file={key}',
-         f'--socket={folder}/munge.socket', f'--pid-file={folder}/munge.pid',
-         f'--log-file={folder}/munge.log', f'--seed-file={folder}/munge.seed'],
-        ['slurmctld', '-D', '-c', '-f', conf],
-        ['slurmd', '-D', '-N', 'localhost', '-f', conf],
-    ]  # fmt: skip
-    environment = {'SLURM_CONF': str(conf)}
+    environment = {**os.environ, 'SLURM_CONF': str(conf)}
+
+    def output(*command):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        return done.stdout
+
+    munge = [f'--{name}-file={folder}/munge.{name}' for name in ('key', 'pid', 'log', 'seed')]
+    munge += ['--foreground', '--force', f'--socket={folder}/munge.socket']
+    idle = ('sinfo', '--noheader', '--format=%t')
     daemons = []
     try:
-        for command in commands:
-            with (folder / f'{command[0]}.txt').open('w') as out:
-                daemons.append(
-                    subprocess.Popen(
-                        [_find(command[0]), *command[1:]],
-                        env={**os.environ, **environment},
-                        stdin=subprocess.DEVNULL,
-                        stdout=out,
-                        stderr=out,
-                    )
-                )
-            if command[0] == 'munged':
-                _wait_for((folder / 'munge.socket').exists, folder)
-        info = ['sinfo', '--noheader', '--format=%t']
-        _wait_for(lambda: 'idle' in _output(info, environment), folder)
+        for name, options, ready in (
+            ('munged', munge, (folder / 'munge.socket').exists),
+            ('slurmctld', ['-D', '-c'], lambda: output(*idle)),
+            ('slurmd', ['-D', '-N', 'localhost'], lambda: output(*idle) == 'idle\n'),
+        ):
+            with (folder / f'{name}.out').open('w') as out:
+                # They end with this process, also when it is killed.
+                command = ['setpriv', '--pdeathsig=TERM', _find(name), *options]
+                daemons.append(subprocess.Popen(command, env=environment, stdout=out, stderr=out))
+            wait_for(ready, 20)
         yield environment
+        output('scancel', '--me')
+        wait_for(lambda: not output('squeue', '--noheader'), 20)
     finally:
-        subprocess.run(
-            ['scancel', '--me', '--signal=KILL', '--full'],
-            env={**os.environ, **environment},
-            check=False,
-        )
         for daemon in reversed(daemons):
-            daemon.send_signal(signal.SIGTERM)
+            daemon.terminate()
             try:
                 daemon.wait(timeout=10)
             except subprocess.TimeoutExpired:
@@ -102,19 +93,11 @@ def running(folder: Path):
                 daemon.wait()
 
 
-def _output(command, environment):
-    done = subprocess.run(
-        command, env={**os.environ, **environment}, capture_output=True, text=True, check=False
-    )
-    return done.stdout
-
-
-def _wait_for(ready, folder):
-    deadline = time.monotonic() + 20
-    while not ready():
-        if time.monotonic() > deadline:
-            logs = [p.read_text()[-1000:] for p in folder.glob('*.[lt][ox][gt]')]
-            raise AssertionError('the cluster does not come up:\n' + '\n'.join(logs))
+def wait_for(condition, seconds):
+    """Returns when the condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f'still not after {seconds} seconds'
         time.sleep(0.1)
 
 

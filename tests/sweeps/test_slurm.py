@@ -1,10 +1,8 @@
 """Sweeps on a real Slurm cluster of this one machine."""
 
 import json
-import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -37,17 +35,14 @@ class Slurm:
     def queue(self, field='%t'):
         return self('squeue', '--noheader', '--array', f'--format={field}').stdout.split()
 
-    def wait(self, condition, seconds=90):
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, self('scontrol', 'show', 'jobs').stdout
-            time.sleep(0.1)
+    def wait_until_done(self):
+        cluster.wait_for(lambda: not self.queue(), 120)
 
 
 @pytest.fixture(scope='module')
 def slurm(tmp_path_factory):
     with cluster.running(tmp_path_factory.mktemp('slurm')) as found:
-        environment = {**os.environ, **found, 'XLA_FLAGS': '', 'PYTHONPATH': str(ROOT)}
+        environment = {**found, 'XLA_FLAGS': '', 'PYTHONPATH': str(ROOT)}
         yield Slurm(environment)
 
 
@@ -75,11 +70,11 @@ def test_an_array_runs_what_is_neither_complete_nor_in_the_queue(slurm, tmp_path
     assert slurm.queue('%k') == ['mine'] * 9
     assert slurm.queue('%l') == ['10:00'] * 9
 
-    slurm.wait(lambda: len(results(tmp_path)) > 0)
+    cluster.wait_for(lambda: results(tmp_path), 60)
     again = slurm.sweep(tmp_path, *options)
     assert again.returncode == 0 and 'submitted' not in again.stdout, again.stdout
 
-    slurm.wait(lambda: not slurm.queue())
+    slurm.wait_until_done()
     ends = [(result['status'], result['reason']) for result in results(tmp_path).values()]
     assert ends.count(('complete', '')) == 8
     (reason,) = [reason for status, reason in ends if status == 'failed']
@@ -88,13 +83,13 @@ def test_an_array_runs_what_is_neither_complete_nor_in_the_queue(slurm, tmp_path
     again = slurm.sweep(tmp_path, *options)
     assert '8 of 9 trials are complete, 0 in the queue\nsubmitted 1 as job ' in again.stdout
     slurm('scancel', '--me')
-    slurm.wait(lambda: not slurm.queue())
+    slurm.wait_until_done()
 
 
 def test_processes_of_a_trial_find_each_other(slurm, tmp_path):
     started = slurm.sweep(tmp_path, '--sweep=seeds(1)', '--slurm.ntasks=2')
     assert started.returncode == 0, started.stderr
-    slurm.wait(lambda: not slurm.queue())
+    slurm.wait_until_done()
     ((trial, result),) = results(tmp_path).items()
     log = Folder(tmp_path).log(trial).read_text()
     assert result['status'] == 'complete', log
@@ -111,15 +106,15 @@ def test_a_trial_that_gets_sigterm_is_saved_and_requeued_and_loses_nothing(slurm
     job = submitted.stdout.split()[-1].removeprefix('--job=')
     (trial,) = [row['id'] for row in Folder(broken).read()['trials']]
     written = broken / 'trials' / trial / 'metrics.jsonl'
-    slurm.wait(lambda: written.exists() and written.read_bytes().count(b'\n') > 50)
+    cluster.wait_for(lambda: written.exists() and written.read_bytes().count(b'\n') > 50, 60)
     slurm('scancel', '--signal=TERM', job)
-    slurm.wait(lambda: results(broken) and slurm.queue('%i/%t').count(f'{job}_0/PD'))
+    cluster.wait_for(lambda: f'{job}_0/PD' in slurm.queue('%i/%t'), 60)
     assert results(broken)[trial]['status'] == 'stopped'
     assert 'SIGTERM' in Folder(broken).log(trial).read_text()
     assert len(metrics(broken, trial)) < 3000
 
-    # Slurm has a job that comes again wait for two minutes; a second is too short for its credentials.
+    # It would wait for two minutes; one second is too short for its credentials.
     assert slurm('scontrol', 'update', f'jobid={job}_0', 'StartTime=now+3').returncode == 0
-    slurm.wait(lambda: not slurm.queue())
+    slurm.wait_until_done()
     assert results(broken)[trial]['status'] == 'complete'
     assert metrics(broken, trial) == metrics(whole, trial)
