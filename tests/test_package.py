@@ -23,6 +23,7 @@ MAY_IMPORT = {
     'schedules': set(),
     'files': {'errors'},
     'interruption': {'errors'},
+    'places': {'errors'},
     'config': FOUNDATION,
     'data': FOUNDATION,
     'networks': FOUNDATION,

@@ -73,8 +73,9 @@ def run(args: argparse.Namespace) -> None:
     if args.launcher != 'vectorized':
         jax.config.update('jax_platforms', 'cpu')  # an accelerator is for the trials
     from genjax.sweeps import words
+    from genjax.sweeps.check import check
     from genjax.sweeps.folder import Folder
-    from genjax.sweeps.trials import check, title, trials_of
+    from genjax.sweeps.trials import title, trials_of
 
     otherwise = ': write it, or say --sweep=…'
     sweep = words.parse(args.sweep) if args.sweep else config.call(args.config, 'sweep', otherwise)

@@ -13,14 +13,12 @@ import json
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from genjax import config as configs
 from genjax import files
 from genjax.errors import UserError
-
-if TYPE_CHECKING:  # it imports JAX, for which the start of a trial need not wait
-    from genjax.sweeps.trials import Trial
+from genjax.sweeps.trials import Trial
 
 _RECORD = 'sweep.json'
 
@@ -43,7 +41,7 @@ class Folder:
         busy = 'another sweep is running in {folder}, or its trials are still being saved'
         return files.locked(self.path, 'sweep', _RECORD, busy)
 
-    def add(self, config_file: str, trials: 'list[Trial]') -> None:
+    def add(self, config_file: str, trials: list[Trial]) -> None:
         """Writes down the trials beside those that are there.
 
         Raises:
@@ -99,11 +97,11 @@ class Folder:
         except FileNotFoundError:
             return None
 
-    def incomplete(self, trials: 'list[Trial]') -> 'list[Trial]':
+    def incomplete(self, trials: list[Trial]) -> list[Trial]:
         """Those trials that have not been completed."""
         return [t for t in trials if (self.result(t.id) or {}).get('status') != 'complete']
 
-    def population(self, trials: 'Iterable[Trial]') -> Path:
+    def population(self, trials: Iterable[Trial]) -> Path:
         """The folder of a population of these trials."""
         names = ' '.join(trial.id for trial in trials)
         return self.path / 'populations' / hashlib.sha256(names.encode()).hexdigest()[:10]

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from genjax.errors import EXIT_INTERRUPTED, UserError
+from genjax.places import find_place
 from genjax.sweeps.ending import ending
 from genjax.sweeps.folder import Folder
 
@@ -46,20 +47,19 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C comes to the training as well
     if stopped:  # before there was a process
         process.terminate()
-    writes, last = _is_first(), ''
-    for line in process.stderr:
-        print(line, end='', file=sys.stderr, flush=True)
-        last = line.strip() or last
-    code = process.wait()
+    first, last = _is_first(), ''
+    with process:
+        for line in process.stderr:
+            print(line, end='', file=sys.stderr, flush=True)
+            last = line.strip() or last
+    code = process.returncode
     status, reason = ending(code, last, stopped)
-    if writes:
+    if first:
         folder.end(trial, status, reason, time.monotonic() - began)
     return EXIT_INTERRUPTED if status == 'stopped' else code if code >= 0 else 128 - code
 
 
 def _is_first() -> bool:
-    from genjax.training.distributed import find_place
-
     try:
         place = find_place(None, None, None)
     except UserError:  # the training ends with it

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from genjax import cli
+from genjax.places import find_place
 from genjax.sweeps.folder import Folder
-from genjax.training.distributed import find_place
 
 SCHEMA = Path(__file__).parents[1] / 'fixtures' / 'jobset-v1alpha2.schema.json'
 FIELDS = {
