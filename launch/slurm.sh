@@ -22,7 +22,7 @@ exec >>"$folder/logs/$trial.txt" 2>&1
 
 # One process for each task of the job (--slurm.nodes=2 --slurm.ntasks-per-node=1). They end
 # together: one that is left after a minute hangs.
-srun --kill-on-bad-exit=0 --wait=60 "$python" -m genjax.sweeps.trial "$folder" "$trial"
+srun --kill-on-bad-exit=0 --wait=60 "$python" -m genjax trial "$folder" "$trial"
 status=$?
 
 if [ "$status" = 75 ]; then # saved, not finished: back into the queue

@@ -1,9 +1,4 @@
-"""Runs one trial of a sweep and writes down how it ended, where no launcher waits for that:
-
-    python -m genjax.sweeps.trial FOLDER ID
-
-Where several processes are a trial, each is started so, and the first of them writes.
-"""
+"""Runs one trial of a sweep and writes down how it ended, where no launcher waits for that."""
 
 import os
 import shlex
@@ -11,22 +6,37 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-from genjax.errors import EXIT_INTERRUPTED, UserError
+from genjax.errors import EXIT_INTERRUPTED, UserError, nearest
 from genjax.places import find_place
 from genjax.sweeps.ending import ending
 from genjax.sweeps.folder import Folder
 
 
-def command(folder: Folder, trial: str, python: str = sys.executable) -> str:
-    """What to type into a shell to run a trial, in any folder from which its config is read."""
-    return shlex.join([python, '-m', 'genjax.sweeps.trial', str(folder.path.resolve()), trial])
+def command(folder: Folder, trial: str, *genjax: str) -> str:
+    """What to type into a shell to run a trial.
+
+    Args:
+        folder: of the sweep.
+        trial: its id.
+        genjax: the words that start genjax; none: those that do here.
+    """
+    genjax = genjax or (sys.executable, '-m', 'genjax')
+    return shlex.join([*genjax, 'trial', str(folder.path.resolve()), trial])
 
 
-def main() -> int:
-    """Runs the trial of the command line; returns the exit status of its training."""
-    folder, trial = Folder(Path(sys.argv[1])), sys.argv[2]
+def run(folder: Folder, trial: str) -> int:
+    """Runs a trial. Where several processes are one, each does so, and the first of them writes.
+
+    Returns:
+        The exit status of its training.
+
+    Raises:
+        UserError: the sweep has no such trial.
+    """
+    if not folder.config(trial).exists():
+        known = [row['id'] for row in folder.read()['trials']]
+        raise UserError(f'{folder.path} has no trial {trial!r}{nearest(trial, known)}')
     began, stopped, process = time.monotonic(), False, None
 
     def stop(*_: object) -> None:
@@ -65,7 +75,3 @@ def _is_first() -> bool:
     except UserError:  # the training ends with it
         return True
     return place is None or place.index == 0
-
-
-if __name__ == '__main__':
-    sys.exit(main())

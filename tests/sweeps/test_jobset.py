@@ -77,18 +77,18 @@ def test_the_manifests_are_jobsets_whose_processes_find_each_other(jobset, tmp_p
         assert {place.address for place in places} == {(f'{name}-slice-0-0.{name}', 8476)}
         assert manifest['metadata']['name'] == name
         arguments = (tmp_path / 'arguments').read_text().split()
-        assert arguments == ['-m', 'genjax.sweeps.trial', str(tmp_path / 'runs'), trial]
+        assert arguments == ['trial', str(tmp_path / 'runs'), trial]
 
 
 def place_of(container, job_index, completion, tmp_path):
-    """Where a pod stands, by the environment that its command gives to Python."""
-    python = tmp_path / 'bin' / 'python'
-    if not python.exists():
-        python.parent.mkdir()
-        python.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/arguments\nexec env\n')
-        python.chmod(0o755)
+    """Where a pod stands, by the environment that its command gives to genjax."""
+    genjax = tmp_path / 'bin' / 'genjax'
+    if not genjax.exists():
+        genjax.parent.mkdir()
+        genjax.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/arguments\nexec env\n')
+        genjax.chmod(0o755)
     environment = {
-        'PATH': f'{python.parent}:/usr/bin:/bin',
+        'PATH': f'{genjax.parent}:/usr/bin:/bin',
         'JOB_COMPLETION_INDEX': str(completion),
         **{pair['name']: pair['value'] for pair in container['env'] if 'value' in pair},
     }

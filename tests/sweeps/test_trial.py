@@ -39,7 +39,7 @@ def test_the_printed_lines_are_commands_and_those_of_complete_trials_are_left_ou
     lines = printed('--sweep=chain(seeds(1), product(optimizer.learning_rate=[1e30]))')
     names = [row['id'] for row in Folder(tmp_path / 'my runs').read()['trials']]
     assert [shlex.split(line)[1:] for line in lines] == [
-        ['-m', 'genjax.sweeps.trial', str(tmp_path / 'my runs'), name] for name in names
+        ['-m', 'genjax', 'trial', str(tmp_path / 'my runs'), name] for name in names
     ]
     # As `parallel` would do.
     processes = [start(line, stdout=subprocess.DEVNULL) for line in lines]
@@ -76,9 +76,11 @@ def test_of_several_processes_the_first_writes(tmp_path, monkeypatch, index):
     popen = subprocess.Popen
     monkeypatch.setattr(subprocess, 'Popen', lambda words, **options: popen(training, **options))
     monkeypatch.setattr(signal, 'signal', lambda *_: None)
-    monkeypatch.setattr(sys, 'argv', ['trial', str(tmp_path), 'abc'])
-    assert trial.main() == 1
-    result = Folder(tmp_path).result('abc')
+    folder = Folder(tmp_path)
+    folder.config('abc').parent.mkdir()
+    folder.config('abc').touch()
+    assert trial.run(folder, 'abc') == 1
+    result = folder.result('abc')
     assert result is None if index else result['reason'] == 'a mistake'
 
 
