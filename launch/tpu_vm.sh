@@ -21,7 +21,7 @@ everywhere() {
 }
 
 if [ "${1:-}" = stop ]; then
-  everywhere "pkill --signal TERM --full 'genjax (train|trial)' || true"
+  everywhere "pkill --signal TERM --full 'genjax (train|run_trial)' || true"
   exit
 fi
 

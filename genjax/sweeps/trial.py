@@ -22,7 +22,7 @@ def command(folder: Folder, trial: str, *genjax: str) -> str:
         genjax: the words that start genjax; none: those that do here.
     """
     genjax = genjax or (sys.executable, '-m', 'genjax')
-    return shlex.join([*genjax, 'trial', str(folder.path.resolve()), trial])
+    return shlex.join([*genjax, 'run_trial', str(folder.path.resolve()), trial])
 
 
 def run(folder: Folder, trial: str) -> int:

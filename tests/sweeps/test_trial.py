@@ -39,7 +39,7 @@ def test_the_printed_lines_are_commands_and_those_of_complete_trials_are_left_ou
     lines = printed('--sweep=chain(seeds(1), product(optimizer.learning_rate=[1e30]))')
     names = [row['id'] for row in Folder(tmp_path / 'my runs').read()['trials']]
     assert [shlex.split(line)[1:] for line in lines] == [
-        ['-m', 'genjax', 'trial', str(tmp_path / 'my runs'), name] for name in names
+        ['-m', 'genjax', 'run_trial', str(tmp_path / 'my runs'), name] for name in names
     ]
     # As `parallel` would do.
     processes = [start(line, stdout=subprocess.DEVNULL) for line in lines]

@@ -1,4 +1,4 @@
-"""`genjax trial`: what the launchers of a sweep start."""
+"""`genjax run_trial`: what the launchers of a sweep start."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ HELP = 'run one trial of a sweep and write down how it ended; launchers start th
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments of `trial`."""
+    """Adds the arguments of `run_trial`."""
     parser.add_argument('sweep', metavar='DIR', help='the --workdir of the sweep')
     parser.add_argument('id', metavar='ID', help='of the trial: a file in DIR/configs')
 
