@@ -64,6 +64,7 @@ def test_an_array_runs_what_is_neither_complete_nor_in_the_queue(slurm, tmp_path
         ' product(optimizer.learning_rate=[1e30]))'
     )
     options = (words, '--max_parallel=3', '--slurm.time=0:10:00', '--slurm.comment=mine')
+    options += ('--slurm.contiguous=',)
     first = slurm.sweep(tmp_path, *options)
     assert first.returncode == 0, first.stderr
     assert '0 of 9 trials are complete, 0 in the queue\nsubmitted 9 as job ' in first.stdout

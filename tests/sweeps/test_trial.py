@@ -28,11 +28,6 @@ def printed(tmp_path, capsys):
     return run
 
 
-def start(line, **options):
-    environment = {**os.environ, 'XLA_FLAGS': ''}
-    return subprocess.Popen(shlex.split(line), env=environment, stderr=subprocess.PIPE, **options)
-
-
 def test_the_printed_lines_are_commands_and_those_of_complete_trials_are_left_out(
     printed, tmp_path
 ):
@@ -41,13 +36,17 @@ def test_the_printed_lines_are_commands_and_those_of_complete_trials_are_left_ou
     assert [shlex.split(line)[1:] for line in lines] == [
         ['-m', 'genjax', 'run_trial', str(tmp_path / 'my runs'), name] for name in names
     ]
-    # As `parallel` would do.
-    processes = [start(line, stdout=subprocess.DEVNULL) for line in lines]
-    errors = [process.communicate(timeout=120)[1].decode() for process in processes]
-    assert [process.returncode for process in processes] == [0, 2]
+    errors = subprocess.run(
+        ['xargs', '-d', '\n', '-n', '1', '-P', '2', 'sh', '-c'],
+        input='\n'.join(lines),
+        env={**os.environ, 'XLA_FLAGS': ''},
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stderr
     ends = [Folder(tmp_path / 'my runs').result(name) for name in names]
     assert [end['status'] for end in ends] == ['complete', 'failed']
-    assert ends[1]['reason'] and f'genjax: error: {ends[1]["reason"]}\n' in errors[1]
+    assert ends[1]['reason'] and f'genjax: error: {ends[1]["reason"]}\n' in errors
     assert all(end['seconds'] > 0 for end in ends)
 
     assert printed('--sweep=chain(seeds(1), product(optimizer.learning_rate=[1e30]))') == lines[1:]
@@ -55,10 +54,16 @@ def test_the_printed_lines_are_commands_and_those_of_complete_trials_are_left_ou
 
 def test_sigterm_goes_on_to_the_training_which_saves(printed, tmp_path):
     (line,) = printed('--sweep=seeds(1)', '--config.steps=1000000', '--config.log_every=100')
-    process = start(line, stdout=subprocess.PIPE)
-    while b'step 100/' not in process.stdout.readline():
-        pass
-    process.send_signal(signal.SIGTERM)
+    process = subprocess.Popen(
+        shlex.split(line),
+        env={**os.environ, 'XLA_FLAGS': ''},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    for shown in process.stdout:
+        if shown.startswith(b'step 100/'):
+            process.send_signal(signal.SIGTERM)
+            break
     _, errors = process.communicate(timeout=60)
     assert process.returncode == EXIT_INTERRUPTED
     assert b'SIGTERM: saved step ' in errors
