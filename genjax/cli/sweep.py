@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Checks all trials, then has those that are not complete run."""
     launch, takes = LAUNCHERS[args.launcher]
-    for option in {name for _, names in LAUNCHERS.values() for name in names} - takes:
+    for option in sorted(set().union(*(names for _, names in LAUNCHERS.values())) - takes):
         if getattr(args, option):
             name = f'{option}.{getattr(args, option)[0][0]}' if option in GROUPS else option
             raise UserError(f'--launcher={args.launcher} takes no --{name}')
