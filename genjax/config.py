@@ -86,9 +86,14 @@ def load(path: str, overrides: typing.Iterable[tuple[str, str]] = ()) -> ConfigD
     return config
 
 
-def call(path: str, function: str) -> Any:
+def call(path: str, function: str, otherwise: str = '') -> Any:
     """Runs a config file and returns what one of its functions returns, called with the argument in
     `file.py:argument` if there is one.
+
+    Args:
+        path: of the file.
+        function: its name.
+        otherwise: what a user whose file has no such function may do instead of writing it.
 
     Raises:
         UserError: a missing or failing file, or one without this function; with its line.
@@ -100,6 +105,8 @@ def call(path: str, function: str) -> Any:
         module_spec = importlib.util.spec_from_file_location('genjax_config_file', file)
         module = importlib.util.module_from_spec(module_spec)
         module_spec.loader.exec_module(module)
+        if not hasattr(module, function):
+            raise UserError(f'{file} has no function {function}(){otherwise}')
         return getattr(module, function)(*([argument] if argument else []))
     except UserError:
         raise

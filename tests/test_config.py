@@ -260,7 +260,7 @@ def test_load_runs_a_file_and_applies_overrides(tmp_path):
     ('text', 'message'),
     [
         ('import nowhere_at_all\n', "config.py:1: ModuleNotFoundError: No module named 'nowhere"),
-        ('x = 1\n', "AttributeError: module 'genjax_config_file' has no attribute 'get_config'"),
+        ('x = 1\n', 'config.py has no function get_config()'),
         ('def get_config():\n  return 1 / 0\n', 'config.py:2: ZeroDivisionError'),
         ('def get_config(:\n', 'config.py:1: SyntaxError'),
         ('def get_config():\n  return {}\n', 'must return spec(Experiment, ...)'),

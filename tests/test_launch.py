@@ -1,4 +1,4 @@
-"""`launch/local.sh` with a stand-in for uv, so that nothing is downloaded."""
+"""The scripts in `launch/`, with stand-ins for uv and gcloud, so that nothing is downloaded."""
 
 import os
 import shutil
@@ -186,5 +186,49 @@ def test_pip_serves_where_there_is_no_uv(checkout):
     assert f'-e {checkout.root} -c {checkout.root}/constraints.txt' in call
 
 
-def test_the_script_is_executable():
-    assert os.access(ROOT / 'launch' / 'local.sh', os.X_OK)
+# A slice of one machine, whose home is $REMOTE.
+GCLOUD = """#!/bin/bash
+echo "${@:1:5}" >> "$REMOTE/log"
+case $4 in
+scp) cp "$5" "$REMOTE" ;;
+ssh) for word; do case $word in --command=*) cd "$REMOTE"; HOME=$REMOTE bash -c "${word#*=}" ;; esac; done ;;
+esac
+"""  # noqa: E501
+
+
+def test_a_tpu_slice_runs_the_commit_of_the_checkout(checkout, tmp_path):
+    def git(*words):
+        identity = ['-c', 'user.name=a', '-c', 'user.email=a@b']
+        subprocess.run(['git', '-C', checkout.root, *identity, *words], check=True)
+
+    remote = tmp_path / 'remote'
+    remote.mkdir()
+    checkout.tool('gcloud', GCLOUD)
+    shutil.copy(ROOT / 'launch' / 'tpu_vm.sh', checkout.root / 'launch')
+    git('init', '--quiet')
+    command = ['bash', checkout.root / 'launch' / 'tpu_vm.sh', 'train', '--workdir=/a b', '--x=$y']
+    for version in '12':
+        local = f'#!/bin/sh\necho {version} $GENJAX_EXTRAS; printf "%s\\n" "$@"\n'
+        (checkout.root / 'launch' / 'local.sh').write_text(local)
+        git('add', '.')
+        git('commit', '--quiet', f'--message={version}')
+        done = subprocess.run(
+            command,
+            env={**checkout.env, 'TPU': 'mine', 'ZONE': 'z', 'REMOTE': str(remote)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.stdout == f'{version} tpu\ntrain\n--workdir=/a b\n--x=$y\n', done.stderr
+    assert 'compute tpus tpu-vm ssh mine' in (remote / 'log').read_text()
+
+
+def test_a_tpu_slice_needs_its_name(checkout):
+    command = ['bash', ROOT / 'launch' / 'tpu_vm.sh', 'train']
+    done = subprocess.run(command, env=checkout.env, capture_output=True, text=True, check=False)
+    assert done.returncode != 0 and 'TPU: is the name of the slice' in done.stderr
+
+
+@pytest.mark.parametrize('path', sorted((ROOT / 'launch').glob('*.sh')), ids=lambda path: path.name)
+def test_the_scripts_are_executable(path):
+    assert os.access(path, os.X_OK)

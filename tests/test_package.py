@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import genjax
+from genjax.sweeps.templates import template
 
 PACKAGE = Path(genjax.__file__).parent
 SOURCES = sorted(PACKAGE.rglob('*.py'))
@@ -23,6 +24,7 @@ MAY_IMPORT = {
     'schedules': set(),
     'files': {'errors'},
     'interruption': {'errors'},
+    'places': {'errors'},
     'config': FOUNDATION,
     'data': FOUNDATION,
     'networks': FOUNDATION,
@@ -136,3 +138,17 @@ def test_the_constraints_pin_each_dependency_once(python):
         needed = Requirement(line)
         (pinned,) = versions[canonicalize_name(needed.name)].specifier
         assert pinned.version in needed.specifier
+
+
+def test_templates_are_found_in_a_checkout_and_where_genjax_is_installed(tmp_path, monkeypatch):
+    pyproject = tomllib.loads((PACKAGE.parent / 'pyproject.toml').read_text('utf-8'))
+    wheel = pyproject['tool']['hatch']['build']['targets']['wheel']
+    assert wheel['force-include'] == {'launch': 'genjax/launch'}
+    for name in ('slurm.sh', 'jobset.yaml'):
+        assert template(name) == PACKAGE.parent / 'launch' / name
+        assert template(name).is_file()
+    installed = tmp_path / 'genjax' / 'launch' / 'slurm.sh'
+    installed.parent.mkdir(parents=True)
+    installed.touch()
+    monkeypatch.setattr(genjax, '__file__', str(tmp_path / 'genjax' / '__init__.py'))
+    assert template('slurm.sh') == installed

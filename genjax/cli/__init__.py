@@ -1,8 +1,9 @@
 """The `genjax` command: finds the verb, reads its options, and turns errors into exit codes.
 
 Each verb is a module of this package with `HELP` (one line), `add_arguments(parser)` and
-`run(args)`. They are imported for every `--help`, so what is heavy (JAX, NumPy) they import inside
-`run`.
+`run(args)`. With `GROUPS = ('slurm',)`, `args.slurm` holds the options `--slurm.…`, as
+`args.overrides` holds those of the config. Verbs are imported for every `--help`, so what is heavy
+(JAX, NumPy) they import inside `run`.
 """
 
 import argparse
@@ -14,9 +15,7 @@ from types import ModuleType
 import genjax
 from genjax.errors import UserError, nearest, told
 
-VERBS = ('train', 'sweep', 'encode', 'sample', 'evaluate', 'plan', 'data')
-
-_OVERRIDE = '--config.'
+VERBS = ('train', 'sweep', 'run_trial', 'encode', 'sample', 'evaluate', 'plan', 'data')
 
 
 class Parser(argparse.ArgumentParser):
@@ -85,40 +84,44 @@ def _dispatch(argv: list[str]) -> int:
     module = _module(verb)
     parser = Parser(prog=f'genjax {verb}', description=module.HELP)
     module.add_arguments(parser)
-    words, overrides = split_overrides(argv[1:])
+    words, overrides = split_group(argv[1:], 'config')
+    groups = {}
+    for group in getattr(module, 'GROUPS', ()):
+        words, groups[group] = split_group(words, group)
     args = parser.parse_args(words)
     if overrides and not hasattr(args, 'config'):
-        parser.error(f'unknown option {_OVERRIDE}{overrides[0][0]}: this verb reads no config')
-    args.overrides = overrides
+        parser.error(f'unknown option --config.{overrides[0][0]}: this verb reads no config')
+    vars(args).update(groups, overrides=overrides)
     module.run(args)
     return 0
 
 
-def split_overrides(words: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
-    """Takes the options that change a config field out of a command line.
+def split_group(words: list[str], group: str) -> tuple[list[str], list[tuple[str, str]]]:
+    """Takes the options of a group out of a command line: those that change the config, say.
 
     Args:
-        words: command-line words; `--config.a.b=4` and `--config.a.b 4` are overrides.
+        words: command-line words; `--config.a.b=4` and `--config.a.b 4` are of the group 'config'.
+        group: its name.
 
     Returns:
         The other words, and the pairs ('a.b', '4') in the order given.
 
     Raises:
-        UserError: an override has no value.
+        UserError: such an option has no value.
     """
-    others, overrides = [], []
+    others, found = [], []
     words = iter(words)
     for word in words:
-        if not word.startswith(_OVERRIDE):
+        if not word.startswith(f'--{group}.'):
             others.append(word)
             continue
-        field, equals, value = word.removeprefix(_OVERRIDE).partition('=')
+        field, equals, value = word.removeprefix(f'--{group}.').partition('=')
         if not equals:
             value = next(words, None)
             if value is None or value.startswith('--'):
                 raise UserError(f'{word} has no value: write {word}=<value>')
-        overrides.append((field, value))
-    return others, overrides
+        found.append((field, value))
+    return others, found
 
 
 def _module(verb: str) -> ModuleType:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from genjax.errors import UserError
 from genjax.interruption import Interruption
+from genjax.places import find_place
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +53,7 @@ def computing(args: argparse.Namespace, interruption: Interruption | None = None
     prepare()
     from genjax.training import distributed
 
-    place = distributed.find_place(args.coordinator, args.num_processes, args.process_id)
+    place = find_place(args.coordinator, args.num_processes, args.process_id)
     with distributed.together(
         place, interruption, heartbeat=args.heartbeat, timeout=args.start_timeout
     ):

@@ -1,10 +1,17 @@
 """`genjax sweep`: runs an experiment for every trial of a sweep."""
 
 import argparse
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 from genjax.errors import UserError
 
+if TYPE_CHECKING:
+    from genjax.sweeps.folder import Folder
+    from genjax.sweeps.trials import Trial
+
 HELP = 'run an experiment for every trial of a sweep'
+GROUPS = ('slurm', 'jobset')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,40 +32,53 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--workdir', required=True, metavar='DIR', help='where the sweep is kept and resumed from'
     )
     parser.add_argument(
-        '--launcher',
-        choices=('local', 'vectorized'),
-        default='local',
-        help='local: a process for each trial, on its share of the cores and GPUs (the default);'
-        ' vectorized: one program trains all trials that differ only in numbers',
+        '--check', action='store_true', help='check all trials and list them; run none'
     )
     parser.add_argument(
-        '--max_parallel', type=int, metavar='N',
-        help='trials at a time (default: 1 for local, all for vectorized)',
+        '--launcher', choices=LAUNCHERS, default='local',
+        help='local: a process for each trial, on its share of the cores and GPUs (the default);'
+        ' vectorized: one program trains all trials that differ only in numbers; slurm: submits a'
+        ' job array, with --slurm.partition=gpu and any other option of sbatch; jobset: writes a'
+        ' Kubernetes JobSet for each trial, with --jobset.image=… and so on; print: the command of'
+        ' each trial',
     )  # fmt: skip
     parser.add_argument(
-        '--check', action='store_true', help='check all trials and list them; run none'
+        '--max_parallel', type=int, metavar='N',
+        help='trials at a time (default: 1 for local and slurm, all for vectorized)',
+    )  # fmt: skip
+    parser.add_argument('--out', metavar='DIR', help='where the JobSets are written')
+    parser.add_argument(
+        '--template', metavar='FILE', help='instead of launch/slurm.sh or launch/jobset.yaml'
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Checks all trials, then runs those that are not complete."""
-    from pathlib import Path
+    """Checks all trials, then has those that are not complete run."""
+    launch, takes = LAUNCHERS[args.launcher]
+    for option in sorted(set().union(*(names for _, names in LAUNCHERS.values())) - takes):
+        if getattr(args, option):
+            name = f'{option}.{getattr(args, option)[0][0]}' if option in GROUPS else option
+            raise UserError(f'--launcher={args.launcher} takes no --{name}')
+    if args.max_parallel is not None and args.max_parallel < 1:
+        raise UserError(f'--max_parallel={args.max_parallel} must be at least 1')
+    if args.template and not Path(args.template).is_file():
+        raise UserError(f'there is no template {args.template!r}')
 
     import jax
 
     from genjax import config
     from genjax.cli import runtime
 
-    if args.max_parallel is not None and args.max_parallel < 1:
-        raise UserError(f'--max_parallel={args.max_parallel} must be at least 1')
     runtime.prepare()
     if args.launcher != 'vectorized':
         jax.config.update('jax_platforms', 'cpu')  # an accelerator is for the trials
-    from genjax.sweeps import local, vectorized, words
+    from genjax.sweeps import words
+    from genjax.sweeps.check import check
     from genjax.sweeps.folder import Folder
-    from genjax.sweeps.trials import check, title, trials_of
+    from genjax.sweeps.trials import title, trials_of
 
-    sweep = words.parse(args.sweep) if args.sweep else config.call(args.config, 'sweep')
+    otherwise = ': write it, or say --sweep=…'
+    sweep = words.parse(args.sweep) if args.sweep else config.call(args.config, 'sweep', otherwise)
     trials = trials_of(config.load(args.config, args.overrides), sweep)
     check(trials)
     if args.check:
@@ -68,7 +88,49 @@ def run(args: argparse.Namespace) -> None:
     folder = Folder(Path(args.workdir))
     with folder.locked() as lock:
         folder.add(args.config, trials)
-        if args.launcher == 'vectorized':
-            vectorized.run(folder, trials, args.max_parallel)
-        else:
-            local.run(folder, trials, args.max_parallel or 1, lock)
+        launch(folder, trials, args, lock)
+
+
+def _local(folder: 'Folder', trials: 'list[Trial]', args: argparse.Namespace, lock: IO) -> None:
+    from genjax.sweeps import local
+
+    local.run(folder, trials, args.max_parallel or 1, lock)
+
+
+def _vectorized(folder: 'Folder', trials: 'list[Trial]', args: argparse.Namespace, _: IO) -> None:
+    from genjax.sweeps import vectorized
+
+    vectorized.run(folder, trials, args.max_parallel)
+
+
+def _slurm(folder: 'Folder', trials: 'list[Trial]', args: argparse.Namespace, _: IO) -> None:
+    from genjax.sweeps import slurm, templates
+
+    script = Path(args.template or templates.template('slurm.sh'))
+    slurm.submit(folder, trials, args.max_parallel or 1, args.slurm, script)
+
+
+def _jobset(folder: 'Folder', trials: 'list[Trial]', args: argparse.Namespace, _: IO) -> None:
+    from genjax.sweeps import jobset, templates
+
+    if not args.out:
+        raise UserError('--launcher=jobset needs --out=DIR, where it writes the JobSets')
+    template = Path(args.template or templates.template('jobset.yaml'))
+    jobset.write(folder, trials, Path(args.out), dict(args.jobset), template)
+
+
+def _print(folder: 'Folder', trials: 'list[Trial]', *_: object) -> None:
+    from genjax.sweeps.trial import command
+
+    for trial in folder.incomplete(trials):
+        print(command(folder, trial.id))
+
+
+# What may carry out a sweep, and the options that it takes.
+LAUNCHERS = {
+    'local': (_local, {'max_parallel'}),
+    'vectorized': (_vectorized, {'max_parallel'}),
+    'slurm': (_slurm, {'max_parallel', 'template', 'slurm'}),
+    'jobset': (_jobset, {'out', 'template', 'jobset'}),
+    'print': (_print, set()),
+}

@@ -97,6 +97,10 @@ class Folder:
         except FileNotFoundError:
             return None
 
+    def incomplete(self, trials: list[Trial]) -> list[Trial]:
+        """Those trials that have not been completed."""
+        return [t for t in trials if (self.result(t.id) or {}).get('status') != 'complete']
+
     def population(self, trials: Iterable[Trial]) -> Path:
         """The folder of a population of these trials."""
         names = ' '.join(trial.id for trial in trials)

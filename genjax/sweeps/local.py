@@ -2,14 +2,14 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from typing import IO
 
-from genjax.errors import EXIT_INTERRUPTED, Interrupted, UserError
+from genjax.errors import Interrupted, UserError
 from genjax.interruption import Interruption, Stop
+from genjax.sweeps.ending import ending
 from genjax.sweeps.folder import Folder
 from genjax.sweeps.trials import Trial, title
 
@@ -29,7 +29,7 @@ def run(folder: Folder, trials: list[Trial], max_parallel: int, lock: IO) -> Non
         Interrupted: Ctrl-C or SIGTERM came; the trials that were running have been saved.
         UserError: trials failed; after all others.
     """
-    waiting = [t for t in trials if (folder.result(t.id) or {}).get('status') != 'complete']
+    waiting = folder.incomplete(trials)
     done = len(trials) - len(waiting)
     if done:
         print(f'{done} of {len(trials)} trials are complete already')
@@ -108,17 +108,9 @@ class _Running:
 
     def end(self, folder: Folder) -> tuple[str, str]:
         """Writes down how the trial ended, and returns its status and the reason."""
-        code = self.process.returncode
         lines = folder.log(self.trial.id).read_text(errors='replace').split('\n')
         last = next((line.strip() for line in reversed(lines) if line.strip()), '')
-        if code == 0:
-            status, reason = 'complete', ''
-        elif code == EXIT_INTERRUPTED or (self._stopped and code == -signal.SIGTERM):
-            status, reason = 'stopped', ''
-        elif code < 0:
-            status, reason = 'failed', f'killed by {signal.Signals(-code).name}'
-        else:
-            status, reason = 'failed', last.removeprefix('genjax: error: ') or f'status {code}'
+        status, reason = ending(self.process.returncode, last, self._stopped)
         folder.end(self.trial.id, status, reason, time.monotonic() - self._began)
         return status, reason
 

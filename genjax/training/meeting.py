@@ -11,10 +11,10 @@ import selectors
 import socket
 import threading
 import time
-from dataclasses import dataclass
 from typing import Any
 
 from genjax.errors import Interrupted, PeerGone, UserError
+from genjax.places import Place
 
 PATIENCE = 5.0  # seconds in which one that is there answers
 _HELLO = 'genjax'
@@ -56,29 +56,6 @@ class Line:
         self.heard = time.monotonic()
         *lines, self._rest = (self._rest + data).split(b'\n')
         return [json.loads(line) for line in lines]
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a process stands among the processes of a run.
-
-    Attributes:
-        coordinator: 'host:port' of the first process.
-        count: how many there are.
-        index: which of them this one is, from 0.
-        local_devices: the accelerators of this machine that are its own; None: all of them.
-    """
-
-    coordinator: str
-    count: int
-    index: int
-    local_devices: tuple[int, ...] | None = None
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Host and port."""
-        host, _, port = self.coordinator.rpartition(':')
-        return host.strip('[]'), int(port)
 
 
 def meet(place: Place, timeout: float) -> tuple[dict[int, Line], Line | None, int]:

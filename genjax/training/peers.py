@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 
 from genjax.errors import EXIT_INTERRUPTED, EXIT_PEER
 from genjax.interruption import Interruption
-from genjax.training.meeting import PATIENCE, Line, Place, meet
+from genjax.places import Place
+from genjax.training.meeting import PATIENCE, Line, meet
 
 
 class Hub:

@@ -3,6 +3,7 @@ import pytest
 from genjax import config as configs
 from genjax.errors import UserError
 from genjax.sweeps import product, seeds, trials
+from genjax.sweeps.check import check
 from tests.training import tiny
 
 
@@ -51,4 +52,4 @@ def test_what_does_not_fit_is_named(sweep, line):
 )
 def test_what_cannot_run_is_named_before_anything_starts(sweep, line):
     with pytest.raises(UserError, match=line):
-        trials.check(trials.trials_of(tiny.vae(), product(sweep)))
+        check(trials.trials_of(tiny.vae(), product(sweep)))

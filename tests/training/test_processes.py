@@ -18,8 +18,9 @@ import pytest
 
 from genjax.data.pipeline import batch_indices
 from genjax.errors import Interrupted, PeerGone, UserError
+from genjax.places import Place, find_place
 from genjax.training import distributed
-from genjax.training.meeting import Line, Place, meet
+from genjax.training.meeting import Line, meet
 from tests.training import tiny
 from tests.training.conftest import arguments, records, steps_saved
 from tests.training.processes import free_port, said
@@ -328,13 +329,13 @@ def test_one_that_was_started_anew_is_welcome():
 
 
 def place(**environment):
-    return distributed.find_place(None, None, None, environment)
+    return find_place(None, None, None, environment)
 
 
 def test_a_process_finds_its_place():
     assert place() is None
-    assert distributed.find_place('host:1234', 2, 1, {}) == Place('host:1234', 2, 1)
-    assert distributed.find_place('host:1234', 1, 0, {}) is None
+    assert find_place('host:1234', 2, 1, {}) == Place('host:1234', 2, 1)
+    assert find_place('host:1234', 1, 0, {}) is None
     kubernetes = {'JAX_COORDINATOR_ADDRESS': 'pod-0.run:8476', 'JAX_NUM_PROCESSES': '8'}
     assert place(**kubernetes, JOB_COMPLETION_INDEX='3') == Place('pod-0.run:8476', 8, 3)
     both = {'JOB_COMPLETION_INDEX': '3', 'JAX_PROCESS_ID': '7'}  # the third of a second slice
@@ -386,7 +387,7 @@ def test_tpu_machines_are_known_by_their_environment(monkeypatch):
 )
 def test_places_that_are_none(coordinator, count, index, message):
     with pytest.raises(UserError) as error:
-        distributed.find_place(coordinator, count, index, {})
+        find_place(coordinator, count, index, {})
     assert message in str(error.value)
     with pytest.raises(UserError, match='needs JOB_COMPLETION_INDEX as well'):
         place(JAX_COORDINATOR_ADDRESS='host:1', JAX_NUM_PROCESSES='2')

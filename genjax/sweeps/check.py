@@ -1,0 +1,50 @@
+"""The trials of a sweep are built and checked for shapes before the first starts."""
+
+import dataclasses
+import json
+
+import jax
+from ml_collections import ConfigDict
+
+from genjax import config as configs
+from genjax.errors import UserError
+from genjax.sweeps.trials import Trial, title
+from genjax.training.experiment import experiment_of
+from genjax.training.programs import Programs, example_of
+from genjax.training.sharding import MeshShape
+
+
+def check(trials: list[Trial]) -> None:
+    """Builds every trial, and traces its step where its shapes can differ from an earlier one's.
+
+    Raises:
+        UserError: it cannot run; with the trial and its changes.
+    """
+    checked, examples = set(), {}
+    one = jax.devices()[:1]
+    for number, trial in enumerate(trials):
+        try:
+            experiment = experiment_of(trial.config)
+            shape = _shape_key(trial.config)
+            if shape in checked:
+                continue
+            data = configs.fingerprint(trial.config.dataset)
+            if data not in examples:
+                examples[data] = example_of(experiment.dataset.source('train'))
+            experiment = dataclasses.replace(experiment, mesh=MeshShape())
+            programs = Programs.of(experiment, examples[data], one)
+            jax.eval_shape(programs.step, programs.state, programs.batch)
+        except (UserError, TypeError, ValueError) as error:
+            raise UserError(f'trial {number} ({title(trial.changes)}): {error}') from None
+        checked.add(shape)
+
+
+def _shape_key(config: ConfigDict) -> str:
+    """What shapes may depend on: all but the seed and the numbers with a fraction."""
+    return json.dumps(
+        [
+            (path, 'float' if isinstance(value, float) else value)
+            for path, value in configs.leaves(config)
+            if path != 'seed'
+        ]
+    )

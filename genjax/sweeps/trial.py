@@ -1,0 +1,77 @@
+"""Runs one trial of a sweep and writes down how it ended, where no launcher waits for that."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+from genjax.errors import EXIT_INTERRUPTED, UserError, nearest
+from genjax.places import find_place
+from genjax.sweeps.ending import ending
+from genjax.sweeps.folder import Folder
+
+
+def command(folder: Folder, trial: str, *genjax: str) -> str:
+    """What to type into a shell to run a trial.
+
+    Args:
+        folder: of the sweep.
+        trial: its id.
+        genjax: the words that start genjax; none: those that do here.
+    """
+    genjax = genjax or (sys.executable, '-m', 'genjax')
+    return shlex.join([*genjax, 'run_trial', str(folder.path.resolve()), trial])
+
+
+def run(folder: Folder, trial: str) -> int:
+    """Runs a trial. Where several processes are one, each does so, and the first of them writes.
+
+    Returns:
+        The exit status of its training.
+
+    Raises:
+        UserError: the sweep has no such trial.
+    """
+    if not folder.config(trial).exists():
+        known = [row['id'] for row in folder.read()['trials']]
+        raise UserError(f'{folder.path} has no trial {trial!r}{nearest(trial, known)}')
+    began, stopped, process = time.monotonic(), False, None
+
+    def stop(*_: object) -> None:
+        nonlocal stopped
+        stopped = True
+        if process:
+            process.terminate()
+
+    signal.signal(signal.SIGTERM, stop)
+    options = [f'--config={folder.config(trial)}', f'--workdir={folder.workdir(trial)}']
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'genjax', 'train', *options],
+        stderr=subprocess.PIPE,
+        text=True,
+        errors='replace',
+        env={**os.environ, 'PYTHONUNBUFFERED': '1'},
+    )
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C comes to the training as well
+    if stopped:  # before there was a process
+        process.terminate()
+    first, last = _is_first(), ''
+    with process:
+        for line in process.stderr:
+            print(line, end='', file=sys.stderr, flush=True)
+            last = line.strip() or last
+    code = process.returncode
+    status, reason = ending(code, last, stopped)
+    if first:
+        folder.end(trial, status, reason, time.monotonic() - began)
+    return EXIT_INTERRUPTED if status == 'stopped' else code if code >= 0 else 128 - code
+
+
+def _is_first() -> bool:
+    try:
+        place = find_place(None, None, None)
+    except UserError:  # the training ends with it
+        return True
+    return place is None or place.index == 0
