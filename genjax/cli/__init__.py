@@ -14,7 +14,7 @@ from types import ModuleType
 import genjax
 from genjax.errors import UserError, nearest, told
 
-VERBS = ('train', 'sweep', 'encode', 'sample', 'evaluate', 'plan', 'data')
+VERBS = ('train', 'sweep', 'encode', 'sample', 'evaluate', 'report', 'plan', 'data')
 
 _OVERRIDE = '--config.'
 

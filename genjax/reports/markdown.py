@@ -1,0 +1,74 @@
+"""A report as Markdown."""
+
+from collections.abc import Iterator, Sequence
+
+from genjax.reports import words
+from genjax.reports.report import Report
+from genjax.reports.statistics import comparisons, outcome
+
+
+def lines(report: Report) -> Iterator[str]:
+    """The tables of a report: means over seeds, paired comparisons, and what is not in them."""
+    source = f' (`{report.runs.source}`)' if report.runs.source else ''
+    yield f'# {report.runs.path.resolve().name}{source}'
+    yield ''
+    yield f'{report.counted()}.'
+    for metric in report.metrics:
+        yield from _metric(report, metric)
+    if report.incomplete:
+        yield from ('', '## Not complete', '')
+        for trial in report.incomplete:
+            shown = {name: trial.fields.get(name) for name in [*report.fields, 'seed']}
+            reason = f': {trial.reason}' if trial.reason else ''
+            yield f'- `{trial.id}` {words.settings(shown)}: {trial.status}{reason}'
+
+
+def _metric(report: Report, metric: str) -> Iterator[str]:
+    yield from ('', f'## {metric}', '')
+    outcomes = [outcome(group, metric) for group in report.groups]
+    rows = [
+        [
+            *map(words.value, group.settings.values()),
+            str(found.estimate.n),
+            words.number(found.estimate.mean),
+            words.number(found.estimate.stderr),
+            words.interval(found.estimate),
+            words.missing(found),
+        ]
+        for group, found in zip(report.groups, outcomes, strict=True)
+    ]
+    heads = [*report.fields, 'seeds', 'mean', 'std. error', '95 % interval', 'not in it']
+    yield from _table(heads, rows)
+    for field in report.by:
+        found = comparisons(report.groups, field, metric)
+        if not found:
+            continue
+        yield from ('', f'Difference that `{field}` makes, in pairs that agree in all else:', '')
+        rows = [
+            [
+                f'{words.value(c.second)} − {words.value(c.first)}',
+                str(c.pairs),
+                str(c.estimate.n),
+                words.number(c.estimate.mean),
+                words.number(c.estimate.stderr),
+                words.interval(c.estimate),
+            ]
+            for c in found
+        ]
+        heads = [field, 'pairs', 'seeds', 'mean', 'std. error', '95 % interval']
+        yield from _table(heads, rows)
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """A table whose last column is left out where it is empty, and columns are aligned."""
+    if not any(row[-1] for row in rows):
+        heads, rows = heads[:-1], [row[:-1] for row in rows]
+    cells = [[cell.replace('|', '\\|') for cell in row] for row in [heads, *rows]]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    padded = [
+        '| ' + ' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + ' |'
+        for row in cells
+    ]
+    yield padded[0]
+    yield '|' + '|'.join('-' * (width + 2) for width in widths) + '|'
+    yield from padded[1:]

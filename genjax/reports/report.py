@@ -1,0 +1,109 @@
+"""What a report is about: which runs, which figures, and the fields to compare them by."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from genjax.errors import UserError, nearest
+from genjax.reports.reading import Runs, Trial, read
+from genjax.reports.statistics import Group, differing, groups_of
+
+
+@dataclass(frozen=True)
+class Report:
+    """The content of every format.
+
+    Attributes:
+        runs: what was read.
+        metrics: the names of the figures to compare.
+        by: the fields to compare them by: the first is the x axis, the second the colour.
+        fields: all fields but the seed that differ between trials or are in `by`; these first.
+        groups: the trials that agree in `fields`.
+    """
+
+    runs: Runs
+    metrics: list[str]
+    by: list[str]
+    fields: list[str]
+    groups: list[Group]
+
+    @property
+    def trials(self) -> list[Trial]:
+        """All trials."""
+        return self.runs.trials
+
+    @property
+    def incomplete(self) -> list[Trial]:
+        """The trials that are in no mean."""
+        return [trial for trial in self.trials if trial.status != 'complete']
+
+    @property
+    def direction(self) -> dict[str, str]:
+        """Whether the best of a metric is its smallest ('min') or largest; of those where the
+        configs agree on it.
+        """
+        named = {(t.fields.get('best'), t.fields.get('best_mode')) for t in self.trials}
+        if len(named) > 1:
+            return {}
+        ((best, mode),) = named
+        return {metric: mode for metric in self.metrics if best and metric.endswith(f'/{best}')}
+
+    def counted(self) -> str:
+        """How many trials there are, by status: `9 trials: 8 complete, 1 failed`."""
+        counts = Counter(trial.status for trial in self.trials)
+        parts = ', '.join(f'{number} {status}' for status, number in counts.most_common())
+        return f'{len(self.trials)} trial{"s" * (len(self.trials) != 1)}: {parts}'
+
+
+def make(path: Path, metrics: Sequence[str] = (), by: Sequence[str] = ()) -> Report:
+    """Reads a folder.
+
+    Args:
+        path: of a sweep, of several runs, or of one.
+        metrics: to compare; none: the figure that the config calls best, or else the first.
+        by: at most two fields; none: the first two that differ.
+
+    Raises:
+        UserError: there are no runs, or no such metric or field.
+    """
+    runs = read(path)
+    known = metrics_of(runs.trials)
+    for name in metrics:
+        if name not in known:
+            raise UserError(
+                f'no run in {path} has the metric {name!r}{nearest(name, known)}; they have'
+                f' {", ".join(known) or "none yet"}'
+            )
+    paths = dict.fromkeys(name for trial in runs.trials for name in trial.fields)
+    for name in by:
+        if name not in paths:
+            raise UserError(f'--by: the configs have no field {name!r}{nearest(name, paths)}')
+    if len(set(by)) != len(by) or len(by) > 2 or 'seed' in by:
+        raise UserError('--by: at most two different fields, and not the seed')
+    differ = [name for name in differing(runs.trials) if name != 'seed']
+    # What the sweep sets stands before what follows from it.
+    differ = [name for name in runs.changed if name in differ] + [
+        name for name in differ if name not in runs.changed
+    ]
+    by = list(by) or differ[:2]
+    fields = list(dict.fromkeys([*by, *differ]))
+    chosen = list(dict.fromkeys(metrics)) or _default(runs.trials, known)
+    return Report(runs, chosen, by, fields, groups_of(runs.trials, fields))
+
+
+def metrics_of(trials: Sequence[Trial]) -> list[str]:
+    """The names of all figures that are numbers: of the test, of validation, of training."""
+    names = dict.fromkeys(name for trial in trials for name in trial.figures)
+    text = {n for trial in trials for n, value in trial.figures.items() if isinstance(value, str)}
+    places = ('test/', 'best/', 'validation/')
+    return sorted(
+        (name for name in names if name not in text),
+        key=lambda name: next((i for i, p in enumerate(places) if name.startswith(p)), len(places)),
+    )
+
+
+def _default(trials: Sequence[Trial], known: list[str]) -> list[str]:
+    best = next((trial.fields['best'] for trial in trials if trial.fields.get('best')), None)
+    named = [name for name in (f'test/{best}', f'best/validation/{best}') if name in known]
+    return (named or known)[:1]
