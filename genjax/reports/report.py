@@ -1,5 +1,6 @@
 """What a report is about: which runs, which figures, and the fields to compare them by."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -93,14 +94,11 @@ def make(path: Path, metrics: Sequence[str] = (), by: Sequence[str] = ()) -> Rep
 
 
 def metrics_of(trials: Sequence[Trial]) -> list[str]:
-    """The names of all figures that are numbers: of the test, of validation, of training."""
+    """The names of all figures that are numbers: of the test, of validation, losses, others."""
     names = dict.fromkeys(name for trial in trials for name in trial.figures)
     text = {n for trial in trials for n, value in trial.figures.items() if isinstance(value, str)}
-    places = ('test/', 'best/', 'validation/')
-    return sorted(
-        (name for name in names if name not in text),
-        key=lambda name: next((i for i, p in enumerate(places) if name.startswith(p)), len(places)),
-    )
+    kinds = re.compile(r'(test/)|(best/)|(validation/)|(.*/loss$)|')
+    return sorted((n for n in names if n not in text), key=lambda n: kinds.match(n).lastindex or 9)
 
 
 def _default(trials: Sequence[Trial], known: list[str]) -> list[str]:
