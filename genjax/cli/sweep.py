@@ -56,7 +56,8 @@ def run(args: argparse.Namespace) -> None:
         jax.config.update('jax_platforms', 'cpu')  # an accelerator is for the trials
     from genjax.sweeps import local, vectorized, words
     from genjax.sweeps.folder import Folder
-    from genjax.sweeps.trials import check, title, trials_of
+    from genjax.sweeps.trial import title
+    from genjax.sweeps.trials import check, trials_of
 
     sweep = words.parse(args.sweep) if args.sweep else config.call(args.config, 'sweep')
     trials = trials_of(config.load(args.config, args.overrides), sweep)

@@ -88,7 +88,15 @@ def _curves(axes: Axes, report: Report, metric: str) -> None:
     for label, group in zip(labels, report.groups, strict=True):
         band = series.band(group, name)
         if band is not None:
-            axes.plot(band.steps, band.mean, color=colours[label], label=label or None)
+            marker = 'o-' if len(band.steps) == 1 else '-'  # a line of one point is not seen
+            axes.plot(
+                band.steps,
+                band.mean,
+                marker,
+                color=colours[label],
+                label=label or None,
+                markersize=4,
+            )
             low, high = band.mean - band.stderr, band.mean + band.stderr
             axes.fill_between(band.steps, low, high, color=colours[label], alpha=0.2, linewidth=0)
             every += band.mean.tolist()

@@ -115,7 +115,8 @@ def _of_sweep(folder: Folder, trial: str) -> Trial:
     if result and not (record and _began_after(record, folder, trial)):
         status, reason = result['status'], result['reason']
     else:
-        status, reason = 'unfinished' if folder.log(trial).exists() else 'not begun', ''
+        status = 'unfinished' if begun or folder.log(trial).exists() else 'not begun'
+        reason = ''
     seconds = result['seconds'] if result else None
     record = record or {'config': _json(folder.config(trial))}
     return _trial(trial, workdir, record, status, reason, seconds)
@@ -139,7 +140,8 @@ def _trial(
     reason: str,
     seconds: float | None,
 ) -> Trial:
-    """Reads the files of a run; without a status, it is complete after its last step."""
+    """Reads the files of a run; without a status, it is complete after its last step, or
+    when it was judged and may end early."""
     try:
         fields = {
             path.removesuffix(f'.{configs.TARGET}'): _plain(value)
@@ -169,7 +171,8 @@ def _trial(
         recorded = [curve[-1][0] for curve in curves.values()]
         steps = max([0, *checkpoints, *recorded, *judged])
         if status is None:
-            status = 'complete' if steps >= fields['steps'] else 'unfinished'
+            early = fields.get('patience') is not None and bool(judged)
+            status = 'complete' if early or steps >= fields['steps'] else 'unfinished'
         data, starts = record.get('data', ''), record.get('starts', [])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f'cannot read the run in {workdir}: {error!r}') from None

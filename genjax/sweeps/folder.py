@@ -13,14 +13,12 @@ import json
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from genjax import config as configs
 from genjax import files
 from genjax.errors import UserError
-
-if TYPE_CHECKING:  # a folder can be read without JAX, which takes seconds to start
-    from genjax.sweeps.trials import Trial
+from genjax.sweeps.trial import Trial
 
 RECORD = 'sweep.json'
 
@@ -43,7 +41,7 @@ class Folder:
         busy = 'another sweep is running in {folder}, or its trials are still being saved'
         return files.locked(self.path, 'sweep', RECORD, busy)
 
-    def add(self, config_file: str, trials: 'list[Trial]') -> None:
+    def add(self, config_file: str, trials: list[Trial]) -> None:
         """Writes down the trials beside those that are there.
 
         Raises:

@@ -11,7 +11,7 @@ from genjax import config as configs
 from genjax.errors import UserError
 from genjax.models.base import Batch
 from genjax.sweeps.population import Population
-from genjax.sweeps.trials import Trial
+from genjax.sweeps.trial import Trial
 from genjax.training.experiment import Experiment
 from genjax.training.programs import Example
 from genjax.training.state import TrainState, init_state

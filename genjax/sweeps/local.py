@@ -11,7 +11,7 @@ from typing import IO
 from genjax.errors import EXIT_INTERRUPTED, Interrupted, UserError
 from genjax.interruption import Interruption, Stop
 from genjax.sweeps.folder import Folder
-from genjax.sweeps.trials import Trial, title
+from genjax.sweeps.trial import Trial, title
 
 _POLL = 0.05  # seconds
 

@@ -8,7 +8,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from genjax.data.sources import Source
-from genjax.sweeps.trials import Trial
+from genjax.sweeps.trial import Trial
 from genjax.training import loop
 from genjax.training import run as runs
 from genjax.training.events import Events

@@ -16,7 +16,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from genjax import config as configs
 from genjax.models.base import Batch
-from genjax.sweeps.trials import Trial
+from genjax.sweeps.trial import Trial
 from genjax.training.experiment import Experiment, experiment_of
 from genjax.training.metrics import MUST_BE_FINITE
 from genjax.training.programs import Example

@@ -2,33 +2,17 @@
 
 import dataclasses
 import json
-from dataclasses import dataclass
-from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
 from genjax import config as configs
 from genjax.errors import UserError
+from genjax.sweeps.trial import Trial, title
 from genjax.sweeps.words import Sweep
 from genjax.training.experiment import experiment_of
 from genjax.training.programs import Programs, example_of
 from genjax.training.sharding import MeshShape
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One run of a sweep.
-
-    Attributes:
-        id: the beginning of the hash of its whole config: it does not depend on the other trials.
-        changes: what the sweep sets, by field.
-        config: the whole.
-    """
-
-    id: str
-    changes: dict[str, Any]
-    config: ConfigDict
 
 
 def trials_of(base: ConfigDict, sweep: Sweep) -> list[Trial]:
@@ -76,11 +60,6 @@ def check(trials: list[Trial]) -> None:
         except (UserError, TypeError, ValueError) as error:
             raise UserError(f'trial {number} ({title(trial.changes)}): {error}') from None
         checked.add(shape)
-
-
-def title(changes: dict[str, Any]) -> str:
-    """The changes of a trial, for people: `model.beta=0.5 seed=1`."""
-    return ' '.join(f'{name}={value}' for name, value in changes.items())
 
 
 def _shape_key(config: ConfigDict) -> str:

@@ -13,7 +13,7 @@ from genjax.sweeps.folder import Folder
 from genjax.sweeps.grouping import populations_of, told
 from genjax.sweeps.population import Population
 from genjax.sweeps.population_loop import PopulationLoop
-from genjax.sweeps.trials import Trial, title
+from genjax.sweeps.trial import Trial, title
 from genjax.training.experiment import experiment_of
 from genjax.training.programs import example_of
 from genjax.training.sharding import MeshShape
