@@ -18,21 +18,19 @@ def lines(report: Report) -> Iterator[str]:
     if report.incomplete:
         yield from ('', '## Not complete', '')
         for trial in report.incomplete:
-            shown = {name: trial.fields.get(name) for name in [*report.fields, 'seed']}
             reason = f': {trial.reason}' if trial.reason else ''
-            yield f'- `{trial.id}` {words.settings(shown)}: {trial.status}{reason}'
+            yield f'- `{trial.id}` {report.title(trial)}: {trial.status}{reason}'
 
 
 def _metric(report: Report, metric: str) -> Iterator[str]:
     yield from ('', f'## {metric}', '')
+    for note in report.notes(metric):
+        yield from (note, '')
     outcomes = [outcome(group, metric) for group in report.groups]
     rows = [
         [
             *map(words.value, group.settings.values()),
-            str(found.estimate.n),
-            words.number(found.estimate.mean),
-            words.number(found.estimate.stderr),
-            words.interval(found.estimate),
+            *words.estimate(found.estimate),
             words.missing(found),
         ]
         for group, found in zip(report.groups, outcomes, strict=True)
@@ -44,17 +42,7 @@ def _metric(report: Report, metric: str) -> Iterator[str]:
         if not found:
             continue
         yield from ('', f'Difference that `{field}` makes, in pairs that agree in all else:', '')
-        rows = [
-            [
-                f'{words.value(c.second)} − {words.value(c.first)}',
-                str(c.pairs),
-                str(c.estimate.n),
-                words.number(c.estimate.mean),
-                words.number(c.estimate.stderr),
-                words.interval(c.estimate),
-            ]
-            for c in found
-        ]
+        rows = [[words.difference(c), str(c.pairs), *words.estimate(c.estimate)] for c in found]
         heads = [field, 'pairs', 'seeds', 'mean', 'std. error', '95 % interval']
         yield from _table(heads, rows)
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genjax.errors import UserError, nearest
+from genjax.reports import words
 from genjax.reports.reading import Runs, Trial, read
-from genjax.reports.statistics import Group, differing, groups_of
+from genjax.reports.statistics import Group, Outcome, differing, groups_of
 
 
 @dataclass(frozen=True)
@@ -39,16 +40,47 @@ class Report:
         """The trials that are in no mean."""
         return [trial for trial in self.trials if trial.status != 'complete']
 
-    @property
-    def direction(self) -> dict[str, str]:
-        """Whether the best of a metric is its smallest ('min') or largest; of those where the
-        configs agree on it.
-        """
+    def best(self, metric: str, outcomes: Sequence[Outcome]) -> Outcome | None:
+        """The best of the outcomes of a metric, if it is what the configs call best."""
         named = {(t.fields.get('best'), t.fields.get('best_mode')) for t in self.trials}
-        if len(named) > 1:
-            return {}
-        ((best, mode),) = named
-        return {metric: mode for metric in self.metrics if best and metric.endswith(f'/{best}')}
+        found = [outcome for outcome in outcomes if outcome.values]
+        figure, mode = named.pop()
+        if named or not found or not figure or not metric.endswith(f'/{figure}'):
+            return None
+        return (max if mode == 'max' else min)(found, key=lambda o: o.estimate.mean)
+
+    def notes(self, metric: str) -> list[str]:
+        """What the evaluator says of a test figure in words, such as its protocol."""
+        prefix = metric.rpartition('/')[0] + '/'
+        names = dict.fromkeys(
+            name
+            for trial in self.trials
+            for name, value in trial.figures.items()
+            if isinstance(value, str) and name.startswith(prefix)
+        )
+        said = {
+            name: dict.fromkeys(t.figures[name] for t in self.trials if name in t.figures)
+            for name in names
+        }
+        return [f'{name.removeprefix(prefix)}: {"; or ".join(v)}' for name, v in said.items()]
+
+    def title(self, trial: Trial) -> str:
+        """What tells a trial from the others: `model.beta=0.5 seed=1`."""
+        return words.settings({name: trial.fields.get(name) for name in [*self.fields, 'seed']})
+
+    def provenance(self) -> dict[str, list[str]]:
+        """What the results depend on: for each trial that has begun, by its last start."""
+        begun = [trial for trial in self.trials if trial.starts]
+        last = [trial.starts[-1] for trial in begun]
+        packages = dict.fromkeys(name for start in last for name in start['packages'])
+        return {
+            'commit': [start['commit'] or 'none' for start in last],
+            'data': [trial.data for trial in begun],
+            'devices': [start['devices'] for start in last],
+            'genjax': [start['genjax'] for start in last],
+            'python': [start['python'] for start in last],
+            **{name: [start['packages'].get(name, 'none') for start in last] for name in packages},
+        }
 
     def counted(self) -> str:
         """How many trials there are, by status: `9 trials: 8 complete, 1 failed`."""

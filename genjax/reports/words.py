@@ -3,21 +3,26 @@
 from collections.abc import Mapping
 from typing import Any
 
-from genjax.reports.statistics import Estimate, Outcome
+from genjax.reports.reading import Trial
+from genjax.reports.statistics import Comparison, Estimate, Outcome
 
 NONE = '–'
 
 
 def number(value: float | None) -> str:
     """Five significant digits; a dash for None."""
-    return NONE if value is None else f'{value:.5g}'
+    return NONE if value is None else f'{value:.5g}'.replace('-', '−')
 
 
-def interval(estimate: Estimate) -> str:
-    """The 95 % interval, or a dash."""
-    if estimate.low is None:
-        return NONE
-    return f'[{number(estimate.low)}, {number(estimate.high)}]'
+def estimate(found: Estimate) -> list[str]:
+    """The cells of a table: seeds, mean, standard error, interval."""
+    ends = f'[{number(found.low)}, {number(found.high)}]' if found.low is not None else NONE
+    return [str(found.n), number(found.mean), number(found.stderr), ends]
+
+
+def difference(found: Comparison) -> str:
+    """The two values that are compared: `4 − 0.5`."""
+    return f'{value(found.second)} − {value(found.first)}'
 
 
 def value(content: Any) -> str:
@@ -50,3 +55,10 @@ def duration(seconds: float | None) -> str:
         if seconds >= size:
             return f'{seconds / size:.1f} {unit}'
     return f'{seconds:.0f} s'
+
+
+def commit(trial: Trial) -> str:
+    """The commit of its last start, shortened; with a + where files differed from it."""
+    whole = (trial.starts[-1].get('commit') if trial.starts else None) or NONE
+    name, changed, _ = whole.partition('+')
+    return name[:10] + changed
