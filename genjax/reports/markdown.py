@@ -35,16 +35,13 @@ def _metric(report: Report, metric: str) -> Iterator[str]:
         ]
         for group, found in zip(report.groups, outcomes, strict=True)
     ]
-    heads = [*report.fields, 'seeds', 'mean', 'std. error', '95 % interval', 'not in it']
+    heads = [*report.fields, *words.ESTIMATE, 'not in it']
     yield from _table(heads, rows)
     for field in report.by:
         found = comparisons(report.groups, field, metric)
-        if not found:
-            continue
-        yield from ('', f'Difference that `{field}` makes, in pairs that agree in all else:', '')
-        rows = [[words.difference(c), str(c.pairs), *words.estimate(c.estimate)] for c in found]
-        heads = [field, 'pairs', 'seeds', 'mean', 'std. error', '95 % interval']
-        yield from _table(heads, rows)
+        if found:
+            yield from ('', f'Difference that `{field}` makes, over the seeds of both:', '')
+            yield from _table(*words.comparisons(found, field))
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from genjax.reports import pictures, plot_data, words
 from genjax.reports.report import Report
 from genjax.reports.series import curve_for, curve_names
-from genjax.reports.statistics import Comparison, comparisons, outcome
+from genjax.reports.statistics import RESAMPLES, comparisons, outcome
 
 _HEAD = """<!doctype html>
 <html lang="en">
@@ -27,6 +27,8 @@ _HEAD = """<!doctype html>
 _INTERVALS = """<p class="note">Mean over seeds of complete trials, its standard error, and a 95 %
 bootstrap interval (percentiles of {resamples:,} resamples); with few seeds such intervals are too
 narrow. Small dots are single seeds.</p>"""
+_PAIRS = """<p class="note">In pairs of trials that agree in the seed and all other fields. A row in
+bold is the mean over the settings below it, over the seeds that have a pair in each.</p>"""
 
 
 def html(report: Report) -> str:
@@ -63,7 +65,7 @@ def _top(report: Report, name: str) -> Iterable[str]:
         (f'{complete} / {len(trials)}', 'trials complete'),
         (str(len(report.groups)), 'settings'),
         (str(len({trial.seed for trial in trials})), 'seeds'),
-        (words.duration(sum(seconds) if seconds else None), 'of runs, one after the other'),
+        (words.duration(sum(seconds) if seconds else None), 'wall time, summed'),
         (f'{sum(hours):.3g}' if hours else words.NONE, 'device hours'),
     ]
     yield '<div class="tiles">'
@@ -86,24 +88,18 @@ def _metric(report: Report, metric: str) -> Iterable[str]:
     for group, found in zip(report.groups, outcomes, strict=True):
         cells = [*map(words.value, group.settings.values()), *words.estimate(found.estimate)]
         rows.append(([*cells, words.missing(found)], 'best' if found is best else ''))
-    heads = [*report.fields, 'seeds', 'mean', 'std. error', '95 % interval', 'not in it']
+    heads = [*report.fields, *words.ESTIMATE, 'not in it']
     yield '<h3>By setting</h3>'
     yield _card(_table(heads, rows))
-    yield _INTERVALS.format(resamples=10_000)
+    yield _INTERVALS.format(resamples=RESAMPLES)
     for field in report.by:
         found = comparisons(report.groups, field, metric)
         if found:
             yield f'<h3>The difference that {escape(field)} makes</h3>'
-            yield _card(_comparisons(field, found))
-            yield (
-                '<p class="note">In pairs of trials that agree in all other fields and the seed;'
-                ' each seed counts once.</p>'
-            )
-
-
-def _comparisons(field: str, found: Sequence[Comparison]) -> str:
-    rows = [([words.difference(c), str(c.pairs), *words.estimate(c.estimate)], '') for c in found]
-    return _table([field, 'pairs', 'seeds', 'mean', 'std. error', '95 % interval'], rows)
+            heads, rows = words.comparisons(found, field)
+            kinds = ['best' if c.others is None else '' for c in found]
+            yield _card(_table(heads, list(zip(rows, kinds, strict=True))))
+            yield _PAIRS
 
 
 def _curves(report: Report) -> Iterable[str]:
@@ -138,7 +134,7 @@ def _pictures(report: Report) -> Iterable[str]:
             label = words.settings(group.settings)
             caption = f'{label}<br>' if label else ''
             yield (
-                f'<figure><img src="{source}" alt="{kind} {escape(label)}" class="pixels">'
+                f'<figure><img src="{source}" alt="{kind} {escape(label)}">'
                 f'<figcaption>{caption}seed {escape(words.value(trial.seed))}, step {step:,}'
                 '</figcaption></figure>'
             )

@@ -1,6 +1,6 @@
 """Means over seeds, and differences between settings over the seeds that they share."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -63,17 +63,20 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The difference that one field makes: `second` minus `first`.
+    """The difference that one field makes over the seeds of both its values: `second` minus
+    `first`.
 
     Attributes:
         first: a value of the field.
         second: another.
-        pairs: of trials that agree in all other fields and the seed.
-        estimate: of the difference; each seed counts once, with the mean over its pairs.
+        others: the other fields, in which the trials agree; None: the mean over all of these.
+        pairs: of trials.
+        estimate: of the difference, one value a seed.
     """
 
     first: Any
     second: Any
+    others: Mapping[str, Any] | None
     pairs: int
     estimate: Estimate
 
@@ -119,7 +122,7 @@ def outcome(group: Group, metric: str) -> Outcome:
     for trial in group.trials:
         value = trial.figures.get(metric)
         if trial.status != 'complete':
-            missing.append((trial, f'{trial.status}{": " if trial.reason else ""}{trial.reason}'))
+            missing.append((trial, trial.status))
         elif metric not in trial.figures:
             missing.append((trial, 'not measured'))
         elif value is None:
@@ -131,25 +134,37 @@ def outcome(group: Group, metric: str) -> Outcome:
 
 
 def comparisons(groups: Sequence[Group], field: str, metric: str) -> list[Comparison]:
-    """Compares the values of a field in pairs of trials that agree in all else."""
-    found: dict[Any, dict[tuple, float]] = {}
+    """Compares the values of a field, where all other fields agree.
+
+    Where these have several values, the mean over them is compared as well: over the seeds that
+    have a pair at each of them, so that it is a mean over the same settings for every seed.
+    """
+    found: dict[Any, dict[tuple, Mapping[Any, float]]] = {}
     for group in groups:
-        others = tuple(value for name, value in group.settings.items() if name != field)
-        for seed, value in outcome(group, metric).values.items():
-            found.setdefault(group.settings[field], {})[others, seed] = value
-    settings = sorted(found, key=order)
-    pairs = list(combinations(settings, 2))
-    if len(settings) > ALL_PAIRS:
-        pairs = pairs[: len(settings) - 1]
-    return [_compare(first, second, found[first], found[second]) for first, second in pairs]
+        others = tuple((k, v) for k, v in group.settings.items() if k != field)
+        found.setdefault(group.settings[field], {})[others] = outcome(group, metric).values
+    pairs = list(combinations(found, 2))
+    if len(found) > ALL_PAIRS:
+        pairs = pairs[: len(found) - 1]
+    return [row for first, second in pairs for row in _compare(first, second, found)]
 
 
 def _compare(
-    first: Any, second: Any, before: Mapping[tuple, float], after: Mapping[tuple, float]
-) -> Comparison:
-    by_seed: dict[Any, list[float]] = {}
-    for others, seed in before:
-        if (others, seed) in after:
-            by_seed.setdefault(seed, []).append(after[others, seed] - before[others, seed])
-    pairs = sum(map(len, by_seed.values()))
-    return Comparison(first, second, pairs, estimate(map(np.mean, by_seed.values())))
+    first: Any, second: Any, found: Mapping[Any, Mapping[tuple, Mapping[Any, float]]]
+) -> Iterator[Comparison]:
+    before, after = found[first], found[second]
+    differences = {
+        others: {
+            seed: after[others][seed] - v for seed, v in values.items() if seed in after[others]
+        }
+        for others, values in before.items()
+        if others in after
+    }
+    measured = [by_seed for by_seed in differences.values() if by_seed]
+    if len(measured) > 1:
+        seeds = [seed for seed in measured[0] if all(seed in by_seed for by_seed in measured)]
+        means = [np.mean([by_seed[seed] for by_seed in measured]) for seed in seeds]
+        yield Comparison(first, second, None, len(seeds) * len(measured), estimate(means))
+    for others, by_seed in differences.items():
+        values = estimate(by_seed.values())
+        yield Comparison(first, second, dict(others), len(by_seed), values)

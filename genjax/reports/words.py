@@ -1,28 +1,41 @@
 """How numbers, fields and what is missing are written."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genjax.reports.reading import Trial
 from genjax.reports.statistics import Comparison, Estimate, Outcome
 
 NONE = '–'
+ESTIMATE = ('seeds', 'mean', 'std. error', '95 % interval')
+"""The heads of what `estimate` gives."""
 
 
-def number(value: float | None) -> str:
-    """Five significant digits; a dash for None."""
-    return NONE if value is None else f'{value:.5g}'.replace('-', '−')
+def number(value: float | None, digits: int = 5) -> str:
+    """Significant digits; a dash for None."""
+    return NONE if value is None else f'{value:.{digits}g}'.replace('-', '−')
 
 
 def estimate(found: Estimate) -> list[str]:
     """The cells of a table: seeds, mean, standard error, interval."""
     ends = f'[{number(found.low)}, {number(found.high)}]' if found.low is not None else NONE
-    return [str(found.n), number(found.mean), number(found.stderr), ends]
+    return [str(found.n), number(found.mean), number(found.stderr, 2), ends]
 
 
-def difference(found: Comparison) -> str:
-    """The two values that are compared: `4 − 0.5`."""
-    return f'{value(found.second)} − {value(found.first)}'
+def comparisons(found: Sequence[Comparison], field: str) -> tuple[list[str], list[list[str]]]:
+    """The heads and rows of a table; first the difference that is meant, such as `4 − 0.5`."""
+    others = list(found[0].others or found[-1].others or {})
+    heads = [field, *others, 'pairs', *ESTIMATE]
+    rows = [
+        [
+            f'{value(c.second)} − {value(c.first)}',
+            *(value(c.others[name]) if c.others is not None else 'mean' for name in others),
+            str(c.pairs),
+            *estimate(c.estimate),
+        ]
+        for c in found
+    ]
+    return heads, rows
 
 
 def value(content: Any) -> str:
