@@ -229,6 +229,4 @@ if (curves) {
   for (const id of ['curve', 'log', 'single']) document.getElementById(id).onchange = drawAll;
 }
 document.querySelectorAll('table.sortable').forEach(sortable);
-drawAll();
-let waiting;
-window.addEventListener('resize', () => { clearTimeout(waiting); waiting = setTimeout(drawAll, 100); });
+new ResizeObserver(drawAll).observe(document.querySelector('main'));  // at once, and when its width changes
