@@ -229,4 +229,10 @@ if (curves) {
   for (const id of ['curve', 'log', 'single']) document.getElementById(id).onchange = drawAll;
 }
 document.querySelectorAll('table.sortable').forEach(sortable);
-new ResizeObserver(drawAll).observe(document.querySelector('main'));  // at once, and when its width changes
+let width = 0;
+const fit = () => {
+  const now = document.querySelector('main').clientWidth;
+  if (now !== width) { width = now; drawAll(); }
+};
+fit();
+new ResizeObserver(() => requestAnimationFrame(fit)).observe(document.querySelector('main'));

@@ -188,8 +188,8 @@ def _provenance(report: Report) -> Iterable[str]:
     yield '<h2>Provenance</h2><div class="card"><dl>'
     for what, found in report.provenance().items():
         counts = Counter(found)
-        every = len(counts) > 1
-        text = '; '.join(f'{v} ({n} trials)' if every else v for v, n in counts.most_common())
+        several = [f'{value} ({n} of {len(found)})' for value, n in counts.most_common()]
+        text = '; '.join(several if len(counts) > 1 else counts)
         yield f'<dt>{escape(what)}</dt><dd>{escape(text)}</dd>'
     yield '</dl></div>'
 

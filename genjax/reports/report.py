@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,13 +105,13 @@ def make(path: Path, metrics: Sequence[str] = (), by: Sequence[str] = ()) -> Rep
     for name in metrics:
         if name not in known:
             raise UserError(
-                f'no run in {path} has the metric {name!r}{nearest(name, known)}; they have'
+                f'no run in {path} has the metric {name!r}{_nearest(name, known)}; they have'
                 f' {", ".join(known) or "none yet"}'
             )
     paths = dict.fromkeys(name for trial in runs.trials for name in trial.fields)
     for name in by:
         if name not in paths:
-            raise UserError(f'--by: the configs have no field {name!r}{nearest(name, paths)}')
+            raise UserError(f'--by: the configs have no field {name!r}{_nearest(name, paths)}')
     if len(set(by)) != len(by) or len(by) > 2 or 'seed' in by:
         raise UserError('--by: at most two different fields, and not the seed')
     differ = [name for name in differing(runs.trials) if name != 'seed']
@@ -137,3 +137,9 @@ def _default(trials: Sequence[Trial], known: list[str]) -> list[str]:
     best = next((trial.fields['best'] for trial in trials if trial.fields.get('best')), None)
     named = [name for name in (f'test/{best}', f'best/validation/{best}') if name in known]
     return (named or known)[:1]
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    """Like `nearest`, but where the last word is right only the names that end with it count."""
+    last = re.split(r'[./]', name)[-1]
+    return nearest(name, [k for k in known if re.split(r'[./]', k)[-1] == last] or known)
