@@ -11,10 +11,10 @@ function add(parent, name, attributes = {}, text = '') {
   return parent.appendChild(made);
 }
 
-function number(v) {
+function number(v, digits = 5) {
   if (v === null) return '–';
   const size = Math.abs(v);
-  return v && (size >= 1e6 || size < 1e-3) ? v.toExponential(2) : String(Number(v.toPrecision(5)));
+  return v && (size >= 1e6 || size < 1e-3) ? v.toExponential(2) : String(Number(v.toPrecision(digits)));
 }
 
 function colour(i, n) {
@@ -79,7 +79,7 @@ function tip(place, left, top, lines) {
 function drawValues(place) {
   const metric = place.dataset.metric, { log, lines } = data.values[metric], axis = data.axis;
   const points = lines.flatMap(line => line.points.map(p => ({ ...p, line })));
-  if (!points.length) return;
+  if (!points.length) { place.textContent = 'No complete trial has this figure yet.'; return; }
   const spread = axis.numeric ? axis.numbers : [-0.4, axis.numbers.length - 0.6];
   const ys = points.flatMap(p => [p.mean, p.low, p.high, ...p.seeds.map(s => s[1])]).filter(v => v !== null);
   const few = axis.log || !axis.numeric || axis.numbers.length <= 8;
@@ -171,7 +171,7 @@ function drawCurves(place, hidden) {
     });
     found.sort((a, b) => Math.abs(y(a.mean) - my) - Math.abs(y(b.mean) - my));
     const lines = found.slice(0, 10).sort((a, b) => b.mean - a.mean).map(f => [
-      f.g.paint, `${f.g.label} ${number(f.mean)}${f.g.n > 1 ? ` ± ${number(f.stderr)}` : ''}  n=${f.g.n}`,
+      f.g.paint, `${f.g.label} ${number(f.mean)}${f.g.n > 1 ? ` ± ${number(f.stderr, 2)}` : ''}  n=${f.g.n}`,
     ]);
     cursor.setAttribute('x1', x(step)); cursor.setAttribute('x2', x(step));
     cursor.setAttribute('visibility', 'visible');

@@ -25,8 +25,9 @@ _HEAD = """<!doctype html>
 <main>
 """
 _INTERVALS = """<p class="note">Mean over seeds of complete trials, its standard error, and a 95 %
-bootstrap interval (percentiles of {resamples:,} resamples); with few seeds such intervals are too
-narrow. Small dots are single seeds.</p>"""
+bootstrap interval (percentiles of {resamples:,} resamples). With few seeds such intervals are too
+narrow: of normal figures they hold the mean in 77 % of cases with 3 seeds, 84 % with 5, 90 % with
+10. Small dots are single seeds. In bold: the best of what the config calls best.</p>"""
 _PAIRS = """<p class="note">In pairs of trials that agree in the seed and all other fields. A row in
 bold is the mean over the settings below it, over the seeds that have a pair in each.</p>"""
 
@@ -80,8 +81,9 @@ def _metric(report: Report, metric: str) -> Iterable[str]:
     yield f'<h2>{escape(metric)}</h2>'
     for note in report.notes(metric):
         yield f'<p class="note">{escape(note)}</p>'
-    yield f'<div class="card"><div class="chart" data-metric="{escape(metric)}"></div>'
-    yield '<div class="legend" data-lines></div></div>'
+    if report.by:
+        yield f'<div class="card"><div class="chart" data-metric="{escape(metric)}"></div>'
+        yield '<div class="legend" data-lines></div></div>'
     outcomes = [outcome(group, metric) for group in report.groups]
     best = report.best(metric, outcomes)
     rows = []
@@ -163,11 +165,10 @@ def _trials(report: Report) -> Iterable[str]:
         cells = [
             f'<td class="id">{escape(trial.id)}</td><td>{status}</td>',
             *(_cell(words.value(trial.fields.get(name))) for name in [*report.fields, 'seed']),
-            *(_cell(words.number(trial.figures.get(metric))) for metric in report.metrics),
-            f'<td data-value="{trial.steps}">{trial.steps:,}</td>',
-            f'<td data-value="{words.NONE if trial.seconds is None else trial.seconds}">'
-            f'{words.duration(trial.seconds)}</td>',
-            _cell(words.NONE if trial.device_hours is None else f'{trial.device_hours:.3g}'),
+            *(_sorted(words.number(v), v) for v in map(trial.figures.get, report.metrics)),
+            _sorted(f'{trial.steps:,}', trial.steps),
+            _sorted(words.duration(trial.seconds), trial.seconds),
+            _sorted(words.number(trial.device_hours, 3), trial.device_hours),
             f'<td class="id">{escape(words.commit(trial))}</td>',
         ]
         rows.append(f'<tr>{"".join(cells)}</tr>')
@@ -212,6 +213,11 @@ def _table(heads: Sequence[str], rows: Sequence[tuple[Sequence[str], str]]) -> s
 
 def _cell(text: str) -> str:
     return f'<td{" class=wrap" if len(text) > 40 else ""}>{escape(text)}</td>'
+
+
+def _sorted(text: str, value: float | None) -> str:
+    """A cell that is sorted by its number."""
+    return f'<td data-value="{words.NONE if value is None else value}">{text}</td>'
 
 
 def _class(status: str) -> str:
