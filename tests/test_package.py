@@ -29,13 +29,14 @@ MAY_IMPORT = {
     'data': FOUNDATION,
     'networks': FOUNDATION,
     'models': FOUNDATION | {'networks'},
+    'reports': FOUNDATION | {'config', 'sweeps'},
 }
 HIGH = {'training', 'evaluation', 'planning', 'sweeps', 'cli', '__main__'}  # above all of these
 ABOVE = {  # and what is above each of those
-    'training': {'planning', 'sweeps', 'cli'},
-    'evaluation': {'planning', 'sweeps', 'cli'},
-    'planning': {'sweeps', 'cli'},
-    'sweeps': {'planning', 'cli'},
+    'training': {'planning', 'sweeps', 'reports', 'cli'},
+    'evaluation': {'planning', 'sweeps', 'reports', 'cli'},
+    'planning': {'sweeps', 'reports', 'cli'},
+    'sweeps': {'planning', 'reports', 'cli'},
 }
 
 # The only libraries beside the standard one that a part may use, where that is promised.
@@ -43,6 +44,7 @@ MAY_USE = {
     'errors': set(),
     'networks': {'jax', 'flax', 'numpy'},
     'models': {'jax', 'flax', 'numpy', 'optax', 'diffrax'},
+    'reports': {'numpy', 'matplotlib', 'PIL', 'pyarrow'},
 }
 
 # The only place that imports a library.

@@ -15,7 +15,7 @@ from types import ModuleType
 import genjax
 from genjax.errors import UserError, nearest, told
 
-VERBS = ('train', 'sweep', 'run_trial', 'encode', 'sample', 'evaluate', 'plan', 'data')
+VERBS = ('train', 'sweep', 'run_trial', 'encode', 'sample', 'evaluate', 'report', 'plan', 'data')
 
 
 class Parser(argparse.ArgumentParser):

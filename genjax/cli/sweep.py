@@ -84,6 +84,10 @@ def run(args: argparse.Namespace) -> None:
     if args.check:
         for trial in trials:
             print(f'{trial.id}  {title(trial.changes)}')
+        if args.launcher == 'vectorized':
+            from genjax.sweeps import vectorized
+
+            print(*vectorized.programs(trials), sep='\n')
         return
     folder = Folder(Path(args.workdir))
     with folder.locked() as lock:

@@ -20,7 +20,7 @@ from genjax import files
 from genjax.errors import UserError
 from genjax.sweeps.trials import Trial
 
-_RECORD = 'sweep.json'
+RECORD = 'sweep.json'
 
 
 class Folder:
@@ -39,7 +39,7 @@ class Folder:
                 folder.
         """
         busy = 'another sweep is running in {folder}, or its trials are still being saved'
-        return files.locked(self.path, 'sweep', _RECORD, busy)
+        return files.locked(self.path, 'sweep', RECORD, busy)
 
     def add(self, config_file: str, trials: list[Trial]) -> None:
         """Writes down the trials beside those that are there.
@@ -47,7 +47,7 @@ class Folder:
         Raises:
             UserError: the folder is of a sweep over another config file.
         """
-        before = self.read() if (self.path / _RECORD).exists() else None
+        before = self.read() if (self.path / RECORD).exists() else None
         if before and before['config'] != config_file:
             raise UserError(
                 f'{self.path} holds a sweep over {before["config"]}, not {config_file};'
@@ -58,14 +58,14 @@ class Folder:
             rows[trial.id] = {'id': trial.id, 'changes': configs.to_json(trial.changes)}
         # First, as it marks the folder as that of a sweep.
         record = {'config': config_file, 'trials': list(rows.values())}
-        files.write_json(self.path / _RECORD, record)
+        files.write_json(self.path / RECORD, record)
         for trial in trials:
             files.write_json(self.config(trial.id), configs.to_json(trial.config))
 
     def read(self) -> dict[str, Any]:
         """The content of `sweep.json`; raises UserError where there is none."""
         try:
-            return json.loads((self.path / _RECORD).read_text())
+            return json.loads((self.path / RECORD).read_text())
         except (OSError, ValueError) as error:
             raise UserError(f'{self.path} is not the folder of a sweep: {error}') from None
 
@@ -88,12 +88,16 @@ class Folder:
         """The file with what a trial printed."""
         return self.path / 'logs' / f'{trial}.txt'
 
+    def result_path(self, trial: str) -> Path:
+        """The file with how a trial ended."""
+        return self.path / 'results' / f'{trial}.json'
+
     def result(self, trial: str) -> dict[str, Any] | None:
         """How a trial ended the last time, `{'status': ..., 'reason': ..., 'seconds': ...}`; None:
         it has not ended yet.
         """
         try:
-            return json.loads((self.path / 'results' / f'{trial}.json').read_text())
+            return json.loads(self.result_path(trial).read_text())
         except FileNotFoundError:
             return None
 
@@ -115,4 +119,4 @@ class Folder:
         before = self.result(trial) or {'seconds': 0.0}
         total = round(before['seconds'] + seconds, 1)
         result = {'status': status, 'reason': reason, 'seconds': total}
-        files.write_json(self.path / 'results' / f'{trial}.json', result)
+        files.write_json(self.result_path(trial), result)

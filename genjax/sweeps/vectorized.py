@@ -74,6 +74,12 @@ def run(folder: Folder, trials: list[Trial], max_parallel: int | None) -> None:
         )
 
 
+def programs(trials: list[Trial]) -> list[str]:
+    """What to say of the programs that these trials need."""
+    source_of = _sources()
+    return told(populations_of(trials, lambda t: example_of(source_of(t)), len(trials)))
+
+
 def _unfinished(folder: Folder) -> list[Population]:
     """The populations that an earlier start of the sweep began, each with all its members."""
     found = []

@@ -173,6 +173,14 @@ def test_max_parallel_bounds_a_population(sweep):
     assert '3 trials in 2 program(s)\nprogram 1: 2 trials; traced: seed\nprogram 2: 1 ' in out
 
 
+def test_a_check_lists_the_programs(sweep):
+    _, out, _ = sweep('vae', 'product(seed=[0,1,2])', '--check')
+    assert out.splitlines()[3:] == [
+        '3 trials in 1 program(s)',
+        'program 1: 3 trials; traced: seed',
+    ]
+
+
 @pytest.mark.parametrize(
     ('field', 'name'), [('--config.mesh.fsdp=8', 'mesh'), ('--config.profile=(1,2)', 'profile')]
 )

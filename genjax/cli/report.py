@@ -1,0 +1,77 @@
+"""`genjax report`: tables, plots and a page of a sweep."""
+
+import argparse
+
+from genjax.errors import UserError
+
+HELP = 'compare the runs of a sweep: tables, plots and a page'
+
+_FORMATS = ('md', 'html', 'csv', 'png', 'parquet')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of `report`."""
+    parser.add_argument('dir', metavar='DIR', help='the folder of a sweep, of runs, or of one run')
+    parser.add_argument(
+        '--metric', action='append', default=[], metavar='NAME',
+        help='such as test/likelihood/nll; may be given again (default: what the config calls best,'
+        ' or the first test figure)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--by', action='append', default=[], metavar='FIELD',
+        help='such as model.beta: the x axis, and given again the colour (default: the first two'
+        ' fields that differ)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--format', choices=_FORMATS,
+        help='default: as --out ends, or else md; csv and parquet have a row a trial',
+    )  # fmt: skip
+    parser.add_argument(
+        '--out', metavar='FILE', help='where to write it (default: the standard output)'
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Reads the runs and writes the report."""
+    import io
+    from pathlib import Path
+
+    from genjax.files import replacing
+    from genjax.reports import report as reports
+
+    suffix = Path(args.out or '').suffix.removeprefix('.')
+    kind = args.format or (suffix if suffix in _FORMATS else 'md')
+    if kind in ('png', 'parquet') and not args.out:
+        raise UserError(f'--format={kind} needs --out=FILE')
+    metrics, by = (','.join(given).split(',') if given else [] for given in (args.metric, args.by))
+    report = reports.make(Path(args.dir), metrics, by)
+    if kind in ('png', 'parquet'):
+        with replacing(Path(args.out)) as temporary:
+            if kind == 'png':
+                from genjax.reports import plots
+
+                plots.save(report, temporary)
+            else:
+                from genjax.reports import table
+
+                table.write_parquet(table.rows(report), temporary)
+        return
+    if kind == 'csv':
+        from genjax.reports import table
+
+        text = io.StringIO()
+        table.write_csv(table.rows(report), text)
+        content = text.getvalue()
+    elif kind == 'html':
+        from genjax.reports import page
+
+        content = page.html(report)
+    else:
+        from genjax.reports import markdown
+
+        content = '\n'.join(markdown.lines(report)) + '\n'
+    if args.out:
+        with replacing(Path(args.out)) as temporary:
+            temporary.write_text(content, 'utf-8')
+    else:
+        print(content, end='')

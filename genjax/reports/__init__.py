@@ -1,0 +1,1 @@
+"""What came of many runs: read from their folders without JAX, compared over seeds, shown."""

@@ -1,0 +1,59 @@
+"""A report as Markdown."""
+
+from collections.abc import Iterator, Sequence
+
+from genjax.reports import words
+from genjax.reports.report import Report
+from genjax.reports.statistics import comparisons, outcome
+
+
+def lines(report: Report) -> Iterator[str]:
+    """The tables of a report: means over seeds, paired comparisons, and what is not in them."""
+    source = f' (`{report.runs.source}`)' if report.runs.source else ''
+    yield f'# {report.runs.path.resolve().name}{source}'
+    yield ''
+    yield f'{report.counted()}.'
+    for metric in report.metrics:
+        yield from _metric(report, metric)
+    if report.incomplete:
+        yield from ('', '## Not complete', '')
+        for trial in report.incomplete:
+            reason = f': {trial.reason}' if trial.reason else ''
+            yield f'- `{trial.id}` {report.title(trial)}: {trial.status}{reason}'
+
+
+def _metric(report: Report, metric: str) -> Iterator[str]:
+    yield from ('', f'## {metric}', '')
+    for note in report.notes(metric):
+        yield from (note, '')
+    outcomes = [outcome(group, metric) for group in report.groups]
+    rows = [
+        [
+            *map(words.value, group.settings.values()),
+            *words.estimate(found.estimate),
+            words.missing(found),
+        ]
+        for group, found in zip(report.groups, outcomes, strict=True)
+    ]
+    heads = [*report.fields, *words.ESTIMATE, 'not in it']
+    yield from _table(heads, rows)
+    for field in report.by:
+        found = comparisons(report.groups, field, metric)
+        if found:
+            yield from ('', f'Difference that `{field}` makes, over the seeds of both:', '')
+            yield from _table(*words.comparisons(found, field))
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """A table whose last column is left out where it is empty, and columns are aligned."""
+    if not any(row[-1] for row in rows):
+        heads, rows = heads[:-1], [row[:-1] for row in rows]
+    cells = [[cell.replace('|', '\\|') for cell in row] for row in [heads, *rows]]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    padded = [
+        '| ' + ' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + ' |'
+        for row in cells
+    ]
+    yield padded[0]
+    yield '|' + '|'.join('-' * (width + 2) for width in widths) + '|'
+    yield from padded[1:]

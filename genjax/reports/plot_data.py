@@ -1,0 +1,76 @@
+"""The numbers that the script of a page draws."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from genjax.reports import series, words
+from genjax.reports.report import Report
+from genjax.reports.statistics import Group
+
+_MOST_POINTS = 120
+"""A curve is drawn through at most about so many points."""
+
+
+def json_of(report: Report) -> str:
+    """The content of every plot, as JSON that can stand inside a script element."""
+    axis = series.axis_of(report)
+    grids: dict[tuple[int, ...], int] = {}
+    colours = [series.colour_of(report, group) for group in report.groups]
+    content = {
+        'axis': asdict(axis),
+        'colours': list(dict.fromkeys(colours)),
+        'labels': [words.settings(group.settings) for group in report.groups],
+        'values': {metric: _values(report, metric, axis) for metric in report.metrics},
+        'curves': {
+            name: [_curve(group, name, grids) for group in report.groups]
+            for name in series.curve_names(report)
+        },
+    }
+    content['grids'] = list(grids)
+    return json.dumps(content, separators=(',', ':'), allow_nan=False).replace('</', '<\\/')
+
+
+def _values(report: Report, metric: str, axis: series.Axis) -> dict[str, Any]:
+    lines, every = [], []
+    for line in series.lines_of(report, metric, axis):
+        points = []
+        for x, group, outcome in zip(line.places, line.groups, line.outcomes, strict=True):
+            if outcome.values:
+                every += outcome.values.values()
+                label = words.settings(group.settings)
+                seeds = list(outcome.values.items())
+                points.append({'x': x, 'label': label, 'seeds': seeds, **asdict(outcome.estimate)})
+        lines.append({'colour': line.colour, 'points': points})
+    return {'log': series.spans(every, 100), 'lines': lines}
+
+
+def _curve(group: Group, name: str, grids: dict[tuple[int, ...], int]) -> dict[str, Any]:
+    """A group's mean and trials; many curves share their steps, so these stand in `grids` once."""
+
+    def grid(steps: Sequence[int]) -> int:
+        return grids.setdefault(tuple(map(int, steps)), len(grids))
+
+    band = series.band(group, name)
+    points = [] if band is None else list(zip(band.steps, band.mean, band.stderr, strict=True))
+    steps, mean, stderr = list(zip(*series.thin(points, _MOST_POINTS), strict=True)) or ((), (), ())
+    trials = []
+    for trial in group.trials:
+        if name in trial.curves:
+            at, values = zip(*series.thin(trial.curves[name], _MOST_POINTS), strict=True)
+            complete = trial.status == 'complete'
+            rounded = list(map(_round, values))
+            trials.append({'grid': grid(at), 'values': rounded, 'complete': complete})
+    return {
+        'label': words.settings(group.settings),
+        'n': sum(trial['complete'] for trial in trials),
+        'grid': grid(steps),
+        'mean': list(map(_round, mean)),
+        'stderr': list(map(_round, stderr)),
+        'trials': trials,
+    }
+
+
+def _round(value: float | None) -> float | None:
+    return None if value is None else float(f'{value:.5g}')

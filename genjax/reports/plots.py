@@ -1,0 +1,124 @@
+"""A report as one picture: for each metric its values by a field, and its curves."""
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from genjax.errors import UserError
+from genjax.reports import series, words
+from genjax.reports.report import Report
+
+_STYLE = {'markersize': 6, 'capsize': 3, 'linewidth': 1.6}
+
+
+def save(report: Report, path: Path) -> None:
+    """Writes a PNG with a row of two plots a metric.
+
+    Raises:
+        UserError: there is no metric yet.
+    """
+    if not report.metrics:
+        raise UserError(f'the runs in {report.runs.path} have no metrics yet')
+    rows = len(report.metrics)
+    figure = Figure(figsize=(11, 3.9 * rows), layout='constrained')
+    for row, metric in zip(figure.subplots(rows, 2, squeeze=False), report.metrics, strict=True):
+        _values(row[0], report, metric)
+        _curves(row[1], report, metric)
+        for axes in row:
+            axes.spines[['top', 'right']].set_visible(False)
+            axes.grid(alpha=0.25, linewidth=0.6)
+    figure.savefig(path, format='png', dpi=150)
+
+
+def _values(axes: Axes, report: Report, metric: str) -> None:
+    """Means with 95 % intervals, and each seed as a dot."""
+    axis = series.axis_of(report)
+    lines = series.lines_of(report, metric, axis)
+    colours = _colours([line.colour for line in lines])
+    shown, every = set(), []
+    for line in lines:
+        colour = colours[line.colour]
+        found = [(x, o) for x, o in zip(line.places, line.outcomes, strict=True) if o.estimate.n]
+        for x, outcome in found:
+            values = list(outcome.values.values())
+            every += values
+            axes.plot([x] * len(values), values, '.', color=colour, alpha=0.45, markersize=5)
+        estimates = [outcome.estimate for _, outcome in found]
+        ends = [(e.mean, e.mean) if e.low is None else (e.low, e.high) for e in estimates]
+        # A skewed interval may leave out the mean: error bars have no negative length.
+        errors = np.array(
+            [
+                [max(e.mean - low, 0) for e, (low, _) in zip(estimates, ends, strict=True)],
+                [max(high - e.mean, 0) for e, (_, high) in zip(estimates, ends, strict=True)],
+            ]
+        )
+        label = line.colour if line.colour not in shown else None
+        shown.add(line.colour)
+        axes.errorbar(
+            [x for x, _ in found], [e.mean for e in estimates], errors,
+            fmt='o-' if axis.numeric else 'o', color=colour, label=label or None, **_STYLE,
+        )  # fmt: skip
+    if axis.log:
+        axes.set_xscale('log')
+    if axis.log or not axis.numeric or len(axis.numbers) <= 8:
+        axes.set_xticks(axis.numbers, axis.labels)
+        axes.minorticks_off()
+    if not axis.numeric:
+        axes.set_xlim(-0.5, len(axis.numbers) - 0.5)
+    if series.spans(every, 100):
+        axes.set_yscale('log')
+    axes.set(xlabel=axis.name, ylabel=metric)
+    axes.set_title('mean, 95 % interval, single seeds', fontsize=9, color='0.4')
+    if shown - {''}:
+        axes.legend(fontsize=8, frameon=False)
+
+
+def _curves(axes: Axes, report: Report, metric: str) -> None:
+    """Curves: the mean of each group with its standard error, and unfinished trials."""
+    name = series.curve_for(report, metric)
+    if name is None:
+        axes.set_axis_off()
+        return
+    labels = [words.settings(group.settings) for group in report.groups]
+    colours = _colours(labels)
+    every: list[float] = []
+    for label, group in zip(labels, report.groups, strict=True):
+        band = series.band(group, name)
+        if band is not None:
+            marker = 'o-' if len(band.steps) == 1 else '-'  # a line of one point is not seen
+            axes.plot(
+                band.steps,
+                band.mean,
+                marker,
+                color=colours[label],
+                label=label or None,
+                markersize=4,
+            )
+            low, high = band.mean - band.stderr, band.mean + band.stderr
+            axes.fill_between(band.steps, low, high, color=colours[label], alpha=0.2, linewidth=0)
+            every += band.mean.tolist()
+        for trial in group.trials:
+            if trial.status != 'complete' and name in trial.curves:
+                steps, values = zip(*trial.curves[name], strict=True)
+                values = np.array(values, float)
+                axes.plot(steps, values, ':', color=colours[label], linewidth=1)
+    if series.spans(every, 100):
+        axes.set_yscale('log')
+    axes.set(xlabel='step', ylabel=name)
+    axes.set_title(
+        'mean ± standard error over seeds; dotted: not complete', fontsize=9, color='0.4'
+    )
+    if any(labels) and len(labels) <= 12:
+        axes.legend(fontsize=7, frameon=False)
+
+
+def _colours(names: list[str]) -> dict[str, tuple]:
+    """A colour for each name: distinct ones as long as there are, then a scale."""
+    names = list(dict.fromkeys(names))
+    if len(names) <= 10:
+        return {name: colormaps['tab10'](i) for i, name in enumerate(names)}
+    scale = colormaps['viridis']
+    return {name: scale(i / (len(names) - 1) * 0.9) for i, name in enumerate(names)}

@@ -1,0 +1,224 @@
+"""Reads the folder of a sweep, a folder of runs, or one run; also while they are running."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from genjax import config as configs
+from genjax.errors import UserError
+from genjax.sweeps.folder import RECORD, Folder
+
+Curve = list[tuple[int, float | None]]
+"""A metric by step; None where it was not finite."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run, as it lies on disk.
+
+    Attributes:
+        id: its name in the folder.
+        workdir: the folder of the run, which need not be there.
+        status: 'complete', 'stopped', 'failed', 'unfinished' (it is running, or was killed) or
+            'not begun'.
+        reason: why it failed.
+        fields: every field of its config, by path; of a spec, the constructor.
+        fingerprint: of the config.
+        data: fingerprint of the training split; '' where it has not begun.
+        steps: how many it has done, as far as its files tell.
+        seconds: wall time of all its starts; None: not written down.
+        starts: the provenance of each start.
+        figures: the last value of every metric, None where it is not finite: `test/...`, of the
+            best checkpoint if that was judged; `validation/...`; `best/validation/...`, at the step
+            that the config calls best; and means over the last training steps. Some are text.
+        curves: the metrics by step.
+    """
+
+    id: str
+    workdir: Path
+    status: str
+    reason: str
+    fields: Mapping[str, Any]
+    fingerprint: str
+    data: str
+    steps: int
+    seconds: float | None
+    starts: list[dict[str, Any]]
+    figures: Mapping[str, float | str | None]
+    curves: Mapping[str, Curve]
+
+    @property
+    def seed(self) -> Any:
+        """The seed of the run."""
+        return self.fields.get('seed')
+
+    @property
+    def devices(self) -> tuple[int, str]:
+        """How many devices its last start had, and of which kind; 0 before the
+        first."""
+        if not self.starts:
+            return 0, ''
+        number, _, kind = self.starts[-1]['devices'].partition(' x ')
+        return int(number), kind
+
+    @property
+    def device_hours(self) -> float | None:
+        """Wall time times devices."""
+        return None if self.seconds is None else self.seconds * self.devices[0] / 3600
+
+
+@dataclass(frozen=True)
+class Runs:
+    """All trials of a folder.
+
+    Attributes:
+        path: the folder.
+        source: the config file of a sweep; '' for other folders.
+        trials: in the order of the sweep, or by name.
+        changed: the fields that the sweep sets, in its order; none for other folders.
+    """
+
+    path: Path
+    source: str
+    trials: list[Trial]
+    changed: list[str]
+
+
+def read(path: Path) -> Runs:
+    """Reads all runs of a folder.
+
+    Raises:
+        UserError: it holds none, or a file of one is damaged.
+    """
+    if (path / RECORD).exists():
+        folder = Folder(path)
+        record = folder.read()
+        changed = dict.fromkeys(name for row in record['trials'] for name in row['changes'])
+        trials = [_of_sweep(folder, row['id']) for row in record['trials']]
+        return Runs(path, record['config'], trials, list(changed))
+    if (path / 'config.json').exists():
+        return Runs(path, '', [_alone(path)], [])
+    workdirs = sorted(found.parent for found in path.glob('*/config.json'))
+    if not workdirs:
+        raise UserError(f'{path} holds no runs: neither it nor a folder in it has a config.json')
+    return Runs(path, '', [_alone(workdir) for workdir in workdirs], [])
+
+
+def _of_sweep(folder: Folder, trial: str) -> Trial:
+    workdir, result = folder.workdir(trial), folder.result(trial)
+    begun = (workdir / 'config.json').exists()
+    record = _json(workdir / 'config.json') if begun else None
+    if result and not (record and _began_after(record, folder, trial)):
+        status, reason = result['status'], result['reason']
+    else:
+        status = 'unfinished' if begun or folder.log(trial).exists() else 'not begun'
+        reason = ''
+    seconds = result['seconds'] if result else None
+    record = record or {'config': _json(folder.config(trial))}
+    return _trial(trial, workdir, record, status, reason, seconds)
+
+
+def _began_after(record: Mapping[str, Any], folder: Folder, trial: str) -> bool:
+    """Whether a trial was started again after it ended, and its result is an old one."""
+    began = datetime.fromisoformat(record['starts'][-1]['time']).timestamp()
+    return began > folder.result_path(trial).stat().st_mtime
+
+
+def _alone(workdir: Path) -> Trial:
+    return _trial(workdir.resolve().name, workdir, _json(workdir / 'config.json'), None, '', None)
+
+
+def _trial(
+    name: str,
+    workdir: Path,
+    record: Mapping[str, Any],
+    status: str | None,
+    reason: str,
+    seconds: float | None,
+) -> Trial:
+    """Reads the files of a run; without a status, it is complete after its last step, or
+    when it was judged and may end early."""
+    try:
+        fields = {
+            path.removesuffix(f'.{configs.TARGET}'): _plain(value)
+            for path, value in configs.leaves(record['config'])
+        }
+        fingerprint = record.get('fingerprint') or configs.fingerprint(record['config'])
+        curves = _curves(workdir / 'metrics.jsonl')
+        best = _best_step(curves, fields)
+        judged = {
+            found['step']: found['figures']
+            for found in map(_json, workdir.glob('evaluations/*.json'))
+            if found['config'] == fingerprint
+        }
+        figures: dict[str, float | str | None] = {}
+        if judged:
+            figures = {
+                f'test/{figure}': value if isinstance(value, str) else _finite(value)
+                for figure, value in judged.get(best, judged[max(judged)]).items()
+            }
+        for metric, curve in curves.items():
+            figures[metric] = curve[-1][1]
+        if best is not None:
+            for metric, curve in curves.items():
+                if metric.startswith('validation/') and best in dict(curve):
+                    figures[f'best/{metric}'] = dict(curve)[best]
+        checkpoints = [int(p.name) for p in workdir.glob('checkpoints/*') if p.name.isdecimal()]
+        recorded = [curve[-1][0] for curve in curves.values()]
+        steps = max([0, *checkpoints, *recorded, *judged])
+        if status is None:
+            early = fields.get('patience') is not None and bool(judged)
+            status = 'complete' if early or steps >= fields['steps'] else 'unfinished'
+        data, starts = record.get('data', ''), record.get('starts', [])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f'cannot read the run in {workdir}: {error!r}') from None
+    return Trial(
+        name, workdir, status, reason, fields, fingerprint, data, steps, seconds, starts, figures,
+        curves,
+    )  # fmt: skip
+
+
+def _curves(path: Path) -> dict[str, Curve]:
+    """The metrics by step; a line that is being written is none yet."""
+    curves: dict[str, Curve] = {}
+    if not path.exists():
+        return curves
+    for line in path.read_text(errors='replace').splitlines():
+        try:
+            record = json.loads(line)
+            step = record.pop('step')
+        except (ValueError, KeyError, AttributeError):
+            continue
+        for metric, value in record.items():
+            curves.setdefault(metric, []).append((step, _finite(value)))
+    return curves
+
+
+def _best_step(curves: Mapping[str, Curve], fields: Mapping[str, Any]) -> int | None:
+    """The step of the best validation; None where the config calls none the best."""
+    curve = curves.get(f'validation/{fields.get("best")}', [])
+    finite = [(value, step) for step, value in curve if value is not None]
+    if not finite:
+        return None
+    largest = fields.get('best_mode') == 'max'
+    return min(finite, key=lambda pair: -pair[0] if largest else pair[0])[1]
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _plain(value: Any) -> Any:
+    """A value that can be a key."""
+    return tuple(map(_plain, value)) if isinstance(value, list) else value
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f'cannot read {path}: {error}') from None

@@ -1,0 +1,170 @@
+"""Means over seeds, and differences between settings over the seeds that they share."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from genjax.reports.reading import Trial
+
+RESAMPLES = 10_000
+ALL_PAIRS = 8
+"""Up to so many settings each is compared with each; more, with the first."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds.
+
+    Attributes:
+        n: how many seeds.
+        mean: of their values; None without any.
+        stderr: the standard error of the mean; None with fewer than two.
+        low: lower end of the 95 % bootstrap interval (percentiles); None with fewer than two.
+        high: its upper end.
+    """
+
+    n: int
+    mean: float | None = None
+    stderr: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Group:
+    """Trials that agree in all but the seed.
+
+    Attributes:
+        settings: the fields that differ between groups, with their values.
+        trials: the trials.
+    """
+
+    settings: Mapping[str, Any]
+    trials: list[Trial]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A metric of a group.
+
+    Attributes:
+        values: by seed; of a seed that ran more than once, the mean.
+        missing: the trials that give none, and why not.
+        estimate: over the seeds.
+    """
+
+    values: Mapping[Any, float]
+    missing: list[tuple[Trial, str]]
+    estimate: Estimate
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The difference that one field makes over the seeds of both its values: `second` minus
+    `first`.
+
+    Attributes:
+        first: a value of the field.
+        second: another.
+        others: the other fields, in which the trials agree; None: the mean over all of these.
+        pairs: of trials.
+        estimate: of the difference, one value a seed.
+    """
+
+    first: Any
+    second: Any
+    others: Mapping[str, Any] | None
+    pairs: int
+    estimate: Estimate
+
+
+def estimate(values: Iterable[float]) -> Estimate:
+    """The mean of one value a seed, with its uncertainty; the resampling is the same each time."""
+    x = np.asarray(list(values), float)
+    if len(x) < 2:
+        return Estimate(len(x), *(float(v) for v in x))
+    draws = np.random.default_rng(0).integers(0, len(x), (RESAMPLES, len(x)))
+    low, high = np.quantile(x[draws].mean(1), (0.025, 0.975))
+    stderr = x.std(ddof=1) / np.sqrt(len(x))
+    return Estimate(len(x), float(x.mean()), float(stderr), float(low), float(high))
+
+
+def differing(trials: Sequence[Trial]) -> list[str]:
+    """The fields whose values are not the same in all trials, in the order of the config."""
+    fields = dict.fromkeys(name for trial in trials for name in trial.fields)
+    return [name for name in fields if len({trial.fields.get(name) for trial in trials}) > 1]
+
+
+def groups_of(trials: Sequence[Trial], fields: Sequence[str]) -> list[Group]:
+    """Puts together the trials that agree in these fields; sorted by their values."""
+    groups: dict[tuple, list[Trial]] = {}
+    for trial in trials:
+        groups.setdefault(tuple(trial.fields.get(name) for name in fields), []).append(trial)
+    return [
+        Group(dict(zip(fields, values, strict=True)), groups[values])
+        for values in sorted(groups, key=lambda values: [order(value) for value in values])
+    ]
+
+
+def order(value: Any) -> tuple:
+    """A key that sorts the values of a field: numbers by size, before all others."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return (0, value, '') if number else (1, 0, str(value))
+
+
+def outcome(group: Group, metric: str) -> Outcome:
+    """A metric of those trials of a group that are complete."""
+    found: dict[Any, list[float]] = {}
+    missing = []
+    for trial in group.trials:
+        value = trial.figures.get(metric)
+        if trial.status != 'complete':
+            missing.append((trial, trial.status))
+        elif metric not in trial.figures:
+            missing.append((trial, 'not measured'))
+        elif value is None:
+            missing.append((trial, 'not finite'))
+        else:
+            found.setdefault(trial.seed, []).append(value)
+    values = {seed: float(np.mean(several)) for seed, several in found.items()}
+    return Outcome(values, missing, estimate(values.values()))
+
+
+def comparisons(groups: Sequence[Group], field: str, metric: str) -> list[Comparison]:
+    """Compares the values of a field, where all other fields agree.
+
+    Where these have several values, the mean over them is compared as well: over the seeds that
+    have a pair at each of them, so that it is a mean over the same settings for every seed.
+    """
+    found: dict[Any, dict[tuple, Mapping[Any, float]]] = {}
+    for group in groups:
+        others = tuple((k, v) for k, v in group.settings.items() if k != field)
+        found.setdefault(group.settings[field], {})[others] = outcome(group, metric).values
+    pairs = list(combinations(found, 2))
+    if len(found) > ALL_PAIRS:
+        pairs = pairs[: len(found) - 1]
+    return [row for first, second in pairs for row in _compare(first, second, found)]
+
+
+def _compare(
+    first: Any, second: Any, found: Mapping[Any, Mapping[tuple, Mapping[Any, float]]]
+) -> Iterator[Comparison]:
+    before, after = found[first], found[second]
+    differences = {
+        others: {
+            seed: after[others][seed] - v for seed, v in values.items() if seed in after[others]
+        }
+        for others, values in before.items()
+        if others in after
+    }
+    measured = [by_seed for by_seed in differences.values() if by_seed]
+    if len(measured) > 1:
+        seeds = [seed for seed in measured[0] if all(seed in by_seed for by_seed in measured)]
+        means = [np.mean([by_seed[seed] for by_seed in measured]) for seed in seeds]
+        yield Comparison(first, second, None, len(seeds) * len(measured), estimate(means))
+    for others, by_seed in differences.items():
+        values = estimate(by_seed.values())
+        yield Comparison(first, second, dict(others), len(by_seed), values)

@@ -1,0 +1,68 @@
+"""The tidy table: a row a trial, a column a field, a figure, or what else the result depends on."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from genjax.reports.reading import Trial
+from genjax.reports.report import Report
+
+Row = dict[str, Any]
+
+
+def rows(report: Report) -> list[Row]:
+    """One row a trial, all with the same columns; None where there is no value."""
+    figures = dict.fromkeys(name for trial in report.trials for name in sorted(trial.figures))
+    return [
+        {
+            'id': trial.id,
+            'status': trial.status,
+            'reason': trial.reason,
+            **{name: _scalar(trial.fields.get(name)) for name in report.fields},
+            'seed': trial.seed,
+            'step': trial.steps,
+            'seconds': trial.seconds,
+            'devices': trial.devices[0],
+            'device_kind': trial.devices[1],
+            'device_hours': trial.device_hours,
+            **_start(trial),
+            'config_fingerprint': trial.fingerprint,
+            'data_fingerprint': trial.data,
+            **{name: trial.figures.get(name) for name in figures},
+        }
+        for trial in report.trials
+    ]
+
+
+def write_csv(table: Sequence[Row], file: IO[str]) -> None:
+    """Writes the table; None is an empty cell."""
+    writer = csv.DictWriter(file, list(table[0]), lineterminator='\n')
+    writer.writeheader()
+    writer.writerows(table)
+
+
+def write_parquet(table: Sequence[Row], path: Path) -> None:
+    """Writes the table; a column of numbers and text is one of text."""
+    import pyarrow
+    import pyarrow.parquet
+
+    columns = {name: _one_type([row[name] for row in table]) for name in table[0]}
+    pyarrow.parquet.write_table(pyarrow.table(columns), path)
+
+
+def _start(trial: Trial) -> Row:
+    last = trial.starts[-1] if trial.starts else {}
+    return {'commit': last.get('commit'), 'time': last.get('time')}
+
+
+def _scalar(value: Any) -> Any:
+    return str(list(value)) if isinstance(value, tuple) else value
+
+
+def _one_type(values: list) -> list:
+    kinds = {type(value) for value in values if value is not None}
+    if len(kinds) < 2:
+        return values
+    one = float if kinds == {int, float} else str
+    return [None if value is None else one(value) for value in values]

@@ -1,0 +1,132 @@
+"""Means, intervals and pairs against closed forms and SciPy."""
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from genjax.reports import report, statistics
+from tests.reports import folders
+
+
+def sweep(folder, values, **kwargs):
+    """A trial for each (beta, learning rate, seed) with its test figure."""
+    for number, ((beta, rate, seed), value) in enumerate(values.items()):
+        changes = {'model.beta': beta, 'optimizer.learning_rate': rate, 'seed': seed}
+        folders.trial(folder, number, changes, test={'likelihood/nll': value}, **kwargs)
+    return folder
+
+
+def test_the_standard_error_and_the_interval_are_those_of_scipy():
+    x = np.random.default_rng(1).gamma(2.0, size=12)
+    found = statistics.estimate(x)
+    assert found.n == 12
+    assert found.mean == pytest.approx(x.mean())
+    assert found.stderr == pytest.approx(scipy.stats.sem(x))
+    reference = scipy.stats.bootstrap(
+        (x,), np.mean, method='percentile', n_resamples=100_000, rng=2
+    ).confidence_interval
+    # A percentile of 10,000 resamples is known to about .02 standard errors of the mean.
+    assert found.low == pytest.approx(reference.low, abs=0.08 * found.stderr)
+    assert found.high == pytest.approx(reference.high, abs=0.08 * found.stderr)
+
+
+def test_two_values_resample_to_three_means():
+    """Both the same value twice with probability 1/4 each: the interval ends at the values."""
+    found = statistics.estimate([1.0, 3.0])
+    assert (found.mean, found.stderr, found.low, found.high) == (2.0, 1.0, 1.0, 3.0)
+
+
+def test_the_interval_is_the_same_each_time():
+    values = [3.0, 1.0, 4.0, 1.5, 9.0]
+    assert statistics.estimate(values) == statistics.estimate(values)
+
+
+@pytest.mark.parametrize('values, mean', [([], None), ([5.0], 5.0)])
+def test_without_two_seeds_there_is_no_uncertainty(values, mean):
+    found = statistics.estimate(values)
+    assert found == statistics.Estimate(len(values), mean, None, None, None)
+
+
+def test_a_seed_that_ran_twice_counts_once(tmp_path):
+    for number, (seed, value) in enumerate([(0, 1.0), (0, 3.0), (1, 5.0)]):
+        content = folders.config(seed=seed)
+        folders.run(tmp_path / str(number), content, test={'nll': value}, name=str(number))
+    (group,) = report.make(tmp_path, ['test/nll']).groups
+    found = statistics.outcome(group, 'test/nll')
+    assert found.values == {0: 2.0, 1: 5.0}
+    assert (found.estimate.n, found.estimate.mean) == (2, 3.5)
+
+
+def test_pairs_share_the_seed_and_all_other_fields(tmp_path):
+    """Seeds move the figures by far more than the field does: only pairs show its effect."""
+    effect = {(0, 0): 1.0, (0, 1): 1.2, (0, 2): 0.8, (1, 0): 2.0, (1, 1): 2.2, (1, 2): 2.4}
+    values = {}
+    for (place, seed), difference in effect.items():
+        rate = (1e-3, 1e-2)[place]
+        values[0.5, rate, seed] = 100.0 * seed + 7 * place
+        values[4.0, rate, seed] = 100.0 * seed + 7 * place + difference
+    made = report.make(sweep(tmp_path, values))
+    assert made.by == ['model.beta', 'optimizer.learning_rate']
+    mean, *each = statistics.comparisons(made.groups, 'model.beta', 'test/likelihood/nll')
+    assert mean.others is None and (mean.first, mean.second) == (0.5, 4.0)
+    assert (mean.pairs, mean.estimate.n) == (6, 3)
+    by_seed = [1.5, 1.7, 1.6]
+    assert mean.estimate.mean == pytest.approx(np.mean(by_seed))
+    assert mean.estimate.stderr == pytest.approx(scipy.stats.sem(by_seed))
+    assert [row.others for row in each] == [
+        {'optimizer.learning_rate': 1e-3},
+        {'optimizer.learning_rate': 1e-2},
+    ]
+    assert [row.estimate.mean for row in each] == pytest.approx([1.0, 2.2])
+    assert all(row.pairs == 3 for row in each)
+
+
+def test_the_mean_over_other_settings_is_over_seeds_that_have_them_all(tmp_path):
+    """With seed 1 at one setting only, a mean that took it would mix up the settings."""
+    values = {(b, r, s): 0.0 for b in (0.5, 4.0) for r in (1e-3, 1e-2) for s in (0, 1)}
+    values |= {(4.0, 1e-3, s): 1.0 for s in (0, 1)} | {(4.0, 1e-2, s): 9.0 for s in (0, 1)}
+    del values[4.0, 1e-2, 1]
+    made = report.make(sweep(tmp_path, values))
+    mean, *each = statistics.comparisons(made.groups, 'model.beta', 'test/likelihood/nll')
+    assert (mean.estimate.n, mean.estimate.mean, mean.estimate.low) == (1, 5.0, None)
+    assert [row.pairs for row in each] == [2, 1]
+
+
+def test_of_many_settings_each_is_compared_with_the_first(tmp_path):
+    betas = [2.0**i for i in range(statistics.ALL_PAIRS + 1)]
+    values = {(beta, 1e-3, seed): beta for beta in betas for seed in (0, 1)}
+    made = report.make(sweep(tmp_path, values))
+    found = statistics.comparisons(made.groups, 'model.beta', 'test/likelihood/nll')
+    assert [(c.first, c.second) for c in found] == [(1.0, beta) for beta in betas[1:]]
+
+
+def test_what_is_not_in_a_mean_is_named(tmp_path):
+    for number, (result, test) in enumerate(
+        [
+            (('complete', ''), {'likelihood/nll': 1.0}),
+            (('complete', ''), {'likelihood/nll': float('nan')}),
+            (('complete', ''), None),
+            (('failed', 'step 3: the loss is nan'), None),
+            (('stopped', ''), {'likelihood/nll': 8.0}),
+            (None, None),
+            ('', None),
+        ]
+    ):
+        folders.trial(tmp_path, number, {'seed': number}, test=test, result=result)
+    (group,) = report.make(tmp_path).groups
+    found = statistics.outcome(group, 'test/likelihood/nll')
+    assert found.values == {0: 1.0}
+    assert [(trial.seed, why) for trial, why in found.missing] == [
+        (1, 'not finite'),
+        (2, 'not measured'),
+        (3, 'failed'),
+        (4, 'stopped'),
+        (5, 'unfinished'),
+        (6, 'not begun'),
+    ]
+
+
+def test_settings_are_sorted_by_size(tmp_path):
+    values = {(beta, 1e-3, 0): 0.0 for beta in (10.0, 2.0, 0.5)}
+    groups = report.make(sweep(tmp_path, values)).groups
+    assert [group.settings['model.beta'] for group in groups] == [0.5, 2.0, 10.0]
