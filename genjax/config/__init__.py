@@ -1,0 +1,37 @@
+"""Experiments as data: `spec` describes a constructor call in an `ml_collections.ConfigDict`,
+`build` makes it.
+
+    config = spec(VAE, encoder=spec(MLP, features=(256, 256)), ...)   # every default is filled in
+    model = build(config)                                              # VAE(encoder=MLP(...), ...)
+
+Any importable constructor will do: a class, a dataclass, a Flax module, an optax function. Values
+are numbers, strings, booleans, None, tuples, mappings, other specs, and importable functions (kept
+as `'@module.name'`). `build` may run inside a traced function, with arrays in place of numbers.
+"""
+
+from genjax.config.fields import (
+    fingerprint,
+    from_json,
+    leaves,
+    override,
+    to_json,
+    with_fields,
+    with_leaves,
+)
+from genjax.config.files import call, load
+from genjax.config.specs import TARGET, build, spec
+
+__all__ = [
+    'TARGET',
+    'build',
+    'call',
+    'fingerprint',
+    'from_json',
+    'leaves',
+    'load',
+    'override',
+    'spec',
+    'to_json',
+    'with_fields',
+    'with_leaves',
+]

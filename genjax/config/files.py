@@ -1,0 +1,74 @@
+"""Config files: Python that describes an experiment, or JSON that does."""
+
+import importlib.util
+import json
+import os
+import traceback
+import typing
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from genjax.config.fields import from_json, override
+from genjax.config.specs import TARGET, location
+from genjax.errors import UserError
+
+
+def load(path: str, overrides: typing.Iterable[tuple[str, str]] = ()) -> ConfigDict:
+    """Runs `get_config()` of a config file and applies `(dotted path, text)` overrides.
+
+    `file.py:argument` calls `get_config('argument')`; a `.json` file holds a config as `to_json`
+    writes it, or is the `config.json` of a run.
+
+    Raises:
+        UserError: a missing or failing file, or an override that does not fit.
+    """
+    config = _load_json(path) if path.endswith('.json') else call(path, 'get_config')
+    if not isinstance(config, ConfigDict) or TARGET not in config:
+        file = path.partition(':')[0]
+        raise UserError(f'{file}: get_config() must return spec(Experiment, ...)')
+    for name, text in overrides:
+        override(config, name, text)
+    return config
+
+
+def call(path: str, function: str, otherwise: str = '') -> Any:
+    """Runs a config file and returns what one of its functions returns, called with the argument in
+    `file.py:argument` if there is one.
+
+    Args:
+        path: of the file.
+        function: its name.
+        otherwise: what a user whose file has no such function may do instead of writing it.
+
+    Raises:
+        UserError: a missing or failing file, or one without this function; with its line.
+    """
+    file, _, argument = path.partition(':')
+    if not Path(file).is_file():
+        raise UserError(f'there is no config file {file!r}')
+    try:
+        module_spec = importlib.util.spec_from_file_location('genjax_config_file', file)
+        module = importlib.util.module_from_spec(module_spec)
+        module_spec.loader.exec_module(module)
+        if not hasattr(module, function):
+            raise UserError(f'{file} has no function {function}(){otherwise}')
+        return getattr(module, function)(*([argument] if argument else []))
+    except UserError:
+        raise
+    except Exception as e:
+        frames = [
+            f for f in traceback.extract_tb(e.__traceback__) if f.filename == os.path.abspath(file)
+        ]
+        line = frames[-1].lineno if frames else getattr(e, 'lineno', 1)
+        raise UserError(f'{location(file, line)}: {type(e).__name__}: {e}') from e
+
+
+def _load_json(file: str) -> Any:
+    try:
+        data = json.loads(Path(file).read_text())
+    except (OSError, ValueError) as e:
+        raise UserError(f'cannot read {file}: {e}') from None
+    inside = isinstance(data, dict) and isinstance(data.get('config'), dict) and TARGET not in data
+    return from_json(data['config'] if inside else data)

@@ -1,0 +1,91 @@
+"""Values as the types that a constructor declares."""
+
+import ast
+import types
+import typing
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from genjax.errors import nearest
+
+
+def coerce(value: Any, hint: Any) -> Any:
+    """`value` as the type of `hint`; hints other than plain types, tuples and literals allow
+    anything.
+    """
+    members = _members(hint)
+    if isinstance(value, ConfigDict) or any(_fits(value, m) for m in members):
+        return value
+    for member in members:
+        if member is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        if typing.get_origin(member) is tuple and isinstance(value, tuple):
+            args = typing.get_args(member)
+            each = [args[0]] * len(value) if args[1:] == (...,) else args
+            if len(each) == len(value):
+                return tuple(coerce(v, h) for v, h in zip(value, each, strict=True))
+    literals = [
+        v for m in members if typing.get_origin(m) is typing.Literal for v in typing.get_args(m)
+    ]
+    if literals:
+        options = ', '.join(map(repr, literals))
+        raise ValueError(
+            f'{value!r} is not one of {options}{nearest(str(value), map(str, literals))}'
+        )
+    names = ' or '.join(
+        'None' if m is types.NoneType else getattr(m, '__name__', str(m)) for m in members
+    )
+    raise TypeError(f'{value!r} is not of type {names}')
+
+
+def parse(text: str, hint: Any) -> Any:
+    """Reads command-line text as a value of type `hint`."""
+    members = _members(hint)
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = {'true': True, 'false': False}.get(text.lower(), text)
+    if isinstance(value, list):
+        value = tuple(value)
+    if isinstance(value, float) and value.is_integer() and int in members and float not in members:
+        value = int(value)
+    if str in members and not (type(value) in members or (type(value) is int and float in members)):
+        value = text
+    tuples = [m for m in members if typing.get_origin(m) is tuple]
+    if tuples and not isinstance(value, tuple) and not any(_fits(value, m) for m in members):
+        value = (value,)
+    return coerce(value, hint)
+
+
+def is_plain(value: Any, hint: Any) -> bool:
+    """Whether `hint` names the type of a number, or None: such may stand in place of a spec."""
+    members = _members(hint)
+    if value is None:
+        return types.NoneType in members
+    return type(value) in (int, float) and bool({int, float} & set(members))
+
+
+def only_type(hint: Any) -> type:
+    """The type of a None-able field for a typed placeholder; `object` when it is not a single plain
+    one.
+    """
+    plain = [m for m in _members(hint) if m is not types.NoneType]
+    return plain[0] if len(plain) == 1 and plain[0] in (bool, int, float, str) else object
+
+
+def _members(hint: Any) -> tuple[Any, ...]:
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    return tuple(m for arg in typing.get_args(hint) for m in _members(arg)) if union else (hint,)
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if hint is types.NoneType or hint is None:
+        return value is None
+    if hint in (int, float, str):
+        return isinstance(value, hint) and not isinstance(value, bool)
+    if typing.get_origin(hint) is typing.Literal:
+        return value in typing.get_args(hint)
+    if hint is bool or hint is tuple:
+        return isinstance(value, hint)
+    return typing.get_origin(hint) is not tuple
