@@ -61,13 +61,14 @@ def _top(report: Report, name: str) -> Iterable[str]:
     yield f'<p class="soft">{source}{escape(report.counted())} · {dates}</p>'
     seconds = [trial.seconds for trial in trials if trial.seconds is not None]
     hours = [trial.device_hours for trial in trials if trial.device_hours is not None]
+    whose = '' if len(seconds) == len(trials) else f' of {len(seconds)} trials'
     complete = len(trials) - len(report.incomplete)
     tiles = [
         (f'{complete} / {len(trials)}', 'trials complete'),
         (str(len(report.groups)), 'settings'),
         (str(len({trial.seed for trial in trials})), 'seeds'),
-        (words.duration(sum(seconds) if seconds else None), 'wall time, summed'),
-        (f'{sum(hours):.3g}' if hours else words.NONE, 'device hours'),
+        (words.duration(sum(seconds) if seconds else None), f'wall time{whose}, summed'),
+        (f'{sum(hours):.3g}' if hours else words.NONE, f'device hours{whose}'),
     ]
     yield '<div class="tiles">'
     yield from (
@@ -133,10 +134,10 @@ def _pictures(report: Report) -> Iterable[str]:
             yield f'<p class="note">The first {len(found)} settings; {left} more have some.</p>'
         yield '<div class="pictures">'
         for group, trial, step, source in found:
-            label = words.settings(group.settings)
+            label = escape(words.settings(group.settings))
             caption = f'{label}<br>' if label else ''
             yield (
-                f'<figure><img src="{source}" alt="{kind} {escape(label)}">'
+                f'<figure><img src="{source}" alt="{kind} {label}">'
                 f'<figcaption>{caption}seed {escape(words.value(trial.seed))}, step {step:,}'
                 '</figcaption></figure>'
             )

@@ -72,7 +72,7 @@ def _values(axes: Axes, report: Report, metric: str) -> None:
         axes.set_yscale('log')
     axes.set(xlabel=axis.name, ylabel=metric)
     axes.set_title('mean, 95 % interval, single seeds', fontsize=9, color='0.4')
-    if shown - {''}:
+    if axes.get_legend_handles_labels()[1]:
         axes.legend(fontsize=8, frameon=False)
 
 
@@ -111,7 +111,7 @@ def _curves(axes: Axes, report: Report, metric: str) -> None:
     axes.set_title(
         'mean ± standard error over seeds; dotted: not complete', fontsize=9, color='0.4'
     )
-    if any(labels) and len(labels) <= 12:
+    if axes.get_legend_handles_labels()[1] and len(labels) <= 12:
         axes.legend(fontsize=7, frameon=False)
 
 
