@@ -11,7 +11,7 @@ from genjax.errors import UserError
 from genjax.reports import series, words
 from genjax.reports.report import Report
 
-_STYLE = {'markersize': 6, 'capsize': 3, 'linewidth': 1.6}
+_STYLE = {'markersize': 8, 'capsize': 3, 'linewidth': 1.6}
 
 
 def save(report: Report, path: Path) -> None:
@@ -45,7 +45,7 @@ def _values(axes: Axes, report: Report, metric: str) -> None:
         for x, outcome in found:
             values = list(outcome.values.values())
             every += values
-            axes.plot([x] * len(values), values, '.', color=colour, alpha=0.45, markersize=5)
+            axes.plot([x] * len(values), values, '.', color=colour, mec='white', ms=7, zorder=3)
         estimates = [outcome.estimate for _, outcome in found]
         ends = [(e.mean, e.mean) if e.low is None else (e.low, e.high) for e in estimates]
         # A skewed interval may leave out the mean: error bars have no negative length.
