@@ -6,12 +6,13 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
 
 from genjax.errors import UserError
 from genjax.reports import series, words
 from genjax.reports.report import Report
 
-_STYLE = {'markersize': 8, 'capsize': 3, 'linewidth': 1.6}
+_STYLE = {'markersize': 6, 'capsize': 3, 'linewidth': 1.6}
 
 
 def save(report: Report, path: Path) -> None:
@@ -38,6 +39,7 @@ def _values(axes: Axes, report: Report, metric: str) -> None:
     axis = series.axis_of(report)
     lines = series.lines_of(report, metric, axis)
     colours = _colours([line.colour for line in lines])
+    beside = axes.transData + ScaledTranslation(7 / 72, 0, axes.figure.dpi_scale_trans)
     shown, every = set(), []
     for line in lines:
         colour = colours[line.colour]
@@ -45,7 +47,9 @@ def _values(axes: Axes, report: Report, metric: str) -> None:
         for x, outcome in found:
             values = list(outcome.values.values())
             every += values
-            axes.plot([x] * len(values), values, '.', color=colour, mec='white', ms=7, zorder=3)
+            axes.plot(
+                [x] * len(values), values, '.', color=colour, alpha=0.55, ms=5, transform=beside
+            )
         estimates = [outcome.estimate for _, outcome in found]
         ends = [(e.mean, e.mean) if e.low is None else (e.low, e.high) for e in estimates]
         # A skewed interval may leave out the mean: error bars have no negative length.
