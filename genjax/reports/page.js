@@ -149,6 +149,9 @@ function drawCurves(place, hidden) {
       d: polyline(data.grids[t.grid], t.values, x, y), fill: 'none', stroke: t.g.paint, opacity: 0.5,
       'stroke-width': 1, ...(t.complete ? {} : { 'stroke-dasharray': '2 3' }),
     });
+    if (t.values.length === 1 && t.values[0] !== null && Number.isFinite(y(t.values[0]))) {
+      add(svg, 'circle', { cx: x(data.grids[t.grid][0]), cy: y(t.values[0]), r: 2.5, fill: t.g.paint });
+    }
   }
   for (const g of shown.filter(g => g.mean.length)) {
     const low = g.mean.map((m, i) => log && m <= g.stderr[i] ? m : m - g.stderr[i]);

@@ -28,8 +28,9 @@ _INTERVALS = """<p class="note">Mean over seeds of complete trials, its standard
 bootstrap interval (percentiles of {resamples:,} resamples). With few seeds such intervals are too
 narrow: of normal figures they hold the mean in 77 % of cases with 3 seeds, 84 % with 5, 90 % with
 10. Small dots are single seeds. In bold: the best of what the config calls best.</p>"""
-_PAIRS = """<p class="note">In pairs of trials that agree in the seed and all other fields. A row in
-bold is the mean over the settings below it, over the seeds that have a pair in each.</p>"""
+_PAIRS = 'In pairs of trials that agree in the seed and all other fields.'
+_MEANS = """A row in bold is the mean over the settings below it, over the seeds that have a pair in
+each."""
 
 
 def html(report: Report) -> str:
@@ -61,13 +62,14 @@ def _top(report: Report, name: str) -> Iterable[str]:
     yield f'<p class="soft">{source}{escape(report.counted())} · {dates}</p>'
     seconds = [trial.seconds for trial in trials if trial.seconds is not None]
     hours = [trial.device_hours for trial in trials if trial.device_hours is not None]
+    whose = f' of {len(seconds)} trials' if 0 < len(seconds) < len(trials) else ''
     complete = len(trials) - len(report.incomplete)
     tiles = [
         (f'{complete} / {len(trials)}', 'trials complete'),
         (str(len(report.groups)), 'settings'),
         (str(len({trial.seed for trial in trials})), 'seeds'),
-        (words.duration(sum(seconds) if seconds else None), 'wall time, summed'),
-        (f'{sum(hours):.3g}' if hours else words.NONE, 'device hours'),
+        (words.duration(sum(seconds) if seconds else None), f'wall time{whose}, summed'),
+        (f'{sum(hours):.3g}' if hours else words.NONE, f'device hours{whose}'),
     ]
     yield '<div class="tiles">'
     yield from (
@@ -101,7 +103,7 @@ def _metric(report: Report, metric: str) -> Iterable[str]:
             heads, rows = words.comparisons(found, field)
             kinds = ['best' if c.others is None else '' for c in found]
             yield _card(_table(heads, list(zip(rows, kinds, strict=True))))
-            yield _PAIRS
+            yield f'<p class="note">{_PAIRS} {_MEANS if any(kinds) else ""}</p>'
 
 
 def _curves(report: Report) -> Iterable[str]:
@@ -133,10 +135,10 @@ def _pictures(report: Report) -> Iterable[str]:
             yield f'<p class="note">The first {len(found)} settings; {left} more have some.</p>'
         yield '<div class="pictures">'
         for group, trial, step, source in found:
-            label = words.settings(group.settings)
+            label = escape(words.settings(group.settings))
             caption = f'{label}<br>' if label else ''
             yield (
-                f'<figure><img src="{source}" alt="{kind} {escape(label)}">'
+                f'<figure><img src="{source}" alt="{kind} {label}">'
                 f'<figcaption>{caption}seed {escape(words.value(trial.seed))}, step {step:,}'
                 '</figcaption></figure>'
             )

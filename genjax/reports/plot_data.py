@@ -19,7 +19,13 @@ def json_of(report: Report) -> str:
     grids: dict[tuple[int, ...], int] = {}
     colours = [series.colour_of(report, group) for group in report.groups]
     content = {
-        'axis': asdict(axis),
+        'axis': {
+            'name': axis.name,
+            'labels': axis.labels,
+            'numbers': axis.numbers,
+            'numeric': axis.numeric,
+            'log': axis.log,
+        },
         'colours': list(dict.fromkeys(colours)),
         'labels': [words.settings(group.settings) for group in report.groups],
         'values': {metric: _values(report, metric, axis) for metric in report.metrics},

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
 
 from genjax.errors import UserError
 from genjax.reports import series, words
@@ -38,6 +39,7 @@ def _values(axes: Axes, report: Report, metric: str) -> None:
     axis = series.axis_of(report)
     lines = series.lines_of(report, metric, axis)
     colours = _colours([line.colour for line in lines])
+    beside = axes.transData + ScaledTranslation(7 / 72, 0, axes.figure.dpi_scale_trans)
     shown, every = set(), []
     for line in lines:
         colour = colours[line.colour]
@@ -45,7 +47,9 @@ def _values(axes: Axes, report: Report, metric: str) -> None:
         for x, outcome in found:
             values = list(outcome.values.values())
             every += values
-            axes.plot([x] * len(values), values, '.', color=colour, alpha=0.45, markersize=5)
+            axes.plot(
+                [x] * len(values), values, '.', color=colour, alpha=0.55, ms=5, transform=beside
+            )
         estimates = [outcome.estimate for _, outcome in found]
         ends = [(e.mean, e.mean) if e.low is None else (e.low, e.high) for e in estimates]
         # A skewed interval may leave out the mean: error bars have no negative length.
@@ -72,7 +76,7 @@ def _values(axes: Axes, report: Report, metric: str) -> None:
         axes.set_yscale('log')
     axes.set(xlabel=axis.name, ylabel=metric)
     axes.set_title('mean, 95 % interval, single seeds', fontsize=9, color='0.4')
-    if shown - {''}:
+    if axes.get_legend_handles_labels()[1]:
         axes.legend(fontsize=8, frameon=False)
 
 
@@ -111,7 +115,7 @@ def _curves(axes: Axes, report: Report, metric: str) -> None:
     axes.set_title(
         'mean ± standard error over seeds; dotted: not complete', fontsize=9, color='0.4'
     )
-    if any(labels) and len(labels) <= 12:
+    if axes.get_legend_handles_labels()[1] and len(labels) <= 12:
         axes.legend(fontsize=7, frameon=False)
 
 

@@ -1,7 +1,8 @@
 """What plots show: figures by a field, and curves with a band over seeds."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -16,17 +17,25 @@ class Axis:
 
     Attributes:
         name: of the field; '' without one.
-        labels: its values, sorted.
-        numbers: where they lie: the values themselves where they are numbers, else 0, 1, ...
-        numeric: whether they are.
+        places: where each of its values lies, sorted: numbers at themselves, others at 0, 1, ...
+        numeric: whether they are numbers.
         log: whether the axis is logarithmic.
     """
 
     name: str
-    labels: list[str]
-    numbers: list[float]
+    places: Mapping[Any, float]
     numeric: bool
     log: bool
+
+    @property
+    def labels(self) -> list[str]:
+        """The values in words."""
+        return list(map(words.value, self.places))
+
+    @property
+    def numbers(self) -> list[float]:
+        """Where they lie."""
+        return list(self.places.values())
 
 
 @dataclass(frozen=True)
@@ -58,13 +67,12 @@ class Band:
 def axis_of(report: Report) -> Axis:
     """The x axis."""
     if not report.by:
-        return Axis('', [''], [0.0], False, False)
+        return Axis('', {None: 0.0}, False, False)
     name = report.by[0]
     values = sorted({group.settings[name] for group in report.groups}, key=order)
     numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
-    numbers = list(map(float, values)) if numeric else list(map(float, range(len(values))))
-    log = numeric and spans(numbers, 10)
-    return Axis(name, list(map(words.value, values)), numbers, numeric, log)
+    places = {value: float(value if numeric else i) for i, value in enumerate(values)}
+    return Axis(name, places, numeric, numeric and spans(values, 10))
 
 
 def lines_of(report: Report, metric: str, axis: Axis) -> list[Line]:
@@ -72,11 +80,7 @@ def lines_of(report: Report, metric: str, axis: Axis) -> list[Line]:
     found: dict[tuple, list[tuple[float, Group]]] = {}
     for group in report.groups:
         others = tuple(value for name, value in group.settings.items() if name != axis.name)
-        x = (
-            axis.numbers[axis.labels.index(words.value(group.settings[axis.name]))]
-            if axis.name
-            else 0.0
-        )
+        x = axis.places[group.settings.get(axis.name)]
         found.setdefault(others, []).append((x, group))
     return [
         Line(

@@ -45,7 +45,8 @@ def value(content: Any) -> str:
     if isinstance(content, tuple):
         return ', '.join(map(value, content))
     if isinstance(content, float):
-        return f'{content:g}'
+        short = f'{content:g}'
+        return short if float(short) == content else str(content)
     text = str(content)
     return text.rpartition('.')[2] if text.startswith(('@', 'genjax.', 'optax.')) else text
 

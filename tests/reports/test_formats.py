@@ -104,6 +104,17 @@ def test_the_axis_is_logarithmic_where_values_span_a_decade(tmp_path, values, nu
     assert axis.numbers == (values if numeric else [0.0, 1.0])
 
 
+def test_values_that_differ_little_lie_apart(tmp_path):
+    values = [0.12345678, 0.12345679]
+    for number, value in enumerate(values):
+        folders.trial(tmp_path, number, {'model.beta': value}, test={'likelihood/nll': number})
+    made = report.make(tmp_path)
+    axis = series.axis_of(made)
+    assert axis.labels == ['0.12345678', '0.12345679']
+    (line,) = series.lines_of(made, 'test/likelihood/nll', axis)
+    assert line.places == values
+
+
 def test_thinned_curves_keep_their_last_point():
     for length in (1, 5, 119, 120, 121, 1000):
         points = series.thin(range(length), 120)
@@ -121,6 +132,17 @@ def test_the_picture_has_a_row_a_metric(mixed, tmp_path):
         sizes.append(pixels.shape[:2])
         assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 50  # dots, lines and bands in colour
     assert sizes[1] == (2 * sizes[0][0], sizes[0][1])
+
+
+@pytest.mark.parametrize('kind', ['md', 'html', 'csv', 'png', 'parquet'])
+def test_a_sweep_of_which_nothing_is_complete_has_every_format(tmp_path, kind):
+    for seed in range(2):
+        records = [{'step': 1, 'vae/loss': 3.0}]
+        folders.trial(tmp_path / 'runs', seed, {'seed': seed}, records, result=None)
+    out = tmp_path / f'report.{kind}'
+    assert main(['report', str(tmp_path / 'runs'), f'--out={out}']) == 0
+    start = {'md': b'# runs', 'html': b'<!doctype', 'csv': b'id,', 'png': b'\x89PNG'}
+    assert out.read_bytes().startswith(start.get(kind, b'PAR1'))
 
 
 @pytest.mark.parametrize(

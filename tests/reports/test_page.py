@@ -55,6 +55,14 @@ def test_what_runs_say_is_text(mixed):
     assert '<b>nan</b>' not in html and html.count('</script>') == 2
 
 
+def test_what_configs_hold_is_text(tmp_path):
+    for number, name in enumerate(['<i>a</i>', '"b"']):
+        folders.trial(tmp_path, number, {'model.beta': name}, test={'likelihood/nll': 1.0})
+        folders.picture(folders.workdir(tmp_path, number) / 'samples/1.png', 8)
+    tags = [tag for tag, _ in Elements(page.html(report.make(tmp_path))).found]
+    assert 'img' in tags and 'i' not in tags
+
+
 def test_it_tells_what_the_results_depend_on(mixed):
     html = page.html(report.make(mixed))
     for text in ('0123456789abcdef', 'd' * 64, '4 x TPU v5e', '3.12.0', '2026-01-01', 'IWAE-5'):
