@@ -94,7 +94,8 @@ def make(path: Path, metrics: Sequence[str] = (), by: Sequence[str] = ()) -> Rep
 
     Args:
         path: of a sweep, of several runs, or of one.
-        metrics: to compare; none: the figure that the config calls best, or else the first.
+        metrics: to compare, whole or by their first and last parts; none: the figure that the
+            config calls best, or else the first.
         by: at most two fields; none: the first two that differ.
 
     Raises:
@@ -102,6 +103,7 @@ def make(path: Path, metrics: Sequence[str] = (), by: Sequence[str] = ()) -> Rep
     """
     runs = read(path)
     known = metrics_of(runs.trials)
+    metrics = [_whole(name, known) for name in metrics]
     for name in metrics:
         if name not in known:
             raise UserError(
@@ -131,6 +133,13 @@ def metrics_of(trials: Sequence[Trial]) -> list[str]:
     text = {n for trial in trials for n, value in trial.figures.items() if isinstance(value, str)}
     kinds = re.compile(r'(test/)|(best/)|(validation/)|(.*/loss$)|')
     return sorted((n for n in names if n not in text), key=lambda n: kinds.match(n).lastindex or 9)
+
+
+def _whole(name: str, known: Sequence[str]) -> str:
+    """`test/nll` is short for `test/likelihood/nll` where no other metric could be meant."""
+    ends = name.split('/')
+    meant = [n for n in known if [n.split('/')[0], n.split('/')[-1]] == ends]
+    return meant[0] if name not in known and len(meant) == 1 else name
 
 
 def _default(trials: Sequence[Trial], known: list[str]) -> list[str]:

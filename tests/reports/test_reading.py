@@ -112,6 +112,13 @@ def test_the_metric_is_the_best_figure_of_the_config_where_it_was_measured(tmp_p
     assert report.make(tmp_path / 'running').metrics == ['best/validation/likelihood/nll']
 
 
+def test_a_metric_may_be_named_by_its_ends_where_one_alone_has_them(tmp_path):
+    folders.trial(tmp_path, 0, {}, test={'likelihood/nll': 2.0, 'ais/nll': 2.0, 'modes/kl': 1.0})
+    assert report.make(tmp_path, ['test/kl']).metrics == ['test/modes/kl']
+    with pytest.raises(UserError, match="has the metric 'test/nll'"):
+        report.make(tmp_path, ['test/nll'])
+
+
 @pytest.mark.parametrize(
     'metrics, by, message',
     [
