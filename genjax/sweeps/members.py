@@ -76,7 +76,7 @@ class Member:
         """Does what is `due` of the events, but for checkpoints that only serve to go on from:
         those are the population's.
         """
-        if not self.events.ended(step):
+        if not self.events.ended(step) and 'validation' not in self.events.due(step):
             due = due - {'checkpoint'}
         self.events.hold(due, step, state, self._writer, progress)
 

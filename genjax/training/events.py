@@ -53,12 +53,14 @@ class Events:
 
     def left(self, step: int) -> set[str]:
         """What is still to be done after the step that the run goes on from: an earlier start may
-        have ended in the middle of it.
+        have ended in the middle of it. A member of a population may go on from a step that its own
+        folder has no checkpoint of.
         """
+        saved = any(at >= step for at in self._checkpoints.steps)
 
         def look() -> list[str]:
-            done = ['checkpoint']
-            if any(at == step for at, _ in self._validations()):
+            done = ['checkpoint'] if saved else []
+            if self._recorded(step):
                 done.append('validation')
             kinds = picture_kinds(self._experiment)
             if all((self._workdir / kind / f'{step}.png').exists() for kind in kinds):
@@ -89,6 +91,9 @@ class Events:
             progress.say(f'step {step:,} validation  {shown}')
             self._over = self._is_over(step)
             due = due | self.due(step)
+        elif 'checkpoint' in due and 'validation' in self.due(step):
+            # An earlier start was killed between the record and the checkpoint.
+            figures = distributed.on_first(lambda: self._recorded(step))
         if figures or 'checkpoint' in due:
             self._checkpoints.save(step, state, figures)
         if figures and experiment.best and experiment.best not in figures:
@@ -111,6 +116,16 @@ class Events:
         figures = [record.get(name) for at, record in self._validations() if at <= step]
         values = [math.inf if figure is None else sign * figure for figure in figures]
         return len(values) - 1 - values.index(min(values)) if values else 0
+
+    def _recorded(self, step: int) -> dict[str, float]:
+        """The figures of the validation at this step that are written down; empty without one."""
+        return {
+            name.removeprefix('validation/'): math.nan if value is None else value
+            for at, record in self._validations()
+            if at == step
+            for name, value in record.items()
+            if name.startswith('validation/')
+        }
 
     def _validations(self) -> Iterator[tuple[int, dict[str, float | None]]]:
         """The records of validations in `metrics.jsonl`, with their steps."""

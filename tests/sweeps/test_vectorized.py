@@ -11,10 +11,12 @@ import jax
 import numpy as np
 import pytest
 
-from genjax import cli
+from genjax import cli, interruption
 from genjax.sweeps.folder import Folder
 from genjax.training import loop
 from genjax.training import run as runs
+from genjax.training.writers import MetricWriter
+from tests.training import tiny
 from tests.training.conftest import assert_same, steps_saved
 
 TOLERANCE = 1e-4
@@ -166,6 +168,52 @@ def test_a_population_goes_on_bit_for_bit(sweep, tmp_path):
     assert sweep('judged', words, *options, folder='whole')[0] == 0
     for trial in folder.trials():
         assert_same_runs(folder.workdir(trial), tmp_path / 'whole/trials' / trial, tolerance=0)
+
+
+@pytest.mark.parametrize('step', [2, 12])
+def test_a_population_killed_between_a_record_and_its_checkpoint(
+    step, sweep, monkeypatch, tmp_path
+):
+    """Step 2 is the best, 12 the last: no member is judged by another step for it."""
+
+    class Killed(BaseException):
+        pass
+
+    write = MetricWriter.write
+
+    def killed(self, at, metrics):
+        write(self, at, metrics)
+        if at == step and 'validation/function/moved' in metrics:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MetricWriter, 'write', killed)
+        with pytest.raises(Killed):
+            sweep('judged', 'seeds(2)')
+    assert sweep('judged', 'seeds(2)')[0] == 0
+    assert sweep('judged', 'seeds(2)', folder='whole')[0] == 0
+    for trial in Folder(tmp_path / 'runs').trials():
+        assert_same_runs(tmp_path / 'runs/trials' / trial, tmp_path / 'whole/trials' / trial, 0)
+
+
+def test_a_population_stopped_in_its_tests_loses_no_member(sweep, monkeypatch, tmp_path):
+    moved, stops = tiny.moved, [True]
+
+    def stopped(model, variables, data, key):
+        if data.split == 'test' and stops:
+            os.kill(os.getpid(), signal.SIGTERM)
+            stops.clear()
+            interruption.point()
+        return moved(model, variables, data, key)
+
+    # Without validations a member has a checkpoint at its end alone.
+    options = ('--config.best=None', '--config.validate_every=0')
+    monkeypatch.setattr(tiny, 'moved', stopped)
+    status, _, err = sweep('judged', 'seeds(3)', *options)
+    assert status == 75 and 'saved step 12 of 12' in err
+    assert sweep('judged', 'seeds(3)', *options)[::2] == (0, '')
+    folder = Folder(tmp_path / 'runs')
+    assert all(steps_saved(folder.workdir(trial)) == [12] for trial in folder.trials())
 
 
 def test_max_parallel_bounds_a_population(sweep):
