@@ -1,6 +1,7 @@
 """`genjax sweep`: runs an experiment for every trial of a sweep."""
 
 import argparse
+import os
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -72,6 +73,9 @@ def run(args: argparse.Namespace) -> None:
     runtime.prepare()
     if args.launcher != 'vectorized':
         jax.config.update('jax_platforms', 'cpu')  # an accelerator is for the trials
+    elif 'xla_force_host_platform_device_count' not in os.environ.get('XLA_FLAGS', ''):
+        # Members on devices of their own use the cores better than one member on all of them.
+        jax.config.update('jax_num_cpu_devices', os.cpu_count())
     from genjax.sweeps import words
     from genjax.sweeps.check import check
     from genjax.sweeps.folder import Folder

@@ -83,4 +83,4 @@ class Member:
     def finish(self) -> None:
         """Judges the run, which has ended, on its test split."""
         self._checkpoints.wait()
-        loop.finish(self._workdir)
+        loop.finish(self.experiment, self._workdir)

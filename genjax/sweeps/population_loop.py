@@ -47,11 +47,10 @@ class PopulationLoop:
         devices = jax.devices()[: jax.device_count()]
         self._programs = PopulationPrograms(population, self._example, devices)
         self._experiment = population.experiments[0]
-        self._mesh = self._experiment.mesh.make(devices)  # to judge members on
-        self._take = jax.jit(
-            lambda train, index: jax.tree.map(lambda a: a[index], train),
-            out_shardings=sharding.replicated(self._mesh),
-        )
+        # To judge members on. One of several CPU devices has all cores for itself then.
+        is_cpu = devices[0].platform == 'cpu'
+        self._mesh = self._experiment.mesh.make(devices[:1] if is_cpu else devices)
+        self._take = jax.jit(lambda train, index: jax.tree.map(lambda a: a[index], train))
         self._members: dict[int, Member] = {}  # those that have not ended
         self._pending: tuple[int, Mapping[str, Array]] | None = None
         self._since = time.monotonic()
@@ -70,7 +69,7 @@ class PopulationLoop:
             progress.say(
                 f'{len(self._members)} of {len(population.trials)} members of'
                 f' {num_params(train.variables) // self._programs.size:,} parameters,'
-                f' {self._mesh.size} device(s), from step {step:,} to {experiment.steps:,}'
+                f' {self._programs.mesh.size} device(s), from step {step:,} to {experiment.steps:,}'
             )
             try:
                 self._events(step, train, progress, Events.left)
@@ -183,7 +182,9 @@ class PopulationLoop:
         for index, member in list(self._members.items()):
             with self._ending_alone(index):
                 if due := what(member.events, step):
-                    member.hold(due, step, self._take(train, np.int32(index)), progress)
+                    own = self._take(train, np.int32(index))
+                    own = jax.device_put(own, sharding.replicated(self._mesh))
+                    member.hold(due, step, own, progress)
                 if member.events.ended(step):
                     member.finish()
                     self._end(index, 'complete')
