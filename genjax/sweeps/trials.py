@@ -29,8 +29,11 @@ def trials_of(base: ConfigDict, sweep: Sweep) -> list[Trial]:
     """Resolves every trial.
 
     Raises:
-        UserError: a change does not fit the config, or two trials are the same; with the trial.
+        UserError: it is no sweep; or a change does not fit the config, or two trials are the same,
+            with the trial.
     """
+    if not isinstance(sweep, list) or not all(isinstance(changes, dict) for changes in sweep):
+        raise UserError(f'sweep() must return product(…) or another word, not {sweep!r}')
     trials: dict[str, Trial] = {}
     for number, changes in enumerate(sweep):
         try:

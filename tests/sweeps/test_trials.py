@@ -42,6 +42,12 @@ def test_what_does_not_fit_is_named(sweep, line):
         trials.trials_of(tiny.vae(), product(sweep))
 
 
+@pytest.mark.parametrize('sweep', [None, {'seed': [1, 2]}, [{'seed': 1}, 3]])
+def test_what_is_no_sweep_is_refused(sweep):
+    with pytest.raises(UserError, match=r'sweep\(\) must return product'):
+        trials.trials_of(tiny.vae(), sweep)
+
+
 @pytest.mark.parametrize(
     ('sweep', 'line'),
     [
