@@ -31,6 +31,7 @@ def check(trials: list[Trial]) -> None:
             data = configs.fingerprint(trial.config.dataset)
             if data not in examples:
                 examples[data] = example_of(experiment.dataset.source('train'))
+            experiment.preprocess.check(experiment.dataset)
             experiment = dataclasses.replace(experiment, mesh=MeshShape())
             programs = Programs.of(experiment, examples[data], one)
             jax.eval_shape(programs.step, programs.state, programs.batch)

@@ -1,6 +1,7 @@
 import pytest
 
 from genjax import config as configs
+from genjax.data import Binarise
 from genjax.errors import UserError
 from genjax.sweeps import product, seeds, trials
 from genjax.sweeps.check import check
@@ -59,3 +60,12 @@ def test_what_is_no_sweep_is_refused(sweep):
 def test_what_cannot_run_is_named_before_anything_starts(sweep, line):
     with pytest.raises(UserError, match=line):
         check(trials.trials_of(tiny.vae(), product(sweep)))
+
+
+def test_a_preprocessing_that_does_not_fit_the_data_is_named(monkeypatch):
+    def check_(self, dataset):
+        raise UserError(f'not for {type(dataset).__name__}')
+
+    monkeypatch.setattr(Binarise, 'check', check_, raising=False)
+    with pytest.raises(UserError, match=r'trial 0 \(seed=0\): not for Blots'):
+        check(trials.trials_of(tiny.vae(), seeds(1)))
