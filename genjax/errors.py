@@ -11,6 +11,10 @@ class UserError(Exception):
     """A mistake of the user. The message is one line: what, where, what to do."""
 
 
+class CannotWrite(UserError):
+    """What was computed cannot be kept: the disk is full, say."""
+
+
 class Interrupted(Exception):
     """The run was stopped from outside and saved. The message says how to go on."""
 

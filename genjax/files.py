@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from genjax.errors import UserError
+from genjax.errors import CannotWrite, UserError
 
 _LOCK = '.lock'
 
@@ -30,7 +30,7 @@ def replacing(path: Path) -> Iterator[Path]:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise UserError(f'cannot write {path}: {error.strerror or error}') from error
+        raise CannotWrite(f'cannot write {path}: {error.strerror or error}') from error
 
 
 def write_json(path: Path, content: Any) -> None:

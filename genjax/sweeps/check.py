@@ -35,7 +35,7 @@ def check(trials: list[Trial]) -> None:
             experiment = dataclasses.replace(experiment, mesh=MeshShape())
             programs = Programs.of(experiment, examples[data], one)
             jax.eval_shape(programs.step, programs.state, programs.batch)
-        except (UserError, TypeError, ValueError) as error:
+        except (UserError, ArithmeticError, LookupError, TypeError, ValueError) as error:
             raise UserError(f'trial {number} ({title(trial.changes)}): {error}') from None
         checked.add(shape)
 

@@ -8,7 +8,6 @@ from typing import Any
 import jax
 
 from genjax import config as configs
-from genjax.errors import UserError
 from genjax.models.base import Batch
 from genjax.sweeps.population import Population
 from genjax.sweeps.trials import Trial
@@ -124,20 +123,23 @@ def _traces(population: Population, example: Example) -> bool:
         name: jax.ShapeDtypeStruct((first.rows_per_step, *shape), dtype)
         for name, (shape, dtype) in example.items()
     }
-    try:
-        size = len(population.trials)
-        batches = {k: jax.ShapeDtypeStruct((size, *a.shape), a.dtype) for k, a in batch.items()}
-        step = jax.vmap(lambda values, batch: _first_step(population.member(values), batch))
-        wanted = _shapes(jax.eval_shape(step, population.values(size), batches), skipped=1)
-    except (TypeError, ValueError, OverflowError, UserError):
-        return False
+    size = len(population.trials)
+    batches = {k: jax.ShapeDtypeStruct((size, *a.shape), a.dtype) for k, a in batch.items()}
     patterns = _are_zero(population.trials, [n for n in population.traced if n != 'seed'])
     representatives = dict(zip(patterns, _rows(population.trials), strict=True))
-    for row in representatives.values():
-        member = population.member({name: row[name] for name in population.traced})
-        if _shapes(jax.eval_shape(functools.partial(_first_step, member), batch)) != wanted:
-            return False
-    return True
+    try:
+        step = jax.vmap(lambda values, batch: _first_step(population.member(values), batch))
+        wanted = _shapes(jax.eval_shape(step, population.values(size), batches), skipped=1)
+        members = [
+            population.member({name: row[name] for name in population.traced})
+            for row in representatives.values()
+        ]
+        return all(
+            _shapes(jax.eval_shape(functools.partial(_first_step, member), batch)) == wanted
+            for member in members
+        )
+    except Exception:  # whatever a model does with a tracer; with numbers it has been checked
+        return False
 
 
 def _first_step(experiment: Experiment, batch: Batch) -> tuple[TrainState, Metrics]:

@@ -33,7 +33,6 @@ class Member:
 
     def __init__(
         self,
-        held: contextlib.ExitStack,
         trial: Trial,
         experiment: Experiment,
         workdir: Path,
@@ -42,10 +41,9 @@ class Member:
         example: Example,
         mesh: Mesh,
     ):
-        """Opens the folder until `held` closes; raises UserError where `genjax train` would.
+        """Opens the folder, until `close`; raises UserError where `genjax train` would.
 
         Args:
-            held: what is open.
             trial: the trial.
             experiment: that it describes.
             workdir: of its run.
@@ -56,11 +54,13 @@ class Member:
         """
         self.trial, self.experiment = trial, experiment
         self._workdir = workdir
-        held.enter_context(locked(workdir))
-        inputs = experiment.preprocess.provenance
-        claim(workdir, trial.config, example, source.fingerprint, inputs)
-        self._checkpoints = held.enter_context(runs.open_checkpoints(experiment, workdir))
-        self._writer = held.enter_context(MetricWriter(workdir, step))
+        with contextlib.ExitStack() as held:
+            held.enter_context(locked(workdir))
+            inputs = experiment.preprocess.provenance
+            claim(workdir, trial.config, example, source.fingerprint, inputs)
+            self._checkpoints = held.enter_context(runs.open_checkpoints(experiment, workdir))
+            self._writer = held.enter_context(MetricWriter(workdir, step))
+            self._held = held.pop_all()
         self._means = Means(experiment)
         self.events = Events(experiment, workdir, mesh, self._checkpoints)
 
@@ -79,6 +79,10 @@ class Member:
         if not self.events.ended(step) and 'validation' not in self.events.due(step):
             due = due - {'checkpoint'}
         self.events.hold(due, step, state, self._writer, progress)
+
+    def close(self) -> None:
+        """Lets go of the folder; again, does nothing."""
+        self._held.close()
 
     def finish(self) -> None:
         """Judges the run, which has ended, on its test split."""

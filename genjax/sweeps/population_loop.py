@@ -3,6 +3,7 @@
 import contextlib
 import statistics
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 
 import jax
@@ -11,7 +12,7 @@ from jax import Array
 
 from genjax.data.pipeline import Batch, train_batches
 from genjax.data.sources import Source
-from genjax.errors import Interrupted, UserError
+from genjax.errors import CannotWrite, Interrupted, UserError
 from genjax.interruption import Interruption, Stop
 from genjax.models.base import num_params
 from genjax.sweeps.folder import Folder
@@ -117,10 +118,12 @@ class PopulationLoop:
         ):
             if (self._folder.result(trial.id) or {}).get('status') in ('complete', 'failed'):
                 continue
-            self._members[index] = Member(
-                held, trial, experiment, self._folder.workdir(trial.id), step,
+            self._members[index] = member = Member(
+                trial, experiment, self._folder.workdir(trial.id), step,
                 self._source, self._example, self._mesh,
             )  # fmt: skip
+            held.callback(member.close)
+        self._share = 1 / max(len(self._members), 1)
 
     def _going(self) -> Array:
         going = [index in self._members for index in range(self._programs.size)]
@@ -153,8 +156,9 @@ class PopulationLoop:
         now.
         """
         before, self._pending = self._pending, call
-        if before is None:  # the call compiles, or events came before it
-            progress.restart_clock(call[0] if call else 0)
+        if before is None:
+            if call:  # it compiles, or events came before it
+                progress.restart_clock(call[0])
             return
         step, metrics = before[0], jax.device_get(before[1])
         means = {}
@@ -191,15 +195,23 @@ class PopulationLoop:
 
     @contextlib.contextmanager
     def _ending_alone(self, index: int) -> Iterator[None]:
-        """What is wrong with one member ends it alone."""
+        """What is wrong with one member ends it alone; a full disk ends all, to go on later."""
         try:
             yield
+        except CannotWrite:
+            raise
         except UserError as error:
             self._end(index, 'failed', str(error))
+        except Exception as error:  # an evaluator of someone's own
+            log = self._folder.log(self._members[index].trial.id)
+            log.parent.mkdir(exist_ok=True)
+            log.write_text(traceback.format_exc())
+            self._end(index, 'failed', f'{type(error).__name__}: {error} ({log})')
 
     def _end(self, index: int, status: str, reason: str = '') -> None:
-        trial = self._members.pop(index).trial
-        seconds = (time.monotonic() - self._since) / len(self._population.trials)
+        member = self._members.pop(index)
+        member.close()
+        trial, seconds = member.trial, (time.monotonic() - self._since) * self._share
         self._folder.end(trial.id, status, reason, seconds)
         if status == 'failed':
             print(f'{trial.id} {title(trial.changes)}: failed: {reason}')

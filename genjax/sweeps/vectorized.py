@@ -1,6 +1,7 @@
 """Runs the trials of a sweep as populations: one program trains many of them."""
 
 import json
+import resource
 import shutil
 from collections.abc import Callable
 
@@ -37,7 +38,12 @@ def run(folder: Folder, trials: list[Trial], max_parallel: int | None) -> None:
         UserError: a trial cannot be a member, or was begun as a run of its own; or trials failed,
             after all others.
     """
-    unfinished = _unfinished(folder)
+    asked = {trial.id for trial in trials}
+    unfinished = [
+        population
+        for population in _unfinished(folder)
+        if any(trial.id in asked for trial in population.trials)
+    ]
     members = {trial.id for population in unfinished for trial in population.trials}
     ended = [trial for trial in trials if _status(folder, trial) in ('complete', 'failed')]
     if ended:
@@ -54,8 +60,11 @@ def run(folder: Folder, trials: list[Trial], max_parallel: int | None) -> None:
             max_parallel or len(trials),
         ),
     ]
-    for line in told(populations):
-        print(line)
+    if populations:
+        print(*told(populations), sep='\n')
+    # Each member has some files open.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with Interruption() as interruption:
         for population in populations:
             path = folder.population(population.trials)
@@ -82,10 +91,9 @@ def programs(trials: list[Trial]) -> list[str]:
 
 def _unfinished(folder: Folder) -> list[Population]:
     """The populations that an earlier start of the sweep began, each with all its members."""
-    found = []
+    found, trials = [], folder.trials()
     for file in sorted(folder.path.glob(f'populations/*/{_MEMBERS}')):
         record = json.loads(file.read_text())
-        trials = folder.trials()
         found.append(
             Population(tuple(trials[t] for t in record['trials']), tuple(record['traced']))
         )

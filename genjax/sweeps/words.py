@@ -82,7 +82,7 @@ def parse(text: str) -> Sweep:
     except UserError:
         raise
     except (SyntaxError, ValueError, TypeError, tokenize.TokenError) as error:
-        reason = error.msg if isinstance(error, SyntaxError) else error
+        reason = error.msg if isinstance(error, SyntaxError) else error.args[0]
         raise UserError(
             f'cannot read the sweep: {reason}; an example:'
             ' product(model.beta=[.5,1], seed=range(2))'

@@ -17,7 +17,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
 from genjax import interruption
-from genjax.errors import UserError
+from genjax.errors import CannotWrite, UserError
 from genjax.files import replacing
 from genjax.training import distributed
 
@@ -244,7 +244,7 @@ class Checkpoints:
             kept = f'step {complete[-1]} is the last one' if complete else 'there is none yet'
             full = 'No space left' in str(error) or 'RESOURCE_EXHAUSTED' in str(error)
             why = 'the disk is full' if full else _first_line(error)
-            raise UserError(
+            raise CannotWrite(
                 f'cannot save a checkpoint to {self.directory}: {why}; {kept}'
             ) from error
 

@@ -17,7 +17,7 @@ from tensorboardX import summary
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.record_writer import masked_crc32c
 
-from genjax.errors import UserError
+from genjax.errors import CannotWrite, UserError
 from genjax.files import replacing
 
 
@@ -131,7 +131,7 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f'cannot write {path}: {error.strerror or error}') from error
+        raise CannotWrite(f'cannot write {path}: {error.strerror or error}') from error
 
 
 def _keep_until(path: Path, step: int) -> None:

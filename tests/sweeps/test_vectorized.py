@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from genjax import cli, interruption
+from genjax.errors import CannotWrite
 from genjax.sweeps.folder import Folder
 from genjax.training import loop
 from genjax.training import run as runs
@@ -170,11 +171,12 @@ def test_a_population_goes_on_bit_for_bit(sweep, tmp_path):
         assert_same_runs(folder.workdir(trial), tmp_path / 'whole/trials' / trial, tolerance=0)
 
 
-@pytest.mark.parametrize('step', [2, 12])
+@pytest.mark.parametrize(('step', 'mode'), [(2, 'max'), (12, 'min')])
 def test_a_population_killed_between_a_record_and_its_checkpoint(
-    step, sweep, monkeypatch, tmp_path
+    step, mode, sweep, monkeypatch, tmp_path
 ):
-    """Step 2 is the best, 12 the last: no member is judged by another step for it."""
+    """It is that of the best step: no member is judged by another for it."""
+    option = f'--config.best_mode={mode}'
 
     class Killed(BaseException):
         pass
@@ -189,9 +191,9 @@ def test_a_population_killed_between_a_record_and_its_checkpoint(
     with monkeypatch.context() as patch:
         patch.setattr(MetricWriter, 'write', killed)
         with pytest.raises(Killed):
-            sweep('judged', 'seeds(2)')
-    assert sweep('judged', 'seeds(2)')[0] == 0
-    assert sweep('judged', 'seeds(2)', folder='whole')[0] == 0
+            sweep('judged', 'seeds(2)', option)
+    assert sweep('judged', 'seeds(2)', option)[0] == 0
+    assert sweep('judged', 'seeds(2)', option, folder='whole')[0] == 0
     for trial in Folder(tmp_path / 'runs').trials():
         assert_same_runs(tmp_path / 'runs/trials' / trial, tmp_path / 'whole/trials' / trial, 0)
 
@@ -214,6 +216,52 @@ def test_a_population_stopped_in_its_tests_loses_no_member(sweep, monkeypatch, t
     assert sweep('judged', 'seeds(3)', *options)[::2] == (0, '')
     folder = Folder(tmp_path / 'runs')
     assert all(steps_saved(folder.workdir(trial)) == [12] for trial in folder.trials())
+
+
+def test_an_evaluator_that_fails_on_one_member_ends_it_alone(sweep, monkeypatch, tmp_path):
+    moved = tiny.moved
+
+    def failing(model, variables, data, key):
+        return moved(model, variables, data, key) if model.beta < 1 else 1 / 0
+
+    monkeypatch.setattr(tiny, 'moved', failing)
+    status, _, err = sweep('judged', 'product(model.beta=[.5,2.])')
+    folder = Folder(tmp_path / 'runs')
+    good, bad = folder.trials()
+    assert status == 2 and err.count('\n') == 1
+    assert 'model.beta=2.0: ZeroDivisionError: division by zero' in err
+    assert 'Traceback' in folder.log(bad).read_text()
+    assert folder.result(good)['status'] == 'complete'
+
+
+def test_a_disk_that_is_full_ends_no_member(sweep, monkeypatch, tmp_path):
+    write = MetricWriter.write
+
+    def full(self, step, metrics):
+        if step == 8:
+            raise CannotWrite('cannot write metrics.jsonl: No space left on device')
+        write(self, step, metrics)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MetricWriter, 'write', full)
+        status, _, err = sweep('judged', 'seeds(2)')
+    assert status == 2 and 'No space left' in err
+    folder = Folder(tmp_path / 'runs')
+    assert list(folder.path.glob('populations/*'))
+    assert sweep('judged', 'seeds(2)')[::2] == (0, '')
+    for trial in folder.trials():
+        loop.train(folder.trials()[trial].config, tmp_path / trial)
+        assert_same_runs(folder.workdir(trial), tmp_path / trial)
+
+
+def test_a_population_that_was_not_asked_for_is_left_alone(sweep, monkeypatch, tmp_path):
+    with monkeypatch.context() as patch:
+        patch.setattr(MetricWriter, 'write', lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            sweep('vae', 'product(seed=[0,1])')
+    _, out, _ = sweep('vae', 'product(seed=[2])')
+    assert '1 trials in 1 program(s)' in out
+    assert len(list(tmp_path.glob('runs/populations/*'))) == 1
 
 
 def test_max_parallel_bounds_a_population(sweep):
