@@ -87,4 +87,4 @@ class Member:
     def finish(self) -> None:
         """Judges the run, which has ended, on its test split."""
         self._checkpoints.wait()
-        loop.finish(self.experiment, self._workdir)
+        loop.finish(self._workdir)

@@ -62,7 +62,7 @@ def train(config: ConfigDict, workdir: Path, interruption: Interruption | None =
             Loop(
                 experiment, workdir, source, programs, checkpoints, interruption or Interruption()
             ).train(record)
-        finish(experiment, workdir)
+        finish(workdir)
 
 
 class Loop:
@@ -176,12 +176,8 @@ class Loop:
             jax.profiler.stop_trace()
 
 
-def finish(experiment: Experiment, workdir: Path) -> None:
+def finish(workdir: Path) -> None:
     """Judges the finished run on its test split, once, and shows the figures."""
-    if not experiment.test:
-        if distributed.is_first():
-            print(f'{workdir} test  (the config names no figures)')
-        return
     run = runs.load(workdir)
     figures = distributed.on_first(lambda: runs.tested(run))
     if figures is None:
@@ -190,4 +186,4 @@ def finish(experiment: Experiment, workdir: Path) -> None:
         f'{k} {v if isinstance(v, str) else format(v, ".5g")}' for k, v in figures.items()
     )
     if distributed.is_first():
-        print(f'{workdir} step {run.step:,} test  {line}')
+        print(f'{workdir} step {run.step:,} test  {line or "(the config names no figures)"}')
