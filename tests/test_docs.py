@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
+from ml_collections import ConfigDict
 
 from genjax.cli import main
-from genjax.config import ConfigDict
 
 DOCS = Path(__file__).parent.parent / 'docs'
 
