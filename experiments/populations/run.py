@@ -8,6 +8,7 @@ the table of the README, and how far the members are from the single runs at the
 """
 
 import argparse
+import logging
 import os
 import statistics
 import subprocess
@@ -92,6 +93,7 @@ def _difference(one: Path, other: Path) -> float:
 
     from genjax.training import run as runs
 
+    logging.getLogger('absl').setLevel(logging.CRITICAL)
     largest = 0.0
     for path in sorted((one / 'trials').iterdir()):
         a, b = (
