@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from genjax import config as configs
 from genjax.errors import UserError
+from genjax.sweeps.sources import sources
 from genjax.sweeps.trials import Trial, title
 from genjax.training.experiment import experiment_of
 from genjax.training.programs import Programs, example_of
@@ -20,7 +21,7 @@ def check(trials: list[Trial]) -> None:
     Raises:
         UserError: it cannot run; with the trial and its changes.
     """
-    checked, examples = set(), {}
+    checked, source_of = set(), sources()
     one = jax.devices()[:1]
     for number, trial in enumerate(trials):
         try:
@@ -28,12 +29,10 @@ def check(trials: list[Trial]) -> None:
             shape = _shape_key(trial.config)
             if shape in checked:
                 continue
-            data = configs.fingerprint(trial.config.dataset)
-            if data not in examples:
-                examples[data] = example_of(experiment.dataset.source('train'))
+            example = example_of(source_of(trial))
             experiment.preprocess.check(experiment.dataset)
             experiment = dataclasses.replace(experiment, mesh=MeshShape())
-            programs = Programs.of(experiment, examples[data], one)
+            programs = Programs.of(experiment, example, one)
             jax.eval_shape(programs.step, programs.state, programs.batch)
         except (UserError, ArithmeticError, LookupError, TypeError, ValueError) as error:
             raise UserError(f'trial {number} ({title(trial.changes)}): {error}') from None

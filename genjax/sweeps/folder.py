@@ -101,9 +101,13 @@ class Folder:
         except FileNotFoundError:
             return None
 
+    def status(self, trial: str) -> str | None:
+        """Complete, stopped or failed; None: it has not ended yet."""
+        return (self.result(trial) or {}).get('status')
+
     def incomplete(self, trials: list[Trial]) -> list[Trial]:
         """Those trials that have not been completed."""
-        return [t for t in trials if (self.result(t.id) or {}).get('status') != 'complete']
+        return [trial for trial in trials if self.status(trial.id) != 'complete']
 
     def population(self, trials: Iterable[Trial]) -> Path:
         """The folder of a population of these trials."""

@@ -2,16 +2,15 @@
 
 import functools
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 
-from genjax import config as configs
 from genjax.models.base import Batch
 from genjax.sweeps.population import Population
 from genjax.sweeps.trials import Trial
-from genjax.training.experiment import Experiment
+from genjax.training.experiment import Experiment, experiment_of
 from genjax.training.programs import Example
 from genjax.training.state import TrainState, init_state
 from genjax.training.step import Metrics, train_step
@@ -87,8 +86,8 @@ def told(populations: Sequence[Population]) -> list[str]:
     return lines
 
 
-def _rows(trials: Sequence[Trial]) -> list[dict[str, Any]]:
-    return [dict(configs.leaves(trial.config)) for trial in trials]
+def _rows(trials: Sequence[Trial]) -> list[Mapping[str, Any]]:
+    return [trial.fields for trial in trials]
 
 
 def _parts(trials: Sequence[Trial], keys: Sequence[Any]) -> list[list[Trial]]:
@@ -118,7 +117,7 @@ def _traces(population: Population, example: Example) -> bool:
     """Whether a program that is traced with the fields is that of every member: zero, which may
     switch a term off, changes neither the state nor the metrics.
     """
-    first, *_ = population.experiments
+    first = experiment_of(population.trials[0].config)
     batch = {
         name: jax.ShapeDtypeStruct((first.rows_per_step, *shape), dtype)
         for name, (shape, dtype) in example.items()

@@ -1,10 +1,8 @@
 """One trial of a population, as the host sees it: a run like any other, in a folder of its own."""
 
 import contextlib
-from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 from jax.sharding import Mesh
 
 from genjax.data.sources import Source
@@ -29,6 +27,8 @@ class Member:
         trial: what differs.
         experiment: the whole.
         events: of the run.
+        means: of its metrics.
+        writer: of its records.
     """
 
     def __init__(
@@ -59,18 +59,10 @@ class Member:
             inputs = experiment.preprocess.provenance
             claim(workdir, trial.config, example, source.fingerprint, inputs)
             self._checkpoints = held.enter_context(runs.open_checkpoints(experiment, workdir))
-            self._writer = held.enter_context(MetricWriter(workdir, step))
+            self.writer = held.enter_context(MetricWriter(workdir, step))
             self._held = held.pop_all()
-        self._means = Means(experiment)
+        self.means = Means(experiment)
         self.events = Events(experiment, workdir, mesh, self._checkpoints)
-
-    def add(self, step: int, metrics: Mapping[str, np.ndarray]) -> dict[str, float] | None:
-        """Takes the metrics [steps] of a call: `Means.add`."""
-        return self._means.add(step, metrics)
-
-    def write(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Records numbers."""
-        self._writer.write(step, metrics)
 
     def hold(self, due: set[str], step: int, state: TrainState, progress: Progress) -> None:
         """Does what is `due` of the events, but for checkpoints that only serve to go on from:
@@ -78,7 +70,7 @@ class Member:
         """
         if not self.events.ended(step) and 'validation' not in self.events.due(step):
             due = due - {'checkpoint'}
-        self.events.hold(due, step, state, self._writer, progress)
+        self.events.hold(due, step, state, self.writer, progress)
 
     def close(self) -> None:
         """Lets go of the folder; again, does nothing."""

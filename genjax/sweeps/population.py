@@ -68,7 +68,7 @@ class Population:
 
         Numbers stay as weak in their types as the literals of a config.
         """
-        rows = [dict(configs.leaves(trial.config)) for trial in self.trials]
+        rows = [trial.fields for trial in self.trials]
         rows += rows[:1] * (size - len(rows))
         fields = [{name: row[name] for name in self.traced} for row in rows]
         return jax.tree.map(lambda *each: jnp.stack([jnp.asarray(v) for v in each]), *fields)
@@ -84,7 +84,7 @@ class PopulationPrograms:
         batch_sharding: of what `step` takes.
         values: the fields that differ.
         state: the state as `jax.ShapeDtypeStruct`s.
-        init: (values, first batches [members, rows, ...], going) -> PopulationState.
+        init: (values, first batches [members, rows, ...]) -> TrainState of all members.
         step: (values, state, batches) -> (state, metrics [members]); the state given is used up.
             With `steps_per_call` > 1 batches are [steps, members, rows, ...] and metrics [members,
             steps].

@@ -116,7 +116,7 @@ class PopulationLoop:
         for index, (trial, experiment) in enumerate(
             zip(population.trials, population.experiments, strict=True)
         ):
-            if (self._folder.result(trial.id) or {}).get('status') in ('complete', 'failed'):
+            if self._folder.status(trial.id) in ('complete', 'failed'):
                 continue
             self._members[index] = member = Member(
                 trial, experiment, self._folder.workdir(trial.id), step,
@@ -165,7 +165,7 @@ class PopulationLoop:
         for index, member in list(self._members.items()):
             own = {name: np.atleast_1d(values[index]) for name, values in metrics.items()}
             with self._ending_alone(index):
-                means[index] = member.add(step, own)
+                means[index] = member.means.add(step, own)
         means = {index: found for index, found in means.items() if found is not None}
         if not means:
             return
@@ -173,7 +173,7 @@ class PopulationLoop:
         medians = {name: statistics.median(m[name] for m in means.values()) for name in names}
         rate = progress.update(step, medians)
         for index, found in means.items():
-            self._members[index].write(step, {**found, 'steps_per_second': rate})
+            self._members[index].writer.write(step, {**found, 'steps_per_second': rate})
 
     def _events(
         self,

@@ -1,5 +1,6 @@
 """The trials of a sweep, each resolved before the first starts."""
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,11 @@ class Trial:
     id: str
     changes: dict[str, Any]
     config: ConfigDict
+
+    @functools.cached_property
+    def fields(self) -> dict[str, Any]:
+        """The fields of the whole config, by path."""
+        return dict(configs.leaves(self.config))
 
 
 def trials_of(base: ConfigDict, sweep: Sweep) -> list[Trial]:

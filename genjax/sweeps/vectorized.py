@@ -3,17 +3,15 @@
 import json
 import resource
 import shutil
-from collections.abc import Callable
 
-from genjax import config as configs
 from genjax import files
-from genjax.data.sources import Source
 from genjax.errors import UserError
 from genjax.interruption import Interruption
 from genjax.sweeps.folder import Folder
 from genjax.sweeps.grouping import populations_of, told
 from genjax.sweeps.population import Population
 from genjax.sweeps.population_loop import PopulationLoop
+from genjax.sweeps.sources import sources
 from genjax.sweeps.trials import Trial, title
 from genjax.training.experiment import experiment_of
 from genjax.training.programs import example_of
@@ -45,13 +43,13 @@ def run(folder: Folder, trials: list[Trial], max_parallel: int | None) -> None:
         if any(trial.id in asked for trial in population.trials)
     ]
     members = {trial.id for population in unfinished for trial in population.trials}
-    ended = [trial for trial in trials if _status(folder, trial) in ('complete', 'failed')]
+    ended = [trial for trial in trials if folder.status(trial.id) in ('complete', 'failed')]
     if ended:
         print(f'{len(ended)} of {len(trials)} trials have ended already')
     fresh = [trial for trial in trials if trial not in ended and trial.id not in members]
     for trial in fresh:
         _check(folder, trial)
-    source_of = _sources()
+    source_of = sources()
     populations = [
         *unfinished,
         *populations_of(
@@ -74,7 +72,7 @@ def run(folder: Folder, trials: list[Trial], max_parallel: int | None) -> None:
                 folder, population, source_of(population.trials[0]), interruption
             ).train()
             shutil.rmtree(path)
-    failed = [trial for trial in trials if _status(folder, trial) == 'failed']
+    failed = [trial for trial in trials if folder.status(trial.id) == 'failed']
     if failed:
         reason = folder.result(failed[0].id)['reason']
         raise UserError(
@@ -85,23 +83,21 @@ def run(folder: Folder, trials: list[Trial], max_parallel: int | None) -> None:
 
 def programs(trials: list[Trial]) -> list[str]:
     """What to say of the programs that these trials need."""
-    source_of = _sources()
+    source_of = sources()
     return told(populations_of(trials, lambda t: example_of(source_of(t)), len(trials)))
 
 
 def _unfinished(folder: Folder) -> list[Population]:
     """The populations that an earlier start of the sweep began, each with all its members."""
-    found, trials = [], folder.trials()
-    for file in sorted(folder.path.glob(f'populations/*/{_MEMBERS}')):
-        record = json.loads(file.read_text())
-        found.append(
-            Population(tuple(trials[t] for t in record['trials']), tuple(record['traced']))
-        )
-    return found
-
-
-def _status(folder: Folder, trial: Trial) -> str | None:
-    return (folder.result(trial.id) or {}).get('status')
+    records = [
+        json.loads(file.read_text())
+        for file in sorted(folder.path.glob(f'populations/*/{_MEMBERS}'))
+    ]
+    trials = folder.trials() if records else {}
+    return [
+        Population(tuple(trials[t] for t in record['trials']), tuple(record['traced']))
+        for record in records
+    ]
 
 
 def _check(folder: Folder, trial: Trial) -> None:
@@ -117,16 +113,3 @@ def _check(folder: Folder, trial: Trial) -> None:
             f'{title(trial.changes)}: the trial was begun as a run of its own;'
             ' --launcher=local goes on with it'
         )
-
-
-def _sources() -> Callable[[Trial], Source]:
-    """Reads the training data of a trial, once for all trials on the same."""
-    read: dict[str, Source] = {}
-
-    def source_of(trial: Trial) -> Source:
-        name = configs.fingerprint(trial.config.dataset)
-        if name not in read:
-            read[name] = experiment_of(trial.config).dataset.source('train')
-        return read[name]
-
-    return source_of
