@@ -53,7 +53,7 @@ class Member:
             mesh: the devices to judge it on.
         """
         self.trial, self.experiment = trial, experiment
-        self._workdir = workdir
+        self._workdir, self._mesh = workdir, mesh
         with contextlib.ExitStack() as held:
             held.enter_context(locked(workdir))
             inputs = experiment.preprocess.provenance
@@ -76,7 +76,10 @@ class Member:
         """Lets go of the folder; again, does nothing."""
         self._held.close()
 
-    def finish(self) -> None:
-        """Judges the run, which has ended, on its test split."""
-        self._checkpoints.wait()
-        loop.finish(self._workdir)
+    def finish(self, step: int, state: TrainState) -> None:
+        """Judges the run, which has ended with this state, on its test split."""
+        loop.finish(
+            runs.finished(
+                self.experiment, self._workdir, step, state, self._mesh, self._checkpoints
+            )
+        )

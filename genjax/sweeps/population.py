@@ -19,7 +19,7 @@ from genjax.models.base import Batch
 from genjax.sweeps.trials import Trial
 from genjax.training.experiment import Experiment, experiment_of
 from genjax.training.metrics import MUST_BE_FINITE
-from genjax.training.programs import Example
+from genjax.training.programs import Example, once
 from genjax.training.state import TrainState, init_state
 from genjax.training.step import Metrics, train_step
 
@@ -116,7 +116,9 @@ class PopulationPrograms:
             jax.shard_map, mesh=self.mesh, out_specs=self.members.spec, check_vma=False
         )
         own = self.members.spec
-        self.init = jax.jit(each(jax.vmap(init), in_specs=own))
+        self.init = jax.jit(
+            each(jax.vmap(init), in_specs=own), compiler_options=once(devices)
+        )
         vmapped = jax.vmap(step, in_axes=(0, 0, 1 if stacked else 0))
         self.step = jax.jit(each(vmapped, in_specs=(own, own, spec)), donate_argnums=1)
         batches = {

@@ -185,12 +185,14 @@ class PopulationLoop:
         """Does what is due of each member, and ends those whose last step this is."""
         for index, member in list(self._members.items()):
             with self._ending_alone(index):
-                if due := what(member.events, step):
-                    own = self._take(train, np.int32(index))
-                    own = jax.device_put(own, sharding.replicated(self._mesh))
-                    member.hold(due, step, own, progress)
+                due = what(member.events, step)
+                if not due and not member.events.ended(step):
+                    continue
+                own = self._take(train, np.int32(index))
+                own = jax.device_put(own, sharding.replicated(self._mesh))
+                member.hold(due, step, own, progress)
                 if member.events.ended(step):
-                    member.finish()
+                    member.finish(step, own)
                     self._end(index, 'complete')
 
     @contextlib.contextmanager

@@ -59,10 +59,10 @@ def train(config: ConfigDict, workdir: Path, interruption: Interruption | None =
         if record['data'] != source.fingerprint:
             raise UserError('the training data here are not those that process 0 has')
         with runs.open_checkpoints(experiment, workdir) as checkpoints:
-            Loop(
+            run = Loop(
                 experiment, workdir, source, programs, checkpoints, interruption or Interruption()
             ).train(record)
-        finish(workdir)
+        finish(run)
 
 
 class Loop:
@@ -86,20 +86,23 @@ class Loop:
         self.interruption = interruption
         self._profiling = False
 
-    def train(self, record: Mapping[str, Any]) -> None:
+    def train(self, record: Mapping[str, Any]) -> runs.Run:
         """Runs all remaining steps; `record` is the content of `config.json`."""
         experiment = self.experiment
         step, state = self._start()
         due = self.events.left(step)
         if due or not self.events.ended(step):
-            self._train(record, step, state, due)
+            step, state = self._train(record, step, state, due)
         elif distributed.is_first():
             print(f'{self.workdir} is complete: {step:,} of {experiment.steps:,} steps')
+        return runs.finished(
+            experiment, self.workdir, step, state, self.programs.mesh, self.checkpoints
+        )
 
     def _train(
         self, record: Mapping[str, Any], step: int, state: TrainState, due: set[str]
-    ) -> None:
-        """Does what is `due` at `step`, and then all remaining steps."""
+    ) -> tuple[int, TrainState]:
+        """Does what is `due` at `step`, and then all remaining steps; gives the last."""
         experiment, first = self.experiment, distributed.is_first()
         if step % experiment.steps_per_call:
             raise UserError(
@@ -138,6 +141,7 @@ class Loop:
                 self._profile(step, log)
                 self.checkpoints.wait()
                 self.interruption.done()
+                return step, state
             except Stop:
                 log.flush()
                 self.checkpoints.save(step, state)
@@ -176,9 +180,8 @@ class Loop:
             jax.profiler.stop_trace()
 
 
-def finish(workdir: Path) -> None:
-    """Judges the finished run on its test split, once, and shows the figures."""
-    run = runs.load(workdir)
+def finish(run: runs.Run) -> None:
+    """Judges a run that has ended on its test split, once, and shows the figures."""
     figures = distributed.on_first(lambda: runs.tested(run))
     if figures is None:
         figures = runs.test(run)
@@ -186,4 +189,4 @@ def finish(workdir: Path) -> None:
         f'{k} {v if isinstance(v, str) else format(v, ".5g")}' for k, v in figures.items()
     )
     if distributed.is_first():
-        print(f'{workdir} step {run.step:,} test  {line or "(the config names no figures)"}')
+        print(f'{run.workdir} step {run.step:,} test  {line or "(the config names no figures)"}')

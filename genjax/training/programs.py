@@ -49,6 +49,13 @@ def abstract_state(
     )
 
 
+def once(devices: Sequence[jax.Device]) -> dict[str, int] | None:
+    """Compiler options of a program that runs once on these devices. A CPU's compiler takes longer
+    to make the first state fast than that state takes: several seconds for a small model.
+    """
+    return {'xla_backend_optimization_level': 0} if devices[0].platform == 'cpu' else None
+
+
 @dataclass(frozen=True)
 class Programs:
     """What a run executes, compiled at its first call.
@@ -105,6 +112,7 @@ class Programs:
                 functools.partial(_on(mesh, init_state), experiment),
                 in_shardings=(row,),
                 out_shardings=shardings,
+                compiler_options=once(mesh.devices.flat),
             ),
             step=jax.jit(
                 functools.partial(step, experiment, unroll=unroll),
