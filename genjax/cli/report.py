@@ -40,7 +40,11 @@ def run(args: argparse.Namespace) -> None:
     from genjax.reports import report as reports
 
     suffix = Path(args.out or '').suffix.removeprefix('.')
-    kind = args.format or (suffix if suffix in _FORMATS else 'md')
+    kind = args.format or suffix or 'md'
+    if kind not in _FORMATS:
+        raise UserError(
+            f'--out={args.out}: a report ends in .{", .".join(_FORMATS)}; or say --format=…'
+        )
     if kind in ('png', 'parquet') and not args.out:
         raise UserError(f'--format={kind} needs --out=FILE')
     metrics, by = (','.join(given).split(',') if given else [] for given in (args.metric, args.by))

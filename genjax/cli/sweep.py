@@ -85,7 +85,9 @@ def run(args: argparse.Namespace) -> None:
     sweep = words.parse(args.sweep) if args.sweep else config.call(args.config, 'sweep', otherwise)
     trials = trials_of(config.load(args.config, args.overrides), sweep)
     check(trials)
+    folder = Folder(Path(args.workdir))
     if args.check:
+        folder.before(args.config)
         for trial in trials:
             print(f'{trial.id}  {title(trial.changes)}')
         if args.launcher == 'vectorized':
@@ -93,7 +95,6 @@ def run(args: argparse.Namespace) -> None:
 
             print(*vectorized.programs(trials), sep='\n')
         return
-    folder = Folder(Path(args.workdir))
     with folder.locked() as lock:
         folder.add(args.config, trials)
         launch(folder, trials, args, lock)

@@ -41,18 +41,27 @@ class Folder:
         busy = 'another sweep is running in {folder}, or its trials are still being saved'
         return files.locked(self.path, 'sweep', RECORD, busy)
 
+    def before(self, config_file: str) -> dict[str, Any] | None:
+        """The content of `sweep.json`, if a sweep over this config file was begun here.
+
+        Raises:
+            UserError: the folder is of a sweep over another config file.
+        """
+        record = self.read() if (self.path / RECORD).exists() else None
+        if record and record['config'] != config_file:
+            raise UserError(
+                f'{self.path} holds a sweep over {record["config"]}, not {config_file};'
+                ' choose another --workdir'
+            )
+        return record
+
     def add(self, config_file: str, trials: list[Trial]) -> None:
         """Writes down the trials beside those that are there.
 
         Raises:
             UserError: the folder is of a sweep over another config file.
         """
-        before = self.read() if (self.path / RECORD).exists() else None
-        if before and before['config'] != config_file:
-            raise UserError(
-                f'{self.path} holds a sweep over {before["config"]}, not {config_file};'
-                ' choose another --workdir'
-            )
+        before = self.before(config_file)
         rows = {row['id']: row for row in before['trials']} if before else {}
         for trial in trials:
             rows[trial.id] = {'id': trial.id, 'changes': configs.to_json(trial.changes)}
@@ -67,7 +76,8 @@ class Folder:
         try:
             return json.loads((self.path / RECORD).read_text())
         except (OSError, ValueError) as error:
-            raise UserError(f'{self.path} is not the folder of a sweep: {error}') from None
+            reason = getattr(error, 'strerror', None) or error
+            raise UserError(f'{self.path} is not the folder of a sweep: {reason}') from None
 
     def trials(self) -> dict[str, Trial]:
         """All trials, by id."""

@@ -43,8 +43,9 @@ def populations_of(
     def traces(names: Sequence[str]) -> bool:
         return _traces(Population(tuple(trials), tuple(names)), example_of(trials[0]))
 
-    splitting = [name for name in varying if not _may_be_traced(trials, name)]
-    if not splitting:
+    rows = _rows(trials)
+    parts = _parts(trials, [[_kind(name, row) for name in varying] for row in rows])
+    if len(parts) == 1:
         if traces(varying):
             return [
                 Population(tuple(trials[i : i + largest]), tuple(varying))
@@ -53,13 +54,11 @@ def populations_of(
         alone = [name for name in varying if not traces([name])]
         # Zero may switch a term off: what has others in common may still be one program.
         switches = [name for name in alone if len(set(_are_zero(trials, [name]))) > 1]
-        splitting = alone or varying[:1]
         if switches:
             parts = _parts(trials, _are_zero(trials, switches))
-            return [p for q in parts for p in populations_of(q, example_of, largest)]
-    parts = _parts(
-        trials, [[row.get(name, 'absent') for name in splitting] for row in _rows(trials)]
-    )
+        else:
+            splitting = alone or varying[:1]
+            parts = _parts(trials, [[row.get(name) for name in splitting] for row in rows])
     return [p for part in parts for p in populations_of(part, example_of, largest)]
 
 
@@ -103,14 +102,16 @@ def _are_zero(trials: Sequence[Trial], names: Sequence[str]) -> list[tuple[bool,
     return [tuple(row.get(name) == 0 for name in names) for row in _rows(trials)]
 
 
-def _may_be_traced(trials: Sequence[Trial], name: str) -> bool:
-    """Whether all trials have a number there, or as many numbers, and only the step reads them."""
-    if name.partition('.')[0] not in _OF_THE_STEP:
-        return False
-    values = [row.get(name) for row in _rows(trials)]
-    shapes = {len(value) if isinstance(value, tuple) else None for value in values}
-    numbers = [n for value in values for n in (value if isinstance(value, tuple) else (value,))]
-    return len(shapes) == 1 and all(type(number) in (int, float) for number in numbers)
+def _kind(name: str, row: Mapping[str, Any]) -> Any:
+    """What trials of one program have in common in a field: that it is a number, or so many
+    numbers, which only the step reads; or else its value.
+    """
+    value = row.get(name, _ABSENT)
+    if name.partition('.')[0] in _OF_THE_STEP:
+        numbers = value if isinstance(value, tuple) else (value,)
+        if all(type(number) in (int, float) for number in numbers):
+            return ('numbers', len(value) if isinstance(value, tuple) else None)
+    return value
 
 
 def _traces(population: Population, example: Example) -> bool:

@@ -45,7 +45,7 @@ class PopulationLoop:
         self._folder, self._population, self._source = folder, population, source
         self._interruption = interruption
         self._example = example_of(source)
-        devices = jax.devices()[: jax.device_count()]
+        devices = jax.devices()
         self._programs = PopulationPrograms(population, self._example, devices)
         self._experiment = population.experiments[0]
         # To judge members on. One of several CPU devices has all cores for itself then.

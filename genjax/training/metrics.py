@@ -151,6 +151,6 @@ def _check_finite(metrics: Mapping[str, np.ndarray], last: int) -> None:
     if bad:
         step, _, phase, metric, value = min(bad)
         raise UserError(
-            f'step {step}: the {metric} of phase {phase!r} is {value}; the last good checkpoint is'
-            ' kept. Try a smaller learning rate, config.clip_norm, or --config.nonfinite=skip'
+            f'step {step}: the {metric} of phase {phase!r} is {value}; checkpoints from before'
+            ' are kept. Try a smaller learning rate, config.clip_norm, or --config.nonfinite=skip'
         )

@@ -150,6 +150,7 @@ def test_a_sweep_of_which_nothing_is_complete_has_every_format(tmp_path, kind):
     [
         (['--format=png'], '--format=png needs --out=FILE'),
         (['--format=pdf'], "invalid choice: 'pdf'"),
+        (['--out=x.pdf'], '--out=x.pdf: a report ends in .md, .html'),
         (['--metric=test/likelihod/nll'], "did you mean 'test/likelihood/nll'?"),
         (['--by=beta'], "no field 'beta'; did you mean 'model.beta'?"),
         (['--out=/dev/null/x.html'], 'cannot write /dev/null/x.html'),

@@ -51,7 +51,7 @@ def test_numbers_that_enter_arithmetic_share_a_program(family, field, values):
         ('vae', 'model.eval_samples', '[2,4]'),  # checked when the model is made
         ('vae', 'model.encoder.activation', "['relu','silu']"),
         ('vae', 'ema', '[(.9,.99),(.9,)]'),  # how many there are
-        ('vae', 'clip_norm', '[None,1]'),
+        ('vae', 'clip_norm', '[None,1]'),  # no number
         ('vae', 'batch_size', '[8,16]'),  # read by the loop
         ('vae', 'steps', '[12,24]'),
         ('vae', 'dataset.variant', '[0,1]'),
@@ -74,6 +74,15 @@ def test_what_is_switched_off_is_a_program_and_the_rest_another():
     assert lines[1:] == [
         'program 1: 2 trials, model.r1=0.0; traced: seed',
         'program 2: 4 trials; traced: model.r1, seed',
+    ]
+
+
+def test_what_is_no_number_is_a_program_and_the_numbers_another():
+    lines, sizes = grouped('vae', 'product(clip_norm=[None,.5,1], seed=[0,1])')
+    assert sizes == [2, 4]
+    assert lines[1:] == [
+        'program 1: 2 trials, clip_norm=None; traced: seed',
+        'program 2: 4 trials; traced: clip_norm, seed',
     ]
 
 

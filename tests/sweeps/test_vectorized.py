@@ -26,7 +26,7 @@ TOLERANCE = 1e-4
 @pytest.fixture
 def sweep(capfd, monkeypatch, tmp_path):
     """`sweep('vae', words, …) -> (status, out, err)`: on one device, in `tmp_path/runs`."""
-    monkeypatch.setattr('jax.device_count', lambda: 1)
+    have(monkeypatch, jax.devices()[:1])
 
     def run(family, words, *options, folder='runs', launcher='vectorized'):
         capfd.readouterr()
@@ -43,6 +43,11 @@ def sweep(capfd, monkeypatch, tmp_path):
         return status, *capfd.readouterr()
 
     return run
+
+
+def have(monkeypatch, devices):
+    monkeypatch.setattr('jax.devices', lambda: devices)
+    monkeypatch.setattr('jax.device_count', lambda: len(devices))
 
 
 def records(workdir):
@@ -104,7 +109,7 @@ def test_members_lie_on_all_devices(sweep, monkeypatch, tmp_path):
     """Three members on eight devices, some of which have nothing to do."""
     words = 'product(optimizer.learning_rate=[1e-3,3e-3,1e-2])'
     sweep('judged', words, folder='one')
-    monkeypatch.setattr('jax.device_count', lambda: len(jax.devices()))
+    have(monkeypatch, jax.local_devices())
     status, out, err = sweep('judged', words)
     assert (status, err) == (0, '') and f'{len(jax.devices())} device(s)' in out
     for trial in Folder(tmp_path / 'runs').trials():

@@ -149,7 +149,7 @@ def test_loss_that_is_not_finite_stops_the_run_with_the_last_good_checkpoint(
     train, refused, workdir
 ):
     message = refused(family='nan')
-    assert message.startswith("step 6: the loss of phase 'vae' is nan; the last good checkpoint")
+    assert message.startswith("step 6: the loss of phase 'vae' is nan; checkpoints from before")
     assert steps_saved(workdir) == [2, 4]
     assert [r['step'] for r in records(workdir)] == [1, 2, 3, 4, 5]
     assert 'step 6: the loss' in refused(family='nan')  # again, from step 4
