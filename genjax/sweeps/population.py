@@ -116,9 +116,7 @@ class PopulationPrograms:
             jax.shard_map, mesh=self.mesh, out_specs=self.members.spec, check_vma=False
         )
         own = self.members.spec
-        self.init = jax.jit(
-            each(jax.vmap(init), in_specs=own), compiler_options=once(devices)
-        )
+        self.init = jax.jit(each(jax.vmap(init), in_specs=own), compiler_options=once(devices))
         vmapped = jax.vmap(step, in_axes=(0, 0, 1 if stacked else 0))
         self.step = jax.jit(each(vmapped, in_specs=(own, own, spec)), donate_argnums=1)
         batches = {

@@ -35,11 +35,10 @@ CHIPS = {
     'v5e': Chip('TPU v5e', 197e12, 16 * GIB, 819e9, 400e9 / 2, 6.4e12 / 8 / 256),
     # cloud.google.com/tpu/docs/v5p: 1200 GB/s; the network is 50 Gbit/s a chip.
     'v5p': Chip('TPU v5p', 459e12, 95 * GIB, 2765e9, 1200e9 / 2, 50e9 / 8),
-    # cloud.google.com/tpu/docs/v6e: 800 GB/s; the network is 25.6 Tbit/s for a pod of 256.
-    'v6e': Chip('TPU v6e', 918e12, 32 * GIB, 1638e9, 800e9 / 2, 25.6e12 / 8 / 256),
-    # cloud.google.com/tpu/docs/tpu7x: 2307 TFLOP/s, 192 GiB and 1200 GB/s a chip, of which JAX
-    # makes two devices; 7.37 TB/s of memory bandwidth: Google, "Ironwood" (2025).
-    'tpu7x': Chip('half a TPU7x', 2307e12 / 2, 96 * GIB, 7.37e12 / 2, 1200e9 / 2 / 2),
+    # cloud.google.com/tpu/docs/v6e: 800 GB/s; the network, …/tpu7x: 100 Gbit/s a chip.
+    'v6e': Chip('TPU v6e', 918e12, 32 * GIB, 1638e9, 800e9 / 2, 100e9 / 8),
+    # cloud.google.com/tpu/docs/tpu7x: 1200 GB/s and 100 Gbit/s a chip, which is two JAX devices.
+    'tpu7x': Chip('half a TPU7x', 2307e12 / 2, 96 * GIB, 7380e9 / 2, 1200e9 / 4, 100e9 / 8 / 2),
     # NVIDIA, "A100 Tensor Core GPU" (data sheet, 2021): SXM, 600 GB/s of NVLink.
     'a100-40': Chip('NVIDIA A100 40GB', 312e12, 40 * GIB, 1555e9, 600e9 / 2),
     'a100-80': Chip('NVIDIA A100 80GB', 312e12, 80 * GIB, 2039e9, 600e9 / 2),
