@@ -19,7 +19,7 @@ from genjax.models.base import Batch
 from genjax.sweeps.trials import Trial
 from genjax.training.experiment import Experiment, experiment_of
 from genjax.training.metrics import MUST_BE_FINITE
-from genjax.training.programs import Example, once
+from genjax.training.programs import Example, run_once_options
 from genjax.training.state import TrainState, init_state
 from genjax.training.step import Metrics, train_step
 
@@ -122,7 +122,9 @@ class PopulationPrograms:
             jax.shard_map, mesh=self.mesh, out_specs=self.members.spec, check_vma=False
         )
         own = self.members.spec
-        self.init = jax.jit(each(jax.vmap(init), in_specs=own), compiler_options=once(devices))
+        self.init = jax.jit(
+            each(jax.vmap(init), in_specs=own), compiler_options=run_once_options(devices)
+        )
         self.step = jax.jit(each(steps, in_specs=(own, own, spec)), donate_argnums=1)
         batches = {
             name: jax.ShapeDtypeStruct((self.size, experiment.rows_per_step, *shape), dtype)

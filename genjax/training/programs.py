@@ -49,7 +49,7 @@ def abstract_state(
     )
 
 
-def once(devices: Sequence[jax.Device]) -> dict[str, int] | None:
+def run_once_options(devices: Sequence[jax.Device]) -> dict[str, int] | None:
     """Compiler options of a program that runs once on these devices. A CPU's compiler takes longer
     to make the first state fast than that state takes: several seconds for a small model.
     """
@@ -112,7 +112,7 @@ class Programs:
                 functools.partial(_on(mesh, init_state), experiment),
                 in_shardings=(row,),
                 out_shardings=shardings,
-                compiler_options=once(mesh.devices.flat),
+                compiler_options=run_once_options(mesh.devices.flat),
             ),
             step=jax.jit(
                 functools.partial(step, experiment, unroll=unroll),
