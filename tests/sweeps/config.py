@@ -3,6 +3,7 @@
 import optax
 
 from genjax.config import spec
+from genjax.networks import DCGANDiscriminator
 from genjax.schedules import Scheduled
 from genjax.sweeps import product, seeds
 from tests.training import tiny
@@ -20,6 +21,10 @@ def get_config(family='vae'):
             validate_every=2,
             best='function/moved',
         )
+    if family == 'convolutions':
+        config = tiny.gan()
+        config.model.discriminator = spec(DCGANDiscriminator, features=4)
+        return config
     return {'vae': tiny.vae, 'gan': tiny.gan}[family]()
 
 
