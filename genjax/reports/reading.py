@@ -102,9 +102,9 @@ def read(path: Path) -> Runs:
         return Runs(path, record['config'], trials, list(changed))
     if (path / 'config.json').exists():
         return Runs(path, '', [_alone(path)], [])
-    workdirs = sorted(found.parent for found in path.glob('*/config.json'))
     if not path.is_dir():
         raise UserError(f'there is no folder {path}')
+    workdirs = sorted(found.parent for found in path.glob('*/config.json'))
     if not workdirs:
         raise UserError(f'{path} holds no runs: neither it nor a folder in it has a config.json')
     return Runs(path, '', [_alone(workdir) for workdir in workdirs], [])

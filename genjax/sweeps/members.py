@@ -53,16 +53,15 @@ class Member:
             mesh: the devices to judge it on.
         """
         self.trial, self.experiment = trial, experiment
-        self._workdir, self._mesh = workdir, mesh
         with contextlib.ExitStack() as held:
             held.enter_context(locked(workdir))
             inputs = experiment.preprocess.provenance
             claim(workdir, trial.config, example, source.fingerprint, inputs)
-            self._checkpoints = held.enter_context(runs.open_checkpoints(experiment, workdir))
+            checkpoints = held.enter_context(runs.open_checkpoints(experiment, workdir))
             self.writer = held.enter_context(MetricWriter(workdir, step))
             self._held = held.pop_all()
         self.means = Means(experiment)
-        self.events = Events(experiment, workdir, mesh, self._checkpoints)
+        self.events = Events(experiment, workdir, mesh, checkpoints)
 
     def hold(self, due: set[str], step: int, state: TrainState, progress: Progress) -> None:
         """Does what is `due` of the events, but for checkpoints that only serve to go on from:
@@ -78,8 +77,4 @@ class Member:
 
     def finish(self, step: int, state: TrainState) -> None:
         """Judges the run, which has ended with this state, on its test split."""
-        loop.finish(
-            runs.finished(
-                self.experiment, self._workdir, step, state, self._mesh, self._checkpoints
-            )
-        )
+        loop.finish(self.events.outcome(step, state))

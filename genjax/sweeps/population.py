@@ -102,8 +102,29 @@ class PopulationPrograms:
         self.batch_sharding = NamedSharding(self.mesh, spec)
         self.values = jax.device_put(population.values(self.size), self.members)
 
+        own = self.members.spec
+        each = functools.partial(jax.shard_map, mesh=self.mesh, out_specs=own, check_vma=False)
+
         def init(values: Values, batch: Batch) -> TrainState:
             return init_state(population.member(values), batch)
+
+        self.init = jax.jit(
+            each(jax.vmap(init), in_specs=own), compiler_options=run_once_options(devices)
+        )
+        batches = {
+            name: jax.ShapeDtypeStruct((self.size, experiment.rows_per_step, *shape), dtype)
+            for name, (shape, dtype) in example.items()
+        }
+        traced = self.init.trace(self.values, batches)
+        going = jax.ShapeDtypeStruct((self.size,), bool)
+        self.state = jax.tree.map(
+            lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=self.members),
+            PopulationState(traced.out_info, going),
+        )
+        # The caches of a CPU hold one member, not all: a fifth faster. But it is an order of
+        # magnitude slower at convolutions in a loop.
+        in_turn = platform == 'cpu' and 'conv_general_dilated' not in str(traced.jaxpr)
+        over_members = _in_turn if in_turn else jax.vmap
 
         def step(
             values: Values, state: PopulationState, batch: Batch
@@ -118,28 +139,7 @@ class PopulationPrograms:
                 batch = jax.tree.map(lambda a: jnp.moveaxis(a, 1, 0), batch)
             return over_members(step)(values, state, batch)
 
-        each = functools.partial(
-            jax.shard_map, mesh=self.mesh, out_specs=self.members.spec, check_vma=False
-        )
-        own = self.members.spec
-        self.init = jax.jit(
-            each(jax.vmap(init), in_specs=own), compiler_options=run_once_options(devices)
-        )
         self.step = jax.jit(each(steps, in_specs=(own, own, spec)), donate_argnums=1)
-        batches = {
-            name: jax.ShapeDtypeStruct((self.size, experiment.rows_per_step, *shape), dtype)
-            for name, (shape, dtype) in example.items()
-        }
-        traced = self.init.trace(self.values, batches)
-        # The caches of a CPU hold one member, not all: a fifth faster. But it is an order of
-        # magnitude slower at convolutions in a loop.
-        in_turn = platform == 'cpu' and 'conv_general_dilated' not in str(traced.jaxpr)
-        over_members = _in_turn if in_turn else jax.vmap
-        going = jax.ShapeDtypeStruct((self.size,), bool)
-        self.state = jax.tree.map(
-            lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=self.members),
-            PopulationState(traced.out_info, going),
-        )
 
 
 def _advance(

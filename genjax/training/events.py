@@ -103,6 +103,15 @@ class Events:
             for name, path in written.items():
                 writer.picture(step, name, path)
 
+    def outcome(self, step: int, state: TrainState) -> runs.Run:
+        """The run, which has ended with this state: with its best, where the config names a
+        figure.
+        """
+        self._checkpoints.wait()
+        if self._checkpoints.best_step in (None, step):
+            return runs.Run(self._workdir, self._experiment, step, state, self._mesh)
+        return runs.load(self._workdir)
+
     def _is_over(self, step: int) -> bool:
         """Whether the best figure has not become better in the last `patience` validations."""
         patience = self._experiment.patience

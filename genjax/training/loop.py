@@ -95,9 +95,7 @@ class Loop:
             step, state = self._train(record, step, state, due)
         elif distributed.is_first():
             print(f'{self.workdir} is complete: {step:,} of {experiment.steps:,} steps')
-        return runs.finished(
-            experiment, self.workdir, step, state, self.programs.mesh, self.checkpoints
-        )
+        return self.events.outcome(step, state)
 
     def _train(
         self, record: Mapping[str, Any], step: int, state: TrainState, due: set[str]

@@ -71,23 +71,6 @@ def load(path: Path, step: str = 'best') -> Run:
     return Run(path, experiment, *restored, mesh)
 
 
-def finished(
-    experiment: Experiment,
-    workdir: Path,
-    step: int,
-    state: TrainState,
-    mesh: Mesh,
-    checkpoints: Checkpoints,
-) -> Run:
-    """The run whose training has ended with this state, which is saved: with its best state, where
-    the config names a figure.
-    """
-    checkpoints.wait()
-    if checkpoints.best_step in (None, step):
-        return Run(workdir, experiment, step, state, mesh)
-    return load(workdir)
-
-
 def open_checkpoints(experiment: Experiment, path: Path, read_only: bool = False) -> Checkpoints:
     """The checkpoints of a run, kept as its config says."""
     return Checkpoints(

@@ -68,21 +68,15 @@ def test_what_decides_shapes_or_control_flow_splits(family, field, values):
     assert all(f'2 trials, {field}=' in line and line.endswith('seed') for line in lines[1:])
 
 
-def test_what_is_switched_off_is_a_program_and_the_rest_another():
-    lines, sizes = grouped('gan', 'product(model.r1=[0,.1,1], seed=[0,1])')
+@pytest.mark.parametrize(
+    ('family', 'field', 'off'), [('gan', 'model.r1', '0.0'), ('vae', 'clip_norm', 'None')]
+)
+def test_what_is_switched_off_is_a_program_and_the_rest_another(family, field, off):
+    lines, sizes = grouped(family, f'product({field}=[{off},.1,1], seed=[0,1])')
     assert sizes == [2, 4]
     assert lines[1:] == [
-        'program 1: 2 trials, model.r1=0.0; traced: seed',
-        'program 2: 4 trials; traced: model.r1, seed',
-    ]
-
-
-def test_what_is_no_number_is_a_program_and_the_numbers_another():
-    lines, sizes = grouped('vae', 'product(clip_norm=[None,.5,1], seed=[0,1])')
-    assert sizes == [2, 4]
-    assert lines[1:] == [
-        'program 1: 2 trials, clip_norm=None; traced: seed',
-        'program 2: 4 trials; traced: clip_norm, seed',
+        f'program 1: 2 trials, {field}={off}; traced: seed',
+        f'program 2: 4 trials; traced: {field}, seed',
     ]
 
 
