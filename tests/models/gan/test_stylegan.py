@@ -196,9 +196,9 @@ def test_samples_have_noise_of_their_own():
     variables = _variables()
     w = jnp.ones((2, 6))
     quiet = MODEL.synthesise(variables, w)
-    np.testing.assert_array_equal(quiet[0], quiet[1])
+    np.testing.assert_allclose(quiet[0], quiet[1], atol=1e-5)  # places in a batch round differently
     noisy = MODEL.synthesise(variables, w, KEY)
-    assert np.any(noisy[0] != noisy[1])
+    assert np.abs(noisy[0] - noisy[1]).max() > 1e-2
 
 
 def test_only_generators_of_styles_will_do():
