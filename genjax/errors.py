@@ -5,10 +5,15 @@ from collections.abc import Iterable
 
 EXIT_INTERRUPTED = 75  # EX_TEMPFAIL: the run was saved; starting it again continues it
 EXIT_PEER = 69  # EX_UNAVAILABLE: another process of the run is gone
+EXIT_BUSY = 73  # EX_CANTCREAT: another process holds the folder
 
 
 class UserError(Exception):
     """A mistake of the user. The message is one line: what, where, what to do."""
+
+
+class Busy(UserError):
+    """Another process holds the folder; what happens in it is that one's to tell."""
 
 
 class CannotWrite(UserError):
@@ -30,7 +35,8 @@ def told(error: BaseException) -> tuple[str, int] | None:
     match error:
         case UserError():
             message = ' '.join(str(error).split())  # one line, also where it quotes several
-            return f'genjax: error: {message}', 2
+            status = EXIT_BUSY if isinstance(error, Busy) else 2
+            return f'genjax: error: {message}', status
         case Interrupted():
             return f'genjax: {error}', EXIT_INTERRUPTED
         case PeerGone():

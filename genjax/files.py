@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from genjax.errors import CannotWrite, UserError
+from genjax.errors import Busy, CannotWrite, UserError
 
 _LOCK = '.lock'
 
@@ -53,8 +53,8 @@ def locked(folder: Path, kind: str, record: str, busy: str) -> Iterator[IO[str]]
         busy: what to say where it is held, with `{owner}` for the process and `{folder}`.
 
     Raises:
-        UserError: it holds something else, it cannot be written, or another process holds it.
-            Nothing in it has changed then.
+        Busy: another process holds it. Nothing in it has changed then.
+        UserError: it holds something else, or it cannot be written. Nothing either.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -66,7 +66,7 @@ def locked(folder: Path, kind: str, record: str, busy: str) -> Iterator[IO[str]]
             except BlockingIOError:
                 file.seek(0)
                 owner = file.read().strip() or 'unknown'
-                raise UserError(busy.format(owner=owner, folder=folder)) from None
+                raise Busy(busy.format(owner=owner, folder=folder)) from None
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()

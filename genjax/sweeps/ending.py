@@ -2,11 +2,13 @@
 
 import signal
 
-from genjax.errors import EXIT_INTERRUPTED
+from genjax.errors import EXIT_BUSY, EXIT_INTERRUPTED
 
 
 def ending(code: int, last: str, stopped: bool) -> tuple[str, str]:
-    """The status of a trial, complete, stopped or failed, and the reason where it failed.
+    """The status of a trial, complete, stopped, failed or busy, and the reason of the last two.
+
+    Busy: another process trains it, and will write down how it ends.
 
     Args:
         code: exit status of its process; negative: the signal that ended it.
@@ -19,4 +21,5 @@ def ending(code: int, last: str, stopped: bool) -> tuple[str, str]:
         return 'stopped', ''
     if code < 0:
         return 'failed', f'killed by {signal.Signals(-code).name}'
-    return 'failed', last.removeprefix('genjax: error: ') or f'status {code}'
+    status = 'busy' if code == EXIT_BUSY else 'failed'
+    return status, last.removeprefix('genjax: error: ') or f'status {code}'

@@ -43,7 +43,7 @@ def run(folder: Folder, trials: list[Trial], max_parallel: int, lock: IO) -> Non
             running.remove(found)
             free.append(found.share)
             status, reason = found.end(folder)
-            if status == 'failed':
+            if status in ('failed', 'busy'):
                 failed.append((found.trial, reason))
             done += status != 'stopped'
             print(
@@ -107,11 +107,12 @@ class _Running:
         self.process.terminate()
 
     def end(self, folder: Folder) -> tuple[str, str]:
-        """Writes down how the trial ended, and returns its status and the reason."""
+        """Writes down how the trial ended, if that is ours, and returns its status and reason."""
         lines = folder.log(self.trial.id).read_text(errors='replace').split('\n')
         last = next((line.strip() for line in reversed(lines) if line.strip()), '')
         status, reason = ending(self.process.returncode, last, self._stopped)
-        folder.end(self.trial.id, status, reason, time.monotonic() - self._began)
+        if status != 'busy':
+            folder.end(self.trial.id, status, reason, time.monotonic() - self._began)
         return status, reason
 
 

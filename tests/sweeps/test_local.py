@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from genjax.errors import EXIT_BUSY
 from genjax.sweeps.folder import Folder
 
 COMMAND = [sys.executable, '-m', 'genjax', 'sweep', '--config=tests/sweeps/config.py']
@@ -101,7 +102,7 @@ def test_a_sweep_killed_at_any_moment_loses_and_repeats_nothing(environment, tmp
         time.sleep(moments.uniform(0, 6))
         second = sweep(environment, broken)
         if process.poll() is None:
-            assert second.returncode == 2 and 'another sweep is running' in second.stderr
+            assert second.returncode == EXIT_BUSY and 'another sweep is running' in second.stderr
         process.send_signal(number)
         output, errors = process.communicate(timeout=60)
         if process.returncode == 2:  # what the one before it ran is still being saved

@@ -9,10 +9,11 @@ import sys
 import pytest
 
 from genjax import cli
-from genjax.errors import EXIT_INTERRUPTED
+from genjax.errors import EXIT_BUSY, EXIT_INTERRUPTED
 from genjax.sweeps import trial
 from genjax.sweeps.ending import ending
 from genjax.sweeps.folder import Folder
+from genjax.training.workdir import locked
 
 SWEEP = ['sweep', '--config=tests/sweeps/config.py', '--launcher=print']
 
@@ -72,6 +73,17 @@ def test_sigterm_goes_on_to_the_training_which_saves(printed, tmp_path):
     assert folder.result(name)['status'] == 'stopped'
 
 
+def test_a_trial_that_another_process_trains_is_left_to_it(printed, tmp_path):
+    (line,) = printed('--sweep=seeds(1)')
+    folder = Folder(tmp_path / 'my runs')
+    (name,) = [row['id'] for row in folder.read()['trials']]
+    with locked(folder.workdir(name)):
+        process = subprocess.run(shlex.split(line), capture_output=True, text=True, check=False)
+    assert process.returncode == EXIT_BUSY
+    assert f'another run (process {os.getpid()}) is training in' in process.stderr
+    assert folder.result(name) is None
+
+
 @pytest.mark.parametrize('index', [0, 1])
 def test_of_several_processes_the_first_writes(tmp_path, monkeypatch, index):
     monkeypatch.setenv('JAX_COORDINATOR_ADDRESS', 'localhost:8476')
@@ -102,6 +114,7 @@ def test_of_several_processes_the_first_writes(tmp_path, monkeypatch, index):
         (2, 'genjax: error: the loss is nan', False, ('failed', 'the loss is nan')),
         (1, 'ValueError: x', False, ('failed', 'ValueError: x')),
         (1, '', False, ('failed', 'status 1')),
+        (73, 'genjax: error: another run trains', False, ('busy', 'another run trains')),
     ],
 )
 def test_an_ending_has_a_status_and_a_reason(code, last, stopped, expected):

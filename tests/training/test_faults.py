@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from genjax.errors import EXIT_BUSY
 from tests.training import tiny
 from tests.training.conftest import (
     arguments,
@@ -130,13 +131,15 @@ def test_changed_data_are_refused(train, refused, monkeypatch):
     assert 'the training data are not those' in refused(steps=4)
 
 
-def test_a_second_run_in_the_same_folder_is_refused(processes, refused, workdir, tmp_path):
+def test_a_second_run_in_the_same_folder_is_refused(processes, train, workdir, tmp_path):
     log = tmp_path / 'log'
     first = processes.start(arguments(workdir, steps=100_000, checkpoint_every=0), log)
     deadline = time.monotonic() + 60
     while not (workdir / 'metrics.jsonl').exists() and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert refused(steps=100_000) == f'another run (process {first}) is training in {workdir}'
+    status, _, err = train(steps=100_000)
+    message = f'another run (process {first}) is training in {workdir}'
+    assert the_line(status, err, EXIT_BUSY) == message
     before = len(records(workdir))
     while len(records(workdir)) == before and time.monotonic() < deadline:
         time.sleep(0.02)
