@@ -12,6 +12,8 @@ from genjax.errors import UserError
 from genjax.evaluation import EvaluationData, LabelAccuracy, TranslationAccuracy
 from genjax.evaluation.labels import accuracy, fit_classifier, train_classifier
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 SCALE = Chain((Scale(-1.0, 1.0),))
 # One test picture of each class.

@@ -30,6 +30,8 @@ from genjax.networks import (
     Transformer,
 )
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(3)
 
 

@@ -11,6 +11,8 @@ from genjax.errors import UserError
 from genjax.models import CycleGAN
 from genjax.networks import MLP, PatchDiscriminator, Translator
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 SHAPE = (8, 8, 1)
 

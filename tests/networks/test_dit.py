@@ -11,6 +11,8 @@ from genjax.errors import UserError
 from genjax.networks import DiT
 from genjax.networks.dit import grid_positions
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 TINY = DiT((8, 12, 2), patch=4, features=16, num_layers=2, num_heads=2, num_classes=3)
 X = jax.random.normal(KEY, (3, 8, 12, 2))

@@ -9,6 +9,8 @@ from genjax.errors import UserError
 from genjax.networks import MLP, ConvDecoder, ConvEncoder, DCGANDiscriminator, DCGANGenerator
 from genjax.networks.layers import activation_function
 
+pytestmark = pytest.mark.slow
+
 SIDES = (8, 9, 28, 32)
 KEY = jax.random.key(0)
 

@@ -10,6 +10,8 @@ from genjax.networks import UNet
 from genjax.networks.layers import GroupNorm
 from genjax.networks.unet import TimedBlock, _resize
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 TINY = UNet((8, 8, 1), features=(8, 16), num_blocks=1, attention_at=(4,), head_features=8)
 

@@ -9,6 +9,8 @@ from genjax.sweeps.words import parse
 from genjax.training.experiment import experiment_of
 from genjax.training.programs import example_of
 
+pytestmark = pytest.mark.slow
+
 CONFIG = 'tests/sweeps/config.py'
 
 

@@ -20,6 +20,8 @@ from genjax.training.writers import MetricWriter
 from tests.training import tiny
 from tests.training.conftest import assert_same, steps_saved
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = 1e-4
 
 

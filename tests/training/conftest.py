@@ -38,14 +38,6 @@ def genjax(capfd, monkeypatch):
     return run
 
 
-@pytest.fixture(scope='module')
-def unoptimised():
-    """Compiles in half the time; what is promised is promised of any code."""
-    jax.config.update('jax_disable_most_optimizations', True)
-    yield
-    jax.config.update('jax_disable_most_optimizations', False)
-
-
 @pytest.fixture
 def train(genjax, tmp_path):
     """`train(steps=4) -> (status, out, err)`: the tiny VAE, in `tmp_path/run`."""

@@ -145,7 +145,7 @@ class Moments:
             assert found.step == expected.step
             assert_same(found.state, expected.state)
         assert _records(run) == _records(whole)
-        for pattern in ('samples/*', 'reconstructions/*'):
+        for pattern in ('samples/*.png', 'reconstructions/*.png'):
             files = sorted(path.relative_to(whole) for path in whole.glob(pattern))
             assert files == sorted(path.relative_to(run) for path in run.glob(pattern))
             for file in files:

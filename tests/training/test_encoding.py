@@ -21,6 +21,8 @@ from tests.training import tiny
 from tests.training.conftest import assert_same, records, the_line
 from tests.training.stages import first_stage, of_tokens, second_stage
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 SPLITS = ('train', 'validation', 'test')
 

@@ -10,11 +10,10 @@ from tests.models.zoo import ZOO
 from tests.training.conftest import assert_same
 from tests.training.zoo_programs import batch_of, forget, programs_of, start, train
 
+pytestmark = pytest.mark.slow
+
 STEPS = 2
 FOUR = MeshShape(data=2, fsdp=2)
-
-
-pytestmark = pytest.mark.usefixtures('unoptimised')
 
 
 @pytest.fixture(scope='module', params=ZOO, ids=lambda entry: entry.name)

@@ -8,6 +8,8 @@ from tests.models.zoo import BY_NAME
 from tests.training.conftest import assert_same
 from tests.training.zoo_programs import batch_of, forget, programs_of, start, train
 
+pytestmark = pytest.mark.slow
+
 STEPS = 20
 MESHES = {
     'data': MeshShape(data=8),
@@ -18,8 +20,6 @@ MESHES = {
 FAMILIES = ('vae', 'gan', 'flow-maf-spline', 'gpt-rotary-scan', 'diffusion-dit')
 TRANSFORMERS = ('gpt-rotary-scan', 'diffusion-dit')
 
-pytestmark = pytest.mark.usefixtures('unoptimised')
-
 
 @pytest.fixture(scope='module', params=FAMILIES)
 def entry(request):
@@ -28,7 +28,6 @@ def entry(request):
     forget()
 
 
-@pytest.mark.slow
 def test_twenty_steps_on_eight_devices_are_those_of_one(entry):
     batches = [batch_of(entry, seed) for seed in range(STEPS)]
     alone, figures = train(programs_of(entry), start(entry), batches)

@@ -15,6 +15,8 @@ from genjax.errors import Interrupted
 from genjax.interruption import Interruption, Stop, point
 from tests.training.moments import Moments
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(('family', 'count', 'times'), [('eventful', 1, 3), ('eventful_gan', 2, 2)])
 def test_runs_that_are_stopped_at_random_moments(family, count, times, processes, tmp_path):
@@ -25,11 +27,10 @@ def test_runs_that_are_stopped_at_random_moments(family, count, times, processes
     moments.complete_the_last()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(('family', 'count'), [('eventful', 2), ('eventful_gan', 1)])
 def test_more_runs_that_are_stopped_at_random_moments(family, count, processes, tmp_path):
     moments = Moments(processes, tmp_path / 'runs', family, count, seed=1)
-    for _ in range(6):
+    for _ in range(3):
         moments.terminate()
         moments.kill()
     moments.complete_the_last()

@@ -11,6 +11,8 @@ from genjax.errors import UserError
 from genjax.models import GAN, StyleGAN
 from genjax.networks import MLP, StyleGANDiscriminator, StyleGANGenerator
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 MODEL = StyleGAN(
     StyleGANGenerator((8, 8, 1), 4, 8, latent_features=6, mapping_layers=2),
@@ -21,14 +23,6 @@ MODEL = StyleGAN(
 )
 
 BATCH = {'x': jax.random.uniform(KEY, (4, 8, 8, 1), minval=-1.0)}
-
-
-@pytest.fixture(scope='module', autouse=True)
-def _unoptimised():
-    """Compiles in half the time."""
-    jax.config.update('jax_disable_most_optimizations', True)
-    yield
-    jax.config.update('jax_disable_most_optimizations', False)
 
 
 def _variables(model=MODEL, seed=1):
