@@ -125,11 +125,13 @@ class Folder:
         return self.path / 'populations' / hashlib.sha256(names.encode()).hexdigest()[:10]
 
     def end(self, trial: str, status: str, reason: str, seconds: float) -> None:
-        """Writes down how a trial ended.
+        """Writes down how a trial ended; of one that is busy, the process that trains it will.
 
         The `seconds` that it had the machine, or its share of those that a population had it, add
         to those of its earlier starts.
         """
+        if status == 'busy':
+            return
         before = self.result(trial) or {'seconds': 0.0}
         total = round(before['seconds'] + seconds, 1)
         result = {'status': status, 'reason': reason, 'seconds': total}

@@ -107,12 +107,11 @@ class _Running:
         self.process.terminate()
 
     def end(self, folder: Folder) -> tuple[str, str]:
-        """Writes down how the trial ended, if that is ours, and returns its status and reason."""
+        """Writes down how the trial ended, and returns its status and the reason."""
         lines = folder.log(self.trial.id).read_text(errors='replace').split('\n')
         last = next((line.strip() for line in reversed(lines) if line.strip()), '')
         status, reason = ending(self.process.returncode, last, self._stopped)
-        if status != 'busy':
-            folder.end(self.trial.id, status, reason, time.monotonic() - self._began)
+        folder.end(self.trial.id, status, reason, time.monotonic() - self._began)
         return status, reason
 
 

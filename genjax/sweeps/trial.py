@@ -64,7 +64,7 @@ def run(folder: Folder, trial: str) -> int:
             last = line.strip() or last
     code = process.returncode
     status, reason = ending(code, last, stopped)
-    if first and status != 'busy':
+    if first:
         folder.end(trial, status, reason, time.monotonic() - began)
     return EXIT_INTERRUPTED if status == 'stopped' else code if code >= 0 else 128 - code
 
