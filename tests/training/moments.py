@@ -145,9 +145,10 @@ class Moments:
             assert found.step == expected.step
             assert_same(found.state, expected.state)
         assert _records(run) == _records(whole)
-        for pattern in ('samples/*.png', 'reconstructions/*.png'):
+        for pattern in ('samples/*', 'reconstructions/*'):
             files = sorted(path.relative_to(whole) for path in whole.glob(pattern))
-            assert files == sorted(path.relative_to(run) for path in run.glob(pattern))
+            found = sorted(path.relative_to(run) for path in run.glob(pattern))
+            assert files == found, set(files) ^ set(found)
             for file in files:
                 assert (run / file).read_bytes() == (whole / file).read_bytes(), file
         assert not (run / 'damaged_checkpoints').exists()
