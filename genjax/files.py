@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import glob
 import json
 import os
 from collections.abc import Iterator
@@ -18,12 +19,17 @@ def replacing(path: Path) -> Iterator[Path]:
     """Gives a temporary path beside `path`, whose folder is made, and renames it when all is
     written.
 
+    What a killed process has left of the same file is removed.
+
     Raises:
         UserError: it cannot be written; nothing is left behind, and an older file stays.
     """
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for other in path.parent.glob(f'.{glob.escape(path.name)}.*.tmp'):
+            if not _is_process(other.name.split('.')[-2]):
+                other.unlink(missing_ok=True)
         try:
             yield temporary
             temporary.replace(path)
@@ -31,6 +37,16 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise CannotWrite(f'cannot write {path}: {error.strerror or error}') from error
+
+
+def _is_process(number: str) -> bool:
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return False
+    except (ValueError, OverflowError, PermissionError):  # no number, or another user's
+        return True
+    return True
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -86,7 +86,7 @@ def test_workdir_that_holds_something_else_is_not_touched(refused, workdir):
 def test_what_a_run_leaves_that_was_killed_in_its_first_moment_is_no_hindrance(train, workdir):
     workdir.mkdir()
     (workdir / '.lock').write_text('1')
-    (workdir / '.config.json.1').write_text('{"conf')
+    (workdir / '.config.json.1.tmp').write_text('{"conf')
     assert train(steps=1)[0] == 0
 
 
