@@ -3,8 +3,9 @@
     python -m experiments.populations.run          # from the folder of the checkout; 15 minutes
 
 Learning rate × β × seed of configs/digits/vae.py, 200 steps each, without validation and test. Each
-way starts with an empty cache of compiled programs; times include starting and compiling. Prints
-the table of the README, and how far the members are from the single runs at the end.
+way starts with an empty cache of compiled programs, which its processes share, or (--without_cache)
+every process compiles all that it runs; times include starting and compiling. Prints the table of
+the README, and how far the members are from the single runs at the end.
 """
 
 import argparse
@@ -33,7 +34,9 @@ def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--rounds', type=int, default=3)
+    parser.add_argument('--without_cache', action='store_true')
     args = parser.parse_args()
+    os.environ['JAX_ENABLE_COMPILATION_CACHE'] = str(not args.without_cache)
     seconds: dict[str, list[float]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)

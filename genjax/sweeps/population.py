@@ -145,14 +145,21 @@ class PopulationPrograms:
 def _advance(
     experiment: Experiment, platform: str, state: PopulationState, batch: Batch
 ) -> tuple[PopulationState, Metrics]:
-    """One step of one member, which leaves it as it is once it has ended."""
-    new, metrics = train_step(experiment, state.train, batch, unroll=platform == 'cpu')
+    """One step of one member; where it has ended its state stays, its metrics are zero, and in a
+    loop over members it takes no time.
+    """
+    step = functools.partial(train_step, experiment, unroll=platform == 'cpu')
+    _, shapes = jax.eval_shape(step, state.train, batch)
+
+    def stay(train: TrainState, _: Batch) -> tuple[TrainState, Metrics]:
+        return train, jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes)
+
     going = state.going
+    train, metrics = jax.lax.cond(going, step, stay, state.train, batch)
     if experiment.nonfinite == 'stop':
         for name, value in metrics.items():
             if name.partition('/')[2] in MUST_BE_FINITE:
                 going &= jnp.isfinite(value)
-    train = jax.tree.map(lambda a, b: jnp.where(going, a, b), new, state.train)
     return PopulationState(train, going), metrics
 
 
