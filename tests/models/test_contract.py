@@ -12,6 +12,9 @@ from genjax.errors import UserError
 from genjax.models.base import HasEncoder, HasFeatures, HasLogProb, LogProb
 from genjax.models.tabular import UniformBox
 from tests.models.zoo import BY_NAME, ZOO
+from tests.training.zoo_programs import start
+
+pytestmark = pytest.mark.slow
 
 KEY = jax.random.key(1)
 EVERY = pytest.mark.parametrize('entry', ZOO, ids=lambda entry: entry.name)
@@ -27,7 +30,7 @@ UNCOUPLED = pytest.mark.parametrize(
 
 @functools.cache
 def _variables(entry):
-    variables = jax.jit(entry.model.init)(KEY, entry.batch())
+    variables = jax.device_get(start(entry).variables)
     # Layers that start at zero would hide what is before them.
     leaves, structure = jax.tree.flatten(variables['params'])
     keys = jax.random.split(KEY, len(leaves))

@@ -13,6 +13,8 @@ import pytest
 from genjax.errors import EXIT_BUSY
 from genjax.sweeps.folder import Folder
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, '-m', 'genjax', 'sweep', '--config=tests/sweeps/config.py']
 
 
