@@ -1,55 +1,86 @@
-"""R3GAN on stacked MNIST: does it find all 1000 modes?
+"""Relativistic GANs on stacked MNIST: do they find all 1000 modes?
 
     genjax data prepare mnist
-    genjax train --config=configs/stacked_mnist/gan.py --workdir=runs/stacked_mnist
+    genjax train --config=configs/stacked_mnist/gan.py:perceptrons --workdir=runs/stacked_mnist
+    genjax train --config=configs/stacked_mnist/gan.py --workdir=runs/stacked_mnist_r3gan
 
-Sized for a GPU. On a CPU, to see it run:
+Expected of `:perceptrons`, seed 0: all 1000 modes and a KL of .24 nats in 26,000 samples, which are
+noisy, by a classifier that is right for .992 of the test digits (exact samples give a KL of about
+.019); 26 minutes on one core beside other work, six of them judging.
+
+R3GAN, without an argument, is sized for a GPU and not measured here. On a CPU, to see it run:
 
     genjax train --config=configs/stacked_mnist/gan.py --workdir=runs/stacked_mnist_small \
         --config.steps=200 --config.model.generator.features=8 \
         --config.model.discriminator.features=8 --config.batch_size=32
 
 Published, of 1000 modes: DCGAN 99, VEEGAN 150, PacDCGAN2 1000 with a KL of .06 nats (Lin et al.,
-2018), R3GAN 1000 (Huang et al., 2024), each judged by its authors' own classifier. Not yet measured
-here.
+2018), R3GAN 1000 (Huang et al., 2024), each judged by its authors' own classifier.
 """
 
 import optax
 
 from genjax.config import spec
 from genjax.data import TFDS, Chain, Scale, Stacked
+from genjax.errors import UserError
 from genjax.evaluation import ClassModes
 from genjax.models import GAN
-from genjax.networks import R3GANDiscriminator, R3GANGenerator
+from genjax.networks import MLP, R3GANDiscriminator, R3GANGenerator
 from genjax.training import Experiment
 
-STEPS = 30_000
+SHAPE = (28, 28, 3)
 
 
-def _adam():
-    decay = spec(optax.cosine_decay_schedule, init_value=2e-4, decay_steps=STEPS, alpha=0.25)
-    return spec(optax.adam, learning_rate=decay, b1=0.0, b2=0.99)
+def _players(steps: int, rate: float, last: float):
+    """The optimizers; the rate falls to `last` of itself."""
+
+    def adam():
+        decay = spec(optax.cosine_decay_schedule, init_value=rate, decay_steps=steps, alpha=last)
+        return spec(optax.adam, learning_rate=decay, b1=0.0, b2=0.99)
+
+    return {'discriminator': adam(), 'generator': adam()}
 
 
-def get_config():
+RECIPES = {
+    'r3gan': (
+        dict(
+            generator=spec(R3GANGenerator, shape=SHAPE, features=64),
+            discriminator=spec(R3GANDiscriminator, features=64),
+        ),
+        dict(
+            optimizer=_players(30_000, 2e-4, last=0.25),
+            steps=30_000,
+            batch_size=256,
+            ema=(0.999,),
+        ),
+    ),
+    'perceptrons': (
+        dict(
+            generator=spec(MLP, features=(512, 512), shape=SHAPE),
+            discriminator=spec(MLP, features=(512, 512), shape=(), activation='leaky_relu'),
+        ),
+        dict(
+            optimizer=_players(10_000, 1e-3, last=0.0),
+            steps=10_000,
+            steps_per_call=10,
+            batch_size=128,
+            ema=(0.998,),
+        ),
+    ),
+}
+
+
+def get_config(recipe: str = 'r3gan'):
     """The run as a config."""
+    if recipe not in RECIPES:
+        raise UserError(f'the recipe is one of {", ".join(RECIPES)}, not {recipe!r}')
+    networks, training = RECIPES[recipe]
     return spec(
         Experiment,
         dataset=spec(Stacked, base=spec(TFDS, name='mnist')),
         preprocess=spec(Chain, steps=(spec(Scale, low=-1.0, high=1.0),)),
-        model=spec(
-            GAN,
-            generator=spec(R3GANGenerator, shape=(28, 28, 3), features=64),
-            discriminator=spec(R3GANDiscriminator, features=64),
-            latent_dim=64,
-            loss='relativistic',
-            r1=1.0,
-            r2=1.0,
-        ),
-        optimizer={'discriminator': _adam(), 'generator': _adam()},
-        steps=STEPS,
-        batch_size=256,
-        ema=(0.999,),
+        model=spec(GAN, **networks, latent_dim=64, loss='relativistic', r1=1.0, r2=1.0),
+        **training,
         validate_every=5000,
         validation=(spec(ClassModes, num_samples=5000, classifier='cnn'),),
         checkpoint_every=5000,
