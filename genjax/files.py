@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import glob
 import json
 import os
 from collections.abc import Iterator
@@ -19,7 +18,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """Gives a temporary path beside `path`, whose folder is made, and renames it when all is
     written.
 
-    What a killed process has left of the same file is removed.
+    A process that is killed meanwhile leaves the temporary (`remove_unfinished`).
 
     Raises:
         UserError: it cannot be written; nothing is left behind, and an older file stays.
@@ -27,9 +26,6 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for other in path.parent.glob(f'.{glob.escape(path.name)}.*.tmp'):
-            if not _is_process(other.name.split('.')[-2]):
-                other.unlink(missing_ok=True)
         try:
             yield temporary
             temporary.replace(path)
@@ -39,14 +35,13 @@ def replacing(path: Path) -> Iterator[Path]:
         raise CannotWrite(f'cannot write {path}: {error.strerror or error}') from error
 
 
-def _is_process(number: str) -> bool:
-    try:
-        os.kill(int(number), 0)
-    except ProcessLookupError:
-        return False
-    except (ValueError, OverflowError, PermissionError):  # no number, or another user's
-        return True
-    return True
+def remove_unfinished(folder: Path) -> None:
+    """Removes what killed processes have left of files that they were writing, with `replacing`, in
+    the folder, which this process alone writes to.
+    """
+    for temporary in folder.glob('.*.tmp'):
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -34,7 +34,7 @@ class PopulationState:
     """The state of all members, each array with a first axis for them.
 
     Attributes:
-        train: of each; that of one that has ended stays as it was then.
+        train: of each; that of one that has ended stays as its last step left it, finite or not.
         going: whether a member still trains, bool [members].
     """
 
@@ -152,7 +152,7 @@ def _advance(
     _, shapes = jax.eval_shape(step, state.train, batch)
 
     def stay(train: TrainState, _: Batch) -> tuple[TrainState, Metrics]:
-        return train, jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), shapes)
+        return train, jax.tree.map(jnp.zeros_like, shapes)  # which nobody reads
 
     going = state.going
     train, metrics = jax.lax.cond(going, step, stay, state.train, batch)

@@ -74,7 +74,7 @@ class Experiment:
         seed: determines initial values, noise and the order of the data.
         clip_norm: largest global norm of a phase's gradient; larger ones are scaled down to it.
         accumulate: micro-batches per update; they bound memory and change nothing else but the
-            noise.
+            noise and what examples of a batch share (batch normalisation, an optimal coupling).
         ema: decays of moving averages of the parameters; the first is sampled and evaluated.
         ema_on_host: keep the averages in the memory of the host, which each step fetches and sends
             back; the device has room for something else.

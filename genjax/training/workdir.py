@@ -6,11 +6,10 @@ import platform
 import subprocess
 import time
 import uuid
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import jax
 from ml_collections import ConfigDict
@@ -43,15 +42,20 @@ _PACKAGES = (
 )
 
 
-def locked(workdir: Path) -> AbstractContextManager[IO[str]]:
-    """Makes the folder and holds it alone; the lock ends with the process, however it ends.
+@contextlib.contextmanager
+def locked(workdir: Path) -> Iterator[None]:
+    """Makes the folder and holds it alone; the lock ends with the process, however it ends. Files
+    that a killed process was writing are removed.
 
     Raises:
         UserError: it holds something else, it cannot be written, or another run holds it. Nothing
             in it has changed then.
     """
     busy = 'another run (process {owner}) is training in {folder}'
-    return files.locked(workdir, 'run', CONFIG, busy)
+    with files.locked(workdir, 'run', CONFIG, busy):
+        for folder in (workdir, *(path for path in workdir.iterdir() if path.is_dir())):
+            files.remove_unfinished(folder)
+        yield
 
 
 def claim(

@@ -12,7 +12,7 @@ from genjax.errors import UserError
 from genjax.models.base import HasEncoder, HasFeatures, HasLogProb, LogProb
 from genjax.models.tabular import UniformBox
 from tests.models.zoo import BY_NAME, ZOO
-from tests.training.zoo_programs import start
+from tests.training.zoo_programs import forget, start
 
 pytestmark = pytest.mark.slow
 
@@ -28,8 +28,15 @@ UNCOUPLED = pytest.mark.parametrize(
 )
 
 
+@pytest.fixture(scope='module', autouse=True)
+def _forget():
+    yield
+    forget()
+
+
 @functools.cache
 def _variables(entry):
+    # The program that the tests of training run too: it is compiled once.
     variables = jax.device_get(start(entry).variables)
     # Layers that start at zero would hide what is before them.
     leaves, structure = jax.tree.flatten(variables['params'])

@@ -90,6 +90,15 @@ def test_what_a_run_leaves_that_was_killed_in_its_first_moment_is_no_hindrance(t
     assert train(steps=1)[0] == 0
 
 
+def test_what_a_killed_run_was_writing_is_removed(train, workdir):
+    assert train(steps=1)[0] == 0
+    left = [workdir / '.metrics.jsonl.1.tmp', workdir / 'evaluations' / '.1.json.1.tmp']
+    for path in left:
+        path.touch()
+    assert train(steps=2)[0] == 0
+    assert not any(path.exists() for path in left)
+
+
 @pytest.mark.parametrize('content', ['', '{"config": ', '[]', '{}', None])
 def test_damaged_config_json(content, train, refused, genjax, workdir):
     assert train(steps=1)[0] == 0
