@@ -36,10 +36,10 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Removes what killed processes have left of files that they were writing, with `replacing`, in
-    the folder, which this process alone writes to.
+    """Removes what killed processes have left of files that they were writing with `replacing`, in
+    the folder and in those directly in it; no other process may be writing there.
     """
-    for temporary in folder.glob('.*.tmp'):
+    for temporary in (*folder.glob('.*.tmp'), *folder.glob('*/.*.tmp')):
         with contextlib.suppress(OSError):
             temporary.unlink()
 

@@ -53,8 +53,7 @@ def locked(workdir: Path) -> Iterator[None]:
     """
     busy = 'another run (process {owner}) is training in {folder}'
     with files.locked(workdir, 'run', CONFIG, busy):
-        for folder in (workdir, *(path for path in workdir.iterdir() if path.is_dir())):
-            files.remove_unfinished(folder)
+        files.remove_unfinished(workdir)
         yield
 
 
