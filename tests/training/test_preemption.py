@@ -30,7 +30,7 @@ def test_runs_that_are_stopped_at_random_moments(family, count, times, processes
 @pytest.mark.parametrize(('family', 'count'), [('eventful', 2), ('eventful_gan', 1)])
 def test_more_runs_that_are_stopped_at_random_moments(family, count, processes, tmp_path):
     moments = Moments(processes, tmp_path / 'runs', family, count, seed=1)
-    for _ in range(3):
+    for _ in range(6):
         moments.terminate()
         moments.kill()
     moments.complete_the_last()
