@@ -15,6 +15,20 @@ import jax
 import pytest
 
 
+def pytest_addoption(parser):
+    """Adds `--full`: the tests marked `full` run as well."""
+    parser.addoption('--full', action='store_true', help='run the tests marked "full" as well')
+
+
+def pytest_collection_modifyitems(config, items):
+    """Deselects the tests of the full tier without `--full`."""
+    if config.getoption('--full'):
+        return
+    full = [item for item in items if item.get_closest_marker('full')]
+    config.hook.pytest_deselected(items=full)
+    items[:] = [item for item in items if not item.get_closest_marker('full')]
+
+
 def pytest_configure(config):
     """Keeps compiled programs between tests and sessions; `pytest --cache-clear` forgets them."""
     if hasattr(config, 'cache'):
