@@ -1,0 +1,133 @@
+"""Twenty steps of a model of each family, against the losses and the state on file in `golden/`.
+
+A change of numerics fails here. When it is meant, renew the files and read the difference before it
+is committed:
+
+    RENEW_GOLDEN=1 ./launch/local.sh test tests/training/test_golden.py
+"""
+
+import hashlib
+import json
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from tests.models.zoo import BY_NAME
+from tests.training.zoo_programs import batch_of, forget, programs_of, start, train
+
+FOLDER = Path(__file__).with_name('golden')
+STEPS = 20
+NAMES = (
+    'vae-dropout-iwae',
+    'vae-factor',  # two phases
+    'vq',  # model state, a prior fitted to the codes
+    'gan-wasserstein',  # repeats, a gradient penalty
+    'gan-dcgan-batch-norm',
+    'gan-augmented',  # a probability that adapts
+    'stylegan',
+    pytest.param('cyclegan', marks=pytest.mark.full),
+    pytest.param('autoencoder-kl', marks=pytest.mark.full),
+    'gpt',
+    'pixelcnn',
+    'maskgit',
+    'discrete-masking',
+    'naive-bayes',  # counted
+    'flow-glow',
+    'flow-matching',
+    'diffusion-labels',
+    'mean-flow',
+    'consistency',
+)
+RENEW = (
+    'numerics changed; if that is meant, renew the files and read their difference: '
+    'RENEW_GOLDEN=1 ./launch/local.sh test tests/training/test_golden.py'
+)
+
+
+def stack():
+    """Versions and options that decide the numbers, to rounding."""
+    names = ('jax', 'jaxlib', 'flax', 'optax')
+    return {name: version(name) for name in names} | {
+        'most_optimizations_off': os.environ['JAX_DISABLE_MOST_OPTIMIZATIONS'] == '1'
+    }
+
+
+def processor():
+    """What the compiler sees of the CPU: it decides the last bits."""
+    try:
+        lines = Path('/proc/cpuinfo').read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    seen = [line for line in lines if line.startswith(('model name', 'flags', 'Features'))]
+    return hashlib.sha256('\n'.join(sorted(set(seen))).encode()).hexdigest()[:16]
+
+
+def leaves_of(state):
+    """Path and array of each leaf, the random key as its words."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            leaf = jax.random.key_data(leaf)
+        yield jax.tree_util.keystr(path), np.asarray(leaf)
+
+
+def digest(state):
+    """A hash of every bit of the state."""
+    seen = hashlib.sha256()
+    for path, leaf in leaves_of(state):
+        seen.update(f'{path} {leaf.dtype} {leaf.shape}'.encode())
+        seen.update(leaf.tobytes())
+    return seen.hexdigest()[:16]
+
+
+def moments(state):
+    """Root mean square of each tree of parameters, averages, model and optimizer state."""
+    sums = {}
+    for path, leaf in leaves_of((state.variables, state.ema, state.opt_state)):
+        name = '/'.join(path.replace("'", '').strip('[]').split('][')[:3])
+        total, count = sums.get(name, (0.0, 0))
+        sums[name] = total + float(np.sum(np.square(leaf, dtype=np.float64))), count + leaf.size
+    return {name: (total / max(count, 1)) ** 0.5 for name, (total, count) in sums.items()}
+
+
+def trajectory(entry):
+    """Losses of all phases at each step, and the state after the last one."""
+    programs, state = programs_of(entry), start(entry)
+    losses = []
+    for seed in range(STEPS):
+        state, metrics = train(programs, state, [batch_of(entry, seed)])
+        losses.append({k: float(v) for k, v in metrics.items() if k.endswith('/loss')})
+    state = jax.device_get(state)
+    return {
+        'losses': {name: [step[name] for step in losses] for name in losses[0]},
+        'rms': moments(state),
+        'state': digest(state),
+    }
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_twenty_steps_are_those_on_file(name):
+    file = FOLDER / f'{name}.json'
+    here = {'stack': stack(), 'processor': processor()}
+    renew = os.environ.get('RENEW_GOLDEN')
+    kept = json.loads(file.read_text()) if file.exists() else {}
+    if not renew and kept.get('stack', here['stack']) != here['stack']:
+        pytest.skip(f'on file are the numbers of {kept["stack"]}')
+    found = here | trajectory(BY_NAME[name])
+    forget()
+    if renew:
+        file.write_text(json.dumps(found, indent=1) + '\n')
+        return
+    assert kept, f'{file} is missing: {RENEW}'
+    for group in ('losses', 'rms'):
+        assert found[group].keys() == kept[group].keys(), f'{name}: {group}: {RENEW}'
+        for key, values in found[group].items():
+            np.testing.assert_allclose(
+                values, kept[group][key], 1e-5, 1e-7, err_msg=f'{name}: {key}: {RENEW}'
+            )
+    if kept['processor'] == here['processor']:  # another one rounds otherwise
+        assert found['state'] == kept['state'], f'{name}: bits of the state: {RENEW}'
