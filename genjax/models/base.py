@@ -48,6 +48,9 @@ class Phase:
         trains: the parameter groups that it updates; all others are constants to it.
         loss: `(variables, batch, key) -> LossOutput`, pure.
         repeats: updates per step, each on its own slice of the batch (the critic of a WGAN: 5).
+            All schedules follow the step: those of the optimizer (learning rate, weight decay,
+            injected hyperparameters) have one value in all updates of a step, as `Scheduled` fields
+            have. Adam's bias correction counts updates.
     """
 
     name: str

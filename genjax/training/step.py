@@ -44,7 +44,7 @@ def train_step(
     variables, opt_state, metrics = state.variables, dict(state.opt_state), {}
     for turn, phase in enumerate(phases):
         turn_key = jax.random.fold_in(key, turn)
-        update = _phase_update(experiment, phase, scan)
+        update = _phase_update(experiment, phase, state.step, scan)
 
         def repeat(carry, inputs, update=update):
             *carry, metrics = update(*carry, *inputs)
@@ -78,9 +78,9 @@ def train_steps(
     return jax.lax.scan(lambda s, b: train_step(experiment, s, b, unroll=unroll), state, batches)
 
 
-def _phase_update(experiment: Experiment, phase: Phase, scan: Callable) -> Callable:
+def _phase_update(experiment: Experiment, phase: Phase, step: Array, scan: Callable) -> Callable:
     """`(variables, opt_state, batch, key) -> (variables, opt_state, metrics)` for one update of one
-    phase.
+    phase in a step.
     """
     optimizer = experiment.optimizer_of(phase)
 
@@ -136,7 +136,8 @@ def _phase_update(experiment: Experiment, phase: Phase, scan: Callable) -> Calla
 
         params = variables['params']
         trained = {group: params[group] for group in phase.trains}
-        changes, new_opt_state = optimizer.update(gradient, opt_state, trained)
+        clocked = _schedules_at(step, opt_state)
+        changes, new_opt_state = optimizer.update(gradient, clocked, trained)
         new_params = {**params, **optax.apply_updates(trained, changes)}
         new_variables = {'params': new_params, 'state': model_state}
         if experiment.nonfinite == 'skip':
@@ -150,6 +151,23 @@ def _phase_update(experiment: Experiment, phase: Phase, scan: Callable) -> Calla
         return new_variables, new_opt_state, metrics
 
     return update
+
+
+def _schedules_at(step: Array, opt_state: optax.OptState) -> optax.OptState:
+    """Sets the counts of an optimizer's schedules to the step, however deep they lie.
+
+    A part of the state that is a count and nothing else is the clock of a schedule
+    (`optax.scale_by_schedule`, scheduled `add_decayed_weights`, `optax.inject_hyperparams`). Counts
+    beside moments, such as Adam's for its bias correction, remain counts of updates.
+    """
+
+    def is_clock(part: Any) -> bool:
+        return getattr(part, '_fields', None) == ('count',)
+
+    def at_step(part: Any) -> Any:
+        return part._replace(count=step.astype(part.count.dtype)) if is_clock(part) else part
+
+    return jax.tree.map(at_step, opt_state, is_leaf=is_clock)
 
 
 def _split_rows(a: Array, parts: int) -> Array:

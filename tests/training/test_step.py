@@ -182,6 +182,53 @@ def test_repeats_update_one_after_the_other():
     )
 
 
+def _ramp(step):
+    return 0.01 * (1.0 + step)
+
+
+@pytest.mark.parametrize(
+    'make',
+    [
+        lambda f: optax.sgd(f),
+        lambda f: optax.adamw(f, weight_decay=f),
+        lambda f: optax.inject_hyperparams(optax.adam)(f, b1=f),
+        lambda f: optax.chain(optax.scale_by_adam(), optax.masked(optax.sgd(f), {'line': True})),
+        lambda f: optax.multi_transform({'line': optax.adam(f)}, {'line': 'line'}),
+        lambda f: optax.MultiSteps(optax.adam(f), 2).gradient_transformation(),
+    ],
+    ids=['sgd', 'adamw', 'injected', 'masked', 'labelled', 'multi'],
+)
+def test_schedules_follow_the_step_whatever_the_updates(make):
+    """As three updates a step with the schedule's value at that step; moments count updates."""
+    settings = experiment(Line(repeats=3), make(_ramp), batch_size=2)
+    step = jax.jit(functools.partial(train_step, settings))
+    state = init_state(settings, numbers(6))
+    params = {'line': state.variables['params']['line']}
+    opt_state = settings.optimizer.init(params)
+    for n in range(3):
+        batch = numbers(6, seed=n)
+        state, _ = step(state, batch)
+        value = _ramp(n)
+        for i in range(3):
+            x = batch['x'][i::3]
+            gradient = jax.grad(
+                lambda p, x=x: jnp.mean((x[:, :2] @ p['line']['w'] - x[:, 2]) ** 2)
+            )(params)
+            constant = make(lambda _, value=value: value)
+            changes, opt_state = constant.update(gradient, opt_state, params)
+            params = optax.apply_updates(params, changes)
+        np.testing.assert_allclose(line(state), params['line']['w'], rtol=1e-5)
+
+
+def test_a_skipped_step_is_a_step_of_the_schedule():
+    settings = experiment(optimizer=optax.sgd(_ramp), nonfinite='skip')
+    step = jax.jit(functools.partial(train_step, settings))
+    good = numbers()
+    state, _ = step(init_state(settings, good), {'x': good['x'].at[3].set(jnp.nan)})
+    after, _ = step(state, good)
+    np.testing.assert_allclose(line(after), by_hand(state, good, optax.sgd(_ramp(1)))[0], rtol=1e-6)
+
+
 @pytest.mark.parametrize('player', ['discriminator', 'generator'])
 def test_each_player_changes_its_own_parameters_only(player):
     optimizer = {name: optax.sgd(0.0) for name in ('discriminator', 'generator')}
