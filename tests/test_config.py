@@ -1,7 +1,9 @@
 """Configs: what spec refuses, what build makes, what the command line can set."""
 
+import ast
 import dataclasses
 import json
+import re
 import typing
 from dataclasses import dataclass, field
 
@@ -15,6 +17,7 @@ import pytest
 from genjax import config as configs
 from genjax.config import build, call, from_json, leaves, load, override, spec, to_json
 from genjax.errors import UserError
+from genjax.networks import MLP
 from genjax.schedules import Scheduled, at_step
 
 
@@ -309,3 +312,86 @@ def test_the_argument_of_a_config_file_is_that_of_any_of_its_functions(tmp_path)
     file.write_text("def sweep(name='none'):\n    return [name]\n")
     assert call(str(file), 'sweep') == ['none']
     assert call(f'{file}:some', 'sweep') == ['some']
+
+
+def test_a_reference_is_a_call_with_its_defaults_and_what_it_needs_is_set_by_further_overrides():
+    config = spec(Model, network=spec(optax.adam, learning_rate=1e-3))
+    override(config, 'network', '@optax.sgd')
+    with pytest.raises(UserError, match=r'config\.network: optax\.sgd needs learning_rate: --'):
+        configs.check_complete(config)
+    override(config, 'network.learning_rate', '@optax.cosine_decay_schedule')
+    with pytest.raises(UserError, match='needs decay_steps, init_value'):
+        configs.check_complete(config)
+    override(config, 'network.learning_rate', '0.5')
+    configs.check_complete(config)
+    network = build(config).network
+    assert network.update(jnp.ones(1), network.init(jnp.ones(1)))[0] == -0.5
+
+
+@pytest.mark.parametrize('text', ['(@{0}.Noise, @{0}.Posterior)', '[@{0}.Noise,@{0}.Posterior]'])
+def test_references_stand_in_tuples(text):
+    config = spec(Model, network=None)
+    override(config, 'network', text.format('tests.test_config'))
+    override(config, 'network[0].scale', '2')
+    assert build(config).network == (Noise(2.0), Posterior())
+
+
+def test_a_field_that_takes_a_function_keeps_it_and_one_that_makes_a_function_is_called(config):
+    override(config, 'function', '@jax.nn.relu')
+    assert build(config).function is jax.nn.relu
+    override(config, 'function', '@optax.constant_schedule')
+    override(config, 'function.value', '3')
+    assert build(config).function(0) == 3
+
+
+def test_references_and_specs_in_sweeps(config):
+    config = spec(Model, network=spec(optax.sgd, learning_rate=1e-3))
+    fields = {'network': '@optax.adam', 'network.learning_rate': 1.0, 'function': jax.nn.relu}
+    changed = configs.with_fields(config, fields)
+    assert (changed.network._target_, changed.network.learning_rate) == ('optax.adam', 1.0)
+    assert build(changed).function is jax.nn.relu
+    changed = configs.with_fields(config, {'network': spec(optax.adam, learning_rate=2.0)})
+    assert (changed.network._target_, changed.network.learning_rate) == ('optax.adam', 2.0)
+    with pytest.raises(UserError, match=r'optax\.adam needs learning_rate'):
+        configs.with_fields(config, {'network': '@optax.adam'})
+
+
+@pytest.mark.parametrize(
+    ('constructor', 'name', 'text', 'message'),
+    [
+        (MLP, 'features', '0', 'must be at least 1, not 0'),
+        (MLP, 'features', '(3, -1)', 'must be at least 1, not -1'),
+        (MLP, 'dropout', '2', 'must be at least 0 and less than 1, not 2'),
+        (MLP, 'dtype', 'bfloat32', "'bfloat32' is not one of float32, bfloat16, float16"),
+        (MLP, 'dtype', 'float64', "'float64' is not one of"),
+        (optax.adam, 'learning_rate', '-1', 'must be at least 0, not -1'),
+        (optax.adam, 'learning_rate', '1e999', 'must be at least 0, not inf'),
+        (optax.adam, 'b1', '1', 'must be at least 0 and less than 1, not 1'),
+    ],
+)
+def test_numbers_out_of_range_are_refused_where_they_are_written(constructor, name, text, message):
+    needed = {'features': (3,)} if constructor is MLP else {'learning_rate': 1e-3}
+    config = spec(Model, network=spec(constructor, **needed))
+    with pytest.raises(UserError, match=rf'^config\.network\.{name}: {re.escape(message)}'):
+        override(config, f'network.{name}', text)
+    with config.network.ignore_type():
+        config.network[name] = ast.literal_eval(text) if text[0] in '(-0123' else text
+    with pytest.raises(UserError, match=rf'^config\.network\.{name}: {re.escape(message)}'):
+        build(config)
+
+
+def test_other_packages_have_words_of_their_own():
+    assert build(spec(Network, features=0)).features == 0
+
+
+def test_words_for_none_and_short_names_of_dtypes():
+    config = spec(Model, network=spec(MLP, features=(2,)))
+    for text in ('none', 'None', 'NONE'):
+        override(config, 'count', '3')
+        override(config, 'count', text)
+        assert config.count is None
+    override(config, 'name', 'none')
+    assert config.name == 'none'  # a name cannot be None
+    override(config, 'network.norm', 'none')
+    override(config, 'network.dtype', 'bf16')
+    assert (config.network.norm, config.network.dtype) == ('none', 'bfloat16')

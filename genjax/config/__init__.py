@@ -10,6 +10,7 @@ as `'@module.name'`). `build` may run inside a traced function, with arrays in p
 """
 
 from genjax.config.fields import (
+    check_complete,
     fingerprint,
     from_json,
     leaves,
@@ -25,6 +26,7 @@ __all__ = [
     'TARGET',
     'build',
     'call',
+    'check_complete',
     'fingerprint',
     'from_json',
     'leaves',

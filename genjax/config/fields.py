@@ -8,8 +8,17 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from genjax.config.specs import TARGET, hints_of, import_path, make_spec
-from genjax.config.types import coerce, is_plain, parse
+from genjax.config.ranges import in_range
+from genjax.config.specs import (
+    MISSING,
+    TARGET,
+    as_config,
+    hints_of,
+    import_path,
+    make_spec,
+    reference,
+)
+from genjax.config.types import coerce, element_hint, is_plain, parse
 from genjax.errors import UserError, nearest
 
 
@@ -18,6 +27,8 @@ def override(config: ConfigDict, path: str, value: Any) -> None:
 
     Text is read as the type that the field's constructor declares; other values are checked against
     it. Where it declares a number or None, these replace a spec: a learning rate its schedule.
+    `@module.name` is the call of a class or function (`reference`); what it needs is set by further
+    overrides, and `check_complete` finds what is still missing after them.
 
     Raises:
         UserError: no such field, or a value that does not fit it.
@@ -39,18 +50,47 @@ def override(config: ConfigDict, path: str, value: Any) -> None:
     hint = hints_of(import_path(node[TARGET])).get(last) if TARGET in node else None
     if hint is None:  # no annotation: the value there now shows the type
         hint = Any if node[last] is None else type(node[last])
-    is_reference = isinstance(value, str) and value.startswith('@')
     try:
+        value = as_config(value)
         new = parse(value, hint) if isinstance(value, str) else coerce(value, hint)
-        if isinstance(node[last], ConfigDict) and not is_reference and not is_plain(new, hint):
-            raise UserError(f'config.{path} is made of fields: set one of those, config.{path}.…')
-        if isinstance(new, str) and new.startswith('@'):
-            target = import_path(new[1:])
-            new = make_spec(target, {}) if isinstance(target, type) else new
+        new = _with_references(new, hint, node[last], path)
+        whole = isinstance(new, ConfigDict) or is_plain(new, hint)
+        if isinstance(node[last], ConfigDict) and not whole:
+            raise UserError(
+                f'config.{path} is made of fields: set one of those, config.{path}.…,'
+                f' not the whole to {value!r}'
+            )
+        if TARGET in node:
+            new = in_range(import_path(node[TARGET]), last, new)
     except (TypeError, ValueError) as e:
         raise UserError(f'config.{path}: {e}') from None
     with node.ignore_type():
         node[last] = new
+
+
+def _with_references(value: Any, hint: Any, now: Any, path: str) -> Any:
+    """A parsed value with calls in place of the `@module.name` in it."""
+    if isinstance(value, tuple):
+        return tuple(_with_references(item, element_hint(hint), None, path) for item in value)
+    if not isinstance(value, str) or not value.startswith('@'):
+        return value
+    try:
+        return reference(value[1:], hint, now)
+    except UserError as e:
+        raise UserError(f'config.{path}: {e}') from None
+
+
+def check_complete(config: Any, path: str = 'config') -> None:
+    """Raises a UserError where arguments without a default have not been set, with all of them."""
+    if isinstance(config, ConfigDict | Mapping):
+        if missing := [name for name, value in config.items() if value is MISSING]:
+            options = ' '.join(f'--{path}.{name}=…' for name in missing)
+            raise UserError(f'{path}: {config[TARGET]} needs {", ".join(missing)}: {options}')
+        for name, value in config.items():
+            check_complete(value, f'{path}.{name}')
+    elif isinstance(config, tuple | list):
+        for i, value in enumerate(config):
+            check_complete(value, f'{path}[{i}]')
 
 
 def with_fields(config: ConfigDict, fields: Mapping[str, Any]) -> ConfigDict:
@@ -62,6 +102,7 @@ def with_fields(config: ConfigDict, fields: Mapping[str, Any]) -> ConfigDict:
     copy = from_json(to_json(config))
     for path, value in fields.items():
         override(copy, path, value)
+    check_complete(copy)
     return copy
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from genjax.config.fields import from_json, override
+from genjax.config.fields import check_complete, from_json, override
 from genjax.config.specs import TARGET, location
 from genjax.errors import UserError
 
@@ -30,6 +30,7 @@ def load(path: str, overrides: typing.Iterable[tuple[str, str]] = ()) -> ConfigD
         raise UserError(f'{file}: get_config() must return spec(Experiment, ...)')
     for name, text in overrides:
         override(config, name, text)
+    check_complete(config)
     return config
 
 

@@ -11,10 +11,21 @@ from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
-from genjax.config.types import coerce, only_type
+from genjax.config.ranges import in_range
+from genjax.config.types import coerce, only_type, takes_function
 from genjax.errors import UserError, nearest
 
 TARGET = '_target_'
+
+
+class _Missing:
+    """Stands in a config for an argument that has no default and is still to be set."""
+
+    def __repr__(self) -> str:
+        return '(missing)'
+
+
+MISSING = _Missing()
 
 
 def spec(constructor: Callable, /, **fields: Any) -> ConfigDict:
@@ -41,6 +52,11 @@ def build(config: Any, where: str = 'config') -> Any:
         if TARGET not in config:
             return fields
         constructor = import_path(config[TARGET])
+        for name, value in fields.items():
+            try:
+                fields[name] = in_range(constructor, name, value)
+            except ValueError as e:
+                raise UserError(f'{where}.{name}: {e}') from None
         try:
             _check_names(constructor, fields)
             return constructor(**fields)
@@ -61,18 +77,49 @@ def make_spec(constructor: Callable, fields: Mapping[str, Any]) -> ConfigDict:
     for name, default in _parameters(constructor).items():
         if name in fields:
             try:
-                value = coerce(_as_config(fields[name]), hints.get(name, Any))
+                value = fields[name]
+                if value is not MISSING:
+                    value = coerce(as_config(value), hints.get(name, Any))
+                    value = in_range(constructor, name, value)
             except (TypeError, ValueError) as e:
                 raise type(e)(f'{constructor.__name__}.{name}: {e}') from None
         else:
             try:
-                value = _as_config(default)
+                value = as_config(default)
             except (TypeError, ValueError):
                 continue  # a default that is no data (a closure, say) stays the constructor's own
         if value is None:
             value = config_dict.placeholder(only_type(hints.get(name, Any)))
         config[name] = value
     return config
+
+
+def reference(path: str, hint: Any, now: Any) -> ConfigDict | str:
+    """Reads `@module.name` in a field: the call of a class or function with its defaults, where
+    `MISSING` stands for arguments without one; or the function itself, where the field takes one
+    and this one does not make it (`optax.constant_schedule` does).
+
+    Args:
+        path: `module.name`.
+        hint: the declared type of the field.
+        now: its value, which such a call replaces with a call.
+
+    Raises:
+        UserError: there is nothing of this name, or it is not callable.
+    """
+    target = import_path(path)
+    if not callable(target):
+        raise UserError(f'{path} is a {type(target).__name__}, not a class or function')
+    if not isinstance(target, type) and takes_function(hint) and not isinstance(now, ConfigDict):
+        made = hints_of(target).get('return')
+        if made is None or not takes_function(made):
+            return f'@{path}'
+    required = {
+        name: MISSING
+        for name, default in _parameters(target).items()
+        if default is inspect.Parameter.empty
+    }
+    return make_spec(target, required)
 
 
 def hints_of(constructor: Callable) -> dict[str, Any]:
@@ -149,16 +196,14 @@ def _is_linen(constructor: Callable) -> bool:
     )
 
 
-def _as_config(value: Any) -> Any:
-    """A value as it can stand in a config; raises TypeError when it cannot."""
+def as_config(value: Any) -> Any:
+    """Returns a value as it can stand in a config; raises TypeError when it cannot."""
     if value is None or isinstance(value, bool | int | float | str | ConfigDict):
         return value
     if isinstance(value, tuple | list):
-        return tuple(_as_config(item) for item in value)
+        return tuple(as_config(item) for item in value)
     if isinstance(value, Mapping):
-        return ConfigDict(
-            {key: _as_config(item) for key, item in value.items()}, convert_dict=False
-        )
+        return ConfigDict({key: as_config(item) for key, item in value.items()}, convert_dict=False)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return make_spec(
             type(value), {name: getattr(value, name) for name in _parameters(type(value))}

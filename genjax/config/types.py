@@ -1,8 +1,10 @@
 """Values as the types that a constructor declares."""
 
 import ast
+import re
 import types
 import typing
+from collections.abc import Callable
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -42,10 +44,12 @@ def coerce(value: Any, hint: Any) -> Any:
 def parse(text: str, hint: Any) -> Any:
     """Reads command-line text as a value of type `hint`."""
     members = _members(hint)
+    if any(typing.get_origin(m) is typing.Literal and text in typing.get_args(m) for m in members):
+        return text
     try:
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        value = {'true': True, 'false': False}.get(text.lower(), text)
+        value = ast.literal_eval(quote_references(text))
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        value = {'true': True, 'false': False, 'none': None}.get(text.lower(), text)
     if isinstance(value, list):
         value = tuple(value)
     if isinstance(value, float) and value.is_integer() and int in members and float not in members:
@@ -56,6 +60,22 @@ def parse(text: str, hint: Any) -> Any:
     if tuples and not isinstance(value, tuple) and not any(_fits(value, m) for m in members):
         value = (value,)
     return coerce(value, hint)
+
+
+def quote_references(text: str) -> str:
+    """Puts quotes around `@module.name`, so that a list of them is Python."""
+    return re.sub(r'(?<![\w\'"])@[\w.]+', lambda match: repr(match[0]), text)
+
+
+def takes_function(hint: Any) -> bool:
+    """Whether a function is among the values that `hint` allows."""
+    return any((typing.get_origin(m) or m) is Callable for m in _members(hint))
+
+
+def element_hint(hint: Any) -> Any:
+    """The declared type of the elements of a tuple."""
+    tuples = [m for m in _members(hint) if typing.get_origin(m) is tuple and typing.get_args(m)]
+    return typing.get_args(tuples[0])[0] if len(tuples) == 1 else Any
 
 
 def is_plain(value: Any, hint: Any) -> bool:

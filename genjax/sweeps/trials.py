@@ -58,4 +58,8 @@ def trials_of(base: ConfigDict, sweep: Sweep) -> list[Trial]:
 
 def title(changes: dict[str, Any]) -> str:
     """The changes of a trial, for people: `model.beta=0.5 seed=1`."""
-    return ' '.join(f'{name}={value}' for name, value in changes.items())
+
+    def shown(value: Any) -> Any:
+        return configs.to_json(value) if isinstance(value, ConfigDict) else value
+
+    return ' '.join(f'{name}={shown(value)}' for name, value in changes.items())

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from genjax.config.types import quote_references
 from genjax.errors import UserError, nearest
 
 Sweep = list[dict[str, Any]]
@@ -77,7 +78,7 @@ def parse(text: str) -> Sweep:
         UserError: it is none.
     """
     try:
-        text, paths = _without_paths(text)
+        text, paths = _without_paths(quote_references(text))
         found = _evaluate(ast.parse(text, mode='eval').body, paths)
     except UserError:
         raise

@@ -80,7 +80,3 @@ def test_what_is_switched_off_is_a_program_and_the_rest_another(family, field, o
         f'program 1: 2 trials, {field}={off}; traced: seed',
         f'program 2: 4 trials; traced: {field}, seed',
     ]
-
-
-def test_seeds_beyond_32_bits_are_programs_of_their_own():
-    assert grouped('vae', 'product(seed=[0,4294967296])')[1] == [1, 1]

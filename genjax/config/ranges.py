@@ -1,0 +1,103 @@
+"""Ranges of numeric arguments, by name: one word means one thing in all constructors of genjax,
+Flax and optax, so its range is stated once, here.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from genjax.errors import nearest
+
+_PACKAGES = ('genjax', 'flax', 'optax')
+_DTYPES = ('float32', 'bfloat16', 'float16')
+_SHORT = {'bf16': 'bfloat16', 'f16': 'float16', 'fp16': 'float16', 'f32': 'float32',
+          'fp32': 'float32'}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers from `low` to `high`.
+
+    Attributes:
+        low: smallest number.
+        high: largest number.
+        above: `low` itself is left out.
+        below: `high` itself is left out.
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+    above: bool = False
+    below: bool = False
+
+    def __contains__(self, value: float) -> bool:
+        above = value > self.low if self.above else value >= self.low
+        below = value < self.high if self.below else value <= self.high
+        return above and below and math.isfinite(value)
+
+    def __str__(self) -> str:
+        low = ('more than' if self.above else 'at least') + f' {self.low:g}'
+        if math.isinf(self.high):
+            return low
+        high = f'{self.high:g}' if self.high < 2**20 else f'{self.high:.0f}'
+        return f'{low} and ' + ('less than' if self.below else 'at most') + f' {high}'
+
+
+_NAMES = (
+    (
+        Range(1),
+        """
+        features max_features head_features latent_features hidden width shape num_layers num_heads
+        latent_dim expansion kernel kernel_size patch groups num_groups group_size stddev_group
+        out_channels components bins pieces pack num_codes num_values num_tokens vocab_size
+        num_classes context frames stride fsdp tensor
+        batch_size num_samples eval_samples num_draws num_chains num_leapfrog num_critic accumulate
+        top_k chain num_masks steps num_steps steps_per_call log_every keep patience r1_every
+        path_length_every
+        """,
+    ),
+    (
+        Range(0),
+        """
+        num_blocks mapping_layers given overlap validate_every checkpoint_every sample_every
+        warmup_steps
+        learning_rate weight_decay eps free_bits commitment r1 r2 gradient_penalty lecam path_length
+        noise_scale smoothing
+        """,
+    ),
+    (
+        Range(0, above=True),
+        'clip_norm max_norm max_delta time_scale data_scale rho sigma_max tolerance',
+    ),
+    (Range(0, 1, below=True), 'b1 b2 ema decay dropout'),
+    (Range(0, 1), 'style_mixing probability quantile restart'),
+    (Range(0, 2**32 - 1), 'seed'),  # JAX takes larger ones modulo 2**32
+)
+_RANGES = {name: allowed for allowed, names in _NAMES for name in names.split()}
+
+
+def in_range(constructor: Callable, name: str, value: Any) -> Any:
+    """Returns the value of an argument, a dtype by its full name.
+
+    Args:
+        constructor: whose argument it is; of a package other than genjax, Flax and optax, whose
+            words may mean other things, all values are taken.
+        name: of the argument.
+        value: a number, a tuple of them, or a dtype; anything else is returned as it is.
+
+    Raises:
+        ValueError: it is out of range.
+    """
+    if (getattr(constructor, '__module__', None) or '').partition('.')[0] not in _PACKAGES:
+        return value
+    if name.endswith('dtype') and isinstance(value, str):
+        value = _SHORT.get(value, value)
+        if value not in _DTYPES:
+            known = ', '.join(_DTYPES)
+            raise ValueError(f'{value!r} is not one of {known}{nearest(value, _DTYPES)}')
+    allowed = _RANGES.get(name)
+    for number in value if isinstance(value, tuple) else (value,):
+        if allowed and type(number) in (int, float) and number not in allowed:
+            raise ValueError(f'must be {allowed}, not {number}')
+    return value
