@@ -26,6 +26,7 @@ from genjax.evaluation.base import EvaluationData, Figures, require, require_den
 from genjax.evaluation.host import fetch
 from genjax.evaluation.likelihood import Moments, bits_per_dim, masked_moments
 from genjax.models.base import Variables
+from genjax.models.precision import full_precision
 
 _TARGET = 0.65  # share of accepted proposals that the step sizes are tuned for
 _ROWS = 2048  # chains at a time, over all examples
@@ -285,6 +286,7 @@ class AIS:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
+@full_precision
 def _batch_moments(
     ais: AIS,
     model: Any,
@@ -301,6 +303,7 @@ def _batch_moments(
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
+@full_precision
 def _simulated_bounds(
     ais: AIS, model: Any, variables: Variables, key: Array
 ) -> tuple[Array, Array]:

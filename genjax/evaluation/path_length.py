@@ -16,6 +16,7 @@ from genjax.evaluation.base import EvaluationData, Figures, require
 from genjax.evaluation.host import fetch
 from genjax.models import classes
 from genjax.models.base import Variables
+from genjax.models.precision import full_precision
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ def slerp(a: Array, b: Array, t: Array) -> Array:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
+@full_precision
 def _steps(
     evaluator: PerceptualPathLength, model: Any, variables: Variables, key: Array
 ) -> tuple[Array, Array]:

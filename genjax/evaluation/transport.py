@@ -14,6 +14,7 @@ from genjax.evaluation.base import EvaluationData, Figures, require
 from genjax.evaluation.draws import draw, examples
 from genjax.evaluation.host import fetch
 from genjax.models.base import GenerativeModel, Variables
+from genjax.models.precision import full_precision
 
 
 def wasserstein_1(a: np.ndarray, b: np.ndarray) -> float:
@@ -85,6 +86,7 @@ class CriticW1:
 
 
 @functools.partial(jax.jit, static_argnums=0)
+@full_precision
 def _gap_and_slope(
     model: Any, variables: Variables, real: Array, fake: Array, key: Array
 ) -> tuple[Array, Array]:

@@ -124,7 +124,8 @@ class VectorQuantiser(nn.Module):
 
 def nearest_code(vectors: Array, codes: Array) -> Array:
     """The index [N] of the code [K, D] nearest to each vector [N, D]."""
-    squared = jnp.sum(codes**2, axis=-1) - 2 * vectors @ codes.T
+    products = jnp.matmul(vectors, codes.T, precision='highest')
+    squared = jnp.sum(codes**2, axis=-1) - 2 * products
     return jnp.argmin(squared, axis=-1).astype(jnp.int32)
 
 
@@ -136,7 +137,8 @@ def moving_averages(
     """
     members = jax.nn.one_hot(index, len(count)) * weight[:, None]
     new_count = decay * count + (1 - decay) * jnp.sum(members, axis=0)
-    return new_count, decay * total + (1 - decay) * members.T @ vectors
+    sums = jnp.matmul(members.T, vectors, precision='highest')
+    return new_count, decay * total + (1 - decay) * sums
 
 
 class FiniteScalarQuantiser(nn.Module):

@@ -10,6 +10,7 @@ from jax import Array
 from genjax.errors import UserError
 from genjax.models import modules
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
+from genjax.models.precision import full_precision
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class MADE:
         """Draws the initial variables; `batch` gives shapes only."""
         return modules.initialise(key, {'network': (self.network, (batch['x'],))})
 
+    @full_precision
     def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
         """Exact log-probability [B] of bits x under the mixture; `key` is not used."""
         del key

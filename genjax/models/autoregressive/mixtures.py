@@ -58,7 +58,8 @@ class LogisticMixture:
         x = x.astype(jnp.float32)
         weight, location, log_scale, coupling = self._split(params, x.shape[-1])
         centred = self.centre(x)[..., None, :]
-        location = location + jnp.einsum('...kij,...kj->...ki', coupling, centred)
+        shift = jnp.einsum('...kij,...kj->...ki', coupling, centred, precision='highest')
+        location = location + shift
         channels = discretised_logistic_log_prob(x[..., None, :], location, log_scale, self.levels)
         return jax.nn.logsumexp(jax.nn.log_softmax(weight) + jnp.sum(channels, axis=-1), axis=-1)
 

@@ -12,6 +12,7 @@ from genjax.errors import UserError
 from genjax.models import modules
 from genjax.models.autoregressive.mixtures import Categorical
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
+from genjax.models.precision import full_precision
 
 
 class PixelLikelihood(Protocol):
@@ -71,6 +72,7 @@ class PixelCNN:
         x = self.likelihood.centre(batch['x'])
         return modules.initialise(key, {'network': (self._network, (x,))})
 
+    @full_precision
     def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
         """Exact log-probability [B] of pictures x; `key` is not used."""
         del key

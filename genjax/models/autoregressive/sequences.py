@@ -11,6 +11,7 @@ from genjax.errors import UserError
 from genjax.models import modules
 from genjax.models.autoregressive.decoding import generate, uncached
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
+from genjax.models.precision import full_precision
 
 
 class SequenceModel:
@@ -42,6 +43,7 @@ class SequenceModel:
         tokens, _ = self.token_log_probs(variables, x, key)
         return LogProb(jnp.sum(tokens.value, axis=-1), tokens.kind)
 
+    @full_precision
     def token_log_probs(self, variables: Variables, x: Array, key: Array) -> tuple[LogProb, Array]:
         """Log-probability of each element given those before it, [B, T], and which are counted,
         bool [B, T]: padding is not, and has log-probability 0. `key` is not used.

@@ -16,7 +16,7 @@ def optimal_noise(x: Array, noise: Array, mask: Array | None = None) -> Array:
     """
     flat, points = noise.reshape(len(noise), -1), x.reshape(len(x), -1)
     # |x - ε|² less what no order changes.
-    cost = -2.0 * points @ flat.T
+    cost = jnp.matmul(-2.0 * points, flat.T, precision='highest')
     if mask is not None:
         cost = jnp.where(mask[:, None], cost + jnp.sum(flat**2, axis=-1), 0.0)
     rows, columns = optax.assignment.hungarian_algorithm(cost)

@@ -24,6 +24,7 @@ from genjax.models.diffusion.parameterisations import (
 from genjax.models.diffusion.paths import Path, Rectified
 from genjax.models.diffusion.samplers import Denoiser, Heun, Sampler, along
 from genjax.models.diffusion.training import TimeSampling, Uniform, Unweighted, Weighting
+from genjax.models.precision import full_precision
 
 _LIKELIHOODS = ('ode', 'hutchinson', 'vlb')
 
@@ -163,6 +164,7 @@ class DiffusionModel:
         denoise = inpainting(denoise, path, known, mask, data_scale)
         return jnp.where(mask, known, self._run(denoise, key, len(known)))
 
+    @full_precision
     def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
         """Log-density [B] in nats, or its bound or estimate (see `likelihood`)."""
         x = x.astype(jnp.float32)

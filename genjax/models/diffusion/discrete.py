@@ -15,6 +15,7 @@ from genjax.models.diffusion.discrete_paths import DiscretePath, Masking, log_on
 from genjax.models.diffusion.discrete_samplers import DiscreteAncestral
 from genjax.models.diffusion.grids import Grid, Power
 from genjax.models.diffusion.samplers import Sampler
+from genjax.models.precision import full_precision
 
 
 class DiscreteModel:
@@ -143,6 +144,7 @@ class DiscreteBound(DiscreteModel):
         tokens, _ = self.token_log_probs(variables, x, key)
         return LogProb(jnp.sum(tokens.value.reshape(len(x), -1), axis=-1), tokens.kind)
 
+    @full_precision
     def token_log_probs(self, variables: Variables, x: Array, key: Array) -> tuple[LogProb, Array]:
         """What each element adds to the lower bound, [B, *event], and ones: all are counted."""
         offset_key, noise_key = jax.random.split(key)

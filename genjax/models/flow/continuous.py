@@ -15,6 +15,7 @@ from genjax.models import modules, ode
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
 from genjax.models.flow.coupling import refuse_dropout
 from genjax.models.flow.flow import Base, StandardNormal
+from genjax.models.precision import full_precision
 
 
 class _Velocity(nn.Module):
@@ -129,6 +130,7 @@ class ContinuousFlow:
         """v(x, t) [B, *event] of x [B, *event] at `time` []."""
         return modules.apply(_Velocity(self.network), variables, 'flow', x, time)[0]
 
+    @full_precision
     def _solve(
         self,
         variables: Variables,

@@ -12,6 +12,7 @@ from jax import Array
 from genjax.errors import UserError
 from genjax.models import modules
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
+from genjax.models.precision import full_precision
 
 
 class Base(Protocol):
@@ -43,6 +44,10 @@ class Flow:
     (Tabak & Turner, 2013; Rezende & Mohamed, 2015). Trained by maximum likelihood.
 
     Parameter group and phase: 'flow'. A code is z, flat: [B, D].
+
+    Densities, codes and samples are computed in float32 on every device, the networks of couplings
+    included: an inverse undoes only what the same numbers did. The loss leaves these networks at
+    the device's own precision, but not the linear maps, whose rounding would be in the density.
 
     Attributes:
         bijection: maps data to noise of the same shape (a `genjax.models.flow.Bijection`).
@@ -96,6 +101,7 @@ class Flow:
             raise UserError('a Flow learns no labels: sample without one')
         return self.decode(variables, self.base.sample(key, (num, self.latent_dim)), key)
 
+    @full_precision
     def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
         """The exact log-density [B] of x; `key` is not used."""
         del key
@@ -106,6 +112,7 @@ class Flow:
         del key
         return self.features(variables, x)
 
+    @full_precision
     def decode(self, variables: Variables, z: Array, key: Array) -> Array:
         """The x [B, *event] that belongs to z [B, D]; `key` is not used."""
         del key
@@ -115,6 +122,7 @@ class Flow:
         )
         return x
 
+    @full_precision
     def features(self, variables: Variables, x: Array) -> Array:
         """z [B, D]."""
         return self._transform(variables, x)[0].reshape(len(x), -1)

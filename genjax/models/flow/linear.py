@@ -1,5 +1,6 @@
 """Linear maps of the features, the last dimension of x: scale and shift, and a whole matrix."""
 
+import functools
 import math
 
 import flax.linen as nn
@@ -10,6 +11,7 @@ from jax.scipy.linalg import solve_triangular
 
 from genjax.models.flow.bijection import Bijection
 
+_product = functools.partial(jnp.matmul, precision='highest')
 _EPSILON = 1e-6  # a feature that does not vary in the first batch is not blown up without limit
 
 
@@ -60,7 +62,7 @@ class InvertibleLinear(Bijection):
     def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
         """Multiplies."""
         rotation, lower, upper, log_det = self._factors(x.shape[-1])
-        z = x.astype(jnp.float32) @ (rotation @ lower @ upper)
+        z = _product(x.astype(jnp.float32), _product(_product(rotation, lower), upper))
         return z, _same_for_all(x, log_det)
 
     def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
@@ -68,7 +70,7 @@ class InvertibleLinear(Bijection):
         rotation, lower, upper, log_det = self._factors(z.shape[-1])
         inverse = solve_triangular(lower, rotation.T, lower=True, unit_diagonal=True)
         inverse = solve_triangular(upper, inverse)
-        return z.astype(jnp.float32) @ inverse, _same_for_all(z, -log_det)
+        return _product(z.astype(jnp.float32), inverse), _same_for_all(z, -log_det)
 
     @nn.compact
     def _factors(self, size: int) -> tuple[Array, Array, Array, Array]:

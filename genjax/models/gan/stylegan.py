@@ -184,7 +184,7 @@ def _when(due: Array, penalty: Callable[[Any], Any], params: Any) -> Any:
 def _moved(average: Array, values: Array, counts: Array, decay: float) -> Array:
     """The moving average after values [B, ...], of those that count."""
     weights = counts / jnp.maximum(jnp.sum(counts), 1)
-    return average + (1 - decay) * jnp.tensordot(weights, values - average, 1)
+    return average + (1 - decay) * jnp.tensordot(weights, values - average, 1, precision='highest')
 
 
 def _with(state: Mapping[str, Any], group: str, **collections: Any) -> Mapping[str, Any]:

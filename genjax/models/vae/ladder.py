@@ -10,6 +10,7 @@ from jax import Array
 from genjax.errors import UserError
 from genjax.models import modules
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
+from genjax.models.precision import full_precision
 from genjax.models.vae.bounds import streaming_log_mean_exp
 from genjax.models.vae.likelihoods import Bernoulli, Likelihood, emitting
 from genjax.networks.ladder import Climb, Ladder
@@ -98,6 +99,7 @@ class LadderVAE:
         _, hidden = modules.apply(self.ladder, variables, 'ladder', noise, method='generate')[0]
         return self.likelihood.sample(self._decode(variables, hidden), x_key)
 
+    @full_precision
     def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
         """Importance-weighted lower bound [B] of log p(x) with `eval_samples` posterior samples.
 

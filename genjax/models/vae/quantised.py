@@ -11,6 +11,7 @@ from jax import Array
 from genjax.errors import UserError
 from genjax.models import modules
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
+from genjax.models.precision import full_precision
 from genjax.models.vae.likelihoods import Bernoulli, Likelihood, emitting
 from genjax.networks.quantisers import Quantised, VectorQuantiser, code_counts, codebook_use
 
@@ -149,6 +150,7 @@ class VQVAE:
         steps = jnp.arange(self.num_tokens), jax.random.split(key, self.num_tokens)
         return jax.lax.scan(step, jnp.zeros(shape, jnp.int32), steps)[0]
 
+    @full_precision
     def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
         """log p(code) + log p(x|code) of the encoder's code, [B]: less than log p(x), the sum over
         all codes. `key` is not used.

@@ -12,6 +12,7 @@ from jax import Array
 from genjax.errors import UserError
 from genjax.models import classes, modules
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
+from genjax.models.precision import full_precision
 from genjax.models.vae.bounds import (
     gaussian_kl_per_dim,
     gaussian_log_prob,
@@ -187,6 +188,7 @@ class VAE:
         """Draws x ~ p(x|z): [B, *event]."""
         return self.likelihood.sample(self._decode(variables, z, *label), key)
 
+    @full_precision
     def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
         """Importance-weighted lower bound [B] of log p(x) with `eval_samples` posterior samples.
 
@@ -199,6 +201,7 @@ class VAE:
             value = log_mean_exp(self.log_prob_of_classes(variables, x, key).value, axis=-1)
         return LogProb(value, 'lower_bound')
 
+    @full_precision
     def log_prob_of_classes(
         self, variables: Variables, x: Array, key: Array, num_samples: int | None = None
     ) -> LogProb:
@@ -212,6 +215,7 @@ class VAE:
         values = jax.lax.map(of_class, jnp.arange(self.num_classes))
         return LogProb(jnp.moveaxis(values, 0, 1), 'lower_bound')
 
+    @full_precision
     def rate_distortion(
         self, variables: Variables, x: Array, key: Array, *label: Array
     ) -> tuple[Array, Array]:
