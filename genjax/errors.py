@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 EXIT_INTERRUPTED = 75  # EX_TEMPFAIL: the run was saved; starting it again continues it
 EXIT_PEER = 69  # EX_UNAVAILABLE: another process of the run is gone
+EXIT_CTRL_C = 130  # 128 + SIGINT, as shells have it
 EXIT_BUSY = 73  # EX_CANTCREAT: another process holds the folder
 
 
@@ -42,7 +43,7 @@ def told(error: BaseException) -> tuple[str, int] | None:
         case PeerGone():
             return f'genjax: {error}', EXIT_PEER
         case KeyboardInterrupt():
-            return '', 130
+            return '', EXIT_CTRL_C
     return None
 
 

@@ -1,9 +1,12 @@
-"""Files that are there whole or not at all, and folders that one process at a time holds."""
+"""Which paths can be used; files that are there whole or not at all; folders that one process at a
+time holds.
+"""
 
 import contextlib
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -11,6 +14,44 @@ from typing import IO, Any
 from genjax.errors import Busy, CannotWrite, UserError
 
 _LOCK = '.lock'
+
+
+def local(path: str) -> str:
+    """Returns the path; raises UserError for a URL, such as `gs://bucket/run`."""
+    if re.match(r'[A-Za-z][A-Za-z0-9+.-]+:/', str(path)):  # pathlib makes one of two slashes
+        raise UserError(f'{path} is a URL: give a folder or file of this machine (or mount it)')
+    return path
+
+
+def workdir(path: str) -> str:
+    """Returns the path of a folder for checkpoints.
+
+    Raises:
+        UserError: it is a URL; or it, or a folder above it, has a character that Orbax would take
+            for a pattern, which makes checkpoints unreadable.
+    """
+    whole = os.path.abspath(local(path))
+    if found := re.search(r'[][*?]', whole):
+        raise UserError(
+            f'--workdir={path}: checkpoints cannot be read from a path with {found[0]!r} in it'
+            f' ({whole}); rename the folder or choose another one'
+        )
+    return path
+
+
+def output(path: str) -> str:
+    """Returns the path of a file to write; raises UserError where it is no file, but a folder, a
+    device or a pipe, or lies in a folder that cannot be written.
+    """
+    file = Path(local(path))
+    with _explained(file):
+        if file.exists() and not file.is_file():
+            kind = 'a folder' if file.is_dir() else 'no regular file'
+            raise UserError(f'cannot write {path}: it is {kind}')
+        folder = next(parent for parent in file.absolute().parents if parent.exists())
+        if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+            raise CannotWrite(f'cannot write {path}: {folder} is not writable')
+    return path
 
 
 @contextlib.contextmanager
@@ -23,14 +64,21 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         UserError: it cannot be written; nothing is left behind, and an older file stays.
     """
+    output(str(path))
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
-    try:
+    with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise CannotWrite(f'cannot write {path}: {error.strerror or error}') from error
 
@@ -67,6 +115,7 @@ def locked(folder: Path, kind: str, record: str, busy: str) -> Iterator[IO[str]]
         Busy: another process holds it. Nothing in it has changed then.
         UserError: it holds something else, or it cannot be written. Nothing either.
     """
+    workdir(folder)
     with contextlib.ExitStack() as stack:
         try:
             _refuse_foreign(folder, kind, record)

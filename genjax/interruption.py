@@ -1,5 +1,5 @@
-"""Ctrl-C and SIGTERM: the work ends at once where nothing would be lost by it, and otherwise at the
-next point where it can be saved.
+"""Ctrl-C, SIGTERM and their like: the work ends at once where nothing would be lost by it, and
+otherwise at the next point where it can be saved.
 """
 
 import os
@@ -14,7 +14,14 @@ from genjax.errors import EXIT_INTERRUPTED, Interrupted
 
 GRACE = 3.0  # seconds that a thread busy in compiled code has to come back
 
-_NAMES = {signal.SIGINT: 'Ctrl-C', signal.SIGTERM: 'SIGTERM'}
+SIGNALS = {
+    signal.SIGINT: 'Ctrl-C',
+    signal.SIGTERM: 'SIGTERM',
+    signal.SIGHUP: 'SIGHUP',  # the terminal or the connection is gone
+    signal.SIGUSR1: 'SIGUSR1',  # Slurm's --signal
+}
+"""What ends the work, and what to call it."""
+
 _active: 'Interruption | None' = None
 
 
@@ -39,8 +46,18 @@ def came() -> bool:
     return bool(_active and _active.reason)
 
 
+def importing(frame: FrameType | None) -> bool:
+    """Whether a module is being imported: an exception there may crash the libraries beneath."""
+    while frame:
+        if frame.f_code.co_filename == '<frozen importlib._bootstrap>':
+            return True
+        frame = frame.f_back
+    return False
+
+
 class Interruption:
-    """While active, SIGINT and SIGTERM end the work: with `KeyboardInterrupt` at once before the
+    """While active, SIGINT, SIGTERM, SIGHUP (unless it was ignored before, as under `nohup`) and
+    SIGUSR1 end the work: with `KeyboardInterrupt` at once before the
     first `point` and after `done`, with `Stop` at the next point in between. A second Ctrl-C does
     not wait.
 
@@ -72,7 +89,11 @@ class Interruption:
     def __enter__(self) -> 'Interruption':
         global _active
         self._outer, _active = _active, self
-        self._previous = {number: signal.signal(number, self._handle) for number in _NAMES}
+        self._previous = {
+            number: signal.signal(number, self._handle)
+            for number in SIGNALS
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
+        }
         # The handlers run when the main thread comes back to Python, this thread at once.
         self._wake, self._woken = os.pipe()
         os.set_blocking(self._woken, False)
@@ -138,21 +159,23 @@ class Interruption:
         """What to say of work that ends at once."""
         return f'{self.reason}: stopped at once; the same command goes on from what is saved'
 
-    def _handle(self, number: int, _: FrameType | None) -> None:
-        self.reason = self.reason or _NAMES[number]
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.reason = self.reason or SIGNALS[number]
         self._interrupts += number == signal.SIGINT
         if not self.announce:
             self._last = self._points  # also where the exception is lost, as in a destructor
             self._now = self.at_once
         if self._interrupts > 1 or (self._now and not self._raised):
             self._raised = True  # once: what is left behind then shall come to its end
+            if importing(frame):
+                self.leave(f'genjax: {self.line}', EXIT_INTERRUPTED)
             raise KeyboardInterrupt  # not an Exception either
 
     def _listen(self) -> None:
         while number := os.read(self._wake, 1)[0]:
-            if number not in _NAMES:
+            if number not in self._previous:
                 continue
-            self.reason = self.reason or _NAMES[number]
+            self.reason = self.reason or SIGNALS[number]
             if self.announce and not self._now:
                 self.announce(self.reason)
             elif not self._ended.wait(GRACE) and self.at_once:

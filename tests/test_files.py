@@ -1,12 +1,16 @@
-"""Files that are there whole or not at all."""
+"""Which paths can be used, and files that are there whole or not at all."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from genjax import cli
+from genjax.data import TFDS, Binary, Latents, Text
 from genjax.errors import UserError
-from genjax.files import remove_unfinished, replacing
+from genjax.files import locked, remove_unfinished, replacing, workdir
 
 WRITES_AND_IS_KILLED = """
 import os, pathlib, signal, sys
@@ -51,3 +55,78 @@ def test_what_a_killed_process_left_can_be_removed(tmp_path):
     assert left.startswith('.grid.png.')
     remove_unfinished(tmp_path)
     assert names(tmp_path) == {'.lock', 'notes.tmp'}
+
+
+@pytest.mark.parametrize(
+    'words',
+    [
+        ('train', '--config=c.py', '--workdir=gs://bucket/run'),
+        ('train', '--config=c.py', '--workdir=file:///tmp/run'),
+        ('sweep', '--config=c.py', '--workdir=s3://bucket/run'),
+        ('sweep', '--config=c.py', '--workdir=run', '--launcher=jobset', '--out=gs://bucket/jobs'),
+        ('sample', '--workdir=gs://bucket/run', '--out=a.png'),
+        ('sample', '--workdir=run', '--out=gs://bucket/a.png'),
+        ('evaluate', '--workdir=hdfs://host/run'),
+        ('encode', '--workdir=run', '--out=gs://bucket/codes'),
+        ('report', 'gs://bucket/run'),
+        ('report', 'run', '--out=gs://bucket/a.md'),
+        ('data', 'list', '--data_dir=gs://bucket/data'),
+        ('data', 'show', 'digits', '--out=gs://bucket/a.png'),
+        ('run_trial', 'gs://bucket/sweep', 'a'),
+    ],
+)
+def test_a_url_is_refused_before_anything_is_read(words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(list(words)) == 2
+    err = capsys.readouterr().err
+    assert '://' in err and 'is a URL: give a folder or file of this machine' in err
+    assert err.count('\n') == 1 and not names(tmp_path)
+
+
+def test_data_at_a_url_are_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv('TFDS_DATA_DIR', 'gs://bucket')
+    for dataset in (
+        TFDS('digits'),
+        TFDS('digits', data_dir='gs://bucket'),
+        Text('gs://bucket/text.txt'),
+        Binary('gs://bucket/{split}.txt'),
+        Latents('gs://bucket/codes'),
+    ):
+        with pytest.raises(UserError, match=r'gs://bucket.* is a URL'):
+            dataset.source('train')
+    with pytest.raises(UserError, match='is a URL'), locked(Path('gs://b/run'), 'run', '', ''):
+        pass
+    assert not names(tmp_path)
+
+
+@pytest.mark.parametrize('name', ['lr=[1e-3]', 'a]b', 'what?', '*'])
+def test_a_folder_that_checkpoints_cannot_be_read_from_is_refused(name, tmp_path, monkeypatch):
+    with pytest.raises(UserError, match='cannot be read from a path with'):
+        workdir(str(tmp_path / name / 'run'))
+    folder = tmp_path / name
+    with pytest.raises(UserError, match='rename'), locked(folder, 'run', 'config.json', ''):
+        pass
+    assert not names(tmp_path)
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for words in (('train', '--config=c.py'), ('sample', '--out=a.png'), ('evaluate',)):
+        assert cli.main([*words, '--workdir=run']) == 2
+    assert not names(folder)
+
+
+def test_only_a_regular_file_is_replaced(tmp_path, capsys):
+    os.mkfifo(tmp_path / 'pipe')
+    (tmp_path / 'link').symlink_to('/dev/null')
+    for path, kind in (
+        ('/dev/null', 'no regular file'),
+        (tmp_path, 'a folder'),
+        (tmp_path / 'pipe', 'no regular file'),
+        (tmp_path / 'link', 'no regular file'),
+    ):
+        with pytest.raises(UserError, match=f'cannot write {path}: it is {kind}'), replacing(path):
+            pass
+        for words in (('sample', '--workdir=run'), ('report', 'run'), ('data', 'show', 'digits')):
+            assert cli.main([*words, f'--out={path}']) == 2
+            assert f'cannot write {path}: it is {kind}' in capsys.readouterr().err
+    assert (tmp_path / 'pipe').is_fifo() and (tmp_path / 'link').is_symlink()

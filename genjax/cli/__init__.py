@@ -9,12 +9,16 @@ Each verb is a module of this package with `HELP` (one line), `add_arguments(par
 import argparse
 import signal
 import sys
+import traceback
 from importlib import import_module
 from types import ModuleType
 
 import genjax
+from genjax.cli import process
 from genjax.errors import UserError, nearest, told
+from genjax.interruption import SIGNALS
 
+_PRINT = ('report', 'plan', 'data')  # whose result is what they print
 VERBS = ('train', 'sweep', 'run_trial', 'encode', 'sample', 'evaluate', 'report', 'plan', 'data')
 
 
@@ -48,13 +52,35 @@ def main(argv: list[str] | None = None) -> int:
 
     Returns:
         The exit status: 0; 1 without a verb; 2 for a mistake of the user, told in one line; 75 for
-        a run that was stopped from outside and can be continued; 130 for Ctrl-C elsewhere. Any
-        other exception is a defect of genjax and keeps its traceback. Of several processes that
+        a run that was stopped from outside and can be continued; 130 for Ctrl-C elsewhere; 1 for
+        any other exception, a defect of genjax, with its traceback. Where it was called without
+        `argv`, the process ends here unless the status is 0. Of several processes that
         work together none returns unless all succeed: they end here and now with such a status, or
         with 69 where one of them is gone.
     """
+    if argv is not None:
+        return _status(list(argv))
+    process.own()
     try:
-        return _dispatch(sys.argv[1:] if argv is None else list(argv))
+        status = _status(sys.argv[1:])
+    except SystemExit as leaving:  # --help
+        status = leaving.code or 0
+    except BaseException:
+        traceback.print_exc()
+        status = 1
+    for number in SIGNALS:  # this process ends now, with a status that tells how
+        signal.signal(number, signal.SIG_IGN)
+    if lost := process.lost_output():
+        print(f'genjax: warning: output is lost: {lost}', file=sys.stderr)
+        status = status or 2 * (sys.argv[1] in _PRINT)
+    if status:
+        process.end(status)
+    return 0
+
+
+def _status(argv: list[str]) -> int:
+    try:
+        return _dispatch(argv)
     except BaseException as error:
         known = told(error)
         if known is None:
@@ -63,10 +89,6 @@ def main(argv: list[str] | None = None) -> int:
         if line:
             print(line, file=sys.stderr)
         return status
-    finally:
-        if argv is None:  # this process ends now, with a status that tells how
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, signal.SIG_IGN)
 
 
 def _dispatch(argv: list[str]) -> int:

@@ -2,6 +2,8 @@
 
 import argparse
 
+from genjax import files
+
 HELP = 'list, prepare and look at data sets'
 
 _PICTURES, _POINTS = 64, 2000  # how many examples `show` draws
@@ -20,7 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if name != 'list':
             command.add_argument('name', help='a TFDS name (mnist, gaussians/ring) or import path')
         if name == 'show':
-            command.add_argument('--out', required=True, help='the picture to write, a .png')
+            command.add_argument(
+                '--out', type=files.output, required=True, help='the picture to write, a .png'
+            )
             command.add_argument(
                 '--num', type=int, help=f'examples ({_PICTURES} pictures, {_POINTS} points)'
             )
@@ -28,7 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                 '--split', default='train', help='train (default), validation or test'
             )
         command.add_argument(
-            '--data_dir', help='folder of all data sets ($TFDS_DATA_DIR or ~/tensorflow_datasets)'
+            '--data_dir',
+            type=files.local,
+            help='folder of all data sets ($TFDS_DATA_DIR or ~/tensorflow_datasets)',
         )
 
 

@@ -2,14 +2,20 @@
 
 import argparse
 
+from genjax import files
+
 HELP = 'encode the data of a trained first stage, for models of its codes'
 _SPLITS = 'train,validation,test'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `encode`."""
-    parser.add_argument('--workdir', required=True, metavar='DIR', help='the folder of the run')
-    parser.add_argument('--out', required=True, metavar='DIR', help='the folder to write')
+    parser.add_argument(
+        '--workdir', type=files.workdir, required=True, metavar='DIR', help='the folder of the run'
+    )
+    parser.add_argument(
+        '--out', type=files.local, required=True, metavar='DIR', help='the folder to write'
+    )
     parser.add_argument(
         '--splits', default=_SPLITS, help=f'which, with commas between them (default {_SPLITS})'
     )

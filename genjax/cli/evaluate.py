@@ -2,6 +2,7 @@
 
 import argparse
 
+from genjax import files
 from genjax.cli import runtime
 
 HELP = 'judge a trained model on its test split'
@@ -9,7 +10,9 @@ HELP = 'judge a trained model on its test split'
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `evaluate`."""
-    parser.add_argument('--workdir', required=True, metavar='DIR', help='the folder of the run')
+    parser.add_argument(
+        '--workdir', type=files.workdir, required=True, metavar='DIR', help='the folder of the run'
+    )
     parser.add_argument(
         '--step', default='best', help="a step, 'latest', or 'best' (default; by the run's config)"
     )

@@ -2,6 +2,7 @@
 
 import argparse
 
+from genjax import files
 from genjax.errors import UserError
 
 HELP = 'compare the runs of a sweep: tables, plots and a page'
@@ -11,7 +12,9 @@ _FORMATS = ('md', 'html', 'csv', 'png', 'parquet')
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `report`."""
-    parser.add_argument('dir', metavar='DIR', help='the folder of a sweep, of runs, or of one run')
+    parser.add_argument(
+        'dir', type=files.local, metavar='DIR', help='the folder of a sweep, of runs, or of one run'
+    )
     parser.add_argument(
         '--metric', action='append', default=[], metavar='NAME',
         help='such as test/likelihood/nll; may be given again (default: what the config calls best,'
@@ -27,7 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='default: as --out ends, or else md; csv and parquet have a row a trial',
     )  # fmt: skip
     parser.add_argument(
-        '--out', metavar='FILE', help='where to write it (default: the standard output)'
+        '--out',
+        type=files.output,
+        metavar='FILE',
+        help='where to write it (default: the standard output)',
     )
 
 
@@ -36,7 +42,6 @@ def run(args: argparse.Namespace) -> None:
     import io
     from pathlib import Path
 
-    from genjax.files import replacing
     from genjax.reports import report as reports
 
     suffix = Path(args.out or '').suffix.removeprefix('.')
@@ -50,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
     metrics, by = (','.join(given).split(',') if given else [] for given in (args.metric, args.by))
     report = reports.make(Path(args.dir), metrics, by)
     if kind in ('png', 'parquet'):
-        with replacing(Path(args.out)) as temporary:
+        with files.replacing(Path(args.out)) as temporary:
             if kind == 'png':
                 from genjax.reports import plots
 
@@ -75,7 +80,7 @@ def run(args: argparse.Namespace) -> None:
 
         content = '\n'.join(markdown.lines(report)) + '\n'
     if args.out:
-        with replacing(Path(args.out)) as temporary:
+        with files.replacing(Path(args.out)) as temporary:
             temporary.write_text(content, 'utf-8')
     else:
         print(content, end='')

@@ -4,12 +4,16 @@ import argparse
 import sys
 from pathlib import Path
 
+from genjax import files
+
 HELP = 'run one trial of a sweep and write down how it ended; launchers start this'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `run_trial`."""
-    parser.add_argument('sweep', metavar='DIR', help='the --workdir of the sweep')
+    parser.add_argument(
+        'sweep', type=files.workdir, metavar='DIR', help='the --workdir of the sweep'
+    )
     parser.add_argument('id', metavar='ID', help='of the trial: a file in DIR/configs')
 
 

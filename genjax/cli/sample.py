@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from genjax import files
 from genjax.cli import runtime
 
 HELP = 'draw samples from a trained model'
@@ -11,8 +12,12 @@ _FORMATS = ('png', 'npz', 'txt')
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `sample`."""
-    parser.add_argument('--workdir', required=True, metavar='DIR', help='the folder of the run')
-    parser.add_argument('--out', required=True, metavar='FILE', help='the file to write')
+    parser.add_argument(
+        '--workdir', type=files.workdir, required=True, metavar='DIR', help='the folder of the run'
+    )
+    parser.add_argument(
+        '--out', type=files.output, required=True, metavar='FILE', help='the file to write'
+    )
     parser.add_argument('--num', type=int, default=64, help='how many (default 64)')
     parser.add_argument('--label', type=int, help='the class of all of them')
     parser.add_argument('--seed', type=int, default=0, help='of the noise (default 0)')
@@ -49,7 +54,6 @@ def _draw(args: argparse.Namespace, out: Path, kind: str) -> None:
 
     from genjax.errors import UserError
     from genjax.evaluation import pictures
-    from genjax.files import replacing
     from genjax.training import distributed
     from genjax.training import run as runs
     from genjax.training.sampling import draw
@@ -64,9 +68,9 @@ def _draw(args: argparse.Namespace, out: Path, kind: str) -> None:
     if kind == 'png':
         pictures.save(out, samples['x'])
     elif kind == 'txt':
-        with replacing(out) as temporary:
+        with files.replacing(out) as temporary:
             temporary.write_text('\n'.join(dataset.texts(samples['x'])) + '\n', 'utf-8')
     else:
-        with replacing(out) as temporary, temporary.open('wb') as file:
+        with files.replacing(out) as temporary, temporary.open('wb') as file:
             np.savez(file, **samples)
     print(f'{args.num} samples of {args.workdir}, step {run.step:,}: {out}')

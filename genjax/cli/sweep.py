@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from genjax import files
 from genjax.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,8 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ' chain, subsample and seeds',
     )
     parser.add_argument(
-        '--workdir', required=True, metavar='DIR', help='where the sweep is kept and resumed from'
-    )
+        '--workdir', type=files.workdir, required=True, metavar='DIR',
+        help='where the sweep is kept and resumed from'
+    )  # fmt: skip
     parser.add_argument(
         '--check', action='store_true', help='check all trials and list them; run none'
     )
@@ -47,7 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--max_parallel', type=int, metavar='N',
         help='trials at a time (default: 1 for local and slurm, all for vectorized)',
     )  # fmt: skip
-    parser.add_argument('--out', metavar='DIR', help='where the JobSets are written')
+    parser.add_argument(
+        '--out', type=files.local, metavar='DIR', help='where the JobSets are written'
+    )
     parser.add_argument(
         '--template', metavar='FILE', help='instead of launch/slurm.sh or launch/jobset.yaml'
     )

@@ -2,6 +2,7 @@
 
 import argparse
 
+from genjax import files
 from genjax.cli import runtime
 from genjax.errors import Interrupted
 from genjax.interruption import Interruption
@@ -18,8 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='a file with get_config(); --config.model.beta=4 changes one field',
     )
     parser.add_argument(
-        '--workdir', required=True, metavar='DIR', help='where the run is kept and resumed from'
-    )
+        '--workdir', type=files.workdir, required=True, metavar='DIR',
+        help='where the run is kept and resumed from'
+    )  # fmt: skip
     runtime.add_arguments(parser)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from genjax.data.datasets import open_split
 from genjax.data.sources import Columns, Source
 from genjax.errors import UserError, nearest
+from genjax.files import local
 
 RECORD = 'latents.json'
 _NAME, _VERSION = 'latents', '1.0.0'
@@ -97,7 +98,7 @@ class Latents:
 
     @property
     def _folder(self) -> Path:
-        return Path(self.path).expanduser().absolute()
+        return Path(local(self.path)).expanduser().absolute()
 
     @property
     def _planned(self) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 from genjax.data.sources import InMemorySource, Source
 from genjax.data.splits import SPLITS
 from genjax.errors import UserError, nearest
+from genjax.files import local
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def _place(split: str) -> int:
 
 
 def _existing(path: str) -> Path:
-    file = Path(path).expanduser()
+    file = Path(local(path)).expanduser()
     if not file.is_file():
         raise UserError(f'there is no file {path!r}: give its place with --config.dataset.path=…')
     return file

@@ -11,6 +11,7 @@ from genjax.data.sources import InMemorySource, Source
 from genjax.data.splits import SPLITS
 from genjax.data.tokenizers import Bytes, Characters, Tokenizer
 from genjax.errors import UserError, nearest
+from genjax.files import local
 
 END = '\n'
 
@@ -149,7 +150,7 @@ def _part(text: Text, split: str, size: int) -> slice:
 
 @functools.lru_cache(maxsize=4)
 def _read(path: str, kind: str, vocab_size: int | None) -> tuple[str, Tokenizer]:
-    file = Path(path).expanduser()
+    file = Path(local(path)).expanduser()
     try:
         content = file.read_bytes().decode()
     except OSError:

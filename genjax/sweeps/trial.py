@@ -45,7 +45,9 @@ def run(folder: Folder, trial: str) -> int:
         if process:
             process.terminate()
 
-    signal.signal(signal.SIGTERM, stop)
+    for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, stop)
     options = [f'--config={folder.config(trial)}', f'--workdir={folder.workdir(trial)}']
     process = subprocess.Popen(
         [sys.executable, '-m', 'genjax', 'train', *options],

@@ -16,6 +16,7 @@ from jax import Array
 from genjax.data.latents import Latents
 from genjax.data.sources import Dataset
 from genjax.errors import UserError
+from genjax.files import local
 from genjax.training.first_stage import FirstStage, codes_of
 
 _SHOWN = 256  # codes decoded at a time, to be shown
@@ -155,7 +156,7 @@ class Encoded:
 
 
 def _load(path: str, step: int | None) -> FirstStage:
-    return FirstStage.load(Path(path), 'best' if step is None else str(step))
+    return FirstStage.load(Path(local(path)), 'best' if step is None else str(step))
 
 
 def _constants(stage: FirstStage) -> Any:

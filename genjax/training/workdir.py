@@ -101,6 +101,7 @@ def claim(
 
 def read(workdir: Path) -> dict[str, Any]:
     """Returns the content of `config.json`; raises UserError when it is missing or damaged."""
+    files.workdir(workdir)
     try:
         record = json.loads((workdir / CONFIG).read_text())
         record = {'preprocess': {}, **record}  # which older runs do not have
