@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import hashlib
-import io
 import json
 import os
 import tempfile
@@ -14,13 +13,12 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
+from genjax.data.decoding import as_int32, check_finite, decode, spread
 from genjax.errors import UserError
 
-_MODES = {1: 'L', 3: 'RGB', 4: 'RGBA'}  # channels to Pillow's name for them
 _CHUNK = 1024  # examples decoded at a time; bounds the memory that decoding takes
-_CACHE_VERSION = 1  # raise when decoding changes
+_CACHE_VERSION = 2  # raise when decoding changes
 _PROBES = 256  # examples of a large data set that go into its fingerprint
 
 
@@ -85,12 +83,17 @@ class Columns:
 
 
 class InMemorySource:
-    """A `Source` of arrays in memory; a batch costs one gather."""
+    """A `Source` of arrays in memory; a batch costs one gather.
+
+    Raises:
+        UserError: a number of `x` is not finite; the line names the example.
+    """
 
     in_memory = True
 
     def __init__(self, arrays: Mapping[str, np.ndarray]):
         self._arrays = dict(arrays)
+        check_finite(self._arrays['x'], np.arange(len(self._arrays['x'])), 'the data')
         for array in self._arrays.values():
             array.flags.writeable = False  # it is shared by everyone who opens the same split
 
@@ -140,25 +143,45 @@ class RecordSource:
 
     def __getitem__(self, indices: np.ndarray) -> dict[str, np.ndarray]:
         columns = self.columns
+        indices = [int(index) for index in indices]
         records = self._records
         with self._explained():
-            records = records.__getitems__([int(index) for index in indices])
-            x = np.empty((len(records), *columns.event_shape), columns.dtype)
-            for row, record in enumerate(records):
-                value = record[columns.x_key]
-                x[row] = _decode(value, columns.event_shape) if columns.is_image else value
+            records = records.__getitems__(indices)
+        x = np.empty((len(records), *columns.event_shape), columns.dtype)
+        for row, record in enumerate(records):
+            value = record[columns.x_key]
+            try:
+                if columns.is_image:
+                    value = decode(value, columns.event_shape)
+                x[row] = as_int32(value) if columns.dtype == 'int32' else value
+            except Exception as error:  # Pillow raises any kind for a damaged file
+                raise UserError(f'{self._name(indices[row])}: {error}') from error
         if columns.levels != 256:
-            x = _spread(x, columns.levels)
+            x = spread(x, columns.levels)
+        check_finite(x, indices, self._where)
         if columns.label_key is None:
             return {'x': x}
-        return {'x': x, 'label': np.array([r[columns.label_key] for r in records], np.int32)}
+        label = np.array([r[columns.label_key] for r in records], np.int32)
+        for row in np.flatnonzero((label < 0) | (label >= columns.num_classes)):
+            raise UserError(
+                f'{self._name(indices[row])}: {columns.label_key}={label[row]} is not one of the '
+                f'{columns.num_classes} classes 0..{columns.num_classes - 1}'
+            )
+        return {'x': x, 'label': label}
+
+    @property
+    def _where(self) -> str:
+        return f'the split {self.split!r} in {self.builder.data_dir}'
+
+    def _name(self, index: int) -> str:
+        return f'example {index} of {self._where}'
 
     @contextlib.contextmanager
     def _explained(self):
-        """Turns what array_record and Pillow say of damaged files into a line for the user."""
+        """Turns array_record's report of damaged files into a line for the user."""
         try:
             yield
-        except (RuntimeError, UnidentifiedImageError) as error:
+        except RuntimeError as error:
             reason = str(error).splitlines()[0]
             folder = self.builder.data_dir
             raise UserError(
@@ -250,18 +273,3 @@ def _identity(source: RecordSource) -> str:
         for part in info.splits[source.split].file_instructions
     ]
     return json.dumps([info.full_name, repr(source.columns), parts])
-
-
-def _decode(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
-    with Image.open(io.BytesIO(data)) as image:
-        mode = _MODES[shape[-1]]
-        pixels = np.asarray(image if image.mode == mode else image.convert(mode))
-    return pixels.reshape(shape)
-
-
-def _spread(x: np.ndarray, levels: int) -> np.ndarray:
-    """Maps the values 0..levels-1 evenly onto 0..255, rounded."""
-    if x.max(initial=0) >= levels:
-        raise UserError(f'levels={levels}, but a pixel has the value {x.max()}')
-    table = np.round(np.arange(levels) * (255 / (levels - 1))).astype(np.uint8)
-    return table[x]

@@ -87,6 +87,44 @@ class AnySize(Toy):
         yield 0, {'image': png(np.zeros((3, 5, 3), np.uint8))}
 
 
+class TornImage(Toy):
+    SHUFFLED = False
+    SIZES = {'train': 5, 'validation': 1, 'test': 1}
+    FEATURES = {'image': tfds.features.Image(shape=(4, 6, 3))}
+
+    def value(self, row):
+        stored = png(np.full((4, 6, 3), row, np.uint8)).getvalue()
+        return {'image': io.BytesIO(stored[:-20] if row == 2 else stored)}
+
+    def _generate_examples(self, size):
+        for row in range(size):
+            yield row, self.value(row)
+
+
+class MissingNumber(TornImage):
+    FEATURES = {'x': tfds.features.Tensor(shape=(2,), dtype=np.float32)}
+
+    def value(self, row):
+        return {'x': [1, np.nan if row == 2 else 2]}
+
+
+class LargeNumber(TornImage):
+    FEATURES = {'x': tfds.features.Tensor(shape=(2,), dtype=np.int64)}
+
+    def value(self, row):
+        return {'x': [1, 2**32 + 5 if row == 2 else 2]}
+
+
+class UnknownLabel(TornImage):
+    FEATURES = {
+        'x': tfds.features.Tensor(shape=(2,), dtype=np.float32),
+        'label': tfds.features.ClassLabel(num_classes=3),
+    }
+
+    def value(self, row):
+        return {'x': [1, 2], 'label': -1 if row == 2 else row % 3}
+
+
 class Broken(Toy):
     def _generate_examples(self, size):
         yield 0, {'image': png(np.zeros((4, 6, 3), np.uint8)), 'label': 0, 'name': 'first'}
