@@ -29,6 +29,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=_FORMATS,
         help='a picture, arrays, or text (default: by the name of --out)',
     )
+    parser.add_argument(
+        '--batch_size', type=int, metavar='N',
+        help='how many to draw at a time, at most; bounds the memory (default 256)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--dtype', choices=('float32', 'uint8'),
+        help="the type of the samples in an .npz; 'uint8' is a quarter of the size, for images"
+        ' (default: as they are drawn)',
+    )  # fmt: skip
     runtime.add_arguments(parser)
 
 
@@ -42,8 +51,11 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(
             f'--out={out}: name it .png, .npz or .txt, or give --format{nearest(kind, _FORMATS)}'
         )
-    if args.num < 1:
-        raise UserError(f'--num must be at least 1, not {args.num}')
+    for name in ('num', 'batch_size'):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            raise UserError(f'--{name} must be at least 1, not {getattr(args, name)}')
+    if args.dtype and kind != 'npz':
+        raise UserError(f'--dtype={args.dtype} is for arrays: name --out .npz')
 
     with runtime.computing(args):
         _draw(args, out, kind)
@@ -54,23 +66,33 @@ def _draw(args: argparse.Namespace, out: Path, kind: str) -> None:
 
     from genjax.errors import UserError
     from genjax.evaluation import pictures
-    from genjax.training import distributed
+    from genjax.training import distributed, npz, sampling
     from genjax.training import run as runs
-    from genjax.training.sampling import draw
 
     run = runs.load(Path(args.workdir), args.step)
     dataset = run.experiment.dataset
     if kind == 'txt' and not hasattr(dataset, 'texts'):
         raise UserError(f'{type(dataset).__name__} is no text: name --out .png or .npz')
-    samples = draw(run.experiment, run.state.averaged, args.num, args.seed, args.label)
+    parts = sampling.draws(
+        run.experiment,
+        run.state.averaged,
+        args.num,
+        args.seed,
+        args.label,
+        args.batch_size or sampling.SAMPLES_PER_CALL,
+    )
     if not distributed.is_first():
+        for _ in parts:  # computed together
+            pass
         return
-    if kind == 'png':
-        pictures.save(out, samples['x'])
-    elif kind == 'txt':
-        with files.replacing(out) as temporary:
-            temporary.write_text('\n'.join(dataset.texts(samples['x'])) + '\n', 'utf-8')
-    else:
+    if kind == 'npz':
         with files.replacing(out) as temporary, temporary.open('wb') as file:
-            np.savez(file, **samples)
+            npz.write(file, parts, args.num, args.dtype)
+    else:
+        x = np.concatenate([part['x'] for part in parts])
+        if kind == 'png':
+            pictures.save(out, x)
+        else:
+            with files.replacing(out) as temporary:
+                temporary.write_text('\n'.join(dataset.texts(x)) + '\n', 'utf-8')
     print(f'{args.num} samples of {args.workdir}, step {run.step:,}: {out}')

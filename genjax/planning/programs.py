@@ -93,17 +93,19 @@ def program(
     key = jax.eval_shape(lambda: jax.random.key(0))
     key = jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=sharding.replicated(mesh))
     if name == 'sample':
-        num = sampling.SAMPLES_PER_CALL
-        labels = None
+        num, labels = sampling.SAMPLES_PER_CALL, None
+        start = jax.ShapeDtypeStruct((), 'uint32', sharding=sharding.replicated(mesh))
         if getattr(experiment.model, 'num_classes', None) is not None:
             labels = jax.ShapeDtypeStruct((num,), 'int32', sharding=sharding.replicated(mesh))
         try:
-            traced = jax.jit(sampling.program(experiment, mesh)).trace(variables, key, labels)
+            traced = jax.jit(sampling.program(experiment, mesh)).trace(
+                variables, key, start, labels
+            )
             return Program(traced, arguments, num)
         except UserError as error:  # a first stage that is not here, which would decode
             left_out = f'the way back to the data ({error})'
             codes = dataclasses.replace(experiment, preprocess=Chain())
-            traced = jax.jit(sampling.program(codes, mesh)).trace(variables, key, labels)
+            traced = jax.jit(sampling.program(codes, mesh)).trace(variables, key, start, labels)
             return Program(traced, arguments, num, left_out=frozenset({left_out}))
     judges = [e for e in experiment.validation + experiment.test if isinstance(e, Likelihood)]
     if not judges:

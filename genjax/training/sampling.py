@@ -1,10 +1,11 @@
 """Samples and reconstructions of a trained model, in the range of its data."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.sharding import Mesh
@@ -15,29 +16,54 @@ from genjax.errors import UserError
 from genjax.evaluation import pictures
 from genjax.evaluation.host import fetch, mesh_of, spread
 from genjax.models.base import GenerativeModel, HasEncoder, HasTranslation, Variables
-from genjax.training import distributed
+from genjax.training import distributed, sharding
 from genjax.training.experiment import Experiment
 from genjax.training.state import key_of
 
 SAMPLES_PER_CALL = 256
+"""Samples drawn at a time, at most, unless the caller sets another number."""
 
 
 def draw(
-    experiment: Experiment, variables: Variables, num: int, seed: int, label: int | None = None
+    experiment: Experiment,
+    variables: Variables,
+    num: int,
+    seed: int,
+    label: int | None = None,
+    batch_size: int = SAMPLES_PER_CALL,
 ) -> dict[str, np.ndarray]:
-    """Draws samples in the range of the data.
+    """Draws samples in the range of the data; see `draws`.
 
-    Sample `i` depends on the seed and on `i` alone, however many are drawn.
+    Returns:
+        `x` [num, *event], and `label` int32 [num] where the model knows classes.
+    """
+    parts = list(draws(experiment, variables, num, seed, label, batch_size))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def draws(
+    experiment: Experiment,
+    variables: Variables,
+    num: int,
+    seed: int,
+    label: int | None = None,
+    batch_size: int = SAMPLES_PER_CALL,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Draws samples in the range of the data, part by part.
+
+    Sample `i` depends on the seed and on `i` alone, to rounding however many are drawn and at a
+    time, and bit for bit for the same number at a time. Time and memory follow these numbers.
 
     Args:
         experiment: the model and its preprocessing.
         variables: the model's.
-        num: how many.
+        num: the number of samples.
         seed: of the noise.
         label: the class of all of them; None: all classes in turn where the model knows classes.
+        batch_size: the number of samples at a time, at most.
 
-    Returns:
-        `x` [num, *event], and `label` [num] where the model knows classes.
+    Yields:
+        `x` [n, *event], and `label` int32 [n] where the model knows classes.
 
     Raises:
         UserError: a label that the model cannot take; or the model draws nothing.
@@ -51,20 +77,19 @@ def draw(
         )
     if label is not None and not 0 <= label < classes:
         raise UserError(f'label={label} is not one of the {classes} classes 0..{classes - 1}')
-    labels = None
-    if classes is not None:
-        labels = np.arange(num) % classes if label is None else np.full(num, label)
-        labels = labels.astype(np.int32)
 
-    parts, drawn = [], program(experiment, mesh_of(variables))
-    for start in range(0, num, SAMPLES_PER_CALL):
-        part = None
-        if labels is not None:
-            part = np.resize(labels[start : start + SAMPLES_PER_CALL], SAMPLES_PER_CALL)
-        key = jax.random.fold_in(key_of(seed), jax.device_put(np.uint32(start)))
-        parts.append(fetch(drawn(variables, key, jax.device_put(part))))
-    x = np.concatenate(parts)[:num]
-    return {'x': x} if labels is None else {'x': x, 'label': labels}
+    # Powers of two, so that few programs serve all numbers.
+    size = min(batch_size, 1 << (num - 1).bit_length())
+    drawn = program(experiment, mesh_of(variables), size)
+    for start in range(0, num, size):
+        labels = None
+        if classes is not None:
+            labels = np.arange(start, start + size) % classes if label is None else [label] * size
+            labels = np.asarray(labels, np.int32)
+        place = jax.device_put(np.uint32(start))
+        x = fetch(drawn(variables, key_of(seed), place, jax.device_put(labels)))
+        part = {'x': x} if labels is None else {'x': x, 'label': labels}
+        yield {name: array[: num - start] for name, array in part.items()}
 
 
 def reconstruct(experiment: Experiment, variables: Variables, x: np.ndarray) -> np.ndarray:
@@ -134,24 +159,34 @@ def _held_out(experiment: Experiment, num: int) -> np.ndarray:
     return source[random_subset(len(source), num)]['x']
 
 
-def program(experiment: Experiment, mesh: Mesh | None = None) -> Callable:
-    """What `draw` runs for each part: (variables, key, labels or None) -> `SAMPLES_PER_CALL`
-    samples, spread over the devices of `mesh`.
+def program(
+    experiment: Experiment, mesh: Mesh | None = None, size: int = SAMPLES_PER_CALL
+) -> Callable:
+    """Returns what `draws` runs for each part: (variables, key, start, labels [size] or None) ->
+    the samples `start`, …, `start + size - 1`, spread over the devices of `mesh`.
     """
-    return functools.partial(_draw, experiment.model, experiment.preprocess, SAMPLES_PER_CALL, mesh)
+    return functools.partial(_draw, experiment.model, experiment.preprocess, size, mesh)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _draw(
     model: GenerativeModel,
     preprocess: Chain,
-    num: int,
+    size: int,
     mesh: Mesh | None,
     variables: Variables,
     key: Array,
+    start: Array,
     label: Array | None,
 ) -> Array:
-    return spread(preprocess.inverse(model.sample(variables, key, num, label=label)), mesh)
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, start + jnp.arange(size, dtype=jnp.uint32))
+    if mesh is not None:
+        keys = jax.lax.with_sharding_constraint(keys, sharding.rows(mesh))
+
+    def sample(key: Array, label: Array | None) -> Array:
+        return model.sample(variables, key, 1, label=None if label is None else label[None])[0]
+
+    return spread(preprocess.inverse(jax.vmap(sample)(keys, label)), mesh)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

@@ -10,7 +10,7 @@ from genjax.config import spec
 from genjax.models import GAN
 from genjax.networks import MLP
 from genjax.training.experiment import experiment_of
-from genjax.training.sampling import draw
+from genjax.training.sampling import draw, draws
 from tests.training import tiny
 
 
@@ -21,8 +21,12 @@ def test_a_sample_does_not_depend_on_how_many_are_drawn():
     variables = jax.jit(settings.model.init)(key, {'x': settings.preprocess(example, key)[0]})
     few, many = (draw(settings, variables, num, seed=3)['x'] for num in (5, 300))
     assert (few.shape, many.shape) == ((5, *tiny.SHAPE), (300, *tiny.SHAPE))
-    np.testing.assert_array_equal(few, many[:5])
+    np.testing.assert_allclose(few, many[:5], rtol=1e-5)
     assert not np.array_equal(many[:44], many[256:])
+    parts = [part['x'] for part in draws(settings, variables, 21, seed=3, batch_size=8)]
+    assert [len(part) for part in parts] == [8, 8, 5]  # time and memory follow these numbers
+    np.testing.assert_array_equal(few, parts[0][:5])  # as many at a time: bit for bit
+    np.testing.assert_allclose(np.concatenate(parts), many[:21], rtol=1e-5)
     other = draw(settings, variables, 5, seed=4)['x']
     assert not np.array_equal(few, other)
 
