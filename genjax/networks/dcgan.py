@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.networks.layers import (
+    BatchNorm,
     GroupNorm,
     activation_function,
     halvings,
@@ -81,8 +82,7 @@ class DCGANGenerator(nn.Module):
         if self.norm == 'group':
             return GroupNorm(self.dtype)(x)
         if self.norm == 'batch':
-            norm = nn.BatchNorm(use_running_average=not train, momentum=0.9, dtype=jnp.float32)
-            return norm(x).astype(self.dtype)
+            return BatchNorm(use_running_average=not train)(x).astype(self.dtype)
         return x
 
 

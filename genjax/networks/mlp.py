@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from genjax.networks.layers import activation_function, one_hot
+from genjax.networks.layers import BatchNorm, activation_function, one_hot
 
 
 class MLP(nn.Module):
@@ -60,8 +60,7 @@ class MLP(nn.Module):
             layer = nn.Dense(width, kernel_init=init, bias_init=bias_init, dtype=self.dtype)
             x = layer(x)
             if self.norm == 'batch':
-                norm = nn.BatchNorm(use_running_average=not train, momentum=0.9, dtype=jnp.float32)
-                x = norm(x).astype(self.dtype)
+                x = BatchNorm(use_running_average=not train)(x).astype(self.dtype)
             x = act(x)
             x = nn.Dropout(self.dropout, deterministic=not train)(x)
         if self.shape is None:

@@ -155,6 +155,11 @@ class FiniteScalarQuantiser(nn.Module):
     def __post_init__(self):
         if not self.levels or min(self.levels) < 3:
             raise UserError(f'FiniteScalarQuantiser.levels are at least 3 each, not {self.levels}')
+        if self.num_codes >= 2**31:
+            raise UserError(
+                f'FiniteScalarQuantiser.levels {self.levels} make {self.num_codes} codes, more than'
+                ' an int32 can number: choose fewer levels'
+            )
         super().__post_init__()
 
     @property
@@ -176,8 +181,11 @@ class FiniteScalarQuantiser(nn.Module):
         offset = np.where(levels % 2 == 0, 0.5, 0.0)
         shift = np.arctanh(offset / reach)
         bounded = jnp.tanh(h.astype(jnp.float32) + shift) * reach - offset
-        rounded = straight_through(bounded, jnp.round(bounded))
         half = levels // 2
+        # The thousandth that `reach` has above the last level is more than half a level from 1,001
+        # levels on.
+        nearest = jnp.clip(jnp.round(bounded), -half, levels - 1 - half)
+        rounded = straight_through(bounded, nearest)
         digits = jax.lax.stop_gradient(rounded).astype(jnp.int32) + half
         index = jnp.sum(digits * self._places, axis=-1).astype(jnp.int32)
         return Quantised(rounded / half, index, jnp.zeros(index.shape))

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from genjax.networks.layers import GroupNorm, activation_function, one_hot, upsample
+from genjax.networks.layers import BatchNorm, GroupNorm, activation_function, one_hot, upsample
 from genjax.networks.pyramid import check_square, coarsest, widths
 
 
@@ -183,10 +183,8 @@ class LabelledNorm(nn.Module):
     @nn.compact
     def __call__(self, x: Array, label: Array | None, train: bool) -> Array:
         """Normalises x [B, H, W, C]; label is one-hot [B, num_classes] or None."""
-        if self.norm == 'batch':
-            x = nn.BatchNorm(use_running_average=not train, momentum=0.9, dtype=jnp.float32)(x)
-        else:
-            x = GroupNorm()(x)
+        norm = BatchNorm(use_running_average=not train) if self.norm == 'batch' else GroupNorm()
+        x = norm(x)
         if label is not None:
             small = nn.initializers.normal(0.02)
             scale, shift = (

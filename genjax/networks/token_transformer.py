@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from genjax.networks.layers import Dense
+from genjax.networks.layers import Dense, LayerNorm
 from genjax.networks.transformer import Block
 
 
@@ -39,5 +39,5 @@ class TokenTransformer(nn.Module):
         for layer in range(self.num_layers):
             block = Block(self.num_heads, self.num_layers, dtype=self.dtype, name=f'block_{layer}')
             h, _ = block(h, None, jnp.arange(length))
-        h = nn.LayerNorm(dtype='float32', name='norm')(h)
+        h = LayerNorm(name='norm')(h)
         return Dense(self.outputs, kernel_init=nn.initializers.zeros, name='output')(h)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.networks.layers import Dense, activation_function
+from genjax.networks.layers import Dense, LayerNorm, activation_function
 from genjax.networks.remat import Remat, rematerialised
 from genjax.networks.rows import keep_rows
 from genjax.networks.sequences import SequenceInput, check_sequence
@@ -115,7 +115,7 @@ class Block(nn.Module):
         def dense(width: int, name: str, init: Callable = normal) -> nn.Dense:
             return Dense(width, kernel_init=init, dtype=self.dtype, name=name)
 
-        h = nn.LayerNorm(dtype='float32', name='attention_norm')(x).astype(self.dtype)
+        h = LayerNorm(name='attention_norm')(x).astype(self.dtype)
         qkv = dense(3 * features, 'qkv')(h)
         q, k, v = split_heads(qkv, self.num_heads)
         if self.rotary:
@@ -130,7 +130,7 @@ class Block(nn.Module):
             known = jnp.arange(cache[0].shape[1]) <= position[0]
             h = attend(q, *cache, causal=False, mask=known[None, None, None])
         x = x + drop(dense(features, 'attention_out', last)(h.reshape(x.shape)))
-        h = nn.LayerNorm(dtype='float32', name='mlp_norm')(x).astype(self.dtype)
+        h = LayerNorm(name='mlp_norm')(x).astype(self.dtype)
         h = activation_function(self.activation)(dense(self.expansion * features, 'mlp_in')(h))
         return x + drop(dense(features, 'mlp_out', last)(h)), cache
 
@@ -215,7 +215,7 @@ class Transformer(nn.Module):
             x = x + table[position].astype(self.dtype)
         x = nn.Dropout(self.dropout, deterministic=not train)(x)
         x, carry = self._blocks(x, carry, position, train)
-        x = nn.LayerNorm(dtype='float32', name='norm')(x)
+        x = LayerNorm(name='norm')(x)
         if self.tied and self.vocab_size is not None:
             return embed.attend(x.astype(self.dtype)).astype(jnp.float32), carry
         width = self.vocab_size or self.shape[-1]

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.networks.layers import activation_function, halvings, upsample
+from genjax.networks.layers import InstanceNorm, activation_function, halvings, upsample
 
 
 class Translator(nn.Module):
@@ -63,7 +63,7 @@ class Translator(nn.Module):
     ) -> Array:
         # The norm takes a bias away.
         x = nn.Conv(features, (kernel, kernel), strides, use_bias=False, dtype=self.dtype)(x)
-        x = nn.InstanceNorm(dtype=jnp.float32)(x).astype(self.dtype)
+        x = InstanceNorm()(x).astype(self.dtype)
         return nn.relu(x) if activated else x
 
 
@@ -90,7 +90,7 @@ class PatchDiscriminator(nn.Module):
             strides = 2 if number < len(self.features) else 1
             x = nn.Conv(width, (4, 4), strides, use_bias=number == 1, dtype=self.dtype)(x)
             if number > 1:
-                x = nn.InstanceNorm(dtype=jnp.float32)(x).astype(self.dtype)
+                x = InstanceNorm()(x).astype(self.dtype)
             x = activation_function('leaky_relu')(x)
         x = nn.Conv(1, (4, 4), dtype='float32')(x.astype(jnp.float32))
         return x.reshape(x.shape[0], -1)

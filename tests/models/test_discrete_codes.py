@@ -82,7 +82,7 @@ def test_gradients_pass_straight_through(quantiser):
         np.testing.assert_allclose(gradient, want, rtol=1e-4)
 
 
-@pytest.mark.parametrize('levels', [(3, 3), (8, 5, 4), (7,)])
+@pytest.mark.parametrize('levels', [(3, 3), (8, 5, 4), (7,), (1001,), (1024,), (3, 4096)])
 def test_all_codes_of_fsq_are_found_and_come_back(levels):
     quantiser = FiniteScalarQuantiser(levels)
     index = jnp.arange(quantiser.num_codes)
@@ -97,7 +97,8 @@ def test_all_codes_of_fsq_are_found_and_come_back(levels):
     np.testing.assert_array_equal(back.index, index)
     np.testing.assert_allclose(back.z, z, atol=1e-5)
     extreme = quantiser(jnp.full((1, len(levels)), 1e4) * jnp.array([[1.0], [-1.0]]))
-    assert jnp.all((extreme.index >= 0) & (extreme.index < quantiser.num_codes))
+    np.testing.assert_array_equal(extreme.index, [quantiser.num_codes - 1, 0])
+    np.testing.assert_allclose(extreme.z, quantiser.lookup(extreme.index), atol=1e-6)
 
 
 def _trained_a_little(entry):
@@ -197,6 +198,8 @@ def test_codebook_use_and_perplexity():
 def test_mistakes_are_named():
     with pytest.raises(UserError, match='levels'):
         FiniteScalarQuantiser((8, 2))
+    with pytest.raises(UserError, match='int32'):
+        FiniteScalarQuantiser((65536, 65536))
     with pytest.raises(UserError, match='num_tokens'):
         VQVAE(MLP((4,)), MLP((4,), shape=(3,)), 0)
     with pytest.raises(UserError, match='dim=3'):

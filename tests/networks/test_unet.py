@@ -7,7 +7,7 @@ import pytest
 
 from genjax.errors import UserError
 from genjax.networks import UNet
-from genjax.networks.layers import GroupNorm
+from genjax.networks.layers import BatchNorm, GroupNorm, InstanceNorm, LayerNorm
 from genjax.networks.unet import TimedBlock, _resize
 
 pytestmark = pytest.mark.slow
@@ -101,6 +101,16 @@ def test_group_norm_is_that_of_the_definition(channels, groups):
     np.testing.assert_allclose(got, want, atol=2e-5)
     with pytest.raises(UserError, match='5 groups do not divide'):
         GroupNorm(groups=5).init(KEY, jnp.zeros((1, 2, 12)))
+
+
+def test_norms_keep_a_variance_of_one_beside_a_mean_of_ten_thousand():
+    x = np.random.default_rng(0).normal(size=(8, 4, 4, 16)).astype(np.float32)
+    norms = GroupNorm(), LayerNorm(), InstanceNorm(), BatchNorm(use_running_average=False)
+    for norm in norms:
+        plain, _ = norm.init_with_output(KEY, x)
+        moved, variables = norm.init_with_output(KEY, x + 1e4)
+        np.testing.assert_allclose(moved, plain, atol=0.01, err_msg=type(norm).__name__)
+    assert 'batch_stats' in variables
 
 
 @pytest.mark.parametrize('remat', ['dots', 'full'])
