@@ -17,10 +17,17 @@ _LOCK = '.lock'
 
 
 def local(path: str) -> str:
-    """Returns the path; raises UserError for a URL, such as `gs://bucket/run`."""
+    """Returns the path, with the home folder for `~`.
+
+    Raises:
+        UserError: it is a URL, such as `gs://bucket/run`; or there is no such home folder.
+    """
     if re.match(r'[A-Za-z][A-Za-z0-9+.-]+:/', str(path)):  # pathlib makes one of two slashes
         raise UserError(f'{path} is a URL: give a folder or file of this machine (or mount it)')
-    return path
+    expanded = os.path.expanduser(path)
+    if expanded.startswith('~'):
+        raise UserError(f'{path}: there is no such home folder; write the whole path')
+    return expanded
 
 
 def workdir(path: str) -> str:
@@ -30,7 +37,8 @@ def workdir(path: str) -> str:
         UserError: it is a URL; or it, or a folder above it, has a character that Orbax would take
             for a pattern, which makes checkpoints unreadable.
     """
-    whole = os.path.abspath(local(path))
+    path = local(path)
+    whole = os.path.abspath(path)
     if found := re.search(r'[][*?]', whole):
         raise UserError(
             f'--workdir={path}: checkpoints cannot be read from a path with {found[0]!r} in it'
@@ -43,7 +51,8 @@ def output(path: str) -> str:
     """Returns the path of a file to write; raises UserError where it is no file, but a folder, a
     device or a pipe, or lies in a folder that cannot be written.
     """
-    file = Path(local(path))
+    path = local(path)
+    file = Path(path)
     with _explained(file):
         if file.exists() and not file.is_file():
             kind = 'a folder' if file.is_dir() else 'no regular file'

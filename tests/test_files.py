@@ -5,9 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
-from genjax import cli
+from genjax import cli, files
+from genjax.cli import runtime
 from genjax.data import TFDS, Binary, Latents, Text
 from genjax.errors import UserError
 from genjax.files import locked, remove_unfinished, replacing, workdir
@@ -130,3 +132,25 @@ def test_only_a_regular_file_is_replaced(tmp_path, capsys):
             assert cli.main([*words, f'--out={path}']) == 2
             assert f'cannot write {path}: it is {kind}' in capsys.readouterr().err
     assert (tmp_path / 'pipe').is_fifo() and (tmp_path / 'link').is_symlink()
+
+
+@pytest.mark.parametrize('kind', [files.local, files.workdir, files.output])
+def test_a_tilde_is_the_home_folder(kind, monkeypatch, tmp_path):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    assert kind('~/a') == str(tmp_path / 'a')
+    with pytest.raises(UserError, match='~nobody_at_all/a: there is no such home folder'):
+        kind('~nobody_at_all/a')
+
+
+def test_a_user_without_a_home_folder_can_compute(monkeypatch, tmp_path):
+    """As in a container with any user id."""
+    monkeypatch.delenv('HOME', raising=False)
+    monkeypatch.delenv('XDG_CACHE_HOME', raising=False)
+    monkeypatch.setattr('pwd.getpwuid', lambda uid: {}[uid])
+    kept = jax.config.jax_compilation_cache_dir
+    jax.config.update('jax_compilation_cache_dir', None)
+    try:
+        runtime.prepare()
+        assert jax.config.jax_compilation_cache_dir is None
+    finally:
+        jax.config.update('jax_compilation_cache_dir', kept)

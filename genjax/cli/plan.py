@@ -2,6 +2,8 @@
 
 import argparse
 
+from genjax import files
+
 HELP = 'plan a run on a pod that is not there: memory, work, transfers, least time'
 _PROGRAMS = ('train', 'sample', 'evaluate')
 
@@ -10,6 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `plan`."""
     parser.add_argument(
         '--config',
+        type=files.local,
         required=True,
         metavar='FILE',
         help='a file with get_config(); --config.mesh.fsdp=8 changes one field',

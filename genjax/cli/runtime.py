@@ -6,7 +6,6 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 from genjax.errors import UserError
 from genjax.interruption import Interruption
@@ -76,8 +75,9 @@ def prepare() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     sys.unraisablehook = _unraisable
     if jax.config.jax_compilation_cache_dir is None:
-        cache = Path(os.environ.get('XDG_CACHE_HOME', Path.home() / '.cache')) / 'genjax' / 'xla'
-        jax.config.update('jax_compilation_cache_dir', str(cache))
+        home = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
+        if not home.startswith('~'):  # a user without a home folder compiles each time
+            jax.config.update('jax_compilation_cache_dir', os.path.join(home, 'genjax', 'xla'))
         # The default leaves out programs that compile in a second, which small models have many of.
         jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
 

@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `sweep`."""
     parser.add_argument(
         '--config',
+        type=files.local,
         required=True,
         metavar='FILE',
         help='a file with get_config(), and sweep() where --sweep is not given',

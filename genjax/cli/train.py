@@ -14,6 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `train`."""
     parser.add_argument(
         '--config',
+        type=files.local,
         required=True,
         metavar='FILE',
         help='a file with get_config(); --config.model.beta=4 changes one field',

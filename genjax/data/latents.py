@@ -98,7 +98,7 @@ class Latents:
 
     @property
     def _folder(self) -> Path:
-        return Path(local(self.path)).expanduser().absolute()
+        return Path(local(self.path)).absolute()
 
     @property
     def _planned(self) -> bool:

@@ -26,7 +26,7 @@ def data_dir_path(data_dir: str | None) -> Path:
     """Returns the folder of all data sets: `data_dir`, $TFDS_DATA_DIR or ~/tensorflow_datasets."""
     # Read here and not from TFDS, which looks at the environment only once, when it is imported.
     given = data_dir or os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets'
-    return Path(local(given)).expanduser()
+    return Path(local(given))
 
 
 def open_builder(name: str, data_dir: str | None = None):

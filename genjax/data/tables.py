@@ -87,7 +87,7 @@ def _place(split: str) -> int:
 
 
 def _existing(path: str) -> Path:
-    file = Path(local(path)).expanduser()
+    file = Path(local(path))
     if not file.is_file():
         raise UserError(f'there is no file {path!r}: give its place with --config.dataset.path=…')
     return file

@@ -150,7 +150,7 @@ def _part(text: Text, split: str, size: int) -> slice:
 
 @functools.lru_cache(maxsize=4)
 def _read(path: str, kind: str, vocab_size: int | None) -> tuple[str, Tokenizer]:
-    file = Path(local(path)).expanduser()
+    file = Path(local(path))
     try:
         content = file.read_bytes().decode()
     except OSError:

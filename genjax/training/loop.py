@@ -112,8 +112,7 @@ class Loop:
             Progress(step, experiment.steps, quiet=not first) as progress,
         ):
             if experiment.wandb:
-                name = f'{self.workdir.name}-{record["id"]}'
-                writer.log_to_wandb(experiment.wandb, name, record['config'])
+                writer.log_to_wandb(experiment.wandb, record['id'], record['config'])
             mfu = mfu_per_rate(experiment, self.programs)
             log = MetricLog(experiment, writer, progress, mfu)
             processes = f' of {jax.process_count()} processes' if jax.process_count() > 1 else ''

@@ -44,11 +44,26 @@ class MetricWriter:
             self._open = files.pop_all()
         self._wandb = None
 
-    def log_to_wandb(self, project: str, name: str, config: object) -> None:
-        """Writes to a Weights & Biases run as well; the run of that name is continued."""
-        self._wandb = wandb_module().init(
-            project=project, dir=str(self._path.parent), config=config, id=name, resume='allow'
-        )
+    def log_to_wandb(self, project: str, run_id: str, config: object) -> None:
+        """Writes to a Weights & Biases run as well, shown under the name of the folder.
+
+        A run of that id is continued.
+
+        Raises:
+            UserError: Weights & Biases refuses it, or nobody is logged in.
+        """
+        wandb = wandb_module()
+        try:
+            self._wandb = wandb.init(
+                project=project,
+                dir=str(self._path.parent),
+                config=config,
+                id=run_id,
+                name=self._path.parent.absolute().name,
+                resume='allow',
+            )
+        except Exception as error:  # its own kinds, and those of its service
+            raise UserError(f'config.wandb={project!r}: {error}') from error
 
     def __enter__(self) -> 'MetricWriter':
         return self
@@ -104,7 +119,7 @@ class NoMetrics(contextlib.AbstractContextManager):
     def __exit__(self, *_: object) -> None:
         return None
 
-    def log_to_wandb(self, project: str, name: str, config: object) -> None:
+    def log_to_wandb(self, project: str, run_id: str, config: object) -> None:
         """Does nothing, like all methods."""
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:

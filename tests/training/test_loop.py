@@ -233,9 +233,17 @@ def test_weights_and_biases(train, monkeypatch, workdir):
     options = calls[0]
     assert options['project'] == 'project' and options['resume'] == 'allow'
     assert options['config']['steps'] == 2
+    assert options['name'] == workdir.name and options['id'].isalnum()  # of which W&B has rules
     assert [c[0] for c in calls[1:-1]] == [1, 2, 2, 2]
     assert calls[2][1]['vae/loss'] == records(workdir)[1]['vae/loss']
     assert calls[-1] == 'finished'
     before = list(calls)
     assert train(steps=3, wandb='project')[0] == 0
-    assert calls[len(before)]['id'] == options['id']  # the same run goes on
+    assert calls[len(before)]['id'] == options['id']  # the same run is resumed
+
+    def refuse(**options):
+        raise RuntimeError('api_key not configured (no-tty)')
+
+    stub.init = refuse
+    status, _, lines = train(steps=4, wandb='project')
+    assert status == 2 and "config.wandb='project': api_key not configured" in lines
