@@ -63,13 +63,14 @@ _NAMES = (
         num_blocks mapping_layers given overlap validate_every checkpoint_every sample_every
         warmup_steps
         learning_rate weight_decay eps free_bits commitment r1 r2 gradient_penalty lecam path_length
-        noise_scale smoothing
+        noise_scale smoothing temperature choice_temperature truncation
         """,
     ),
     (
         Range(0, above=True),
         'clip_norm max_norm max_delta time_scale data_scale rho sigma_max tolerance',
     ),
+    (Range(0, 1, above=True), 'top_p'),
     (Range(0, 1, below=True), 'b1 b2 ema decay dropout'),
     (Range(0, 1), 'style_mixing probability quantile restart'),
     (Range(0, 2**32 - 1), 'seed'),  # JAX takes larger ones modulo 2**32

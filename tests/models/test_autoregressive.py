@@ -21,6 +21,7 @@ from genjax.models import (
     PixelCNN,
 )
 from genjax.models.autoregressive.decoding import filter_logits, keep_top_k, keep_top_p
+from genjax.models.diffusion import Confidence
 from genjax.networks import (
     TCN,
     GatedPixelCNN,
@@ -294,6 +295,38 @@ def test_filters_come_one_after_the_other():
     model = GPT(SMALL, top_k=1)
     x = model.sample(_variables(model), KEY, 4)
     np.testing.assert_array_equal(x, jnp.broadcast_to(x[0], x.shape))
+
+
+def test_temperatures_down_to_zero_and_options_out_of_range():
+    """A temperature of 0 is the limit: the most probable token, whatever the sign of its logit."""
+    logits = jnp.array([[-3.0, -1.0, -1.0, -jnp.inf], [2.0, 5.0, 0.0, 4.0]])
+    for temperature in (0, 0.0, 1e-45, 1e-38, 1e-30):
+        got = jax.nn.softmax(filter_logits(logits, temperature, top_k=3, top_p=0.9))
+        np.testing.assert_array_equal(got[1], [0, 1, 0, 0])
+        assert got[0, 1] > 0.4 and got[0, 0] == got[0, 3] == 0
+    each = jnp.array([[0.0], [1.0]])
+    got = filter_logits(logits, each)
+    np.testing.assert_array_equal(got, [[-jnp.inf, 0, -jnp.inf, -jnp.inf], logits[1]])
+    greedy = GPT(SMALL, temperature=0.0)
+    variables = _variables(greedy)
+    x = greedy.sample(variables, KEY, 3)
+    np.testing.assert_array_equal(x, GPT(SMALL, top_k=1).sample(variables, KEY, 3))
+    for options in (
+        {'temperature': -1.0}, {'temperature': np.nan}, {'temperature': np.inf}, {'top_k': 0},
+        {'top_k': -1}, {'top_p': 0.0}, {'top_p': 1.01}, {'top_p': -0.1}, {'top_p': np.nan},
+    ):  # fmt: skip
+        (name,) = options
+        with pytest.raises(UserError, match=f'GPT.{name} must be'):
+            GPT(SMALL, **options)
+        with pytest.raises(UserError, match=f'{name} must be'):
+            filter_logits(logits, **options)
+    with pytest.raises(UserError, match='temperature must be at least 0'):
+        filter_logits(logits, jnp.array([[1.0], [-1.0]]))
+    for value in (-1.0, np.nan, np.inf):
+        with pytest.raises(UserError, match=r'MaskGIT\.choice_temperature must be at least 0'):
+            MaskGIT(Fixed((5,), 3), choice_temperature=value)
+        with pytest.raises(UserError, match=r'Confidence\.temperature must be at least 0'):
+            Confidence(value)
 
 
 class Fixed(nn.Module):

@@ -7,9 +7,14 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from genjax.models.checks import check_number
+
 
 def keep_top_k(logits: Array, k: int) -> Array:
-    """Logits [..., V] with all but the k largest at -inf; ties with the k-th stay."""
+    """Logits [..., V] with all but the k largest at -inf; ties with the k-th stay. Raises a
+    UserError for k < 1.
+    """
+    check_number('top_k', k, 1)
     k = min(k, logits.shape[-1])
     smallest = jax.lax.top_k(logits, k)[0][..., -1:]
     return jnp.where(logits >= smallest, logits, -jnp.inf)
@@ -17,8 +22,10 @@ def keep_top_k(logits: Array, k: int) -> Array:
 
 def keep_top_p(logits: Array, p: float | Array) -> Array:
     """Logits [..., V] of the nucleus, the rest at -inf (Holtzman et al., 2020): the fewest most
-    probable tokens that together have at least probability p.
+    probable tokens that together have at least probability p. Raises a UserError for p outside
+    [0, 1].
     """
+    check_number('top_p', p, 0, 1)
     order = jnp.argsort(-logits, axis=-1)
     probability = jnp.take_along_axis(jax.nn.softmax(logits, axis=-1), order, axis=-1)
     before = jnp.cumsum(probability, axis=-1) - probability
@@ -28,14 +35,48 @@ def keep_top_p(logits: Array, p: float | Array) -> Array:
     return jnp.where(jnp.take_along_axis(kept, place, axis=-1), logits, -jnp.inf)
 
 
+def greedy(logits: Array) -> Array:
+    """Logits [..., V] of the distribution that has the (first) most probable token alone."""
+    best = jnp.argmax(logits, axis=-1, keepdims=True)
+    return jnp.where(jnp.arange(logits.shape[-1]) == best, 0.0, -jnp.inf)
+
+
+def check_options(
+    owner: str,
+    temperature: float | Array,
+    top_k: int | None,
+    top_p: float | Array | None,
+) -> None:
+    """Raises a UserError for sampling options out of range, named after their `owner`."""
+    check_number(f'{owner}temperature', temperature)
+    check_number(f'{owner}top_k', top_k, 1)
+    check_number(f'{owner}top_p', top_p, 0, 1, above=True)
+
+
 def filter_logits(
     logits: Array,
     temperature: float | Array = 1.0,
     top_k: int | None = None,
     top_p: float | Array | None = None,
 ) -> Array:
-    """Divides logits [..., V] by the temperature, then keeps the top k, then the nucleus p."""
-    logits = logits / temperature
+    """Divides logits [..., V] by the temperature, then keeps the top k, then the nucleus p.
+
+    A temperature of 0, or so small that the logits overflow, keeps the largest logit alone, of
+    several equal ones the first.
+
+    Args:
+        logits: [..., V].
+        temperature: at least 0; an array broadcasts to the logits.
+        top_k: at least 1; None: all.
+        top_p: in (0, 1]; an array broadcasts to the logits; None: all.
+
+    Raises:
+        UserError: an option is out of range.
+    """
+    check_options('', temperature, top_k, top_p)
+    scaled = logits / temperature
+    overflows = ~jnp.isfinite(jnp.max(scaled, axis=-1, keepdims=True))
+    logits = jnp.where(overflows, greedy(logits), scaled)
     if top_k is not None:
         logits = keep_top_k(logits, top_k)
     if top_p is not None:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import modules
+from genjax.models import draws, modules
 from genjax.models.autoregressive.sequences import SequenceModel
 from genjax.models.base import Batch, Phase, Variables
 
@@ -74,11 +74,10 @@ class FrameModel(SequenceModel):
 
     def _draw(self, variables: Variables, key: Array, logits: Array, previous: Array) -> Array:
         del previous
-        uniform = jax.random.uniform(key, logits.shape)
+        uniform = draws.fine_uniform(key, logits.shape)
 
         def settle(_, x: Array) -> Array:
-            shifted = logits + self._coupling(variables, x)
-            return (uniform < jax.nn.sigmoid(shifted)).astype(jnp.float32)
+            return draws.bits(uniform, logits + self._coupling(variables, x))
 
         # The first n bits, in the order of `within`, are final after n rounds.
         rounds = 1 if self.within is None else logits.shape[-1]

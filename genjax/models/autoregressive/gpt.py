@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import modules
-from genjax.models.autoregressive.decoding import filter_logits
+from genjax.models import draws, modules
+from genjax.models.autoregressive.decoding import check_options, filter_logits
 from genjax.models.autoregressive.sequences import SequenceModel
 from genjax.models.base import Variables
 
@@ -29,9 +29,10 @@ class GPT(SequenceModel):
             one pass a token.
         end: the token that ends a sequence, if they may end early: what follows it is the same
             token again, and counts for nothing.
-        temperature: divides the logits in sampling.
+        temperature: divides the logits in sampling; 0 draws the most probable token.
         top_k: samples from so many most probable tokens only.
-        top_p: samples from the fewest most probable tokens that have this probability together.
+        top_p: samples from the fewest most probable tokens that together have this probability, in
+            (0, 1].
     """
 
     network: nn.Module
@@ -46,8 +47,7 @@ class GPT(SequenceModel):
             raise UserError('the network of a GPT needs a field vocab_size')
         if self.end is not None and not 0 <= self.end < self.network.vocab_size:
             raise UserError(f'GPT.end={self.end} is none of the {self.network.vocab_size} tokens')
-        if self.top_k is not None and self.top_k < 1:
-            raise UserError(f'GPT.top_k must be at least 1, not {self.top_k}')
+        check_options('GPT.', self.temperature, self.top_k, self.top_p)
 
     def _first(self, num: int) -> Array:
         return jnp.full(num, self.network.vocab_size, jnp.int32)
@@ -70,5 +70,5 @@ class GPT(SequenceModel):
     def _draw(self, variables: Variables, key: Array, logits: Array, previous: Array) -> Array:
         del variables
         logits = filter_logits(logits.astype(jnp.float32), self.temperature, self.top_k, self.top_p)
-        token = jax.random.categorical(key, logits)
+        token = draws.categorical(key, logits)
         return token if self.end is None else jnp.where(previous == self.end, self.end, token)

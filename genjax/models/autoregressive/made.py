@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import modules
+from genjax.models import draws, modules
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
 from genjax.models.precision import full_precision
 
@@ -82,7 +82,7 @@ class MADE:
             shaped = x.reshape(num, *self.event_shape)
             logits, _ = modules.apply(self.network, variables, 'network', shaped, index)
             logit = jax.lax.dynamic_index_in_dim(logits.reshape(num, -1), place, 1, keepdims=False)
-            bit = jax.random.bernoulli(key, jax.nn.sigmoid(logit)).astype(jnp.float32)
+            bit = draws.bernoulli(key, logit)
             return jax.lax.dynamic_update_index_in_dim(x, bit, place, axis=1), None
 
         keys = jax.random.split(key, len(places))

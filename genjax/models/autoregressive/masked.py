@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.models.base import Batch, LossOutput, Variables
+from genjax.models.checks import check_number
 from genjax.models.diffusion.discrete import DiscreteBound, DiscreteModel
 from genjax.models.diffusion.discrete_paths import Masking
 from genjax.models.diffusion.discrete_samplers import Confidence, DiscreteAncestral, smallest
@@ -69,7 +70,8 @@ class MaskGIT(DiscreteModel):
         network: int32 [B, T] to logits [B, T, vocab_size], not causal; the token `vocab_size` is
             the mask. Such as `Transformer` with causal=False.
         steps: passes of the network in sampling.
-        choice_temperature: of the Gumbel noise on the confidence, falling to 0 over the passes.
+        choice_temperature: scale of the Gumbel noise on the confidence, at least 0; it falls to 0
+            over the passes.
     """
 
     network: nn.Module
@@ -78,6 +80,10 @@ class MaskGIT(DiscreteModel):
 
     path = Masking('sine')
     grid = Power()
+
+    def __post_init__(self):
+        super().__post_init__()
+        check_number('MaskGIT.choice_temperature', self.choice_temperature)
 
     @property
     def sampler(self) -> Confidence:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
+from genjax.models import draws
 
 _LOG_SCALE_BOUND = 7.0
 
@@ -67,14 +68,14 @@ class LogisticMixture:
         """Draws x [..., C] given what the network emits for these pixels, as float32."""
         component_key, noise_key = jax.random.split(key)
         weight, *rest = self._split(params, channels)
-        chosen = jax.random.categorical(component_key, weight)[..., None]
+        chosen = draws.categorical(component_key, weight)[..., None]
 
         def choose(a: Array) -> Array:
             index = chosen.reshape(*chosen.shape, *[1] * (a.ndim - chosen.ndim))
             return jnp.take_along_axis(a, index, axis=chosen.ndim - 1).squeeze(chosen.ndim - 1)
 
         location, log_scale, coupling = map(choose, rest)
-        noise = jnp.exp(log_scale) * jax.random.logistic(noise_key, location.shape)
+        noise = jnp.exp(log_scale) * draws.logistic(noise_key, location.shape)
         x = jnp.zeros(location.shape)
         for channel in range(channels):
             mean = location[..., channel] + jnp.sum(
@@ -132,7 +133,7 @@ class Categorical:
 
     def sample(self, params: Array, key: Array, channels: int) -> Array:
         """Draws x [..., C] given what the network emits for these pixels, as float32."""
-        return jax.random.categorical(key, self._logits(params, channels)).astype(jnp.float32)
+        return draws.categorical(key, self._logits(params, channels)).astype(jnp.float32)
 
     def _logits(self, params: Array, channels: int) -> Array:
         return params.astype(jnp.float32).reshape(*params.shape[:-1], channels, self.levels)

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
+from genjax.models import draws
 
 _SCHEDULES = ('linear', 'cosine', 'sine')
 
@@ -63,8 +64,8 @@ class DiscretePath:
     def corrupt(self, key: Array, x: Array, t: Array, num_values: int) -> Array:
         """Draws x_t given x, [...]."""
         keep_key, noise_key = jax.random.split(key)
-        keep = jax.random.uniform(keep_key, x.shape) < self.alpha(t)
-        return jnp.where(keep, x, self.stationary(noise_key, x.shape, num_values))
+        lost = draws.fine_uniform(keep_key, x.shape) < self.lost(t)
+        return jnp.where(lost, self.stationary(noise_key, x.shape, num_values), x)
 
     def stationary(self, key: Array, shape: tuple[int, ...], num_values: int) -> Array:
         """Draws x_1: noise alone."""

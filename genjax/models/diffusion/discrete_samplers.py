@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from genjax.models import draws
+from genjax.models.checks import check_number
 from genjax.models.diffusion.discrete_paths import DiscretePath
 from genjax.models.diffusion.samplers import Sampler
 
@@ -27,7 +29,7 @@ class DiscreteAncestral(Sampler):
         self, denoise: Predictor, path: DiscretePath, x: Array, t: Array, s: Array, key: Array
     ) -> Array:
         """One step."""
-        return jax.random.categorical(key, path.log_posterior(x, denoise(x, t), t, s))
+        return draws.categorical(key, path.log_posterior(x, denoise(x, t), t, s))
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,14 @@ class Confidence(Sampler):
     number: MaskGIT (Chang et al., 2022). For the path `Masking`. It sharpens the distribution.
 
     Attributes:
-        temperature: of the Gumbel noise on the confidence, falling to 0 with time.
+        temperature: scale of the Gumbel noise on the confidence, at least 0; it falls to 0 with
+            time.
     """
 
     temperature: float = 4.5
+
+    def __post_init__(self):
+        check_number('Confidence.temperature', self.temperature)
 
     def step(
         self, denoise: Predictor, path: DiscretePath, x: Array, t: Array, s: Array, key: Array
@@ -48,7 +54,7 @@ class Confidence(Sampler):
         token_key, noise_key = jax.random.split(key)
         log_probs = denoise(x, t)
         masked = x == log_probs.shape[-1]
-        tokens = jnp.where(masked, jax.random.categorical(token_key, log_probs), x)
+        tokens = jnp.where(masked, draws.categorical(token_key, log_probs), x)
         confidence = jnp.take_along_axis(log_probs, tokens[..., None], axis=-1)[..., 0]
         confidence += self.temperature * s * jax.random.gumbel(noise_key, x.shape)
         # Rounded down past a rounding error.

@@ -15,6 +15,7 @@ from jax import Array
 from genjax.errors import UserError
 from genjax.models import classes, modules
 from genjax.models.base import Batch, LossOutput, Variables
+from genjax.models.checks import check_number
 from genjax.models.gan.classifying import complete
 from genjax.models.gan.gan import GAN
 from genjax.models.gan.objectives import r1_penalty
@@ -40,8 +41,8 @@ class StyleGAN(GAN):
         path_length_every: 0: never.
         style_mixing: how often a training sample has the latent of a second code from a random
             layer on (Karras et al., 2019).
-        truncation: scales the distance of latents from their average in sampling; below 1 for less
-            variety.
+        truncation: scales the distance of latents from their average in sampling, at least 0; below
+            1 for less variety.
     """
 
     r1: float = 1.0
@@ -56,6 +57,7 @@ class StyleGAN(GAN):
         if not hasattr(self.generator, 'to_latent'):
             name = type(self.generator).__name__
             raise UserError(f'StyleGAN needs a generator of styles (StyleGANGenerator), not {name}')
+        check_number('StyleGAN.truncation', self.truncation)
 
     def init(self, key: Array, batch: Batch) -> Variables:
         """Draws the initial variables; raises what `GAN.init` does."""

@@ -1,8 +1,9 @@
 """Tables of counts: pure functions of counts [D, V] of D variables with up to V values each."""
 
-import jax
 import jax.numpy as jnp
 from jax import Array
+
+from genjax.models import draws
 
 
 def is_value(values: Array, num_values: Array) -> Array:
@@ -43,8 +44,4 @@ def log_prob(masses: Array, values: Array) -> Array:
 
 def sample(masses: Array, key: Array, num: int) -> Array:
     """Draws values int32 [num, D]; one of no mass is never drawn."""
-    cumulative = jnp.cumsum(masses, axis=-1)
-    # The largest uniform number is 1 - 2^-23, so that a height stays below the last step.
-    heights = jax.random.uniform(key, (num, len(masses))) * cumulative[:, -1]
-    find = jax.vmap(lambda steps, h: jnp.searchsorted(steps, h, side='right'), (0, 1), 1)
-    return find(cumulative, heights).astype(jnp.int32)
+    return draws.categorical(key, jnp.log(masses), (num, len(masses)))

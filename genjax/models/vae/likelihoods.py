@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import modules
+from genjax.models import draws, modules
 
 _LOG_SCALE_BOUND = 10.0
 
@@ -104,7 +104,7 @@ class Bernoulli:
 
     def sample(self, params: Array, key: Array) -> Array:
         """Draws bits, as float32 0 or 1."""
-        return jax.random.bernoulli(key, jax.nn.sigmoid(params)).astype(jnp.float32)
+        return draws.bernoulli(key, params)
 
     def mean(self, params: Array) -> Array:
         """Probabilities of a 1."""
@@ -208,7 +208,7 @@ class DiscretisedLogistic:
     def sample(self, params: Array, key: Array) -> Array:
         """Draws integers, as float32."""
         location, log_scale = self._location_and_log_scale(params)
-        centred = location + jnp.exp(log_scale) * jax.random.logistic(key, location.shape)
+        centred = location + jnp.exp(log_scale) * draws.logistic(key, location.shape)
         return jnp.round(self._levels_of(centred))
 
     def mean(self, params: Array) -> Array:

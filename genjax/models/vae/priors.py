@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
+from genjax.models import draws
 from genjax.models.vae.bounds import gaussian_log_prob
 from genjax.models.vae.posterior import Posterior
 
@@ -69,7 +70,7 @@ def mixture_sample(
 ) -> Array:
     """Draws [num, D] from the same mixture."""
     which_key, noise_key = jax.random.split(key)
-    which = jax.random.categorical(which_key, logits, shape=shape[:1])
+    which = draws.categorical(which_key, logits, shape[:1])
     return mean[which] + jnp.exp(log_std[which]) * jax.random.normal(noise_key, shape)
 
 

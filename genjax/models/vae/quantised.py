@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import modules
+from genjax.models import draws, modules
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
 from genjax.models.precision import full_precision
 from genjax.models.vae.likelihoods import Bernoulli, Likelihood, emitting
@@ -145,7 +145,7 @@ class VQVAE:
         def step(index: Array, inputs: tuple[Array, Array]) -> tuple[Array, None]:
             t, step_key = inputs
             logits = self._prior_logits(variables, index)
-            return index.at[:, t].set(jax.random.categorical(step_key, logits[:, t])), None
+            return index.at[:, t].set(draws.categorical(step_key, logits[:, t])), None
 
         steps = jnp.arange(self.num_tokens), jax.random.split(key, self.num_tokens)
         return jax.lax.scan(step, jnp.zeros(shape, jnp.int32), steps)[0]

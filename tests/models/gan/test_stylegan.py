@@ -169,6 +169,9 @@ def test_truncation_draws_latents_towards_their_average():
     key = jax.random.split(KEY, 3)[2]
     want = MODEL.synthesise(variables, jnp.stack([average, average]), key)
     np.testing.assert_allclose(none, want, atol=1e-5)
+    for value in (-1.0, np.nan):
+        with pytest.raises(UserError, match=r'StyleGAN\.truncation must be at least 0'):
+            dataclasses.replace(MODEL, truncation=value)
 
 
 def test_style_mixing_takes_the_second_code_from_a_random_layer_on():

@@ -1,0 +1,38 @@
+"""Checks of the numbers that a model is made or called with."""
+
+import math
+from typing import Any
+
+import jax
+import numpy as np
+
+from genjax.errors import UserError
+
+
+def check_number(
+    name: str, value: Any, low: float = 0.0, high: float = math.inf, *, above: bool = False
+) -> None:
+    """Checks that a number, or every number of an array, is finite and from `low` to `high`.
+
+    Values that are not known yet pass: schedules and arrays under trace.
+
+    Args:
+        name: of the argument, for the error.
+        value: a number or an array of them.
+        low: smallest number.
+        high: largest number.
+        above: `low` itself is left out.
+
+    Raises:
+        UserError: a number is out of range or not finite.
+    """
+    if isinstance(value, jax.core.Tracer) or not isinstance(
+        value, int | float | np.number | np.ndarray | jax.Array
+    ):
+        return
+    numbers = np.asarray(value)
+    in_range = (numbers > low if above else numbers >= low) & (numbers <= high)
+    if not np.all(in_range & np.isfinite(numbers)):
+        least = f'{"more than" if above else "at least"} {low:g}'
+        most = f' and at most {high:g}' if math.isfinite(high) else ' and finite'
+        raise UserError(f'{name} must be {least}{most}, not {value}')
