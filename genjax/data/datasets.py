@@ -1,8 +1,9 @@
 """The data sets that a config file names: frozen, cheap to make, read when first asked for."""
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from jax import Array
@@ -15,6 +16,8 @@ from genjax.errors import UserError, nearest
 _FEW_LEVELS = {'binarized_mnist': 2}
 """Stock data sets whose stored pixels do not use the range 0..255, and how many values they take.
 """
+
+_CLASS = 'is a class label'
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,11 @@ class TFDS:
         """The number of classes, or None without labels; the data set must be prepared."""
         return self._columns.num_classes
 
+    @property
+    def why_no_labels(self) -> str:
+        """Which features could be the label, where none is."""
+        return _why_no_labels(self._builder.info.features)
+
     def source(self, split: str) -> Source:
         """Returns the examples of `'train'`, `'validation'` or `'test'`.
 
@@ -198,7 +206,12 @@ def _columns(builder, x_key: str | None, label_key: str | None, levels: int) -> 
     if label_key is not None or len(labels) == 1:
         label_key = _pick(builder.name, 'label_key', label_key, labels, features)
         if label_key not in labels:
-            raise UserError(f'label_key={label_key!r} of {builder.name!r} is no class label')
+            reason = (
+                _kind_of_label(features[label_key]) or f'is a {type(features[label_key]).__name__}'
+            )
+            raise UserError(
+                f'label_key={label_key!r} of {builder.name!r} is no class label: it {reason}'
+            )
     kind = features[x_key]
     is_image = isinstance(kind, kinds.Image)
     if None in kind.shape:
@@ -219,6 +232,30 @@ def _columns(builder, x_key: str | None, label_key: str | None, levels: int) -> 
         dtype = 'float32' if stored.kind == 'f' else 'int32'
     classes = features[label_key].num_classes if label_key is not None else None
     return Columns(x_key, label_key, tuple(kind.shape), dtype, classes, is_image, levels)
+
+
+def _why_no_labels(features: Mapping[str, Any]) -> str:
+    kinds = {key: _kind_of_label(kind) for key, kind in sorted(features.items())}
+    labels = [key for key, kind in kinds.items() if kind == _CLASS]
+    if len(labels) > 1:
+        return f'{" and ".join(map(repr, labels))} are class labels; name one with label_key'
+    close = '; '.join(f'{key!r} {kind}' for key, kind in kinds.items() if kind)
+    if not close:
+        return f'none of the features {[*features]} is a class label'
+    return f'{close}; store it as a tfds.features.ClassLabel'
+
+
+def _kind_of_label(kind: Any) -> str | None:
+    """What a feature is, where it could be a label."""
+    from tensorflow_datasets import features as kinds
+
+    if isinstance(kind, kinds.ClassLabel):
+        return _CLASS
+    if isinstance(kind, kinds.Text):
+        return 'is text'
+    if isinstance(kind, kinds.Tensor) and kind.shape == () and np.dtype(kind.np_dtype).kind in 'iu':
+        return f'is {np.dtype(kind.np_dtype)} without a number of classes'
+    return None
 
 
 def _pick(name: str, field: str, key: str | None, candidates: list, features: dict) -> str | None:

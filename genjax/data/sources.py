@@ -50,6 +50,10 @@ class Dataset(Protocol):
     Attributes:
         event_shape: the shape of one `x`.
         num_classes: how many labels there are, or None.
+
+    A data set of tokens has `num_values`, how many there are, and one that could have labels and
+    has none `why_no_labels`, what to do: both are for the comparison with the model before a run
+    begins.
     """
 
     event_shape: tuple[int, ...]

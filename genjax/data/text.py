@@ -90,6 +90,11 @@ class Text:
         return (self.context,)
 
     @property
+    def num_values(self) -> int:
+        """How many tokens there are; for characters, the file must be there."""
+        return self.tokens.vocab_size
+
+    @property
     def tokens(self) -> Tokenizer:
         """Maps text to tokens; for characters, the file must be there."""
         return _read(self.path, self.tokenizer, self.vocab_size)[1]

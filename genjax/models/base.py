@@ -5,6 +5,7 @@ one or more players: each `Phase` is one turn, with its own loss and the paramet
 trains.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
@@ -23,6 +24,31 @@ nothing).
 """
 
 Kind = Literal['exact', 'lower_bound', 'estimate']
+
+
+@dataclass(frozen=True)
+class Values:
+    """The values of preprocessed data that a model is made for.
+
+    Attributes:
+        of: what is made for them, in messages: 'Bernoulli', say.
+        low: smallest value.
+        high: largest value.
+        whole: whole numbers only.
+        unit: of size about 1, as networks and noise are.
+    """
+
+    of: str
+    low: float = -math.inf
+    high: float = math.inf
+    whole: bool = False
+    unit: bool = False
+
+    def __str__(self) -> str:
+        if math.isinf(self.high):
+            return 'values of size about 1'
+        whole = 'whole numbers' if self.whole else 'values'
+        return f'{whole} from {self.low:g} to {self.high:g}'
 
 
 class LossOutput(NamedTuple):
@@ -74,7 +100,12 @@ class LogProb:
 
 
 class GenerativeModel(Protocol):
-    """What the training loop asks of a model."""
+    """What the training loop asks of a model.
+
+    Where a model has them, these attributes are compared with the data before a run begins:
+    `event_shape`, the shape of one preprocessed example; `num_classes`, None without labels;
+    `vocab_size`, how many tokens there are; and `data_values`, a `Values`.
+    """
 
     @property
     def phases(self) -> tuple[Phase, ...]:

@@ -6,10 +6,11 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models.base import Variables
+from genjax.models.base import Values, Variables
 
 
 def initialise(key: Array, calls: Mapping[str, tuple[nn.Module, tuple[Any, ...]]]) -> Variables:
@@ -92,3 +93,12 @@ def event_shape(module: nn.Module, role: str) -> tuple[int, ...]:
             f'the {role} {type(module).__name__} needs a field shape: the shape of one example'
         )
     return tuple(shape)
+
+
+def output_values(module: nn.Module, role: str) -> Values | None:
+    """Returns the values that `module` can emit, where its field `output` bounds them."""
+    output = getattr(module, 'output', None)
+    for name, function, low in (('tanh', jnp.tanh, -1), ('sigmoid', jax.nn.sigmoid, 0)):
+        if output in (name, function):
+            return Values(f'the {name} of the {role} {type(module).__name__}', low, 1)
+    return None

@@ -10,6 +10,7 @@ from genjax import config as configs
 from genjax.errors import UserError
 from genjax.sweeps.sources import sources
 from genjax.sweeps.trials import Trial, title
+from genjax.training.data_check import check_data
 from genjax.training.experiment import experiment_of
 from genjax.training.programs import Programs, example_of
 from genjax.training.sharding import MeshShape
@@ -29,8 +30,8 @@ def check(trials: list[Trial]) -> None:
             shape = _shape_key(trial.config)
             if shape in checked:
                 continue
+            check_data(experiment, source_of(trial))
             example = example_of(source_of(trial))
-            experiment.preprocess.check(experiment.dataset)
             experiment = dataclasses.replace(experiment, mesh=MeshShape())
             programs = Programs.of(experiment, example, one)
             jax.eval_shape(programs.step, programs.state, programs.batch)

@@ -16,6 +16,7 @@ from genjax.models.base import num_params
 from genjax.training import distributed, sharding
 from genjax.training import run as runs
 from genjax.training.checkpoints import Checkpoints
+from genjax.training.data_check import check_data
 from genjax.training.events import Events
 from genjax.training.experiment import Experiment, experiment_of
 from genjax.training.feed import feed
@@ -45,8 +46,8 @@ def train(config: ConfigDict, workdir: Path, interruption: Interruption | None =
     if experiment.wandb and distributed.is_first():
         wandb_module()
     source = distributed.first_before_others(lambda: experiment.dataset.source('train'))
+    check_data(experiment, source)
     example = example_of(source)
-    experiment.preprocess.check(experiment.dataset)
     programs = Programs.of(experiment, example)
     with contextlib.ExitStack() as held:
 

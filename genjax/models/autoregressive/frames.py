@@ -11,7 +11,7 @@ from jax import Array
 from genjax.errors import UserError
 from genjax.models import draws, modules
 from genjax.models.autoregressive.sequences import SequenceModel
-from genjax.models.base import Batch, Phase, Variables
+from genjax.models.base import Batch, Phase, Values, Variables
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,11 @@ class FrameModel(SequenceModel):
             raise UserError('the network of a FrameModel needs shape=(length, bits of a frame)')
         if self.within is not None and modules.event_shape(self.within, 'within') != shape[1:]:
             raise UserError(f'FrameModel.within.shape must be ({shape[1]},), the bits of a frame')
+
+    @property
+    def data_values(self) -> Values:
+        """Bits, and -1 for padding."""
+        return Values('FrameModel', -1, 1, whole=True)
 
     @property
     def phases(self) -> tuple[Phase, ...]:

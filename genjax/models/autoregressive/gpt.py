@@ -12,7 +12,7 @@ from genjax.errors import UserError
 from genjax.models import draws, modules
 from genjax.models.autoregressive.decoding import check_options, filter_logits
 from genjax.models.autoregressive.sequences import SequenceModel
-from genjax.models.base import Variables
+from genjax.models.base import Values, Variables
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,16 @@ class GPT(SequenceModel):
         if self.end is not None and not 0 <= self.end < self.network.vocab_size:
             raise UserError(f'GPT.end={self.end} is none of the {self.network.vocab_size} tokens')
         check_options('GPT.', self.temperature, self.top_k, self.top_p)
+
+    @property
+    def vocab_size(self) -> int:
+        """How many tokens there are."""
+        return self.network.vocab_size
+
+    @property
+    def data_values(self) -> Values:
+        """Tokens."""
+        return Values('GPT', 0, self.vocab_size - 1, whole=True)
 
     def _first(self, num: int) -> Array:
         return jnp.full(num, self.network.vocab_size, jnp.int32)

@@ -9,7 +9,7 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.models import draws, modules
-from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
+from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
 from genjax.models.precision import full_precision
 
 
@@ -32,6 +32,11 @@ class MADE:
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one example."""
         return modules.event_shape(self.network, 'network')
+
+    @property
+    def data_values(self) -> Values:
+        """Bits, or shares of them."""
+        return Values('MADE', 0, 1)
 
     @property
     def phases(self) -> tuple[Phase, ...]:

@@ -8,6 +8,7 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.models import draws
+from genjax.models.base import Values
 
 _LOG_SCALE_BOUND = 7.0
 
@@ -45,6 +46,11 @@ class LogisticMixture:
     def __post_init__(self):
         if self.components < 1 or self.levels < 2:
             raise UserError('LogisticMixture needs at least 1 component and 2 levels')
+
+    @property
+    def data_values(self) -> Values:
+        """The levels."""
+        return Values(f'LogisticMixture(levels={self.levels})', 0, self.levels - 1, whole=True)
 
     def outputs(self, channels: int) -> int:
         """Numbers it needs for a pixel."""
@@ -116,6 +122,11 @@ class Categorical:
     def __post_init__(self):
         if self.levels < 2:
             raise UserError(f'Categorical needs at least 2 levels, not {self.levels}')
+
+    @property
+    def data_values(self) -> Values:
+        """The levels."""
+        return Values(f'Categorical(levels={self.levels})', 0, self.levels - 1, whole=True)
 
     def outputs(self, channels: int) -> int:
         """A logit a level and channel."""

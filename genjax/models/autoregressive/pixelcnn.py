@@ -11,7 +11,7 @@ from jax import Array
 from genjax.errors import UserError
 from genjax.models import modules
 from genjax.models.autoregressive.mixtures import Categorical
-from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
+from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
 from genjax.models.precision import full_precision
 
 
@@ -56,6 +56,11 @@ class PixelCNN:
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one picture."""
         return modules.event_shape(self.network, 'network')
+
+    @property
+    def data_values(self) -> Values | None:
+        """The values that the likelihood is made for."""
+        return getattr(self.likelihood, 'data_values', None)
 
     @property
     def phases(self) -> tuple[Phase, ...]:

@@ -11,7 +11,7 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.models import classes, modules
-from genjax.models.base import Batch, LossOutput, Phase, Variables
+from genjax.models.base import Batch, LossOutput, Phase, Values, Variables
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,11 @@ class ConsistencyModel:
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one example."""
         return modules.event_shape(self.network, 'network')
+
+    @property
+    def data_values(self) -> Values:
+        """Any numbers of size about 1."""
+        return Values(type(self).__name__, unit=True)
 
     @property
     def phases(self) -> tuple[Phase, ...]:

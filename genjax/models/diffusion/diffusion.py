@@ -10,7 +10,7 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.models import classes, modules
-from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
+from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
 from genjax.models.diffusion import likelihood
 from genjax.models.diffusion.coupling import optimal_noise
 from genjax.models.diffusion.grids import Grid, Power
@@ -106,6 +106,11 @@ class DiffusionModel:
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one example."""
         return modules.event_shape(self.network, 'network')
+
+    @property
+    def data_values(self) -> Values:
+        """Any numbers of size about 1."""
+        return Values(type(self).__name__, unit=True)
 
     @property
     def phases(self) -> tuple[Phase, ...]:

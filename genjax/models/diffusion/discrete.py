@@ -10,7 +10,7 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.models import modules
-from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
+from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
 from genjax.models.diffusion.discrete_paths import DiscretePath, Masking, log_one_hot
 from genjax.models.diffusion.discrete_samplers import DiscreteAncestral
 from genjax.models.diffusion.grids import Grid, Power
@@ -55,6 +55,16 @@ class DiscreteModel:
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one example."""
         return modules.event_shape(self.network, 'network')
+
+    @property
+    def vocab_size(self) -> int | None:
+        """How many tokens there are; None: bits."""
+        return self.num_values if self._has_tokens else None
+
+    @property
+    def data_values(self) -> Values:
+        """Tokens, or bits."""
+        return Values(type(self).__name__, 0, self.num_values - 1, whole=True)
 
     @property
     def num_values(self) -> int:

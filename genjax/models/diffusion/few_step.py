@@ -14,7 +14,7 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.models import classes, modules
-from genjax.models.base import Batch, LossOutput, Phase, Variables
+from genjax.models.base import Batch, LossOutput, Phase, Values, Variables
 from genjax.models.diffusion.paths import Rectified
 from genjax.models.diffusion.training import LogitNormal, TimeSampling
 
@@ -36,6 +36,11 @@ class _MeanVelocity:
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one example."""
         return modules.event_shape(self.network, 'network')
+
+    @property
+    def data_values(self) -> Values:
+        """Any numbers of size about 1."""
+        return Values(type(self).__name__, unit=True)
 
     @property
     def phases(self) -> tuple[Phase, ...]:

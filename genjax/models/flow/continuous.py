@@ -12,7 +12,7 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.models import modules, ode
-from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
+from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
 from genjax.models.flow.coupling import refuse_dropout
 from genjax.models.flow.flow import Base, StandardNormal
 from genjax.models.precision import full_precision
@@ -81,6 +81,11 @@ class ContinuousFlow:
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one example."""
         return self.shape
+
+    @property
+    def data_values(self) -> Values:
+        """Any numbers of size about 1."""
+        return Values(type(self).__name__, unit=True)
 
     @property
     def latent_dim(self) -> int:

@@ -11,7 +11,7 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.models import modules
-from genjax.models.base import Batch, LossOutput, Phase, Variables
+from genjax.models.base import Batch, LossOutput, Phase, Values, Variables
 from genjax.models.gan.objectives import OBJECTIVES
 
 _LOSS = OBJECTIVES['least_squares']
@@ -62,6 +62,11 @@ class CycleGAN:
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one example: a picture of each domain."""
         return (2, *modules.event_shape(self.generator_ab, 'generator_ab'))
+
+    @property
+    def data_values(self) -> Values | None:
+        """The values that the generators can give."""
+        return modules.output_values(self.generator_ab, 'generator_ab')
 
     @property
     def phases(self) -> tuple[Phase, ...]:

@@ -11,7 +11,7 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.models import classes, modules
-from genjax.models.base import Batch, LossOutput, Phase, Variables
+from genjax.models.base import Batch, LossOutput, Phase, Values, Variables
 from genjax.models.gan import classifying
 from genjax.models.gan.augment import Augment
 from genjax.models.gan.judge import Judge
@@ -110,6 +110,11 @@ class GAN:
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one example."""
         return modules.event_shape(self.generator, 'generator')
+
+    @property
+    def data_values(self) -> Values | None:
+        """The values that the generator can give."""
+        return modules.output_values(self.generator, 'generator')
 
     @property
     def phases(self) -> tuple[Phase, ...]:

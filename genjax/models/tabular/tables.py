@@ -16,7 +16,7 @@ import numpy as np
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
+from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
 from genjax.models.tabular import counts as tables
 
 _MAX_CELLS = 2**27  # of a table: half a gigabyte
@@ -41,6 +41,15 @@ class _Counted:
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one example."""
         raise NotImplementedError
+
+    @property
+    def data_values(self) -> Values:
+        """Whole numbers up to what any element of an example takes."""
+        return Values(type(self).__name__, 0, self._largest, whole=True)
+
+    @property
+    def _largest(self) -> int:
+        return int(self._sizes.max()) - 1
 
     @property
     def _sizes(self) -> np.ndarray:
@@ -125,6 +134,10 @@ class JointTable(_Counted):
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one example."""
         return (len(self.num_values),)
+
+    @property
+    def _largest(self) -> int:
+        return max(self.num_values) - 1
 
     @property
     def _sizes(self) -> np.ndarray:

@@ -10,7 +10,7 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.models import modules
-from genjax.models.base import Batch, LossOutput, Phase, Variables
+from genjax.models.base import Batch, LossOutput, Phase, Values, Variables
 from genjax.models.gan.objectives import OBJECTIVES, squared_norm
 
 _GREATEST_WEIGHT = 1e4  # of 'adaptive'
@@ -73,6 +73,11 @@ class Autoencoder:
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one example."""
         return modules.event_shape(self.decoder, 'decoder')
+
+    @property
+    def data_values(self) -> Values:
+        """Any numbers of size about 1."""
+        return Values(type(self).__name__, unit=True)
 
     @property
     def phases(self) -> tuple[Phase, ...]:

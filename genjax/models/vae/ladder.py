@@ -9,7 +9,7 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.models import modules
-from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
+from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
 from genjax.models.precision import full_precision
 from genjax.models.vae.bounds import streaming_log_mean_exp
 from genjax.models.vae.likelihoods import Bernoulli, Likelihood, emitting
@@ -54,6 +54,11 @@ class LadderVAE:
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one example."""
         return modules.event_shape(self.decoder, 'decoder')
+
+    @property
+    def data_values(self) -> Values | None:
+        """The values that the likelihood is made for."""
+        return getattr(self.likelihood, 'data_values', None)
 
     @property
     def latent_dim(self) -> int:

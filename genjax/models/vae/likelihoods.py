@@ -14,12 +14,15 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.models import draws, modules
+from genjax.models.base import Values
 
 _LOG_SCALE_BOUND = 10.0
 
 
 class Likelihood(Protocol):
-    """What a VAE asks of its likelihood."""
+    """What a VAE asks of its likelihood; where it has `data_values`, the data are compared with
+    them before a run begins.
+    """
 
     @property
     def width(self) -> int:
@@ -89,6 +92,11 @@ class Bernoulli:
         """One logit an element."""
         return 1
 
+    @property
+    def data_values(self) -> Values:
+        """Bits, or shares of them."""
+        return Values('Bernoulli', 0, 1)
+
     def centre(self, x: Array) -> Array:
         """The bits as they are: at ±1 the many empty pixels of a drawing would swamp a layer."""
         return x
@@ -125,6 +133,11 @@ class Gaussian:
     def width(self) -> int:
         """A mean, and a log-scale unless the scale is fixed."""
         return 2 if self.scale is None else 1
+
+    @property
+    def data_values(self) -> Values:
+        """Any numbers of size about 1: the encoder sees them as they are."""
+        return Values('Gaussian', unit=True)
 
     def centre(self, x: Array) -> Array:
         """Data as they are."""
@@ -177,6 +190,12 @@ class DiscretisedLogistic:
     def width(self) -> int:
         """A location and a log-scale."""
         return 2
+
+    @property
+    def data_values(self) -> Values:
+        """The levels."""
+        name = f'DiscretisedLogistic(levels={self.levels})'
+        return Values(name, 0, self.levels - 1, whole=True)
 
     def centre(self, x: Array) -> Array:
         """Maps 0..levels-1 to [-1, 1]."""

@@ -10,7 +10,7 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.models import draws, modules
-from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
+from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
 from genjax.models.precision import full_precision
 from genjax.models.vae.likelihoods import Bernoulli, Likelihood, emitting
 from genjax.networks.quantisers import Quantised, VectorQuantiser, code_counts, codebook_use
@@ -79,6 +79,11 @@ class VQVAE:
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one example."""
         return modules.event_shape(self.decoder, 'decoder')
+
+    @property
+    def data_values(self) -> Values | None:
+        """The values that the likelihood is made for."""
+        return getattr(self.likelihood, 'data_values', None)
 
     @property
     def num_codes(self) -> int:

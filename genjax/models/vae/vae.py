@@ -11,7 +11,7 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.models import classes, modules
-from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
+from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
 from genjax.models.precision import full_precision
 from genjax.models.vae.bounds import (
     gaussian_kl_per_dim,
@@ -99,6 +99,11 @@ class VAE:
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one example."""
         return modules.event_shape(self.decoder, 'decoder')
+
+    @property
+    def data_values(self) -> Values | None:
+        """The values that the likelihood is made for."""
+        return getattr(self.likelihood, 'data_values', None)
 
     @property
     def log_prob_method(self) -> str:

@@ -1,0 +1,133 @@
+"""Compares a model with its data before a run begins."""
+
+import logging
+import math
+
+import jax
+import numpy as np
+
+from genjax.data.pipeline import random_subset
+from genjax.data.sources import Dataset, Source
+from genjax.errors import UserError
+from genjax.models.base import Values
+from genjax.schedules import at_step
+from genjax.training.experiment import Experiment
+
+_ROWS = 256  # examples whose values are looked at
+_SCANNED_BYTES = 2**31  # the largest split in memory that is read whole for non-finite numbers
+_CHUNK = 4096
+_LARGEST_RMS = 30.0  # of values of size about 1; raw pixels have 40 to 150
+_SLACK = 1e-4  # of a range, for rounding
+
+
+def check_data(experiment: Experiment, source: Source) -> None:
+    """Compares what model and data declare, and the values of some preprocessed examples with those
+    that the model is made for (`Values`).
+
+    Args:
+        experiment: of the run.
+        source: its training split.
+
+    Raises:
+        UserError: number of classes, labels, vocabulary, shape, or range of values do not fit; or
+            an example is not finite. The line names the fields.
+    """
+    dataset, model = experiment.dataset, at_step(experiment.model, 0)
+    experiment.preprocess.check(dataset)
+    if not len(source):
+        raise UserError(f'{type(dataset).__name__}: the train split is empty')
+    batch = source[random_subset(len(source), _ROWS)]
+    _check_classes(model, dataset, batch)
+    _check_vocabulary(model, experiment)
+    _check_finite(source)
+    experiment.check_shapes(jax.ShapeDtypeStruct(batch['x'].shape, batch['x'].dtype))
+    values = getattr(model, 'data_values', None)
+    # Codes of a first stage have been normalised, and take its encoder to make.
+    if values is not None and not experiment.preprocess.lossy:
+        y = experiment.preprocess(jax.device_put(batch['x']), jax.random.key(0))[0]
+        _check_values(values, np.asarray(y, np.float32))
+
+
+def _check_classes(model: object, dataset: Dataset, batch: dict[str, np.ndarray]) -> None:
+    wanted, there = getattr(model, 'num_classes', None), dataset.num_classes
+    if wanted is None:
+        return
+    if 'label' not in batch:
+        reason = getattr(dataset, 'why_no_labels', None)
+        missing = f'no feature is the label: {reason}' if reason else 'the data have no labels'
+        raise UserError(f'config.model.num_classes={wanted}, and {missing}')
+    if there is not None and there != wanted:
+        raise UserError(
+            f'config.model.num_classes={wanted}, and the data have {there} classes:'
+            f' set config.model.num_classes={there}'
+        )
+    label = batch['label']
+    lowest = 0 if getattr(model, 'conditioning', 'input') == 'input' else -1  # unlabelled
+    if label.min() < lowest or label.max() >= wanted:
+        raise UserError(
+            f'config.model.num_classes={wanted}, and the data have labels from {label.min()} to'
+            f' {label.max()}: they must be {lowest}..{wanted - 1}'
+        )
+
+
+def _check_vocabulary(model: object, experiment: Experiment) -> None:
+    wanted = getattr(model, 'vocab_size', None)
+    steps = experiment.preprocess.steps
+    there = getattr(steps[-1] if steps else experiment.dataset, 'num_values', None)
+    if None not in (wanted, there) and wanted != there:
+        raise UserError(
+            f'the model is made for {wanted} tokens, and the data have {there}:'
+            f' set config.model.network.vocab_size={there}'
+        )
+
+
+def _check_finite(source: Source) -> None:
+    """Raises a UserError with the first example that is not finite, in a split in memory or, of one
+    in files, among some.
+    """
+    example = source[np.arange(1)]['x']
+    if not np.issubdtype(example.dtype, np.floating):
+        return
+    rows = np.arange(len(source))
+    if not source.in_memory or len(source) * example.nbytes > _SCANNED_BYTES:
+        rows = random_subset(len(source), _ROWS)
+    for start in range(0, len(rows), _CHUNK):
+        x = source[rows[start : start + _CHUNK]]['x']
+        if not np.isfinite(x).all():
+            row, *place = (int(axis[0]) for axis in np.nonzero(~np.isfinite(x)))
+            raise UserError(
+                f'example {rows[start + row]} of the train split is not finite:'
+                f' x{place} is {x[row][tuple(place)]}'
+            )
+
+
+def _check_values(values: Values, y: np.ndarray) -> None:
+    low, high = float(y.min()), float(y.max())
+    found = f'the data have values from {low:g} to {high:g} after config.preprocess'
+    if values.unit:
+        rms = math.sqrt(float(np.mean(np.square(y, dtype=np.float64))))
+        if rms > _LARGEST_RMS:
+            raise UserError(
+                f'{found}, {rms:.0f} on average (rms), and {values.of} is made for {values}:'
+                ' scale them, pixels with preprocess=Chain((Scale(-1.0, 1.0),))'
+            )
+        return
+    slack = _SLACK * (values.high - values.low)
+    if low < values.low - slack or high > values.high + slack:
+        raise UserError(f'{found}, and {values.of} is made for {values}{_remedy(values, y)}')
+    if values.whole and not np.array_equal(y, np.round(y)):
+        raise UserError(
+            f'{found}, not all of them whole, and {values.of} is made for {values}'
+            f'{_remedy(values, y)}'
+        )
+    if high - low < 0.6 * (values.high - values.low) and len(y) >= 64 and values.high < 256:
+        logging.getLogger(__name__).warning('%s, and %s is made for %s', found, values.of, values)
+
+
+def _remedy(values: Values, y: np.ndarray) -> str:
+    """What to change in the preprocessing of pixels."""
+    if y.ndim != 4:
+        return ''
+    if not values.whole:
+        return f': preprocess=Chain((Scale({float(values.low)}, {float(values.high)}),))'
+    return ': leave out steps that scale' if values.high == 255 else ''
