@@ -187,6 +187,11 @@ class Chain:
     takes_pixels: ClassVar[bool] = True
 
     def __post_init__(self):
+        for step in self.steps:
+            missing = [n for n in ('bound', 'takes_pixels', 'inverse') if not hasattr(step, n)]
+            if missing or not callable(step):
+                lacks = ', '.join(missing) or '__call__'
+                raise UserError(f'{step!r} is not a preprocessing step: it has no {lacks}')
         for step in self.steps[1:]:
             if step.takes_pixels:
                 raise UserError(f'{type(step).__name__} takes the pixels of the data: put it first')

@@ -6,11 +6,13 @@ import math
 import jax
 import numpy as np
 
+from genjax.data.decoding import check_finite
 from genjax.data.pipeline import random_subset
 from genjax.data.sources import Dataset, Source
 from genjax.errors import UserError
 from genjax.models.base import Values
 from genjax.schedules import at_step
+from genjax.training.contract import check_source
 from genjax.training.experiment import Experiment
 
 _ROWS = 256  # examples whose values are looked at
@@ -34,8 +36,7 @@ def check_data(experiment: Experiment, source: Source) -> None:
     """
     dataset, model = experiment.dataset, at_step(experiment.model, 0)
     experiment.preprocess.check(dataset)
-    if not len(source):
-        raise UserError(f'{type(dataset).__name__}: the train split is empty')
+    check_source(dataset, source)
     batch = source[random_subset(len(source), _ROWS)]
     _check_classes(model, dataset, batch)
     _check_vocabulary(model, experiment)
@@ -92,13 +93,8 @@ def _check_finite(source: Source) -> None:
     if not source.in_memory or len(source) * example.nbytes > _SCANNED_BYTES:
         rows = random_subset(len(source), _ROWS)
     for start in range(0, len(rows), _CHUNK):
-        x = source[rows[start : start + _CHUNK]]['x']
-        if not np.isfinite(x).all():
-            row, *place = (int(axis[0]) for axis in np.nonzero(~np.isfinite(x)))
-            raise UserError(
-                f'example {rows[start + row]} of the train split is not finite:'
-                f' x{place} is {x[row][tuple(place)]}'
-            )
+        chunk = rows[start : start + _CHUNK]
+        check_finite(source[chunk]['x'], chunk, 'the train split')
 
 
 def _check_values(values: Values, y: np.ndarray) -> None:

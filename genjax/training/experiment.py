@@ -1,5 +1,6 @@
 """What a config file describes: one run, whole."""
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -14,6 +15,7 @@ from genjax.data.sources import Dataset
 from genjax.errors import UserError, nearest
 from genjax.models.base import GenerativeModel, Phase
 from genjax.schedules import at_step
+from genjax.training.contract import check_parts, preprocessed
 from genjax.training.sharding import MeshShape
 
 DOES_NOT_CHANGE_TRAINING = frozenset(
@@ -130,6 +132,11 @@ class Experiment:
 
     def __post_init__(self):
         """Refuses what no run can do."""
+        if not isinstance(self.preprocess, Chain):
+            name = type(self.preprocess).__name__
+            raise ValueError(f'preprocess must be a Chain of steps, such as {name}, not one itself')
+        evaluators = (*self.validation, *self.test)
+        check_parts(self.dataset, at_step(self.model, 0), self.optimizer, evaluators)
         for name, least in _LEAST.items():
             if getattr(self, name) < least:
                 raise ValueError(f'{name} must be at least {least}, not {getattr(self, name)}')
@@ -178,7 +185,9 @@ class Experiment:
 
     def check_shapes(self, x: jax.ShapeDtypeStruct) -> None:
         """Refuses a model made for examples of another shape than those of the batch `x`."""
-        y, _ = jax.eval_shape(self.preprocess, x, jax.random.key(0))
+        y, _ = jax.eval_shape(
+            functools.partial(preprocessed, self.preprocess), x, jax.random.key(0)
+        )
         expected = tuple(getattr(self.model, 'event_shape', y.shape[1:]))
         if expected != y.shape[1:]:
             raise UserError(

@@ -19,6 +19,7 @@ from genjax.files import write_json
 from genjax.models.base import Variables
 from genjax.training import distributed, sharding, workdir
 from genjax.training.checkpoints import Checkpoints
+from genjax.training.contract import checked_figures
 from genjax.training.experiment import Experiment, experiment_of
 from genjax.training.programs import abstract_state
 from genjax.training.sharding import MeshShape
@@ -106,7 +107,7 @@ def judge(
     figures: Figures = {}
     for evaluator in evaluators:
         name = type(evaluator).__name__.lower()
-        new = evaluator(experiment.model, variables, data, key)
+        new = checked_figures(evaluator, evaluator(experiment.model, variables, data, key))
         figures |= {f'{name}/{figure}': value for figure, value in new.items()}
     return figures
 

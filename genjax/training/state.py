@@ -11,6 +11,7 @@ from jax import Array
 
 from genjax.models.base import Batch, Variables
 from genjax.schedules import at_step
+from genjax.training.contract import checked_variables
 from genjax.training.experiment import Experiment
 
 
@@ -56,7 +57,7 @@ def init_state(experiment: Experiment, batch: Batch) -> TrainState:
     init_key, preprocess_key, key = jax.random.split(jax.random.key(experiment.seed), 3)
     x, _ = experiment.preprocess(batch['x'], preprocess_key)
     model = at_step(experiment.model, 0)
-    variables = model.init(init_key, {**batch, 'x': x})
+    variables = checked_variables(model, model.init(init_key, {**batch, 'x': x}))
     params = variables['params']
     return TrainState(
         step=jnp.zeros((), jnp.int32),

@@ -12,6 +12,7 @@ from jax import Array
 
 from genjax.models.base import Batch, Phase, Variables
 from genjax.schedules import at_step
+from genjax.training.contract import checked_loss
 from genjax.training.experiment import Experiment
 from genjax.training.state import TrainState, on_device
 
@@ -100,6 +101,7 @@ def _phase_update(experiment: Experiment, phase: Phase, step: Array, scan: Calla
         def objective(trained):
             params = {**variables['params'], **trained}
             output = phase.loss({**variables, 'params': params}, batch, loss_key)
+            output = checked_loss(phase, output, len(mask), variables['state'])
             return total(output.values), output
 
         trained = {group: variables['params'][group] for group in phase.trains}

@@ -191,12 +191,30 @@ def test_the_vocabulary_is_that_of_the_text(tmp_path, family):
     assert 'whole numbers from 0 to 5' in refused(model(6), Rows(tokens))
 
 
+class Stored:
+    """A source of one's own."""
+
+    in_memory, fingerprint = True, ''
+
+    def __init__(self, x):
+        self.x = x
+
+    def __len__(self):
+        return len(self.x)
+
+    def __getitem__(self, indices):
+        return {'x': self.x[indices]}
+
+
 @pytest.mark.parametrize('value', [np.nan, np.inf, -np.inf])
 def test_an_example_that_is_not_finite_is_named(value):
     x = np.zeros((5000, 3), np.float32)
     x[4321, 2] = value
-    line = refused(GAN(MLP((4,), shape=(3,)), MLP((4,), shape=()), 2), Rows(x))
-    assert line == f'example 4321 of the train split is not finite: x[2] is {value}'
+    dataset = Rows(np.zeros((1, 3), np.float32))
+    model = GAN(MLP((4,), shape=(3,)), MLP((4,), shape=()), 2)
+    experiment = Experiment(dataset, model, optax.sgd(1.0), steps=1, batch_size=8)
+    with pytest.raises(UserError, match=rf'example 4321 of .* is not finite: {value} at \(2,\)'):
+        check_data(experiment, Stored(x))
 
 
 def test_shapes_and_empty_splits():

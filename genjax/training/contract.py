@@ -1,0 +1,262 @@
+"""Checks that models, data sets, preprocessing and evaluators of one's own keep their contracts:
+each mistake is a line that names the method and what it returned.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genjax.data.sources import Dataset, Source
+from genjax.errors import UserError, nearest
+from genjax.models.base import GenerativeModel, LogProb, LossOutput, Phase, Variables
+
+_BATCH = ('x', 'label', 'mask', 'context')
+_ABSENT = object()
+
+
+def check_parts(dataset: Any, model: Any, optimizer: Any, evaluators: tuple[Any, ...]) -> None:
+    """Raises a UserError where a part of an experiment lacks a method or attribute, or a method
+    does not take the arguments that it is called with.
+    """
+    _has(dataset, 'a data set', 'event_shape', 'num_classes', 'source')
+    _takes(dataset, 'source', 'train')
+    _has(model, 'a model', 'phases', 'init')
+    _takes(model, 'init', 'key', 'batch')
+    if callable(getattr(model, 'sample', None)):
+        _takes(model, 'sample', 'variables', 'key', 1, label=None)
+    if callable(getattr(model, 'log_prob', None)):
+        _takes(model, 'log_prob', 'variables', 'x', 'key')
+    many = optimizer.values() if isinstance(optimizer, Mapping) else (optimizer,)
+    for one in many:
+        _has(one, 'an optax optimizer', 'init', 'update')
+    for evaluator in evaluators:
+        _takes(evaluator, '__call__', 'model', 'variables', 'data', 'key')
+    _check_phases(model, model.phases)
+
+
+def _check_phases(model: GenerativeModel, phases: Any) -> None:
+    where = f'{type(model).__name__}.phases'
+    if not isinstance(phases, tuple) or not phases:
+        raise UserError(f'{where} must be a tuple of Phase, not {described(phases)}')
+    names = [getattr(phase, 'name', None) for phase in phases]
+    for phase in phases:
+        if not isinstance(phase, Phase):
+            raise UserError(f'{where} must be a tuple of Phase, and has {described(phase)}')
+        if not isinstance(phase.trains, tuple) or not phase.trains:
+            raise UserError(
+                f'{where}: trains of {phase.name!r} must be a tuple of parameter groups,'
+                f' not {phase.trains!r}'
+            )
+        if not isinstance(phase.repeats, int) or phase.repeats < 1:
+            raise UserError(
+                f'{where}: repeats of {phase.name!r} must be at least 1, not {phase.repeats!r}'
+            )
+        if names.count(phase.name) > 1:
+            raise UserError(f'{where} has two of the name {phase.name!r}')
+        if not callable(phase.loss):
+            raise UserError(f'{where}: loss of {phase.name!r} is {described(phase.loss)}')
+        _takes(phase, 'loss', 'variables', 'batch', 'key')
+
+
+def check_source(dataset: Dataset, source: Source) -> None:
+    """Raises a UserError unless `source`, and the first two examples that it gives, are those of a
+    data set.
+    """
+    where = f'{type(dataset).__name__}.source'
+    _has(source, f'what {where} returns', '__len__', '__getitem__', 'fingerprint', 'in_memory')
+    if not len(source):
+        raise UserError(f'{type(dataset).__name__}: the train split is empty')
+    num = min(2, len(source))
+    batch, where = source[np.arange(num)], f"{where}('train')[indices]"
+    if not isinstance(batch, Mapping) or 'x' not in batch:
+        raise UserError(f'{where} must return a dict with x, not {described(batch)}')
+    for name, array in batch.items():
+        if name not in _BATCH:
+            raise UserError(f'{where} returned {name!r}{nearest(name, _BATCH)}; it may be one of '
+                            + ', '.join(_BATCH))  # fmt: skip
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in 'biuf':
+            raise UserError(
+                f'{where} must return arrays of numbers, and {name!r} is {described(array)}'
+            )
+        if array.shape[:1] != (num,):
+            raise UserError(
+                f'{where} of {num} indices must return {num} rows, and {name!r} is'
+                f' {described(array)}'
+            )
+    if 'label' in batch and (batch['label'].ndim != 1 or batch['label'].dtype.kind not in 'iu'):
+        raise UserError(
+            f"{where} must return whole numbers [{num}] as 'label', not {described(batch['label'])}"
+        )
+    if tuple(dataset.event_shape) != batch['x'].shape[1:]:
+        raise UserError(
+            f'{type(dataset).__name__}.event_shape is {tuple(dataset.event_shape)}, and an x has'
+            f' {batch["x"].shape[1:]}'
+        )
+
+
+def preprocessed(preprocess: Callable, x: Any, key: Any) -> tuple[Any, Any]:
+    """`preprocess(x, key)`, checked step by step; runs under `jax.eval_shape`."""
+    for step in getattr(preprocess, 'steps', ()):
+        name = f'{type(step).__name__}.__call__'
+        _takes(step, '__call__', 'x', 'key')
+        result = step(x, key)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise UserError(f'{name} must return (y, log_det), not {described(result)}')
+        if jnp.shape(result[1]) != x.shape[:1]:
+            raise UserError(f'{name} must return a log_det [{len(x)}], not {described(result[1])}')
+        if not callable(getattr(step, 'inverse', None)):
+            raise UserError(f'{type(step).__name__} has no inverse(y)')
+        x = result[0]
+    return preprocess(x, key)
+
+
+def checked_variables(model: GenerativeModel, variables: Any) -> Variables:
+    """Returns what `model.init` gave; raises a UserError unless it has the phases' parameters."""
+    where = f'{type(model).__name__}.init'
+    if not isinstance(variables, Mapping) or set(variables) != {'params', 'state'}:
+        raise UserError(f"{where} must return {{'params': …, 'state': …}}, not"
+                        f' {described(variables)}')  # fmt: skip
+    for name, tree in variables.items():
+        if not isinstance(tree, Mapping):
+            raise UserError(f'{where}: {name!r} must be a dict of groups, not {described(tree)}')
+    for phase in model.phases:
+        for group in phase.trains:
+            if group not in variables['params']:
+                groups = ', '.join(variables['params']) or 'none'
+                raise UserError(
+                    f'{type(model).__name__}.phases: {phase.name!r} trains {group!r}, and the'
+                    f' parameter groups of init are {groups}{nearest(group, variables["params"])}'
+                )
+    return variables
+
+
+def checked_loss(phase: Phase, output: Any, size: int, state: Any) -> LossOutput:
+    """Returns what the loss of a phase gave for `size` examples; raises a UserError unless it is a
+    `LossOutput` with a loss of each example and the model's state.
+    """
+    where = f'the loss of the phase {phase.name!r} ({_name(phase.loss)})'
+    if not isinstance(output, LossOutput):
+        raise UserError(f'{where} must return LossOutput(values, metrics, state), not'
+                        f' {described(output)}')  # fmt: skip
+    values = output.values
+    if jnp.shape(values) != (size,) or not jnp.issubdtype(jnp.result_type(values), jnp.floating):
+        raise UserError(f'{where} must return values [B], here float32[{size}], a loss of each'
+                        f' example, not {described(values)}')  # fmt: skip
+    if not isinstance(output.metrics, Mapping):
+        raise UserError(f'{where} must return a dict of metrics, not {described(output.metrics)}')
+    for name, metric in output.metrics.items():
+        if jnp.shape(metric) not in ((), (size,)):
+            raise UserError(
+                f'{where}: the metric {name!r} must be [B] or a number, not {described(metric)}'
+            )
+    before, after = (jax.tree.structure(tree) for tree in (state, output.state))
+    if before != after:
+        raise UserError(
+            f"{where} must return the state of the model whole, as variables['state'] has it:"
+            f' {described(state)}, not {described(output.state)}'
+        )
+    for (path, old), new in zip(
+        jax.tree_util.tree_leaves_with_path(state), jax.tree.leaves(output.state), strict=True
+    ):
+        if jnp.shape(old) != jnp.shape(new) or jnp.result_type(old) != jnp.result_type(new):
+            place = jax.tree_util.keystr(path)
+            raise UserError(f'{where}: state{place} became {described(new)}, of {described(old)}')
+    return output
+
+
+def check_abilities(model: GenerativeModel, variables: Any, batch: Mapping[str, Any]) -> None:
+    """Traces what a model of one's own draws and how likely it finds a batch; raises a UserError
+    unless the shapes are right. Models of genjax are covered by its tests.
+    """
+    if type(model).__module__.partition('.')[0] == 'genjax':
+        return
+    name, key, x = type(model).__name__, jax.random.key(0), batch['x']
+    if callable(getattr(model, 'sample', None)):
+        label = jnp.zeros(3, jnp.int32) if getattr(model, 'num_classes', None) else None
+        drawn = jax.eval_shape(lambda v: model.sample(v, key, 3, label=label), variables)
+        if jnp.shape(drawn) != (3, *x.shape[1:]):
+            raise UserError(
+                f'{name}.sample of 3 must return [3, *event], here {[3, *x.shape[1:]]}, not'
+                f' {described(drawn)}'
+            )
+    if callable(getattr(model, 'log_prob', None)):
+        result = jax.eval_shape(lambda v, x: model.log_prob(v, x, key), variables, x)
+        if not isinstance(result, LogProb):
+            raise UserError(f'{name}.log_prob must return LogProb(value, kind), not'
+                            f' {described(result)}')  # fmt: skip
+        if result.value.shape != x.shape[:1]:
+            raise UserError(
+                f'{name}.log_prob must return a value [B], here [{len(x)}], not'
+                f' {described(result.value)}'
+            )
+        if result.kind not in ('exact', 'lower_bound', 'estimate'):
+            raise UserError(
+                f"{name}.log_prob: the kind is 'exact', 'lower_bound' or 'estimate', not"
+                f' {result.kind!r}'
+            )
+
+
+def checked_figures(evaluator: Any, figures: Any) -> dict[str, float | str]:
+    """Returns what an evaluator gave, its numbers as floats; raises a UserError unless it is a dict
+    of numbers and texts.
+    """
+    where = _name(evaluator)
+    if not isinstance(figures, Mapping):
+        raise UserError(f'{where} must return a dict of figures, not {described(figures)}')
+    checked = {}
+    for name, value in figures.items():
+        is_number = isinstance(value, int | float) or (
+            hasattr(value, 'dtype') and np.shape(value) == () and value.dtype.kind in 'biuf'
+        )
+        if not isinstance(name, str) or not (is_number or isinstance(value, str)):
+            raise UserError(
+                f'{where} must return numbers and texts by name, and {name!r} is {described(value)}'
+            )
+        checked[name] = value if isinstance(value, str) else float(value)
+    return checked
+
+
+def described(value: Any) -> str:
+    """A value as messages name it: its type and shape, and the keys of a dict."""
+    if hasattr(value, 'shape') and hasattr(value, 'dtype'):
+        return f'{value.dtype}{list(value.shape)}'
+    if isinstance(value, Mapping):
+        return f'{{{", ".join(f"{name!r}: {described(v)}" for name, v in value.items())}}}'
+    if isinstance(value, tuple | list):
+        return f'a {type(value).__name__} of {len(value)}'
+    if value is None or isinstance(value, int | float | str):
+        return repr(value)
+    return f'a {type(value).__name__}'
+
+
+def _name(function: Any) -> str:
+    return getattr(function, '__qualname__', None) or type(function).__name__
+
+
+def _has(part: Any, kind: str, *names: str) -> None:
+    # Static: a property may read the data.
+    missing = [n for n in names if inspect.getattr_static(part, n, _ABSENT) is _ABSENT]
+    if missing:
+        raise UserError(
+            f'{described(part)} is not {kind}: it has no {", ".join(missing)}'
+            if len(missing) == len(names)
+            else f'{type(part).__name__} has no {", ".join(missing)}, which {kind} needs'
+        )
+
+
+def _takes(part: Any, method: str, *args: Any, **options: Any) -> None:
+    function = part if method == '__call__' else getattr(part, method)
+    if not callable(function):
+        raise UserError(f'{type(part).__name__}.{method} is {described(function)}, not a method')
+    try:
+        inspect.signature(function).bind(*args, **options)
+    except TypeError as error:
+        words = [str(arg) for arg in args] + [f'{name}=' for name in options]
+        where = _name(part) if method == '__call__' else f'{type(part).__name__}.{method}'
+        raise UserError(f'{where} is called with ({", ".join(words)}): {error}') from None
+    except ValueError:  # a builtin without a signature
+        return
