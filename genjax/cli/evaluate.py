@@ -16,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--step', default='best', help="a step, 'latest', or 'best' (default; by the run's config)"
     )
+    runtime.add_first_stage(parser)
     runtime.add_arguments(parser)
 
 
@@ -27,7 +28,7 @@ def run(args: argparse.Namespace) -> None:
         from genjax.training import distributed
         from genjax.training import run as runs
 
-        run = runs.load(Path(args.workdir), args.step)
+        run = runs.load(Path(args.workdir), args.step, args.first_stage)
         figures = runs.test(run)
         if distributed.is_first():
             runs.show(figures, f'{args.workdir}, step {run.step:,}, test')

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 
+from genjax import files
 from genjax.errors import UserError
 from genjax.interruption import Interruption
 from genjax.places import find_place
@@ -30,6 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         '--heartbeat', type=float, default=100, metavar='SECONDS',
         help='a process that is silent for so long is taken for dead (default 100)',
+    )  # fmt: skip
+
+
+def add_first_stage(parser: argparse.ArgumentParser) -> None:
+    """Adds the option of commands that read the run of a latent model."""
+    parser.add_argument(
+        '--first_stage', type=files.local, metavar='DIR',
+        help="the folder of the run of a latent model's first stage, if that was moved alone",
     )  # fmt: skip
 
 

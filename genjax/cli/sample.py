@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the type of the samples in an .npz; 'uint8' is a quarter of the size, for images"
         ' (default: as they are drawn)',
     )  # fmt: skip
+    runtime.add_first_stage(parser)
     runtime.add_arguments(parser)
 
 
@@ -69,7 +70,7 @@ def _draw(args: argparse.Namespace, out: Path, kind: str) -> None:
     from genjax.training import distributed, npz, sampling
     from genjax.training import run as runs
 
-    run = runs.load(Path(args.workdir), args.step)
+    run = runs.load(Path(args.workdir), args.step, args.first_stage)
     dataset = run.experiment.dataset
     if kind == 'txt' and not hasattr(dataset, 'texts'):
         raise UserError(f'{type(dataset).__name__} is no text: name --out .png or .npz')

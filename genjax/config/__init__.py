@@ -20,10 +20,12 @@ from genjax.config.fields import (
     with_leaves,
 )
 from genjax.config.files import call, load
+from genjax.config.paths import absolute, moved, paths
 from genjax.config.specs import TARGET, build, spec
 
 __all__ = [
     'TARGET',
+    'absolute',
     'build',
     'call',
     'check_complete',
@@ -31,7 +33,9 @@ __all__ = [
     'from_json',
     'leaves',
     'load',
+    'moved',
     'override',
+    'paths',
     'spec',
     'to_json',
     'with_fields',

@@ -160,6 +160,7 @@ class Avatars:
     form: str = 'table'
     data_dir: str | None = None
 
+    PATHS: ClassVar[tuple[str, ...]] = ('data_dir',)
     num_classes: ClassVar[int | None] = None
     factor_names: ClassVar[tuple[str, ...]] = tuple(FEATURES)
     num_values: ClassVar[tuple[int, ...]] = NUM_VALUES

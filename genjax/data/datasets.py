@@ -34,6 +34,7 @@ class Digits:
 
     data_dir: str | None = None
 
+    PATHS: ClassVar[tuple[str, ...]] = ('data_dir',)
     event_shape: ClassVar[tuple[int, ...]] = (8, 8, 1)
     num_classes: ClassVar[int] = 10
 
@@ -58,6 +59,7 @@ class Gaussians:
     layout: str = 'ring'
     data_dir: str | None = None
 
+    PATHS: ClassVar[tuple[str, ...]] = ('data_dir',)
     event_shape: ClassVar[tuple[int, ...]] = (2,)
 
     def __post_init__(self):
@@ -122,6 +124,8 @@ class TFDS:
     label_key: str | None = None
     levels: int | None = None
     data_dir: str | None = None
+
+    PATHS: ClassVar[tuple[str, ...]] = ('data_dir',)
 
     def __post_init__(self):
         if self.levels is not None and not 2 <= self.levels <= 256:

@@ -63,6 +63,7 @@ class Jars:
 
     data_dir: str | None = None
 
+    PATHS: ClassVar[tuple[str, ...]] = ('data_dir',)
     event_shape: ClassVar[tuple[int, ...]] = (SIDE, SIDE, 1)
     num_classes: ClassVar[int | None] = None
     factor_names: ClassVar[tuple[str, ...]] = ('height', 'width')

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -44,6 +44,8 @@ class Latents:
     in_memory: bool = True
     shape: tuple[int, ...] | None = None
     classes: int | None = None
+
+    PATHS: ClassVar[tuple[str, ...]] = ('path',)
 
     @property
     def event_shape(self) -> tuple[int, ...]:

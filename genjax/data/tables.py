@@ -27,6 +27,7 @@ class Binary:
     path: str
     splits: tuple[str, str, str] = ('train', 'valid', 'test')
 
+    PATHS: ClassVar[tuple[str, ...]] = ('path',)
     num_classes: ClassVar[None] = None
 
     def __post_init__(self):
@@ -64,6 +65,7 @@ class PianoRolls:
     path: str
     frames: int
 
+    PATHS: ClassVar[tuple[str, ...]] = ('path',)
     num_classes: ClassVar[None] = None
 
     @property

@@ -74,6 +74,7 @@ class Text:
     overlap: int = 0
     vocab_size: int | None = None
 
+    PATHS: ClassVar[tuple[str, ...]] = ('path',)
     num_classes: ClassVar[None] = None
 
     def __post_init__(self):

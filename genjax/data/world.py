@@ -83,6 +83,7 @@ class WorldPoints:
 
     data_dir: str | None = None
 
+    PATHS: ClassVar[tuple[str, ...]] = ('data_dir',)
     event_shape: ClassVar[tuple[int, ...]] = (2,)
     num_classes: ClassVar[int | None] = None
 

@@ -49,6 +49,7 @@ class Encode:
 
     fingerprint: str = field(init=False)
 
+    PATHS: ClassVar[tuple[str, ...]] = ('workdir',)
     bound: ClassVar[bool] = False
     lossy: ClassVar[bool] = True
     takes_pixels: ClassVar[bool] = True
@@ -99,6 +100,7 @@ class Encoded:
     workdir: str
     step: int | None = None
 
+    PATHS: ClassVar[tuple[str, ...]] = ('workdir',)
     bound: ClassVar[bool] = False
     lossy: ClassVar[bool] = True
     takes_pixels: ClassVar[bool] = True
@@ -156,7 +158,10 @@ class Encoded:
 
 
 def _load(path: str, step: int | None) -> FirstStage:
-    return FirstStage.load(Path(local(path)), 'best' if step is None else str(step))
+    try:
+        return FirstStage.load(Path(local(path)), 'best' if step is None else str(step))
+    except UserError as error:
+        raise UserError(f'first stage: {error} (--first_stage=DIR: it was moved)') from error
 
 
 def _constants(stage: FirstStage) -> Any:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import jax
 from jax.sharding import Mesh
+from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
@@ -45,12 +46,13 @@ class Run:
     mesh: Mesh
 
 
-def load(path: Path, step: str = 'best') -> Run:
+def load(path: Path, step: str = 'best', first_stage: str | None = None) -> Run:
     """Reads a run.
 
     Args:
         path: its workdir.
         step: 'best' (the latest where the config names no best), 'latest', or a number.
+        first_stage: where the run of its first stage is now, if that was moved.
 
     Raises:
         UserError: there is no such run or checkpoint.
@@ -58,7 +60,10 @@ def load(path: Path, step: str = 'best') -> Run:
     if step not in ('best', 'latest') and not step.isdecimal():
         raise UserError(f"--step is a number, 'best' or 'latest', not {step!r}")
     record = distributed.on_first(lambda: workdir.read(path))
-    experiment = experiment_of(configs.from_json(record['config']))
+    config = configs.moved(configs.from_json(record['config']), record['workdir'], path)
+    if first_stage is not None:
+        _move_first_stage(config, first_stage)
+    experiment = experiment_of(config)
     workdir.check_preprocess(path, record, experiment.preprocess.provenance)
     example = {name: (tuple(shape), dtype) for name, (shape, dtype) in record['example'].items()}
     # Whatever the devices of the training, here are others; large parameters are spread over them.
@@ -70,6 +75,14 @@ def load(path: Path, step: str = 'best') -> Run:
     if restored is None:
         raise UserError(f'{path} has no checkpoint yet')
     return Run(path, experiment, *restored, mesh)
+
+
+def _move_first_stage(config: ConfigDict, folder: str) -> None:
+    names = [n for n in configs.paths(config) if n.startswith('preprocess.')]
+    if not names:
+        raise UserError(f'--first_stage={folder}: this run has no first stage')
+    for name in names:
+        configs.override(config, name, folder)
 
 
 def open_checkpoints(experiment: Experiment, path: Path, read_only: bool = False) -> Checkpoints:

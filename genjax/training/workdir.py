@@ -24,6 +24,7 @@ CONFIG = 'config.json'
 _RECORD = {
     'id': str,
     'config': dict,
+    'workdir': str,
     'fingerprint': str,
     'data': str,
     'preprocess': dict,
@@ -88,7 +89,8 @@ def claim(
         before = {'id': uuid.uuid4().hex[:8], 'starts': []}
     record = {
         'id': before['id'],
-        'config': configs.to_json(config),
+        'config': configs.to_json(configs.absolute(config)),
+        'workdir': str(workdir.absolute()),
         'fingerprint': configs.fingerprint(config),
         'data': data_fingerprint,
         'preprocess': preprocess,
@@ -104,7 +106,7 @@ def read(workdir: Path) -> dict[str, Any]:
     files.workdir(workdir)
     try:
         record = json.loads((workdir / CONFIG).read_text())
-        record = {'preprocess': {}, **record}  # which older runs do not have
+        record = {'preprocess': {}, 'workdir': '', **record}  # which older runs do not have
         return {key: kind(record[key]) for key, kind in _RECORD.items()}
     except FileNotFoundError:
         raise UserError(f'{workdir} is not the folder of a run: it has no {CONFIG}') from None
@@ -142,10 +144,13 @@ def provenance() -> dict[str, Any]:
 def _check_unchanged(
     workdir: Path, record: dict[str, Any], config: ConfigDict, data_fingerprint: str
 ) -> None:
-    before = dict(configs.leaves(configs.from_json(record['config'])))
-    now = dict(configs.leaves(config))
+    config_before = configs.from_json(record['config'])
+    before, now = dict(configs.leaves(config_before)), dict(configs.leaves(config))
+    by_content = configs.paths(config_before).keys() | configs.paths(config).keys()
     for name in sorted(before.keys() | now.keys()):
         if name.split('.')[0].split('[')[0] in DOES_NOT_CHANGE_TRAINING:
+            continue
+        if name in by_content:  # the fingerprints of data and first stages
             continue
         if before.get(name) != now.get(name):
             raise UserError(

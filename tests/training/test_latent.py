@@ -1,7 +1,9 @@
 """Two runs in a chain: the second trains on codes of the first, and what it draws is decoded."""
 
+import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -11,7 +13,7 @@ from genjax.config import build, spec
 from genjax.data import Chain, Scale
 from genjax.errors import UserError
 from genjax.models import VQAutoencoder
-from genjax.training import Encode, loop
+from genjax.training import Encode, loop, sampling
 from genjax.training import run as runs
 from tests.training import tiny
 from tests.training.conftest import assert_same, the_line
@@ -35,10 +37,11 @@ def test_the_chain(trained, tmp_path, genjax):
     samples = np.load(out)['x']
     # The very same codes, decoded by the first stage alone.
     run, first = runs.load(second), runs.load(trained)
-    key = jax.random.fold_in(jax.random.key(0), np.uint32(0))
-    codes = run.experiment.model.sample(run.state.variables, key, 256)
-    decoded = first.experiment.model.decode(first.state.averaged, codes, key)
-    np.testing.assert_allclose(samples, ((decoded + 1) * 127.5)[:5], rtol=1e-3, atol=1e-2)
+    codes = sampling.draw(
+        dataclasses.replace(run.experiment, preprocess=Chain()), run.state.variables, 5, seed=0
+    )['x']
+    decoded = first.experiment.model.decode(first.state.averaged, codes, KEY)
+    np.testing.assert_allclose(samples, (decoded + 1) * 127.5, rtol=1e-3, atol=1e-2)
     assert samples.shape == (5, *tiny.SHAPE)
     status, shown, _ = genjax('evaluate', f'--workdir={second}')
     assert status == 0 and 'test' in shown
@@ -47,6 +50,35 @@ def test_the_chain(trained, tmp_path, genjax):
     source = json.loads((trained / 'config.json').read_text())
     assert record['step'] == 4
     assert record['run'] == {name: source[name] for name in ('id', 'config', 'fingerprint', 'data')}
+
+
+def test_the_first_stage_is_found_from_anywhere_and_after_a_move(
+    trained, tmp_path, monkeypatch, genjax
+):
+    shutil.copytree(trained, tmp_path / 'runs' / 'first')
+    monkeypatch.chdir(tmp_path)
+    loop.train(second_stage('runs/first', steps=1), Path('runs/second'))
+    step = runs.load(tmp_path / 'runs' / 'second').step
+    elsewhere = tmp_path / 'elsewhere'
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert runs.load(tmp_path / 'runs' / 'second').step == step
+
+    archive = tmp_path / 'archive' / 'all'
+    shutil.move(tmp_path / 'runs', archive)  # both together
+    assert runs.load(archive / 'second').step == step
+    # Where it lies is no part of what was trained.
+    loop.train(second_stage(archive / 'first', steps=2), archive / 'second')
+
+    shutil.move(archive / 'second', tmp_path / 'second')  # this one alone: still found
+    assert runs.load(tmp_path / 'second').step == 2
+    shutil.move(archive / 'first', tmp_path / 'renamed')
+    words = ('sample', f'--workdir={tmp_path / "second"}', '--out=a.npz', '--num=1')
+    line = the_line(*genjax(*words)[::2])
+    assert 'is not the folder of a run' in line and '--first_stage=DIR' in line
+    assert genjax(*words, f'--first_stage={tmp_path / "renamed"}')[0] == 0
+    line = the_line(*genjax(*words[:1], f'--workdir={trained}', *words[2:], '--first_stage=x')[::2])
+    assert 'this run has no first stage' in line
 
 
 def test_the_step_encodes_as_the_first_stage_does(trained):
