@@ -5,19 +5,29 @@ import optax
 from jax import Array
 
 
-def optimal_noise(x: Array, noise: Array, mask: Array | None = None) -> Array:
+def optimal_noise(
+    x: Array, noise: Array, mask: Array | None = None, label: Array | None = None
+) -> Array:
     """The rows of `noise` in the order in which the sum of squared distances to x is least:
     optimal transport between the two batches (Pooladian et al., 2023; Tong et al., 2024).
+
+    With labels the order changes within each class only. Across classes the noise of a class would
+    come to depend on the class, which samples, whose noise does not, would then miss (Cheng &
+    Schwing, "The curse of conditions", 2025).
 
     Args:
         x: [B, *event].
         noise: [B, *event].
-        mask: bool [B]; rows of x where it is false get what is left.
+        mask: bool [B]; rows of x where it is false get what is left, with labels their own.
+        label: int32 [B].
     """
     flat, points = noise.reshape(len(noise), -1), x.reshape(len(x), -1)
     # |x - ε|² less what no order changes.
     cost = jnp.matmul(-2.0 * points, flat.T, precision='highest')
     if mask is not None:
         cost = jnp.where(mask[:, None], cost + jnp.sum(flat**2, axis=-1), 0.0)
+    if label is not None:
+        group = label if mask is None else jnp.where(mask, label, -1)
+        cost = jnp.where(group[:, None] == group, cost, jnp.inf)
     rows, columns = optax.assignment.hungarian_algorithm(cost)
     return noise[jnp.zeros(len(x), jnp.int32).at[rows].set(columns)]

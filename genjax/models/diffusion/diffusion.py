@@ -47,7 +47,7 @@ class DiffusionModel:
         times: which times are trained at.
         coupling: which noise goes with which example of a batch: 'independent', or 'optimal', by
             the assignment of least squared distance, so that paths cross less (Pooladian et al.,
-            "Multisample flow matching", 2023).
+            "Multisample flow matching", 2023), with classes within each class.
         sampler: how samples are drawn.
         grid: the times of its steps.
         steps: how many.
@@ -214,13 +214,15 @@ class DiffusionModel:
         )
         return out.astype(jnp.float32), state
 
-    def diffuse(self, key: Array, x: Array, mask: Array | None) -> tuple[Array, Array, Array]:
+    def diffuse(
+        self, key: Array, x: Array, mask: Array | None, *label: Array
+    ) -> tuple[Array, Array, Array]:
         """Draws times t [B, 1, ...] and noise for x [B, *event], and gives (x_t, t, noise)."""
         time_key, noise_key = jax.random.split(key)
         t = self.times.draw(self.path, time_key, len(x)).reshape(-1, *(1,) * (x.ndim - 1))
         noise = jax.random.normal(noise_key, x.shape)
         if self.coupling == 'optimal':
-            noise = optimal_noise(x, noise, mask)
+            noise = optimal_noise(x, noise, mask, *label)
         return self.path.alpha(t) * x + self.path.sigma(t) * noise, t, noise
 
     def denoising_loss(
@@ -229,8 +231,9 @@ class DiffusionModel:
         """The loss of a group's network: the weighted squared error of its output."""
         diffuse_key, label_key, network_key = jax.random.split(key, 3)
         x = batch['x'].astype(jnp.float32)
-        noisy, t, noise = self.diffuse(diffuse_key, x, batch.get('mask'))
-        label = [self._dropped(label_key, label) for label in classes.labels(self, batch)]
+        label = classes.labels(self, batch)
+        noisy, t, noise = self.diffuse(diffuse_key, x, batch.get('mask'), *label)
+        label = [self._dropped(label_key, each) for each in label]
         output, state = self.output(
             variables, noisy, t, *label, group=group, train=True, key=network_key
         )

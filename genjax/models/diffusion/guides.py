@@ -142,9 +142,10 @@ class Classifier(Guide):
 
         def loss(variables: Variables, batch: Batch, key: Array) -> LossOutput:
             diffuse_key, key = jax.random.split(key)
-            x, t, _ = model.diffuse(diffuse_key, batch['x'].astype(jnp.float32), batch.get('mask'))
-            logits, state = self._logits(model, variables, x, t, train=True, key=key)
             (label,) = classes.labels(model, batch)
+            x = batch['x'].astype(jnp.float32)
+            x, t, _ = model.diffuse(diffuse_key, x, batch.get('mask'), label)
+            logits, state = self._logits(model, variables, x, t, train=True, key=key)
             values = -jnp.take_along_axis(logits, label[:, None], axis=-1)[:, 0]
             return LossOutput(values, {'accuracy': jnp.argmax(logits, axis=-1) == label}, state)
 
