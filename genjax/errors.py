@@ -1,7 +1,12 @@
 """What a user sees when something is wrong: one line, never a traceback."""
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+import os
+import re
+import traceback
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 EXIT_INTERRUPTED = 75  # EX_TEMPFAIL: the run was saved; starting it again continues it
 EXIT_PEER = 69  # EX_UNAVAILABLE: another process of the run is gone
@@ -29,21 +34,109 @@ class PeerGone(Exception):
     """Another process of the run is not there. The message says which."""
 
 
+_LONGEST = 400  # characters of a message of a library
+
+TRACEBACK = 'GENJAX_TRACEBACK'
+"""The environment variable that has every error show its traceback as well."""
+
+_OURS = Path(__file__).parent
+_LIBRARY = Path(os.__file__).parent
+_PACKAGES = {'site-packages', 'dist-packages'}
+
+_NO_MEMORY = (
+    'out of memory{}: training needs less with a smaller config.batch_size, a larger'
+    ' config.accumulate, remat of the network, config.mesh.fsdp over more devices, or'
+    ' config.ema_on_host=true; evaluation with a smaller batch_size of the evaluator;'
+    ' `genjax plan` shows what takes how much'
+)
+
+
 def told(error: BaseException) -> tuple[str, int] | None:
     """The line to print for an error and the exit status; None for a defect of genjax, which keeps
     its traceback.
     """
     match error:
-        case UserError():
-            message = ' '.join(str(error).split())  # one line, also where it quotes several
-            status = EXIT_BUSY if isinstance(error, Busy) else 2
-            return f'genjax: error: {message}', status
         case Interrupted():
             return f'genjax: {error}', EXIT_INTERRUPTED
         case PeerGone():
             return f'genjax: {error}', EXIT_PEER
         case KeyboardInterrupt():
             return '', EXIT_CTRL_C
+        case Exception():
+            status = EXIT_BUSY if isinstance(error, Busy) else 2
+            line = line_of(error)
+            return (f'genjax: error: {line}', status) if line else None
+    return None
+
+
+def line_of(error: Exception) -> str | None:
+    """The line that tells a user of a mistake, of an exception in code of the user's own, or of
+    what a device lacks; None for a defect of genjax.
+    """
+    if isinstance(error, UserError):
+        return ' '.join(str(error).split())  # one line, also where it quotes several
+    if isinstance(error, MemoryError):
+        return f'{_NO_MEMORY.format("")}; data with in_memory=False'
+    return _of_devices(str(error)) or of_user(error)
+
+
+def of_user(error: BaseException) -> str | None:
+    """`file:line in function: Type: message` of an exception in code of the user's own, with the
+    innermost line of that; None where there is none in its traceback.
+    """
+    own = [f for f in traceback.extract_tb(error.__traceback__) if _is_users(f.filename)]
+    if not own:
+        return None
+    frame = own[-1]
+    function = '' if frame.name == '<module>' else f' in {frame.name}'
+    where = location(frame.filename, frame.lineno) + function
+    return f'{where}: {summary(error)} ({TRACEBACK}=1 shows it whole)'
+
+
+@contextlib.contextmanager
+def explaining(where: str) -> Iterator[None]:
+    """Turns what libraries say of a mistake in a config into a line, which begins with `where`.
+
+    Raises:
+        UserError: in place of an exception that is neither of the user's own code nor has a line.
+    """
+    try:
+        yield
+    except Exception as error:
+        if told(error) is not None:
+            raise
+        message = f'{where}: {summary(error)} ({TRACEBACK}=1 shows where)'
+        raise UserError(message) from error
+
+
+def summary(error: BaseException) -> str:
+    """Type and message of an exception, in one line of bearable length."""
+    message = ' '.join(str(error).split())
+    message = re.sub(r' \(https?://\S*\)| -{5,}.*', '', message)
+    message = message if len(message) <= _LONGEST else message[:_LONGEST] + ' …'
+    return f'{type(error).__name__}: {message}' if message else type(error).__name__
+
+
+def location(file: str, line: int | None) -> str:
+    """How messages name a line of a file."""
+    relative = os.path.relpath(file)
+    return f'{file if relative.startswith("..") else relative}:{line}'
+
+
+def _is_users(file: str) -> bool:
+    path = Path(file)
+    library = path.is_relative_to(_LIBRARY) or _PACKAGES & set(path.parts)
+    return not (file.startswith('<') or library or path.is_relative_to(_OURS))
+
+
+def _of_devices(message: str) -> str | None:
+    """What the runtime says of devices, for the user."""
+    if 'RESOURCE_EXHAUSTED' in message:
+        found = re.search(r'allocat\w* (?:of )?([\d.]+ ?(?:[KMGT]i?B|bytes))', message)
+        return _NO_MEMORY.format(f' (for {found[1]} more)' if found else '')
+    if 'Unable to initialize backend' in message:
+        first = message.splitlines()[0]
+        return f'{first} (JAX_PLATFORMS={os.environ.get("JAX_PLATFORMS", "")} asks for it)'
     return None
 
 

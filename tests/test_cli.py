@@ -139,10 +139,49 @@ def test_how_a_verb_ends_is_its_exit_status(ran, capsys, error, status, text):
     assert capsys.readouterr().err == text
 
 
-def test_a_defect_keeps_its_traceback(ran):
-    ran.error = ZeroDivisionError()
+def test_a_defect_keeps_its_traceback(ran, monkeypatch):
+    of_genjax = {}
+    exec(compile('def run(args): 1 / 0', genjax.__file__, 'exec'), of_genjax)
+    verb = SimpleNamespace(HELP='', add_arguments=lambda parser: None, run=of_genjax['run'])
+    monkeypatch.setattr(cli, '_module', lambda name: verb)
     with pytest.raises(ZeroDivisionError):
         cli.main(['train'])
+
+
+def test_an_exception_of_the_users_own_code_is_a_line_with_its_innermost_frame(
+    ran, capsys, monkeypatch
+):
+    ran.error = ZeroDivisionError('no\n\nway')
+    assert cli.main(['train']) == 2
+    line = capsys.readouterr().err
+    assert line.startswith('genjax: error: ') and line.count('\n') == 1
+    assert 'test_cli.py:' in line and ' in run: ZeroDivisionError: no way (GENJAX_TR' in line
+    monkeypatch.setenv('GENJAX_TRACEBACK', '1')
+    assert cli.main(['train']) == 2
+    whole = capsys.readouterr().err
+    assert whole.startswith('Traceback') and whole.endswith(line)
+
+
+@pytest.mark.parametrize(
+    ('error', 'message'),
+    [
+        (
+            RuntimeError('RESOURCE_EXHAUSTED: Out of memory while trying to allocate 80.00GiB.'),
+            'out of memory (for 80.00GiB more): training needs less with a smaller'
+            ' config.batch_size, a larger config.accumulate, remat',
+        ),
+        (MemoryError(), 'data with in_memory=False'),
+        (
+            RuntimeError("Unable to initialize backend 'tpu': not found\n\nmore"),
+            "Unable to initialize backend 'tpu': not found (JAX_PLATFORMS=",
+        ),
+    ],
+)
+def test_what_a_device_lacks_is_a_line(ran, capsys, error, message):
+    ran.error = error
+    assert cli.main(['train']) == 2
+    line = capsys.readouterr().err
+    assert message in line and line.count('\n') == 1
 
 
 @pytest.mark.parametrize('error', [KeyboardInterrupt(), RuntimeError('Event loop is closed')])

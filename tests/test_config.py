@@ -264,7 +264,7 @@ def test_load_runs_a_file_and_applies_overrides(tmp_path):
     [
         ('import nowhere_at_all\n', "config.py:1: ModuleNotFoundError: No module named 'nowhere"),
         ('x = 1\n', 'config.py has no function get_config()'),
-        ('def get_config():\n  return 1 / 0\n', 'config.py:2: ZeroDivisionError'),
+        ('def get_config():\n  return 1 / 0\n', 'config.py:2 in get_config: ZeroDivisionError'),
         ('def get_config(:\n', 'config.py:1: SyntaxError'),
         ('def get_config():\n  return {}\n', 'must return spec(Experiment, ...)'),
         (GOOD.replace('sizes', 'szies'), "config.py:6: Model has no argument 'szies'"),

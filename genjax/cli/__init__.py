@@ -7,6 +7,7 @@ Each verb is a module of this package with `HELP` (one line), `add_arguments(par
 """
 
 import argparse
+import os
 import signal
 import sys
 import traceback
@@ -15,7 +16,7 @@ from types import ModuleType
 
 import genjax
 from genjax.cli import process
-from genjax.errors import UserError, nearest, told
+from genjax.errors import TRACEBACK, UserError, nearest, told
 from genjax.interruption import SIGNALS
 
 _PRINT = ('report', 'plan', 'data')  # whose result is what they print
@@ -85,6 +86,8 @@ def _status(argv: list[str]) -> int:
         known = told(error)
         if known is None:
             raise
+        if os.environ.get(TRACEBACK) and isinstance(error, Exception):
+            traceback.print_exception(error)
         line, status = known
         if line:
             print(line, file=sys.stderr)

@@ -2,8 +2,6 @@
 
 import importlib.util
 import json
-import os
-import traceback
 import typing
 from pathlib import Path
 from typing import Any
@@ -11,8 +9,8 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from genjax.config.fields import check_complete, from_json, override
-from genjax.config.specs import TARGET, location
-from genjax.errors import UserError
+from genjax.config.specs import TARGET
+from genjax.errors import UserError, location, nearest, of_user, summary
 
 
 def load(path: str, overrides: typing.Iterable[tuple[str, str]] = ()) -> ConfigDict:
@@ -48,7 +46,7 @@ def call(path: str, function: str, otherwise: str = '') -> Any:
     """
     file, _, argument = path.partition(':')
     if not Path(file).is_file():
-        raise UserError(f'there is no config file {file!r}')
+        raise UserError(f'there is no config file {file!r}{_nearest_file(Path(file))}')
     try:
         module_spec = importlib.util.spec_from_file_location('genjax_config_file', file)
         module = importlib.util.module_from_spec(module_spec)
@@ -59,11 +57,18 @@ def call(path: str, function: str, otherwise: str = '') -> Any:
     except UserError:
         raise
     except Exception as e:
-        frames = [
-            f for f in traceback.extract_tb(e.__traceback__) if f.filename == os.path.abspath(file)
-        ]
-        line = frames[-1].lineno if frames else getattr(e, 'lineno', 1)
-        raise UserError(f'{location(file, line)}: {type(e).__name__}: {e}') from e
+        line = of_user(e) or f'{location(file, getattr(e, "lineno", 1))}: {summary(e)}'
+        raise UserError(line) from e
+
+
+def _nearest_file(file: Path) -> str:
+    """The file that may be meant: beside it or, where there is no such folder, in a similar one."""
+    folder = file.parent
+    if not folder.is_dir():
+        folders = [str(f) for f in folder.parent.glob('*') if f.is_dir()]
+        return nearest(str(folder), folders)
+    others = [str(folder / f.name) for f in folder.iterdir() if f.suffix in ('.py', '.json')]
+    return nearest(str(file), others)
 
 
 def _load_json(file: str) -> Any:

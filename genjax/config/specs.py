@@ -3,7 +3,6 @@
 import dataclasses
 import importlib
 import inspect
-import os
 import sys
 import typing
 from collections.abc import Callable, Mapping
@@ -13,7 +12,7 @@ from ml_collections import ConfigDict, config_dict
 
 from genjax.config.ranges import in_range
 from genjax.config.types import coerce, only_type, takes_function
-from genjax.errors import UserError, nearest
+from genjax.errors import UserError, location, nearest
 
 TARGET = '_target_'
 
@@ -145,12 +144,6 @@ def import_path(path: str) -> Any:
     except AttributeError:
         names = [n for n in dir(sys.modules[module]) if not n.startswith('_')]
         raise UserError(f'{module!r} has no {name!r}{nearest(name, names)}') from None
-
-
-def location(file: str, line: int) -> str:
-    """How messages name a line of a file."""
-    relative = os.path.relpath(file)
-    return f'{file if relative.startswith("..") else relative}:{line}'
 
 
 def _check_names(constructor: Callable, fields: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ import jax
 from ml_collections import ConfigDict
 
 from genjax import config as configs
-from genjax.errors import UserError
+from genjax.errors import UserError, line_of
 from genjax.sweeps.sources import sources
 from genjax.sweeps.trials import Trial, title
 from genjax.training.data_check import check_data
@@ -22,22 +22,33 @@ def check(trials: list[Trial]) -> None:
     Raises:
         UserError: it cannot run; with the trial and its changes.
     """
-    checked, source_of = set(), sources()
+    checked, compared, source_of = set(), set(), sources()
     one = jax.devices()[:1]
     for number, trial in enumerate(trials):
         try:
             experiment = experiment_of(trial.config)
+            if (values := _values_key(trial.config)) not in compared:
+                check_data(experiment, source_of(trial))
+                compared.add(values)
             shape = _shape_key(trial.config)
             if shape in checked:
                 continue
-            check_data(experiment, source_of(trial))
             example = example_of(source_of(trial))
             experiment = dataclasses.replace(experiment, mesh=MeshShape())
             programs = Programs.of(experiment, example, one)
-            jax.eval_shape(programs.step, programs.state, programs.batch)
-        except (UserError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-            raise UserError(f'trial {number} ({title(trial.changes)}): {error}') from None
+            programs.check(experiment)
+        except Exception as error:
+            line = line_of(error)
+            if line is None:
+                raise
+            raise UserError(f'trial {number} ({title(trial.changes)}): {line}') from error
         checked.add(shape)
+
+
+def _values_key(config: ConfigDict) -> str:
+    """What a model is compared with its data by."""
+    parts = ('dataset', 'preprocess', 'model')
+    return json.dumps([row for row in configs.leaves(config) if row[0].startswith(parts)])
 
 
 def _shape_key(config: ConfigDict) -> str:

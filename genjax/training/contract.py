@@ -168,13 +168,13 @@ def checked_loss(phase: Phase, output: Any, size: int, state: Any) -> LossOutput
     return output
 
 
-def check_abilities(model: GenerativeModel, variables: Any, batch: Mapping[str, Any]) -> None:
-    """Traces what a model of one's own draws and how likely it finds a batch; raises a UserError
-    unless the shapes are right. Models of genjax are covered by its tests.
+def check_abilities(model: GenerativeModel, variables: Any, x: jax.ShapeDtypeStruct) -> None:
+    """Traces what a model of one's own draws and how likely it finds preprocessed examples x;
+    raises a UserError unless the shapes are right. Models of genjax are covered by its tests.
     """
     if type(model).__module__.partition('.')[0] == 'genjax':
         return
-    name, key, x = type(model).__name__, jax.random.key(0), batch['x']
+    name, key = type(model).__name__, jax.random.key(0)
     if callable(getattr(model, 'sample', None)):
         label = jnp.zeros(3, jnp.int32) if getattr(model, 'num_classes', None) else None
         drawn = jax.eval_shape(lambda v: model.sample(v, key, 3, label=label), variables)

@@ -183,8 +183,10 @@ class Experiment:
         """Examples that one step reads."""
         return self.batch_size * max(phase.repeats for phase in at_step(self.model, 0).phases)
 
-    def check_shapes(self, x: jax.ShapeDtypeStruct) -> None:
-        """Refuses a model made for examples of another shape than those of the batch `x`."""
+    def check_shapes(self, x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+        """Refuses a model made for examples of another shape than those of the batch `x`, which it
+        returns preprocessed.
+        """
         y, _ = jax.eval_shape(
             functools.partial(preprocessed, self.preprocess), x, jax.random.key(0)
         )
@@ -193,6 +195,7 @@ class Experiment:
             raise UserError(
                 f'the model is made for examples of shape {expected}, the data have {y.shape[1:]}'
             )
+        return y
 
 
 def experiment_of(config: ConfigDict) -> Experiment:

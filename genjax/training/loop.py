@@ -49,6 +49,7 @@ def train(config: ConfigDict, workdir: Path, interruption: Interruption | None =
     check_data(experiment, source)
     example = example_of(source)
     programs = Programs.of(experiment, example)
+    programs.check(experiment)
     with contextlib.ExitStack() as held:
 
         def begin() -> dict[str, Any]:

@@ -10,7 +10,10 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
 from genjax.data.sources import Source
+from genjax.errors import explaining
+from genjax.schedules import at_step
 from genjax.training import sharding
+from genjax.training.contract import check_abilities
 from genjax.training.experiment import Experiment
 from genjax.training.state import TrainState, init_state
 from genjax.training.step import train_step, train_steps
@@ -39,7 +42,8 @@ def abstract_state(
         k: jax.ShapeDtypeStruct((rows, *shape), dtype) for k, (shape, dtype) in example.items()
     }
     experiment.check_shapes(batch['x'])
-    state = jax.eval_shape(functools.partial(init_state, experiment), batch)
+    with explaining('config.model does not fit the data'):
+        state = jax.eval_shape(functools.partial(init_state, experiment), batch)
     shardings = sharding.state_shardings(state, mesh, rules)
     if experiment.ema_on_host:
         on_host = jax.tree.map(lambda s: s.with_memory_kind('pinned_host'), shardings.ema)
@@ -121,6 +125,18 @@ class Programs:
                 donate_argnums=0,
             ),
         )
+
+    def check(self, experiment: Experiment) -> None:
+        """Traces the step, a trace that training uses, and what else a model of one's own can do.
+
+        Raises:
+            UserError: the model or an optimizer is wrong in itself, or with these data.
+        """
+        with explaining('config.model or config.optimizer'):
+            self.step.trace(self.state, self.batch)
+            shape = self.batch['x'].shape[experiment.steps_per_call > 1 :]
+            x = experiment.check_shapes(jax.ShapeDtypeStruct(shape, self.batch['x'].dtype))
+            check_abilities(at_step(experiment.model, 0), self.state.variables, x)
 
 
 def _on(mesh: Mesh, function: Callable) -> Callable:
