@@ -22,11 +22,19 @@ from jax import Array
 
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
-from genjax.evaluation.base import EvaluationData, Figures, require, require_density
+from genjax.evaluation.base import (
+    NO_LIKELIHOOD,
+    EvaluationData,
+    Figures,
+    kind_of,
+    require,
+    require_density,
+)
 from genjax.evaluation.host import fetch
 from genjax.evaluation.likelihood import Moments, bits_per_dim, masked_moments
-from genjax.models.base import Variables
+from genjax.models.base import LogProb, Variables
 from genjax.models.precision import full_precision
+from genjax.models.vae.likelihoods import is_density
 
 _TARGET = 0.65  # share of accepted proposals that the step sizes are tuned for
 _ROWS = 2048  # chains at a time, over all examples
@@ -213,7 +221,8 @@ class AIS:
     `prior_log_prob` and `log_likelihood`.
 
     Gives 'nll' in nats an example (with its 'stderr' over the examples), 'bits_per_dim' and 'kind'
-    'lower_bound'; and on as many examples as a batch has, which the model itself made, 'gap': by
+    'lower_bound' ('density' of discrete data, see `kind_of`); and on as many examples as a batch
+    has, which the model itself made, 'gap': by
     how many nats the mean upper bound ('simulated_upper') exceeds the mean lower bound
     ('simulated_lower'). It says how far the chains are from log p, in as far as the model's own
     examples are like the data.
@@ -245,12 +254,13 @@ class AIS:
             require(self, model, method)
         require_density(self, data)
         key, simulation_key = jax.random.split(key)
-        parts = []
+        parts, first = [], None
         for number, batch in enumerate(data.batches(self.batch_size)):
             if number == self.num_batches:
                 break
             part, key = _batch_moments(self, model, data.preprocess, variables, batch, key)
             parts.append(part)
+            first = batch if first is None else first
         if not parts:
             raise UserError(f'the {data.split} split has no examples to evaluate on')
         lower, upper = fetch(_simulated_bounds(self, model, variables, simulation_key))
@@ -258,12 +268,16 @@ class AIS:
         for part in fetch(parts):
             moments.add(*map(float, part))
         steps = [repr(step) for step in data.preprocess.steps]
+        bound = LogProb(None, 'lower_bound', is_density(getattr(model, 'likelihood', None)))
+        kind = kind_of(bound, data.preprocess, first)
+        if kind == 'density':
+            steps.append(NO_LIKELIHOOD)
         method = f'AIS of {self.num_steps} steps, {self.num_chains} chains'
         return {
             'nll': -moments.mean,
             'bits_per_dim': bits_per_dim(-moments.mean, math.prod(data.dataset.event_shape)),
             'stderr': moments.standard_error,
-            'kind': 'lower_bound',
+            'kind': kind,
             'simulated_lower': float(lower),
             'simulated_upper': float(upper),
             'gap': float(upper - lower),

@@ -4,11 +4,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
-from genjax.models.base import GenerativeModel, Variables
+from genjax.evaluation.host import fetch
+from genjax.models.base import GenerativeModel, LogProb, Variables
 
 Figures = dict[str, float | str]
 
@@ -49,6 +53,36 @@ def require_density(evaluator: Any, data: EvaluationData) -> None:
             f'{type(evaluator).__name__} needs the density of the data, which cannot be had through'
             f' the preprocessing ({steps})'
         )
+
+
+NO_LIKELIHOOD = 'density of discrete data, no likelihood without Dequantise'
+_FEW_VALUES = 256  # as many as 8-bit pixels have
+
+
+def kind_of(result: LogProb, preprocess: Chain, batch: Mapping[str, Array]) -> str:
+    """The kind of a log-probability of the data: that of the model's `result`, a 'lower_bound'
+    where the preprocessing makes it one, or 'density' where data are discrete and the model gives
+    them a density. This is no likelihood: a model that puts narrow peaks on the values that occur
+    gets as much of it as it likes (Theis, van den Oord & Bethge, 2016). `Dequantise` turns it into
+    a bound.
+
+    Data are discrete when they are integers, or floats of which a batch has at most 256 values. A
+    model gives them a density when it says so, or when a step stretches them, as `Scale` does.
+
+    Args:
+        result: what the model's `log_prob` gave; only its kind is read.
+        preprocess: maps the data to what the model sees.
+        batch: of the data.
+    """
+    if preprocess.bound:
+        return 'lower_bound' if result.kind == 'exact' else result.kind
+    x = fetch(batch['x'])[fetch(batch['mask'])]
+    few = min(_FEW_VALUES, x.size // 2)
+    if not np.issubdtype(x.dtype, np.integer) and len(np.unique(x)) > few:
+        return result.kind
+    with jax.transfer_guard('allow'):
+        _, log_det = preprocess(jnp.asarray(x[:1]), jax.random.key(0))
+        return 'density' if result.density or float(log_det[0]) else result.kind
 
 
 def require(evaluator: Any, model: Any, method: str) -> None:

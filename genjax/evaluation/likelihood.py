@@ -11,7 +11,14 @@ from jax import Array
 
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
-from genjax.evaluation.base import EvaluationData, Figures, require, require_density
+from genjax.evaluation.base import (
+    NO_LIKELIHOOD,
+    EvaluationData,
+    Figures,
+    kind_of,
+    require,
+    require_density,
+)
 from genjax.evaluation.host import fetch
 from genjax.models.base import HasLogProb, LogProb, Variables
 
@@ -58,7 +65,8 @@ class Likelihood:
     """Mean negative log-probability of the data as stored (after `Binarise`: of the bits drawn).
 
     Gives 'nll' in nats an example, 'bits_per_dim', 'stderr' of 'nll' over the examples, 'kind'
-    ('exact', 'lower_bound' of the log-probability, 'estimate') and 'protocol'.
+    ('exact', 'lower_bound' of the log-probability, 'estimate'; 'density' where discrete data have
+    a density, which is no likelihood: see `kind_of`) and 'protocol'.
 
     Attributes:
         batch_size: examples at a time.
@@ -82,18 +90,19 @@ class Likelihood:
         require(self, model, 'log_prob')
         require_density(self, data)
         program = self.program(model, data.preprocess)
-        parts = []
+        parts, first = [], None
         for batch in data.batches(self.batch_size):
             part, key = program(variables, batch, key)
             parts.append(part)
+            first = batch if first is None else first
         if not parts:
             raise UserError(f'the {data.split} split has no examples to evaluate on')
-        moments, kind = Moments(), parts[0].kind
+        moments, kind = Moments(), kind_of(parts[0], data.preprocess, first)
         for part in fetch(parts):
             moments.add(*map(float, part.value))
-        if kind == 'exact' and data.preprocess.bound:
-            kind = 'lower_bound'
         steps = [repr(step) for step in data.preprocess.steps]
+        if kind == 'density':
+            steps.append(NO_LIKELIHOOD)
         method = getattr(model, 'log_prob_method', kind)
         if self.num_draws > 1:
             steps.append(f'mean of {self.num_draws} draws')

@@ -93,10 +93,12 @@ class LogProb:
         value: [B] in nats.
         kind: 'exact'; 'lower_bound' (true in expectation, such as the ELBO); or 'estimate'
             (neither).
+        density: whether it is a log-density of real x rather than a log-probability of discrete x.
     """
 
     value: Array
     kind: Kind = flax.struct.field(pytree_node=False)
+    density: bool = flax.struct.field(pytree_node=False, default=False)
 
 
 class GenerativeModel(Protocol):

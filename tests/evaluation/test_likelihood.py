@@ -70,13 +70,16 @@ def test_scaling_enters_with_its_log_determinant():
     figures = Likelihood(4)(Normal(), {}, _data(x, Chain((Scale(-1.0, 1.0),))), KEY)
     want = -scipy.stats.norm(127.5, 127.5).logpdf(x).sum(-1).mean()
     assert figures['nll'] == pytest.approx(want, rel=1e-5)
-    assert figures['kind'] == 'exact'
+    assert figures['kind'] == 'density'
+    assert 'no likelihood without Dequantise' in figures['protocol']
 
 
 @pytest.mark.parametrize(
     ('kind', 'step', 'want'),
     [
-        ('exact', Scale(), 'exact'),
+        ('exact', Scale(), 'density'),
+        ('lower_bound', Scale(), 'density'),
+        ('exact', Binarise(), 'exact'),
         ('exact', Dequantise(), 'lower_bound'),
         ('lower_bound', Dequantise(), 'lower_bound'),
         ('estimate', Dequantise(), 'estimate'),
@@ -85,6 +88,25 @@ def test_scaling_enters_with_its_log_determinant():
 def test_the_kind_of_a_figure_is_never_better_than_its_parts(kind, step, want):
     x = np.zeros((3, 2), np.uint8)
     assert Likelihood(2)(Normal(kind), {}, _data(x, Chain((step,))), KEY)['kind'] == want
+
+
+@pytest.mark.parametrize(
+    ('name', 'x', 'want'),
+    [
+        ('uniform-box', np.arange(50).reshape(10, 5) % 7, 'density'),
+        ('uniform-box', (np.arange(2000).reshape(400, 5) % 256 / np.float32(255)), 'density'),
+        ('uniform-box', np.random.default_rng(0).normal(size=(10, 5)).astype(np.float32), 'exact'),
+        ('vae-gaussian', np.arange(50).reshape(10, 5) % 7, 'density'),
+        ('joint-table', np.zeros((10, 3), np.int32), 'exact'),
+        ('made', np.zeros((10, 9), np.uint8), 'exact'),
+        ('vae-conv-logistic', np.zeros((2, 9, 10, 2), np.uint8), 'lower_bound'),
+    ],
+)
+def test_a_density_of_discrete_data_is_called_that(name, x, want):
+    entry = BY_NAME[name]
+    variables = entry.model.init(KEY, {**entry.batch(len(x)), 'x': jnp.asarray(x)})
+    data = _data(x, event_shape=x.shape[1:])
+    assert Likelihood()(entry.model, variables, data, KEY)['kind'] == want
 
 
 def test_protocol_of_a_vae_names_its_bound_and_binarisation():

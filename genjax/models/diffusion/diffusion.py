@@ -179,11 +179,11 @@ class DiffusionModel:
 
         if self.likelihood == 'vlb':
             value = likelihood.vlb(denoise, self.path, x, key, self.eval_samples)
-            return LogProb(value, 'lower_bound')
+            return LogProb(value, 'lower_bound', density=True)
         exact = self.likelihood == 'ode'
         divergence = 'exact' if exact else 'hutchinson'
         value = likelihood.ode_log_prob(denoise, self.path, x, key, divergence, self.tolerance)
-        return LogProb(value, 'exact' if exact else 'estimate')
+        return LogProb(value, 'exact' if exact else 'estimate', density=True)
 
     @property
     def log_prob_method(self) -> str:

@@ -115,7 +115,7 @@ class ContinuousFlow:
         directions = ode.directions(self.divergence, x, key)
         z, log_det = self._solve(variables, x, 0.0, 1.0, directions)
         kind = 'exact' if self.divergence == 'exact' else 'estimate'
-        return LogProb(self.base.log_prob(z.reshape(len(x), -1)) + log_det, kind)
+        return LogProb(self.base.log_prob(z.reshape(len(x), -1)) + log_det, kind, density=True)
 
     def encode(self, variables: Variables, x: Array, key: Array) -> Array:
         """The noise [B, D] that x flows into; `key` is not used."""

@@ -105,7 +105,7 @@ class Flow:
     def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
         """The exact log-density [B] of x; `key` is not used."""
         del key
-        return LogProb(self._log_prob_and_log_det(variables, x)[0], 'exact')
+        return LogProb(self._log_prob_and_log_det(variables, x)[0], 'exact', density=True)
 
     def encode(self, variables: Variables, x: Array, key: Array) -> Array:
         """The noise z [B, D] that belongs to x; `key` is not used."""

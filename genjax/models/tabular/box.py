@@ -68,7 +68,7 @@ class UniformBox:
         box = variables['state']['box']
         log_volume = jnp.sum(jnp.log(box['high'] - box['low']))
         inside = jnp.all(_flat((x >= box['low']) & (x <= box['high'])), axis=-1)
-        return LogProb(jnp.where(inside, -log_volume, -jnp.inf), 'exact')
+        return LogProb(jnp.where(inside, -log_volume, -jnp.inf), 'exact', density=True)
 
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         del key

@@ -12,7 +12,7 @@ from genjax.models import modules
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
 from genjax.models.precision import full_precision
 from genjax.models.vae.bounds import streaming_log_mean_exp
-from genjax.models.vae.likelihoods import Bernoulli, Likelihood, emitting
+from genjax.models.vae.likelihoods import Bernoulli, Likelihood, emitting, is_density
 from genjax.networks.ladder import Climb, Ladder
 
 _ROWS = 4096  # rows at a time in `log_prob`
@@ -120,7 +120,7 @@ class LadderVAE:
 
         keys = jax.random.split(key, self.eval_samples)
         value = streaming_log_mean_exp(jax.vmap(log_weights), keys, len(x), _ROWS)
-        return LogProb(value, 'lower_bound')
+        return LogProb(value, 'lower_bound', is_density(self.likelihood))
 
     def encode(self, variables: Variables, x: Array, key: Array) -> Array:
         """Draws the codes of all levels, the top one first, [B, latent_dim]."""

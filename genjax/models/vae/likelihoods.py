@@ -5,7 +5,7 @@ Each takes `params` [B, *event] in float32, with the last dimension `width` time
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import flax.linen as nn
 import jax
@@ -23,6 +23,9 @@ class Likelihood(Protocol):
     """What a VAE asks of its likelihood; where it has `data_values`, the data are compared with
     them before a run begins.
     """
+
+    density: bool = False
+    """Whether `log_prob` is a log-density of real x; without this attribute x is discrete."""
 
     @property
     def width(self) -> int:
@@ -42,6 +45,11 @@ class Likelihood(Protocol):
 
     def mean(self, params: Array) -> Array:
         """The expected x [B, *event]."""
+
+
+def is_density(likelihood: Likelihood | None) -> bool:
+    """Whether a likelihood is of real x rather than of discrete x."""
+    return getattr(likelihood, 'density', False)
 
 
 def emitting(decoder: nn.Module, likelihood: Likelihood) -> nn.Module:
@@ -87,6 +95,8 @@ def _sum_event(x: Array) -> Array:
 class Bernoulli:
     """Independent bits; the decoder emits logits. Data are 0 or 1 (or, as an abuse, in between)."""
 
+    density: ClassVar[bool] = False
+
     @property
     def width(self) -> int:
         """One logit an element."""
@@ -128,6 +138,8 @@ class Gaussian:
     """
 
     scale: float | None = None
+
+    density: ClassVar[bool] = True
 
     @property
     def width(self) -> int:
@@ -181,6 +193,8 @@ class DiscretisedLogistic:
     """
 
     levels: int = 256
+
+    density: ClassVar[bool] = False
 
     def __post_init__(self):
         if self.levels < 2:

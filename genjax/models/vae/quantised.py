@@ -12,7 +12,7 @@ from genjax.errors import UserError
 from genjax.models import draws, modules
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
 from genjax.models.precision import full_precision
-from genjax.models.vae.likelihoods import Bernoulli, Likelihood, emitting
+from genjax.models.vae.likelihoods import Bernoulli, Likelihood, emitting, is_density
 from genjax.networks.quantisers import Quantised, VectorQuantiser, code_counts, codebook_use
 
 
@@ -163,7 +163,8 @@ class VQVAE:
         del key
         quantised = self._quantise(variables, x)
         log_likelihood = self.likelihood.log_prob(self._decode(variables, quantised.z), x)
-        return LogProb(log_likelihood + self._log_prior(variables, quantised.index), 'lower_bound')
+        value = log_likelihood + self._log_prior(variables, quantised.index)
+        return LogProb(value, 'lower_bound', is_density(self.likelihood))
 
     def encode(self, variables: Variables, x: Array, key: Array) -> Array:
         """The tokens int32 [B, num_tokens] of x; `key` is not used."""

@@ -19,7 +19,7 @@ from genjax.models.vae.bounds import (
     log_mean_exp,
     streaming_log_mean_exp,
 )
-from genjax.models.vae.likelihoods import Bernoulli, FromStart, Likelihood, emitting
+from genjax.models.vae.likelihoods import Bernoulli, FromStart, Likelihood, emitting, is_density
 from genjax.models.vae.objectives import Draw, Metrics, Terms, importance_weighted, weighted_elbo
 from genjax.models.vae.posterior import GaussianHead, Posterior
 from genjax.models.vae.priors import Prior, StandardNormal, VampPrior
@@ -204,7 +204,7 @@ class VAE:
             value = self._importance_weighted(variables, x, key, self.eval_samples)
         else:
             value = log_mean_exp(self.log_prob_of_classes(variables, x, key).value, axis=-1)
-        return LogProb(value, 'lower_bound')
+        return LogProb(value, 'lower_bound', is_density(self.likelihood))
 
     @full_precision
     def log_prob_of_classes(
@@ -218,7 +218,7 @@ class VAE:
             return self._importance_weighted(variables, x, key, num, label)
 
         values = jax.lax.map(of_class, jnp.arange(self.num_classes))
-        return LogProb(jnp.moveaxis(values, 0, 1), 'lower_bound')
+        return LogProb(jnp.moveaxis(values, 0, 1), 'lower_bound', is_density(self.likelihood))
 
     @full_precision
     def rate_distortion(
