@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import flax.struct
 import jax
+import jax.numpy as jnp
 from jax import Array
 
 Variables = Mapping[str, Mapping[str, Any]]
@@ -57,12 +58,38 @@ class LossOutput(NamedTuple):
     Attributes:
         values: the loss of each example, [B]; the train step takes the masked mean.
         metrics: named diagnostics, each [B] (averaged like the loss) or a scalar.
-        state: the new `variables['state']`, all groups of it.
+        state: the new `variables['state']`, all groups of it, or what the phase's `merge` takes.
     """
 
     values: Array
     metrics: Mapping[str, Array]
     state: Mapping[str, Any]
+
+
+def average_states(before: Any, states: Any, weights: Array) -> Any:
+    """Averages the states that the micro-batches of an update make of the one before it.
+
+    Right for states that are affine in a mean over examples: moving averages, batch statistics. A
+    leaf that is not a float, such as a counter of updates, is the same for all micro-batches.
+
+    Args:
+        before: the state before the update.
+        states: the new ones, each leaf [K, ...] for K micro-batches.
+        weights: examples that count in each micro-batch, [K].
+
+    Returns:
+        The state after the update; `before` where nothing counts.
+    """
+
+    def average(old: Array, new: Array) -> Array:
+        if len(weights) == 1 or not jnp.issubdtype(new.dtype, jnp.floating):
+            return new[0]
+        shares = weights.reshape(-1, *[1] * (new.ndim - 1))
+        # The sum is divided, not the weights: the mean of equal whole numbers is exact.
+        mean = jnp.sum(shares * new, axis=0) / jnp.maximum(jnp.sum(weights), 1.0)
+        return jnp.where(jnp.sum(weights) > 0, mean, old).astype(new.dtype)
+
+    return jax.tree.map(average, before, states)
 
 
 @dataclass(frozen=True)
@@ -77,12 +104,16 @@ class Phase:
             All schedules follow the step: those of the optimizer (learning rate, weight decay,
             injected hyperparameters) have one value in all updates of a step, as `Scheduled` fields
             have. Adam's bias correction counts updates.
+        merge: `(state before, states [K, ...], weights [K]) -> state`, pure; called once per update
+            with what `loss` made of the same state in each of its K micro-batches (see
+            `average_states`). For what is not affine in a mean over examples, such as counts.
     """
 
     name: str
     trains: tuple[str, ...]
     loss: Callable[[Variables, Batch, Array], LossOutput]
     repeats: int = 1
+    merge: Callable[[Any, Any, Array], Any] = average_states
 
 
 @flax.struct.dataclass

@@ -58,9 +58,13 @@ class VectorQuantiser(nn.Module):
     """A codebook of moving averages (van den Oord et al., 2017, appendix A.1; Razavi et al., 2019).
 
     State collection 'codebook': `count` [num_codes] and `total` [num_codes, dim], moving averages
-    of how many vectors of a batch fell to each code, and of their sum; a code is the ratio. Codes
-    that fall out of use start anew at a vector of the batch (Dhariwal et al., 2020). A batch meets
-    the codebook as the batch before left it. The first codes are vectors of the first batch.
+    of the share of a batch's vectors that fell to each code, and of their sum over the number of
+    all vectors; a code is the ratio. Codes that fall out of use start anew at a vector of the batch
+    (Dhariwal et al., 2020). A batch meets the codebook as the batch before left it. The first codes
+    are vectors of the first batch.
+
+    A call in training adds `fresh` and `lot` to the collection, for `restart_unused` to take out
+    again once per update.
 
     Attributes:
         num_codes: how many.
@@ -76,7 +80,7 @@ class VectorQuantiser(nn.Module):
 
     @nn.compact
     def __call__(self, h: Array, weight: Array | float = 1.0, train: bool = False) -> Quantised:
-        """Maps vectors h [..., dim] to the nearest codes; training updates the codebook.
+        """Maps vectors h [..., dim] to the nearest codes; training updates the averages.
 
         Raises:
             UserError: the vectors have another dimension.
@@ -92,14 +96,12 @@ class VectorQuantiser(nn.Module):
             new_count, new_total = moving_averages(
                 count.value, total.value, jax.lax.stop_gradient(vectors), index, weight, self.decay
             )
-            even = jnp.sum(weight) / self.num_codes
-            rows = jax.random.categorical(
-                self.make_rng('dropout'), jnp.log(weight), shape=(self.num_codes,)
-            )
-            fresh = even * jax.lax.stop_gradient(vectors[rows])
-            unused = new_count < self.restart * even
-            count.value = jnp.where(unused, even, new_count)
-            total.value = jnp.where(unused[:, None], fresh, new_total)
+            count.value, total.value = new_count, new_total
+            shape = (self.num_codes, len(vectors))
+            lots = jnp.log(weight) + jax.random.gumbel(self.make_rng('dropout'), shape)
+            fresh = jax.lax.stop_gradient(vectors[jnp.argmax(lots, axis=1)])
+            self.variable('codebook', 'fresh', lambda: None).value = fresh
+            self.variable('codebook', 'lot', lambda: None).value = jnp.max(lots, axis=1)
         z = jax.lax.stop_gradient(codes[index])
         distance = jnp.sum((vectors - z) ** 2, axis=-1)
         z = straight_through(vectors, z).reshape(h.shape)
@@ -111,7 +113,7 @@ class VectorQuantiser(nn.Module):
         return total[index] / count[index][..., None]
 
     def _variables(self, vectors: Array) -> tuple[nn.Variable, nn.Variable]:
-        even = len(vectors) / self.num_codes
+        even = 1 / self.num_codes
 
         def first_total() -> Array:
             rows = jax.random.randint(self.make_rng('params'), (self.num_codes,), 0, len(vectors))
@@ -135,10 +137,32 @@ def moving_averages(
     """The averages [K] and [K, D] after a batch of vectors [N, D], each of which counts for
     weight [N], that fell to codes index [N].
     """
-    members = jax.nn.one_hot(index, len(count)) * weight[:, None]
+    shares = weight / jnp.maximum(jnp.sum(weight), 1e-12)
+    members = jax.nn.one_hot(index, len(count)) * shares[:, None]
     new_count = decay * count + (1 - decay) * jnp.sum(members, axis=0)
     sums = jnp.matmul(members.T, vectors, precision='highest')
     return new_count, decay * total + (1 - decay) * sums
+
+
+def restart_unused(
+    count: Array, total: Array, fresh: Array, lot: Array, share: float
+) -> tuple[Array, Array]:
+    """Starts codes anew whose average use is below `share` of even use.
+
+    Args:
+        count: moving averages [K].
+        total: those of the sums, [K, D].
+        fresh: a vector of each of M micro-batches for each code, [M, K, D].
+        lot: the lot that it drew, [M, K]: the largest is that of a uniform draw from all vectors.
+        share: of even use.
+
+    Returns:
+        The new count and total.
+    """
+    even = 1 / len(count)
+    chosen = fresh[jnp.argmax(lot, axis=0), jnp.arange(len(count))]
+    unused = count < share * even
+    return jnp.where(unused, even, count), jnp.where(unused[:, None], even * chosen, total)
 
 
 class FiniteScalarQuantiser(nn.Module):

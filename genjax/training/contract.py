@@ -12,7 +12,14 @@ import numpy as np
 
 from genjax.data.sources import Dataset, Source
 from genjax.errors import UserError, nearest
-from genjax.models.base import GenerativeModel, LogProb, LossOutput, Phase, Variables
+from genjax.models.base import (
+    GenerativeModel,
+    LogProb,
+    LossOutput,
+    Phase,
+    Variables,
+    average_states,
+)
 
 _BATCH = ('x', 'label', 'mask', 'context')
 _ABSENT = object()
@@ -136,7 +143,8 @@ def checked_variables(model: GenerativeModel, variables: Any) -> Variables:
 
 def checked_loss(phase: Phase, output: Any, size: int, state: Any) -> LossOutput:
     """Returns what the loss of a phase gave for `size` examples; raises a UserError unless it is a
-    `LossOutput` with a loss of each example and the model's state.
+    `LossOutput` with a loss of each example and the model's state, or what a `merge` of its own
+    makes it of.
     """
     where = f'the loss of the phase {phase.name!r} ({_name(phase.loss)})'
     if not isinstance(output, LossOutput):
@@ -153,19 +161,29 @@ def checked_loss(phase: Phase, output: Any, size: int, state: Any) -> LossOutput
             raise UserError(
                 f'{where}: the metric {name!r} must be [B] or a number, not {described(metric)}'
             )
-    before, after = (jax.tree.structure(tree) for tree in (state, output.state))
-    if before != after:
+    if phase.merge is average_states:
+        _check_state(where, state, output.state)
+    return output
+
+
+def checked_state(phase: Phase, before: Any, after: Any) -> Any:
+    """Returns what `merge` of a phase gave; raises a UserError unless that is the whole state."""
+    _check_state(f'merge of the phase {phase.name!r} ({_name(phase.merge)})', before, after)
+    return after
+
+
+def _check_state(where: str, before: Any, after: Any) -> None:
+    if jax.tree.structure(before) != jax.tree.structure(after):
         raise UserError(
             f"{where} must return the state of the model whole, as variables['state'] has it:"
-            f' {described(state)}, not {described(output.state)}'
+            f' {described(before)}, not {described(after)}'
         )
     for (path, old), new in zip(
-        jax.tree_util.tree_leaves_with_path(state), jax.tree.leaves(output.state), strict=True
+        jax.tree_util.tree_leaves_with_path(before), jax.tree.leaves(after), strict=True
     ):
         if jnp.shape(old) != jnp.shape(new) or jnp.result_type(old) != jnp.result_type(new):
             place = jax.tree_util.keystr(path)
             raise UserError(f'{where}: state{place} became {described(new)}, of {described(old)}')
-    return output
 
 
 def check_abilities(model: GenerativeModel, variables: Any, x: jax.ShapeDtypeStruct) -> None:

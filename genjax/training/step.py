@@ -12,7 +12,7 @@ from jax import Array
 
 from genjax.models.base import Batch, Phase, Variables
 from genjax.schedules import at_step
-from genjax.training.contract import checked_loss
+from genjax.training.contract import checked_loss, checked_state
 from genjax.training.experiment import Experiment
 from genjax.training.state import TrainState, on_device
 
@@ -111,22 +111,23 @@ def _phase_update(experiment: Experiment, phase: Phase, step: Array, scan: Calla
 
     def update(variables, opt_state, batch, key):
         if experiment.accumulate == 1:
-            (gradient, metrics, weight), model_state = sums(variables, batch, key)
+            totals, state = sums(variables, batch, key)
+            states, weights = jax.tree.map(lambda a: a[None], (state, totals[-1]))
         else:
 
-            def micro_batch(carry, inputs):
-                totals, model_state = carry
-                new, model_state = sums({**variables, 'state': model_state}, *inputs)
-                return (jax.tree.map(jnp.add, totals, new), model_state), None
+            def micro_batch(totals, inputs):
+                new, state = sums(variables, *inputs)
+                return jax.tree.map(jnp.add, totals, new), (state, new[-1])
 
             micro_batches = jax.tree.map(lambda a: _split_rows(a, experiment.accumulate), batch)
             inputs = (micro_batches, jax.random.split(key, experiment.accumulate))
             first = jax.tree.map(lambda a: a[0], inputs)
             shapes, _ = jax.eval_shape(sums, variables, *first)
             zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-            ((gradient, metrics, weight), model_state), _ = scan(
-                micro_batch, (zeros, variables['state']), inputs
-            )
+            totals, (states, weights) = scan(micro_batch, zeros, inputs)
+        gradient, metrics, weight = totals
+        before = variables['state']
+        model_state = checked_state(phase, before, phase.merge(before, states, weights))
 
         weight = jnp.maximum(weight, 1.0)
         gradient = jax.tree.map(lambda g: g / weight, gradient)

@@ -33,19 +33,20 @@ def test_codebook_averages_against_numpy():
     codes = total / count[:, None]
     index = np.argmin(((vectors[:, None] - codes) ** 2).sum(-1), axis=1)
     np.testing.assert_array_equal(nearest_code(jnp.asarray(vectors), jnp.asarray(codes)), index)
-    want_count = 0.9 * count + 0.1 * np.bincount(index, weight, minlength=4)
+    shares = weight / weight.sum()
+    want_count = 0.9 * count + 0.1 * np.bincount(index, shares, minlength=4)
     want_total = 0.9 * total
-    for vector, code, w in zip(vectors, index, weight, strict=True):
-        want_total[code] += 0.1 * w * vector
+    for vector, code, share in zip(vectors, index, shares, strict=True):
+        want_total[code] += 0.1 * share * vector
     arrays = (jnp.asarray(a, jnp.float32) for a in (count, total, vectors))
     got_count, got_total = moving_averages(*arrays, jnp.asarray(index), jnp.asarray(weight), 0.9)
     np.testing.assert_allclose(got_count, want_count, rtol=1e-5)
     np.testing.assert_allclose(got_total, want_total, rtol=1e-4, atol=1e-6)
 
 
-def test_training_updates_the_codebook_and_restarts_dead_codes():
-    quantiser = VectorQuantiser(3, 2, decay=0.5, restart=0.1)
-    count, total = jnp.array([4.0, 4.0, 0.1]), jnp.array([[0.0, 0.0], [4.0, 4.0], [50.0, 0.0]])
+def test_training_updates_the_codebook():
+    quantiser = VectorQuantiser(3, 2, decay=0.5)
+    count, total = jnp.array([1.0, 1.0, 0.025]), jnp.array([[0, 0], [1, 1], [12.5, 0]])
     h = jnp.array([[[0.2, 0.0], [0.0, 0.2]], [[1.0, 1.2], [0.9, 1.0]]])
     state = {'codebook': {'count': count, 'total': total}}
     out, new = quantiser.apply(state, h, train=True, rngs={'dropout': KEY}, mutable=['codebook'])
@@ -53,14 +54,40 @@ def test_training_updates_the_codebook_and_restarts_dead_codes():
     np.testing.assert_allclose(out.z, [[[0, 0]] * 2, [[1, 1]] * 2], atol=1e-6)
     np.testing.assert_allclose(out.distance, [[0.04, 0.04], [0.04, 0.01]], atol=1e-6)
     new = new['codebook']
-    np.testing.assert_allclose(new['count'], [3, 3, 4 / 3], rtol=1e-6)
-    np.testing.assert_allclose(new['total'][:2], [[0.1, 0.1], [2.95, 3.1]], rtol=1e-5)
-    restarted = new['total'][2] / new['count'][2]
-    assert np.min(np.abs(h.reshape(-1, 2) - restarted).sum(-1)) < 1e-5
-    found = quantiser.apply({'codebook': new}, jnp.array([[2]]), method='lookup')
-    np.testing.assert_allclose(found[0, 0], restarted)
+    np.testing.assert_allclose(new['count'], [0.75, 0.75, 0.0125], rtol=1e-6)
+    np.testing.assert_allclose(new['total'][:2], [[0.025, 0.025], [0.7375, 0.775]], rtol=1e-5)
+    found = jnp.min(jnp.abs(h.reshape(-1, 1, 2) - new['fresh']).sum(-1), axis=0)
+    np.testing.assert_array_equal(found, 0)
     same = quantiser.apply(state, h)
     np.testing.assert_array_equal(same.index, out.index)
+
+
+def test_dead_codes_restart_at_a_uniform_vector_of_all_micro_batches():
+    model = VQVAE(MLP((4,)), MLP((4,), shape=(2,)), 2, VectorQuantiser(4, 1))
+    micro_batches = jnp.array([[0.0, 1.0], [2.0, 3.0], [4.0, -9.0]])[:, :, None]
+    weight = jnp.array([[1.0, 1.0], [1.0, 1.0], [1.0, 0.0]])
+    used = {'count': jnp.array([0.97, 0.01, 0.01, 0.01]), 'total': jnp.full((4, 1), 7.0)}
+
+    def restarted(key):
+        def one(h, weight, key):
+            quantiser = model.quantiser.clone(decay=1.0)
+            new = quantiser.apply(
+                {'codebook': used}, h, weight, train=True, rngs={'dropout': key}, mutable=True
+            )[1]['codebook']
+            return {'encoder': {'codebook': {'quantiser': new}}}
+
+        before = {'encoder': {'codebook': {'quantiser': used}}}
+        states = jax.vmap(one)(micro_batches, weight, jax.random.split(key, 3))
+        after = model.phases[0].merge(before, states, weight.sum(1))
+        return after['encoder']['codebook']['quantiser']
+
+    books = jax.jit(jax.vmap(restarted))(jax.random.split(KEY, 2000))
+    np.testing.assert_allclose(books['count'][:, 1:], 1 / 4)
+    np.testing.assert_allclose(books['total'][:, 0], 7.0)
+    codes = np.asarray(books['total'] / books['count'][..., None])[:, 1:].ravel()
+    values, counts = np.unique(codes, return_counts=True)
+    np.testing.assert_array_equal(values, np.arange(5))
+    np.testing.assert_allclose(counts / counts.sum(), 1 / 5, atol=0.02)
 
 
 @pytest.mark.parametrize('quantiser', [VectorQuantiser(5, 3), FiniteScalarQuantiser((5, 4, 3))])

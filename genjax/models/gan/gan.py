@@ -11,7 +11,7 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.models import classes, modules
-from genjax.models.base import Batch, LossOutput, Phase, Values, Variables
+from genjax.models.base import Batch, LossOutput, Phase, Values, Variables, average_states
 from genjax.models.gan import classifying
 from genjax.models.gan.augment import Augment
 from genjax.models.gan.judge import Judge
@@ -119,10 +119,24 @@ class GAN:
     @property
     def phases(self) -> tuple[Phase, ...]:
         """The discriminator's turn, then the generator's."""
+        loss, repeats = self._discriminator_loss, self.num_critic
         return (
-            Phase('discriminator', ('discriminator',), self._discriminator_loss, self.num_critic),
+            Phase('discriminator', ('discriminator',), loss, repeats, self._merged),
             Phase('generator', ('generator',), self._generator_loss),
         )
+
+    def _merged(self, before: Any, states: Any, weights: Array) -> Any:
+        """The state after an update of the discriminator: averages, and the augmentation's
+        probability by the mean sign of all logits.
+        """
+        if not self._adapts:
+            return average_states(before, states, weights)
+        unmoved = before['discriminator']['augment']
+        before = _with(before, {'augment': {**unmoved, 'sign': jnp.zeros(())}})
+        state = average_states(before, states, weights)
+        probability, sign = (state['discriminator']['augment'][k] for k in ('probability', 'sign'))
+        probability = self.augment.adapted(probability, sign, jnp.sum(weights))
+        return _with(state, {'augment': {'probability': probability}})
 
     @property
     def _generator(self) -> nn.Module:
@@ -251,10 +265,11 @@ class GAN:
             }
         if self._adapts:
             probability = state['discriminator']['augment']['probability']
-            sign = _mean(jnp.sign(real.logits), counts)
-            images = self.pack * jnp.sum(counts)
             metrics['augment'] = probability
-            extra['augment'] = {'probability': self.augment.adapted(probability, sign, images)}
+            extra['augment'] = {
+                'probability': probability,
+                'sign': _mean(jnp.sign(real.logits), counts),
+            }
         values = sum(penalties.values(), start=values)
         return self._output(values, {**metrics, **penalties}, _with(state, extra))
 

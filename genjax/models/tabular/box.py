@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +42,7 @@ class UniformBox:
     @property
     def phases(self) -> tuple[Phase, ...]:
         """One turn, which widens the box."""
-        return (Phase('bound', ('box',), self._loss),)
+        return (Phase('bound', ('box',), self._loss, merge=_widest),)
 
     def init(self, key: Array, batch: Batch) -> Variables:
         """A box without anything in it; there are no parameters."""
@@ -80,6 +81,13 @@ class UniformBox:
         new = {'low': jnp.min(low, axis=0), 'high': jnp.max(high, axis=0)}
         sides = jnp.maximum(_flat(high - low), _SMALLEST)
         return LossOutput(jnp.sum(jnp.log(sides), axis=-1), {}, {'box': new})
+
+
+def _widest(before: Any, states: Any, weights: Array) -> Any:
+    """The box around those of all micro-batches."""
+    del before, weights
+    box = states['box']
+    return {'box': {'low': jnp.min(box['low'], axis=0), 'high': jnp.max(box['high'], axis=0)}}
 
 
 def _flat(x: Array) -> Array:

@@ -10,7 +10,9 @@ where it is 0, so that it is finite.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -72,7 +74,7 @@ class _Counted:
     @property
     def phases(self) -> tuple[Phase, ...]:
         """One turn, which counts."""
-        return (Phase('count', ('counts',), self._loss),)
+        return (Phase('count', ('counts',), self._loss, merge=_added),)
 
     def init(self, key: Array, batch: Batch) -> Variables:
         """Counts of zero; there are no parameters."""
@@ -110,6 +112,12 @@ class _Counted:
         smoothing = jnp.where(jnp.asarray(self.smoothing) > 0, self.smoothing, 1.0)
         loss = -self._log_prob(variables, values, smoothing)
         return LossOutput(loss, {}, {'counts': counts})
+
+
+def _added(before: Any, states: Any, weights: Array) -> Any:
+    """The counts of all micro-batches."""
+    del weights
+    return jax.tree.map(lambda old, new: old + jnp.sum(new - old, axis=0), before, states)
 
 
 @dataclass(frozen=True)

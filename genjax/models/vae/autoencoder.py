@@ -1,5 +1,6 @@
 """What autoencoders of pictures have in common that are trained against a discriminator."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -10,7 +11,7 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.models import modules
-from genjax.models.base import Batch, LossOutput, Phase, Values, Variables
+from genjax.models.base import Batch, LossOutput, Phase, Values, Variables, average_states
 from genjax.models.gan.objectives import OBJECTIVES, squared_norm
 
 _GREATEST_WEIGHT = 1e4  # of 'adaptive'
@@ -82,7 +83,8 @@ class Autoencoder:
     @property
     def phases(self) -> tuple[Phase, ...]:
         """The autoencoder's turn, then the discriminator's."""
-        autoencoder = Phase('autoencoder', ('encoder', 'decoder'), self._loss)
+        groups = ('encoder', 'decoder')
+        autoencoder = Phase('autoencoder', groups, self._loss, merge=self._merge)
         if self.discriminator is None:
             return (autoencoder,)
         return autoencoder, Phase('discriminator', ('discriminator',), self._discriminator_loss)
@@ -104,6 +106,11 @@ class Autoencoder:
             name = type(self.discriminator).__name__
             raise UserError(f'the discriminator {name} has no convolutions to take features from')
         return variables
+
+    @property
+    def _merge(self) -> Callable:
+        """`Phase.merge` of the autoencoder's turn."""
+        return average_states
 
     def _check_unlabelled(self, label: Array | None) -> None:
         if label is not None:

@@ -1,5 +1,7 @@
 """First stages of latent models: autoencoders whose code is a small map, normal or of tokens."""
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -13,6 +15,7 @@ from genjax.models.base import Batch, Variables
 from genjax.models.vae.autoencoder import Autoencoder, Encoded, flat
 from genjax.models.vae.bounds import gaussian_kl_per_dim
 from genjax.models.vae.likelihoods import soft_bound
+from genjax.models.vae.quantised import merge_codebook
 from genjax.networks.quantisers import Quantised, VectorQuantiser, code_counts, codebook_use
 
 MOMENTS_DECAY = 0.99
@@ -137,6 +140,10 @@ class VQAutoencoder(Autoencoder):
         return _TokenMap(self.encoder, self.quantiser)
 
     @property
+    def _merge(self) -> Callable:
+        return functools.partial(merge_codebook, self.quantiser)
+
+    @property
     def _depth(self) -> int:
         return self.quantiser.dim
 
@@ -181,9 +188,7 @@ class _GaussianMap(nn.Module):
         for name, new in jax.lax.stop_gradient(moments).items():
             old = self.variable('moments', name, lambda new=new: new)
             if train:
-                # A micro-batch in which nothing counts tells nothing.
-                moved = MOMENTS_DECAY * old.value + (1 - MOMENTS_DECAY) * new
-                old.value = jnp.where(jnp.any(weight), moved, old.value)
+                old.value = MOMENTS_DECAY * old.value + (1 - MOMENTS_DECAY) * new
         return code
 
 

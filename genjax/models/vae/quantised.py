@@ -1,5 +1,6 @@
 """Autoencoders with discrete codes."""
 
+import functools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,10 +11,16 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.models import draws, modules
-from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
+from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables, average_states
 from genjax.models.precision import full_precision
 from genjax.models.vae.likelihoods import Bernoulli, Likelihood, emitting, is_density
-from genjax.networks.quantisers import Quantised, VectorQuantiser, code_counts, codebook_use
+from genjax.networks.quantisers import (
+    Quantised,
+    VectorQuantiser,
+    code_counts,
+    codebook_use,
+    restart_unused,
+)
 
 
 class _Encoder(nn.Module):
@@ -35,6 +42,23 @@ class _Encoder(nn.Module):
 
     def lookup(self, index: Array) -> Array:
         return self.quantiser.lookup(index)
+
+
+def merge_codebook(quantiser: nn.Module, before: Any, states: Any, weights: Array) -> Any:
+    """`Phase.merge` of a model whose encoder has this quantiser in its field `quantiser`."""
+    if not isinstance(quantiser, VectorQuantiser):
+        return average_states(before, states, weights)
+
+    def with_codebook(state: Any, count: Array, total: Array) -> Any:
+        codebook = {'quantiser': {'count': count, 'total': total}}
+        return {**state, 'encoder': {**state['encoder'], 'codebook': codebook}}
+
+    new = states['encoder']['codebook']['quantiser']
+    states = with_codebook(states, new['count'], new['total'])
+    state = average_states(before, states, weights)
+    old = state['encoder']['codebook']['quantiser']
+    averages = restart_unused(**old, fresh=new['fresh'], lot=new['lot'], share=quantiser.restart)
+    return with_codebook(state, *averages)
 
 
 @dataclass(frozen=True)
@@ -98,7 +122,8 @@ class VQVAE:
     @property
     def phases(self) -> tuple[Phase, ...]:
         """The autoencoder's turn, then the prior's."""
-        autoencoder = Phase('autoencoder', ('encoder', 'decoder'), self._loss)
+        merge = functools.partial(merge_codebook, self.quantiser)
+        autoencoder = Phase('autoencoder', ('encoder', 'decoder'), self._loss, merge=merge)
         if self.prior is None:
             return (autoencoder,)
         return autoencoder, Phase('prior', ('prior',), self._prior_loss)

@@ -165,7 +165,9 @@ def test_the_discriminators_turn_adapts_the_probability(bias):
         np.testing.assert_allclose(out.metrics['augment'], probability, atol=1e-5)
         share = np.mean(np.sign(out.metrics['real_logit'][:5]))
         probability += np.sign(share) * 5 / 1000
-        variables = {**variables, 'state': out.state}
+        states = jax.tree.map(lambda a: a[None], out.state)
+        state = model.phases[0].merge(variables['state'], states, jnp.array([5.0]))
+        variables = {**variables, 'state': state}
     assert bias == 0 or probability == pytest.approx(0.5 + np.sign(bias) * 0.1)
 
 
