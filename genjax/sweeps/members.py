@@ -1,6 +1,7 @@
 """One trial of a population, as the host sees it: a run like any other, in a folder of its own."""
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from jax.sharding import Mesh
@@ -15,7 +16,7 @@ from genjax.training.metrics import Means
 from genjax.training.programs import Example
 from genjax.training.progress import Progress
 from genjax.training.state import TrainState
-from genjax.training.workdir import claim, locked
+from genjax.training.workdir import begin, claim, locked
 from genjax.training.writers import MetricWriter
 
 
@@ -40,6 +41,7 @@ class Member:
         source: Source,
         example: Example,
         mesh: Mesh,
+        window: Mapping[str, tuple[float, int]],
     ):
         """Opens the folder, until `close`; raises UserError where `genjax train` would.
 
@@ -51,16 +53,17 @@ class Member:
             source: of its training data.
             example: of those.
             mesh: the devices to judge it on.
+            window: of its metrics, at that step.
         """
         self.trial, self.experiment = trial, experiment
         with contextlib.ExitStack() as held:
             held.enter_context(locked(workdir))
             inputs = experiment.preprocess.provenance
-            claim(workdir, trial.config, example, source.fingerprint, inputs)
+            begin(workdir, claim(workdir, trial.config, example, source.fingerprint, inputs))
             checkpoints = held.enter_context(runs.open_checkpoints(experiment, workdir))
             self.writer = held.enter_context(MetricWriter(workdir, step))
             self._held = held.pop_all()
-        self.means = Means(experiment)
+        self.means = Means(experiment, window)
         self.events = Events(experiment, workdir, mesh, checkpoints)
 
     def hold(self, due: set[str], step: int, state: TrainState, progress: Progress) -> None:
@@ -69,7 +72,7 @@ class Member:
         """
         if not self.events.ended(step) and 'validation' not in self.events.due(step):
             due = due - {'checkpoint'}
-        self.events.hold(due, step, state, self.writer, progress)
+        self.events.hold(due, step, state, self.writer, progress, dict(self.means.window))
 
     def close(self) -> None:
         """Lets go of the folder; again, does nothing."""

@@ -5,6 +5,7 @@ import statistics
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -65,7 +66,7 @@ class PopulationLoop:
             contextlib.ExitStack() as held,
         ):
             step, train = checkpoints.restore(self._programs.state.train) or self._first()
-            self._open(held, step)
+            self._open(held, step, checkpoints.window(step))
             progress = held.enter_context(Progress(step, experiment.steps))
             progress.say(
                 f'{len(self._members)} of {len(population.trials)} members of'
@@ -89,7 +90,7 @@ class PopulationLoop:
                     if due := self._due(step):
                         self._push(None, progress)
                         if 'checkpoint' in due:
-                            checkpoints.save(step, state.train)
+                            checkpoints.save(step, state.train, window=self._windows())
                         self._events(step, state.train, progress, Events.due)
                     if len(self._members) < count:
                         state = state.replace(going=self._going())
@@ -97,7 +98,7 @@ class PopulationLoop:
                 self._interruption.done()
             except Stop:
                 self._push(None, progress)
-                checkpoints.save(step, state.train)
+                checkpoints.save(step, state.train, window=self._windows())
                 checkpoints.wait()
                 for index in list(self._members):
                     self._end(index, 'stopped')
@@ -110,7 +111,10 @@ class PopulationLoop:
         stacked = sharding.place(next(self._batches(0)), self._programs.members)
         return 0, self._programs.init(self._programs.values, stacked)
 
-    def _open(self, held: contextlib.ExitStack, step: int) -> None:
+    def _windows(self) -> dict[str, Any]:
+        return {m.trial.id: dict(m.means.window) for m in self._members.values()}
+
+    def _open(self, held: contextlib.ExitStack, step: int, windows: Mapping[str, Any]) -> None:
         """Opens the run of each member that has not ended."""
         population = self._population
         for index, (trial, experiment) in enumerate(
@@ -120,7 +124,7 @@ class PopulationLoop:
                 continue
             self._members[index] = member = Member(
                 trial, experiment, self._folder.workdir(trial.id), step,
-                self._source, self._example, self._mesh,
+                self._source, self._example, self._mesh, windows.get(trial.id, {}),
             )  # fmt: skip
             held.callback(member.close)
         self._share = 1 / max(len(self._members), 1)

@@ -3,7 +3,6 @@ checked when read.
 """
 
 import contextlib
-import hashlib
 import json
 import logging
 import math
@@ -19,11 +18,11 @@ from orbax.checkpoint import checkpoint_managers
 from genjax import interruption
 from genjax.errors import CannotWrite, UserError
 from genjax.files import replacing
-from genjax.training import distributed
+from genjax.training import checksums, distributed
 
 _log = logging.getLogger('genjax')
-_ITEM = 'state'
-_DIGESTS = 'sha256.json'
+_ITEM, _WINDOW = 'state', 'window'
+_EVER = '.saved'  # beside the folder: it has had a checkpoint
 
 
 class Checkpoints:
@@ -80,10 +79,13 @@ class Checkpoints:
                 create=not read_only,
                 cleanup_tmp_directories=not read_only,
                 read_only=read_only,
-                async_options=ocp.AsyncOptions(post_finalization_callback=self._write_digests),
+                async_options=ocp.AsyncOptions(post_finalization_callback=self._write_checksums),
             ),
             # Weights hardly compress, and the attempt takes the step's own cores on a CPU.
-            item_handlers={_ITEM: ocp.PyTreeCheckpointHandler(use_compression=False)},
+            item_handlers={
+                _ITEM: ocp.PyTreeCheckpointHandler(use_compression=False),
+                _WINDOW: ocp.JsonCheckpointHandler(),
+            },
         )
 
     def __enter__(self) -> 'Checkpoints':
@@ -108,9 +110,21 @@ class Checkpoints:
         """The step with the best figure; None when no figure is tracked or none was saved."""
         return distributed.on_first(self._manager.best_step) if self._best else None
 
-    def save(self, step: int, state: Any, figures: Mapping[str, float] | None = None) -> None:
+    def save(
+        self,
+        step: int,
+        state: Any,
+        figures: Mapping[str, float] | None = None,
+        window: Any = None,
+    ) -> None:
         """Starts to save; training may go on at once. A step that is there already is left alone,
         but for figures that it has not.
+
+        Args:
+            step: completed steps.
+            state: the train state.
+            figures: of a validation at this step, by name.
+            window: what else `restored_window` shall give back, as JSON has it.
 
         Raises:
             UserError: this or the previous save failed, for example because the disk is full.
@@ -121,8 +135,10 @@ class Checkpoints:
                 self._manager.reload()
             return
         with self._failures():
-            args = ocp.args.Composite(**{_ITEM: ocp.args.PyTreeSave(state)})
-            self._manager.save(step, args=args, metrics=dict(figures) if figures else None)
+            args = {_ITEM: ocp.args.PyTreeSave(state), _WINDOW: ocp.args.JsonSave(window or {})}
+            metrics = checksums.sealed(figures) if figures else None
+            self._manager.save(step, args=ocp.args.Composite(**args), metrics=metrics)
+        self._mark()
 
     def _add_figures(self, step: int, figures: Mapping[str, float]) -> None:
         """Writes the figures, if there are none, where Orbax does and looks for them."""
@@ -130,12 +146,18 @@ class Checkpoints:
             return
         file = self.directory / str(step) / 'metrics' / 'metrics'
         with replacing(file) as temporary:
-            temporary.write_text(json.dumps(dict(figures)))
+            temporary.write_text(json.dumps(checksums.sealed(figures)))
 
     def wait(self) -> None:
         """Blocks until the last save is complete; raises UserError when it failed."""
         with self._failures():
             self._manager.wait_until_finished()
+            self._mark()
+
+    def window(self, step: int) -> Any:
+        """What was saved as `window` of a step that has been restored."""
+        file = self.directory / str(step) / _WINDOW / 'metadata'
+        return distributed.on_first(lambda: json.loads(file.read_text()) if file.exists() else {})
 
     def close(self) -> None:
         """Waits like `wait`, then lets go of the folder."""
@@ -154,35 +176,36 @@ class Checkpoints:
             The step and its state; None when there is no checkpoint.
 
         Raises:
-            UserError: there are checkpoints, but none that can be read into `target`.
+            UserError: there are checkpoints, but all are damaged; or one is sound, and cannot be
+                read, or not into `target`.
         """
         steps = self.steps
         if step is not None and step not in steps:
             raise UserError(f'{self.directory} has no step {step}; it has {steps}')
-        damaged: dict[int, Exception] = {}
+        damaged: dict[int, str] = {}
         for candidate in [step] if step is not None else reversed(steps):
+            folder = self.directory / str(candidate)
+            if wrong := distributed.on_first(lambda folder=folder: checksums.damage(folder)):
+                damaged[candidate] = wrong
+                continue
             try:
                 state = self._read(candidate, target)
-            except Exception as e:  # whatever a torn file provokes in Orbax and below
-                if interruption.came():  # broken off, which is no damage
+            except Exception as e:
+                if interruption.came():  # broken off
                     raise KeyboardInterrupt from e
-                damaged[candidate] = e
-                continue
+                raise UserError(
+                    f'cannot restore {folder}, whose files are what was saved: {_first_line(e)}'
+                ) from e
             distributed.on_first(lambda: self._set_all_aside(damaged))
             self._manager.reload()
             return candidate, state
         if damaged:
             newest, error = next(iter(damaged.items()))
             which = 'no checkpoint' if step is None else f'not step {newest}'
-            raise UserError(
-                f'{which} in {self.directory} can be read; step {newest}: {_first_line(error)}'
-            )
+            raise UserError(f'{which} in {self.directory} can be read; step {newest}: {error}')
         return None
 
     def _read(self, step: int, target: Any) -> Any:
-        wrong = distributed.on_first(lambda: _what_is_wrong(self.directory / str(step)))
-        if wrong:
-            raise ValueError(wrong)
         placed = ocp.checkpoint_utils.construct_restore_args(target)
         args = ocp.args.PyTreeRestore(target, restore_args=placed)
         state = self._manager.restore(step, args=ocp.args.Composite(**{_ITEM: args}))[_ITEM]
@@ -201,17 +224,17 @@ class Checkpoints:
         """
         for file in self.directory.glob('[0-9]*/metrics/metrics'):
             try:
-                json.loads(file.read_text())
+                checksums.check_results(file)
             except ValueError as error:
                 if self._read_only:
-                    raise UserError(f'{file} is damaged: {_first_line(error)}') from None
-                self._set_aside(int(file.parts[-3]), error)
+                    raise UserError(f'{file} is damaged: {error}') from None
+                self._set_aside(int(file.parts[-3]), f'{file.name}: {error}')
 
-    def _set_all_aside(self, damaged: Mapping[int, Exception]) -> None:
+    def _set_all_aside(self, damaged: Mapping[int, str]) -> None:
         for step, error in damaged.items():
             self._set_aside(step, error)
 
-    def _set_aside(self, step: int, error: Exception) -> None:
+    def _set_aside(self, step: int, error: str) -> None:
         """Moves a damaged checkpoint out of the way, so that its step can be saved again."""
         moved = ''
         if not self._read_only:
@@ -222,17 +245,18 @@ class Checkpoints:
             moved = f'; it is now {aside}'
         _log.warning(
             'the checkpoint of step %s is damaged (%s) and an older one is used%s',
-            step, _first_line(error), moved,
+            step, error, moved,
         )  # fmt: skip
 
-    def _write_digests(self) -> None:
-        """Adds a file of checksums to a checkpoint that is complete but for its final name.
+    def _write_checksums(self) -> None:
+        """Orbax calls this at the end of a save, before the folder gets its name."""
+        for folder in self.directory.glob('*.orbax-checkpoint-tmp*'):
+            checksums.write(folder, int(folder.name.partition('.')[0]))
 
-        Orbax calls this at the end of a save. It has checksums of its metadata, but a byte that
-        changes in its data is restored as it is.
-        """
-        for folder in self.directory.glob(f'*.orbax-checkpoint-tmp*/{_ITEM}'):
-            (folder.parent / _DIGESTS).write_text(json.dumps(_digests(folder)))
+    def _mark(self) -> None:
+        """Notes, once, that there has been a complete checkpoint."""
+        if distributed.is_first() and steps_in(self.directory):
+            (self.directory.parent / _EVER).touch()
 
     @contextlib.contextmanager
     def _failures(self) -> Iterator[None]:
@@ -240,7 +264,7 @@ class Checkpoints:
         try:
             yield
         except Exception as error:
-            complete = sorted(int(p.name) for p in self.directory.glob('*') if p.name.isdigit())
+            complete = steps_in(self.directory)
             kept = f'step {complete[-1]} is the last one' if complete else 'there is none yet'
             full = 'No space left' in str(error) or 'RESOURCE_EXHAUSTED' in str(error)
             why = 'the disk is full' if full else _first_line(error)
@@ -249,25 +273,16 @@ class Checkpoints:
             ) from error
 
 
-def _digests(folder: Path) -> dict[str, str]:
-    digests = {}
-    for path in sorted(p for p in folder.rglob('*') if p.is_file()):
-        with path.open('rb') as file:
-            name = str(path.relative_to(folder))
-            digests[name] = hashlib.file_digest(file, 'sha256').hexdigest()
-    return digests
+def steps_in(directory: Path) -> list[int]:
+    """The steps that have a complete checkpoint, damaged or not."""
+    return sorted(int(path.name) for path in directory.glob('*') if path.name.isdecimal())
 
 
-def _what_is_wrong(folder: Path) -> str | None:
-    """The first file of a checkpoint that is not as it was saved, and why."""
-    try:
-        found, saved = _digests(folder / _ITEM), json.loads((folder / _DIGESTS).read_text())
-    except (OSError, ValueError) as error:
-        return str(error)
-    wrong = sorted(name for name in saved if found.get(name) != saved[name])
-    if not wrong:
-        return None
-    return f'{_ITEM}/{wrong[0]} {"is not what was saved" if wrong[0] in found else "is missing"}'
+def gone(directory: Path) -> bool:
+    """Whether there are no checkpoints where there have been some."""
+    workdir = directory.parent
+    removed = (workdir / 'metrics.jsonl').exists() and not directory.exists()
+    return not steps_in(directory) and (removed or (workdir / _EVER).exists())
 
 
 def _first_line(error: Exception) -> str:

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from jax.sharding import Mesh
@@ -77,8 +77,9 @@ class Events:
         state: TrainState,
         writer: MetricWriter | NoMetrics,
         progress: Progress,
+        window: Mapping[str, tuple[float, int]],
     ) -> None:
-        """Does what is `due` after this step."""
+        """Does what is `due` after this step; `window` is that of the metrics."""
         experiment = self._experiment
         figures = {}
         if 'validation' in due:
@@ -95,7 +96,7 @@ class Events:
             # An earlier start was killed between the record and the checkpoint.
             figures = distributed.on_first(lambda: self._recorded(step))
         if figures or 'checkpoint' in due:
-            self._checkpoints.save(step, state, figures)
+            self._checkpoints.save(step, state, figures, window)
         if figures and experiment.best and experiment.best not in figures:
             raise UserError(f'config.best={experiment.best!r} is none of {", ".join(figures)}')
         if 'pictures' in due:

@@ -24,7 +24,7 @@ from genjax.training.metrics import MetricLog, mfu_per_rate
 from genjax.training.programs import Programs, example_of
 from genjax.training.progress import Progress
 from genjax.training.state import TrainState
-from genjax.training.workdir import claim, locked
+from genjax.training.workdir import begin, claim, locked
 from genjax.training.writers import MetricWriter, NoMetrics, wandb_module
 
 
@@ -52,12 +52,12 @@ def train(config: ConfigDict, workdir: Path, interruption: Interruption | None =
     programs.check(experiment)
     with contextlib.ExitStack() as held:
 
-        def begin() -> dict[str, Any]:
+        def hold() -> dict[str, Any]:
             held.enter_context(locked(workdir))
             inputs = experiment.preprocess.provenance
             return claim(workdir, config, example, source.fingerprint, inputs)
 
-        record = distributed.on_first(begin)
+        record = distributed.on_first(hold)
         if record['data'] != source.fingerprint:
             raise UserError('the training data here are not those that process 0 has')
         with runs.open_checkpoints(experiment, workdir) as checkpoints:
@@ -92,6 +92,8 @@ class Loop:
         """Runs all remaining steps; `record` is the content of `config.json`."""
         experiment = self.experiment
         step, state = self._start()
+        self._check_step(step)
+        distributed.on_first(lambda: begin(self.workdir, record))
         due = self.events.left(step)
         if due or not self.events.ended(step):
             step, state = self._train(record, step, state, due)
@@ -104,11 +106,6 @@ class Loop:
     ) -> tuple[int, TrainState]:
         """Does what is `due` at `step`, and then all remaining steps; gives the last."""
         experiment, first = self.experiment, distributed.is_first()
-        if step % experiment.steps_per_call:
-            raise UserError(
-                f'config.steps_per_call={experiment.steps_per_call} does not divide step {step},'
-                f' from which the run in {self.workdir} goes on'
-            )
         with (
             MetricWriter(self.workdir, step) if first else NoMetrics() as writer,
             Progress(step, experiment.steps, quiet=not first) as progress,
@@ -116,7 +113,8 @@ class Loop:
             if experiment.wandb:
                 writer.log_to_wandb(experiment.wandb, record['id'], record['config'])
             mfu = mfu_per_rate(experiment, self.programs)
-            log = MetricLog(experiment, writer, progress, mfu)
+            window = self.checkpoints.window(step)
+            log = MetricLog(experiment, writer, progress, window, mfu)
             processes = f' of {jax.process_count()} processes' if jax.process_count() > 1 else ''
             progress.say(
                 f'{num_params(state.variables):,} parameters, {self.programs.mesh.size} device(s)'
@@ -125,7 +123,7 @@ class Loop:
             layout, calls = self.programs.batch_sharding, experiment.steps_per_call
             batches = feed(self._batches(step), layout, calls)
             try:
-                self.events.hold(due, step, state, writer, progress)
+                self.events.hold(due, step, state, writer, progress, log.window)
                 while not self.events.ended(step):
                     self._profile(step, log)
                     with log.waiting_for_data():
@@ -136,19 +134,33 @@ class Loop:
                     self.interruption.point()
                     if due := self.events.due(step):
                         log.flush()
-                        self.events.hold(due, step, state, writer, progress)
+                        self.events.hold(due, step, state, writer, progress, log.window)
                 self._profile(step, log)
                 self.checkpoints.wait()
                 self.interruption.done()
                 return step, state
             except Stop:
                 log.flush()
-                self.checkpoints.save(step, state)
+                self.checkpoints.save(step, state, window=log.window)
                 self.checkpoints.wait()
                 raise Interrupted(
                     f'{self.interruption.reason}: saved step {step:,} of {experiment.steps:,} in'
                     f' {self.workdir}; the same command goes on from there'
                 ) from None
+
+    def _check_step(self, step: int) -> None:
+        """Refuses a config that cannot go on from the step that was restored."""
+        steps, calls = self.experiment.steps, self.experiment.steps_per_call
+        if steps < step:
+            raise UserError(
+                f'config.steps={steps}, but the run in {self.workdir} has done {step} steps; choose'
+                ' another --workdir, or at least as many steps'
+            )
+        if step < steps and step % calls:
+            raise UserError(
+                f'config.steps_per_call={calls} does not divide step {step},'
+                f' from which the run in {self.workdir} goes on'
+            )
 
     def _start(self) -> tuple[int, TrainState]:
         restored = self.checkpoints.restore(self.programs.state)

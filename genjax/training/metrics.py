@@ -3,7 +3,6 @@
 import contextlib
 import math
 import time
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 import jax
@@ -24,11 +23,15 @@ MUST_BE_FINITE = ('loss', 'grad_norm')  # metrics of each phase; the one to name
 class Means:
     """The means of metrics over the steps since the last record, which comes every `log_every`
     steps.
+
+    Attributes:
+        window: sum and number, since the last record, of each metric.
     """
 
-    def __init__(self, experiment: Experiment):
+    def __init__(self, experiment: Experiment, window: Mapping[str, tuple[float, int]]):
+        """`window`: an earlier process's, at the step that it was saved."""
         self._experiment = experiment
-        self._values: dict[str, list[float]] = defaultdict(list)
+        self.window = dict(window)
 
     def add(self, step: int, metrics: Mapping[str, np.ndarray]) -> dict[str, float] | None:
         """Takes the metrics [steps] of the call that ended at `step`, and returns the means of what
@@ -40,12 +43,15 @@ class Means:
         if self._experiment.nonfinite == 'stop':
             _check_finite(metrics, step)
         for name, values in metrics.items():
-            self._values[name].extend(float(v) for v in values if math.isfinite(v))
+            total, count = self.window.get(name, (0.0, 0))
+            for value in values[np.isfinite(values)].tolist():
+                total, count = total + value, count + 1
+            self.window[name] = total, count
         every = self._experiment.log_every
         if step // every == (step - self._experiment.steps_per_call) // every:
             return None
-        means = {name: sum(v) / len(v) if v else math.nan for name, v in self._values.items()}
-        self._values.clear()
+        means = {name: t / n if n else math.nan for name, (t, n) in self.window.items()}
+        self.window.clear()
         return means
 
 
@@ -66,14 +72,20 @@ class MetricLog:
         experiment: Experiment,
         writer: MetricWriter,
         progress: Progress,
+        window: Mapping[str, tuple[float, int]],
         mfu_per_rate: float | None = None,
     ):
         self._mfu_per_rate = mfu_per_rate
         self._writer = writer
         self._progress = progress
         self._pending: tuple[int, Mapping[str, Array]] | None = None
-        self._means = Means(experiment)
+        self._means = Means(experiment, window)
         self._waited, self._since = 0.0, time.perf_counter()
+
+    @property
+    def window(self) -> Mapping[str, tuple[float, int]]:
+        """What is not recorded yet of the steps up to the last `flush`, for a checkpoint of it."""
+        return dict(self._means.window)
 
     @contextlib.contextmanager
     def waiting_for_data(self) -> Iterator[None]:

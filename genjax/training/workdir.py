@@ -18,6 +18,7 @@ import genjax
 from genjax import config as configs
 from genjax import files
 from genjax.errors import UserError
+from genjax.training import checkpoints
 from genjax.training.experiment import DOES_NOT_CHANGE_TRAINING
 
 CONFIG = 'config.json'
@@ -29,8 +30,15 @@ _RECORD = {
     'data': str,
     'preprocess': dict,
     'example': dict,
+    'jax': dict,
     'starts': list,
 }
+_SETTINGS = (
+    'jax_enable_x64',
+    'jax_default_prng_impl',
+    'jax_threefry_partitionable',
+    'jax_random_seed_offset',
+)
 _PACKAGES = (
     'jax',
     'jaxlib',
@@ -65,7 +73,8 @@ def claim(
     data_fingerprint: str,
     preprocess: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Writes `config.json` into a new run, or checks that this run is the one that was begun there.
+    """Marks the folder as that of a new run, or checks that this run is the one that was begun
+    there. One without a checkpoint has nothing to protect, and may change.
 
     Args:
         workdir: the folder.
@@ -75,18 +84,26 @@ def claim(
         preprocess: provenance of the preprocessing.
 
     Returns:
-        The content of `config.json`.
+        What `begin` shall write into `config.json`.
 
     Raises:
         UserError: the config or the data changed in a way that would change the training; the line
-            names the field.
+            names the field. Or the checkpoints are gone.
     """
-    if (workdir / CONFIG).exists():
-        before = read(workdir)
+    new = {'id': uuid.uuid4().hex[:8], 'starts': []}
+    before = read(workdir) if (workdir / CONFIG).exists() else new
+    saved = checkpoints.steps_in(workdir / 'checkpoints')
+    if checkpoints.gone(workdir / 'checkpoints'):
+        raise UserError(
+            f'the run in {workdir} has been trained before, and its checkpoints are gone: bring'
+            ' them back, choose another --workdir, or remove the folder to begin again'
+        )
+    if saved:
         _check_unchanged(workdir, before, config, data_fingerprint)
         check_preprocess(workdir, before, preprocess)
-    else:
-        before = {'id': uuid.uuid4().hex[:8], 'starts': []}
+        check_settings(workdir, before)
+    elif before.get('fingerprint') != configs.fingerprint(config):
+        before = new
     record = {
         'id': before['id'],
         'config': configs.to_json(configs.absolute(config)),
@@ -95,10 +112,17 @@ def claim(
         'data': data_fingerprint,
         'preprocess': preprocess,
         'example': example,
+        'jax': _settings(),
         'starts': [*before['starts'], provenance()],
     }
-    files.write_json(workdir / CONFIG, record)
+    if not saved:
+        begin(workdir, record)
     return record
+
+
+def begin(workdir: Path, record: Mapping[str, Any]) -> None:
+    """Writes `config.json`, when nothing speaks against training what the record says."""
+    files.write_json(workdir / CONFIG, record)
 
 
 def read(workdir: Path) -> dict[str, Any]:
@@ -106,7 +130,8 @@ def read(workdir: Path) -> dict[str, Any]:
     files.workdir(workdir)
     try:
         record = json.loads((workdir / CONFIG).read_text())
-        record = {'preprocess': {}, 'workdir': '', **record}  # which older runs do not have
+        older = {'preprocess': {}, 'workdir': '', 'jax': {}}  # older runs do not have all of these
+        record = {**older, **record}
         return {key: kind(record[key]) for key, kind in _RECORD.items()}
     except FileNotFoundError:
         raise UserError(f'{workdir} is not the folder of a run: it has no {CONFIG}') from None
@@ -126,6 +151,26 @@ def check_preprocess(workdir: Path, record: dict[str, Any], now: Mapping[str, An
                 f'config.preprocess.{name} is not what the run in {workdir} was begun with: it was'
                 f' {before["name"]}; bring that back, or choose another --workdir'
             )
+
+
+def check_settings(workdir: Path, record: dict[str, Any]) -> None:
+    """Refuses settings of JAX that make other random bits or types than the run was begun with.
+
+    Raises:
+        UserError: naming the variable.
+    """
+    now = _settings()
+    for name, before in record['jax'].items():
+        if before != now.get(name, before):
+            variable = f'{name.upper()}={before}'
+            raise UserError(
+                f'the run in {workdir} was begun with {variable}, and here it is {now[name]}:'
+                f' set {variable} in the environment'
+            )
+
+
+def _settings() -> dict[str, Any]:
+    return {name: getattr(jax.config, name) for name in _SETTINGS}
 
 
 def provenance() -> dict[str, Any]:

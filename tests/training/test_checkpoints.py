@@ -1,7 +1,10 @@
 """Checkpoints: which are kept, and what happens to damaged ones and on a full disk."""
 
+import builtins
 import contextlib
+import errno
 import gc
+import io
 import json
 import os
 import shutil
@@ -12,8 +15,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from genjax.errors import Interrupted
+from genjax.errors import Interrupted, UserError
 from genjax.interruption import Interruption
+from genjax.training import checksums
 from genjax.training.checkpoints import Checkpoints
 from tests.training.conftest import (
     arguments,
@@ -83,6 +87,12 @@ def _flip(path):
     path.write_bytes(content)
 
 
+def _edit(path, before, added):
+    content = path.read_text()
+    assert before in content
+    path.write_text(content.replace(before, before + added))
+
+
 def _largest(folder):
     return max((p for p in folder.rglob('*') if p.is_file()), key=lambda p: p.stat().st_size)
 
@@ -97,7 +107,13 @@ DAMAGES = {
     'no state': lambda folder: shutil.rmtree(folder / 'state'),
     'no checksums': lambda folder: (folder / 'sha256.json').unlink(),
     'nothing': lambda folder: [shutil.rmtree(folder), folder.mkdir()],
+    'emptied checksums': lambda folder: (folder / 'sha256.json').write_text('{}'),
+    'checksums of the step alone': lambda f: (f / 'sha256.json').write_text('{"step": 12}'),
+    'metadata': lambda folder: _flip(folder / '_CHECKPOINT_METADATA'),
+    'window of the metrics': lambda folder: _edit(folder / 'window' / 'metadata', '{', ' '),
     'figures': lambda folder: os.truncate(folder / 'metrics' / 'metrics', 3),
+    'other figures': lambda f: _edit(f / 'metrics' / 'metrics', '"function/moved": ', '1'),
+    'no figures': lambda folder: (folder / 'metrics' / 'metrics').unlink(),
 }
 
 
@@ -127,6 +143,54 @@ def test_damaged_checkpoint_is_put_aside_and_the_one_before_used(damage, copy, c
     assert len(list((copy / 'damaged_checkpoints').iterdir())) == 1
     assert_same(state_of(copy), state_of(complete))
     assert [r['step'] for r in records(copy)] == list(range(1, 13))
+
+
+def test_a_checkpoint_that_was_renamed_is_not_one_of_that_step(copy, train, genjax):
+    (copy / 'checkpoints' / '12').rename(copy / 'checkpoints' / '11')
+    message = the_line(*genjax('evaluate', f'--workdir={copy}', '--step=11')[::2])
+    assert 'it is the checkpoint of step 12, renamed' in message
+    status, out, err = train(**WITH_FIGURES)
+    assert status == 0 and 'from step 8 to 12' in out and 'renamed' in err
+
+
+@pytest.mark.parametrize('file', ['sha256.json', 'state/manifest.ocdbt', 'metrics/metrics'])
+def test_a_file_that_may_not_be_read_is_not_damaged(file, copy, refused, monkeypatch):
+    opened = io.open
+
+    def refuse(path, *args, **kwargs):
+        if str(path).endswith(f'12/{file}'):
+            raise PermissionError(errno.EACCES, 'Permission denied', str(path))
+        return opened(path, *args, **kwargs)
+
+    monkeypatch.setattr(io, 'open', refuse)
+    monkeypatch.setattr(builtins, 'open', refuse)
+    message = refused(**WITH_FIGURES)
+    assert 'cannot read ' in message and message.endswith(f'12/{file}: Permission denied')
+    assert steps_saved(copy) == [8, 12] and not (copy / 'damaged_checkpoints').exists()
+
+
+def test_a_sound_checkpoint_that_does_not_fit_stays_where_it_is(tmp_path):
+    folder = tmp_path / 'checkpoints'
+    with Checkpoints(folder) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(step, {'a': jnp.ones(3 if step == 1 else 4)})
+            checkpoints.wait()
+        target = {'a': jax.ShapeDtypeStruct((3,), jnp.float32, sharding=jnp.ones(3).sharding)}
+        with pytest.raises(UserError, match='whose files are what was saved: ValueError'):
+            checkpoints.restore(target)
+        assert checkpoints.steps == [1, 2]
+
+
+def test_a_save_without_what_a_restore_needs_is_none(tmp_path, monkeypatch):
+    """Orbax merges what the processes have written, and may find nothing to merge."""
+    monkeypatch.setattr(checksums, '_NEEDED', ('state/merged',))
+    with (
+        pytest.raises(UserError, match=r'cannot save a checkpoint .* not written state/merged'),
+        Checkpoints(tmp_path / 'checkpoints') as checkpoints,
+    ):
+        checkpoints.save(1, {'a': jnp.ones(3)})
+        checkpoints.wait()
+    assert not (tmp_path / 'checkpoints' / '1').exists()
 
 
 def test_only_damaged_checkpoints(copy, refused):

@@ -1,0 +1,107 @@
+"""Checksums of a checkpoint: what was saved, of which step.
+
+Orbax has checksums of its metadata, but a byte that changes in its data is restored as it is.
+"""
+
+import errno
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from genjax.errors import UserError
+
+FILE = 'sha256.json'
+_METADATA = '_CHECKPOINT_METADATA'
+_NEEDED = ('state/_METADATA', 'state/manifest.ocdbt')
+_SEAL = 'sha256'
+_DAMAGE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)  # other errors are not the checkpoint's
+
+
+def write(folder: Path, step: int) -> None:
+    """Adds the checksums to a checkpoint that is complete but for its final name.
+
+    Raises:
+        OSError: a file is not there that a restore needs.
+    """
+    digests = _digests(folder)
+    for name in _NEEDED:
+        if name not in digests:
+            raise OSError(f'Orbax has not written {name}')
+    (folder / FILE).write_text(json.dumps({'step': step, **digests}))
+
+
+def damage(folder: Path) -> str | None:
+    """What is wrong with a checkpoint; None: it is as it was saved.
+
+    Raises:
+        UserError: it cannot be read for another reason, such as a missing permission.
+    """
+    try:
+        saved, found = json.loads((folder / FILE).read_text()), _digests(folder)
+        if 'step' not in saved:  # from before the step was written, with the state alone
+            saved = {'step': int(folder.name)} | {f'state/{name}': saved[name] for name in saved}
+        step = saved.pop('step')
+    except OSError as error:
+        if error.errno not in _DAMAGE:
+            raise _unreadable(folder, error) from error
+        return str(error)
+    except (ValueError, TypeError, AttributeError) as error:
+        return f'{FILE} or {_METADATA} is torn: {error}'
+    if step != int(folder.name):
+        return f'it is the checkpoint of step {step}, renamed'
+    for name in sorted({*saved, *_NEEDED}):
+        if name not in saved:
+            return f'{FILE} has no entry {name}'
+        if name not in found:
+            return f'{name} is missing'
+        if found[name] != saved[name]:
+            return f'{name} is not what was saved'
+    return None
+
+
+def sealed(figures: Mapping[str, float]) -> dict[str, float | str]:
+    """Results with a checksum in them, as they may be added to a checkpoint later."""
+    return {**figures, _SEAL: _of(figures)}
+
+
+def check_results(file: Path) -> None:
+    """Checks a file of `sealed` results.
+
+    Raises:
+        ValueError: it is damaged.
+        UserError: it cannot be read.
+    """
+    try:
+        figures = json.loads(file.read_text())
+    except OSError as error:
+        raise _unreadable(file, error) from error
+    if not isinstance(figures, dict):
+        raise ValueError(f'{figures!r} is no dictionary')
+    if figures.pop(_SEAL, _of(figures)) != _of(figures):
+        raise ValueError('its checksum is another')
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """Of each file in the folders of the checkpoint (results have their own checksum), and of its
+    metadata up to the commit.
+    """
+    metadata = json.loads((folder / _METADATA).read_text())
+    metadata.pop('commit_timestamp_nsecs', None)
+    digests = {_METADATA: _of(metadata)}
+    for path in sorted(p for p in folder.glob('*/**/*') if p.is_file()):
+        name = path.relative_to(folder)
+        if name.parts[0] != 'metrics':
+            with path.open('rb') as file:
+                digests[str(name)] = hashlib.file_digest(file, 'sha256').hexdigest()
+        elif name.name == 'metrics':
+            digests[str(name)] = 'has its own'
+    return digests
+
+
+def _of(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _unreadable(path: Path, error: OSError) -> UserError:
+    return UserError(f'cannot read {error.filename or path}: {error.strerror or error}')
