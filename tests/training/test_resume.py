@@ -138,7 +138,7 @@ def test_a_second_ctrl_c_does_not_wait(signalled, train, monkeypatch, workdir):
     signalled(signal.SIGINT, 5)
     monkeypatch.setattr(
         'genjax.training.checkpoints.Checkpoints.save',
-        lambda *_: os.kill(os.getpid(), signal.SIGINT),
+        lambda *_, **__: os.kill(os.getpid(), signal.SIGINT),
     )
     status, _, err = train()
     assert status == 75 and err.startswith('genjax: Ctrl-C: stopped at once')
