@@ -107,17 +107,18 @@ def check_source(dataset: Dataset, source: Source) -> None:
 
 def preprocessed(preprocess: Callable, x: Any, key: Any) -> tuple[Any, Any]:
     """`preprocess(x, key)`, checked step by step; runs under `jax.eval_shape`."""
+    y = x
     for step in getattr(preprocess, 'steps', ()):
         name = f'{type(step).__name__}.__call__'
         _takes(step, '__call__', 'x', 'key')
-        result = step(x, key)
+        result = step(y, key)
         if not isinstance(result, tuple) or len(result) != 2:
             raise UserError(f'{name} must return (y, log_det), not {described(result)}')
-        if jnp.shape(result[1]) != x.shape[:1]:
-            raise UserError(f'{name} must return a log_det [{len(x)}], not {described(result[1])}')
+        if jnp.shape(result[1]) != y.shape[:1]:
+            raise UserError(f'{name} must return a log_det [{len(y)}], not {described(result[1])}')
         if not callable(getattr(step, 'inverse', None)):
             raise UserError(f'{type(step).__name__} has no inverse(y)')
-        x = result[0]
+        y = result[0]
     return preprocess(x, key)
 
 
