@@ -39,7 +39,7 @@ def workdir(path: str) -> str:
     """
     path = local(path)
     whole = os.path.abspath(path)
-    if found := re.search(r'[][*?]', whole):
+    if found := re.search(r'[][*?\\]', whole):
         raise UserError(
             f'--workdir={path}: checkpoints cannot be read from a path with {found[0]!r} in it'
             f' ({whole}); rename the folder or choose another one'

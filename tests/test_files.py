@@ -102,7 +102,7 @@ def test_data_at_a_url_are_refused(tmp_path, monkeypatch):
     assert not names(tmp_path)
 
 
-@pytest.mark.parametrize('name', ['lr=[1e-3]', 'a]b', 'what?', '*'])
+@pytest.mark.parametrize('name', ['lr=[1e-3]', 'a]b', 'what?', '*', 'a\\b'])
 def test_a_folder_that_checkpoints_cannot_be_read_from_is_refused(name, tmp_path, monkeypatch):
     with pytest.raises(UserError, match='cannot be read from a path with'):
         workdir(str(tmp_path / name / 'run'))
