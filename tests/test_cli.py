@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -7,7 +8,7 @@ import pytest
 
 import genjax
 from genjax import cli
-from genjax.cli import runtime
+from genjax.cli import process, runtime
 from genjax.errors import Interrupted, UserError
 
 HEAVY = {'jax', 'jaxlib', 'numpy', 'ml_collections', 'flax', 'optax', 'tensorflow_datasets', 'rich'}
@@ -191,3 +192,14 @@ def test_what_destructors_and_threads_raise_as_a_run_ends_is_not_shown(monkeypat
     for raised in (error, ValueError('of interest')):
         runtime._unraisable(SimpleNamespace(exc_value=raised))
     assert [str(found.exc_value) for found in shown] == ['of interest']
+
+
+def test_a_terminal_without_the_letter_shows_its_number():
+    end, start = os.pipe()
+    with (
+        open(start, 'w', encoding='ascii') as terminal,
+        process._unbreakable(terminal, start) as out,
+    ):
+        print('β = 4', file=out)
+    with open(end, encoding='ascii') as shown:
+        assert shown.read() == '\\u03b2 = 4\n'

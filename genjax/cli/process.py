@@ -71,7 +71,8 @@ def _unbreakable(stream: io.TextIOWrapper | None, descriptor: int) -> io.TextIOW
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
         stream.encoding,
-        stream.errors,
+        # An ASCII terminal shows β as \u03b2, as Python's own errors do.
+        'backslashreplace' if stream.errors == 'strict' else stream.errors,
         line_buffering=stream.line_buffering or stream.write_through,
     )
 
