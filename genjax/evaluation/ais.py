@@ -30,6 +30,7 @@ from genjax.evaluation.base import (
     require,
     require_density,
 )
+from genjax.evaluation.draws import random_batches
 from genjax.evaluation.host import fetch
 from genjax.evaluation.likelihood import Moments, bits_per_dim, masked_moments
 from genjax.models.base import LogProb, Variables
@@ -232,7 +233,8 @@ class AIS:
         num_chains: chains an example.
         num_leapfrog: leapfrog steps of a transition.
         batch_size: examples at a time.
-        num_batches: batches of the split that are judged, from its start; None: all.
+        num_batches: as many batches of examples, chosen at random once for all, stand for the
+            split; None: all of it.
     """
 
     num_steps: int = 1000
@@ -242,9 +244,10 @@ class AIS:
     num_batches: int | None = None
 
     def __post_init__(self):
-        for name in ('num_steps', 'num_chains', 'num_leapfrog', 'batch_size'):
-            if getattr(self, name) < 1:
-                raise UserError(f'AIS.{name} must be at least 1, not {getattr(self, name)}')
+        for name in ('num_steps', 'num_chains', 'num_leapfrog', 'batch_size', 'num_batches'):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f'AIS.{name} must be at least 1, not {value}')
 
     def __call__(
         self, model: Any, variables: Variables, data: EvaluationData, key: Array
@@ -255,9 +258,10 @@ class AIS:
         require_density(self, data)
         key, simulation_key = jax.random.split(key)
         parts, first = [], None
-        for number, batch in enumerate(data.batches(self.batch_size)):
-            if number == self.num_batches:
-                break
+        size, limit = self.batch_size, self.num_batches
+        for batch in (
+            data.batches(size) if limit is None else random_batches(data, limit * size, size)
+        ):
             part, key = _batch_moments(self, model, data.preprocess, variables, batch, key)
             parts.append(part)
             first = batch if first is None else first
@@ -273,6 +277,7 @@ class AIS:
         if kind == 'density':
             steps.append(NO_LIKELIHOOD)
         method = f'AIS of {self.num_steps} steps, {self.num_chains} chains'
+        chosen = 'examples' if limit is None else 'examples at random'
         return {
             'nll': -moments.mean,
             'bits_per_dim': bits_per_dim(-moments.mean, math.prod(data.dataset.event_shape)),
@@ -281,7 +286,7 @@ class AIS:
             'simulated_lower': float(lower),
             'simulated_upper': float(upper),
             'gap': float(upper - lower),
-            'protocol': ', '.join([method, *steps, f'{data.split} ({moments.count:.0f} examples)']),
+            'protocol': ', '.join([method, *steps, f'{data.split} ({moments.count:.0f} {chosen})']),
         }
 
     def _bounds(

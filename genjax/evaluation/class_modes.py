@@ -8,7 +8,7 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Figures, require
-from genjax.evaluation.draws import draw
+from genjax.evaluation.draws import draw_like, label_protocol
 from genjax.evaluation.host import fetch
 from genjax.evaluation.labels import Classifier, Learner, everything, train_classifier
 from genjax.evaluation.modes import modes_covered
@@ -68,7 +68,7 @@ class ClassModes:
             name = type(data.dataset).__name__
             raise UserError(f'ClassModes needs stacked pictures (Stacked), not {name}')
         classifier, own = train_classifier(base, self.classifier)
-        x = draw(model, variables, self.num_samples, key, self.batch_size)
+        x = draw_like(data, model, variables, self.num_samples, key, self.batch_size)
         x = fetch(data.preprocess.inverse(jax.device_put(x)))
         num_modes = data.dataset.num_classes
         shown = stacked_modes(x, classifier, base.num_classes)
@@ -82,5 +82,6 @@ class ClassModes:
             'kl': modes_kl(counts, np.einsum('a,b,c->abc', share, share, share).ravel()),
             'kl_floor': (num_modes - 1) / (2 * self.num_samples),
             'classifier': own,
-            'protocol': f'{self.classifier}, {self.num_samples} samples',
+            'protocol': f'{self.classifier}, {self.num_samples} samples'
+            + label_protocol(model, data),
         }

@@ -1,6 +1,7 @@
 """Samples of a model, and examples as it sees them, as arrays on the host."""
 
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -9,6 +10,7 @@ from jax import Array
 from jax.sharding import Mesh
 
 from genjax.data.pipeline import random_subset
+from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData
 from genjax.evaluation.host import fetch, mesh_of, spread
 from genjax.models.base import GenerativeModel, Variables
@@ -27,10 +29,10 @@ def draw(
     Args:
         model: what to sample.
         variables: the model's.
-        num: how many.
+        num: number of samples.
         key: PRNG key.
         batch_size: samples at a time.
-        label: the class of each, int32 [num]; None: as the model likes.
+        label: the class of each, int32 [num]; None: as the model likes, all classes alike.
     """
     parts, mesh = [], mesh_of(variables)
     for start in range(0, num, batch_size):
@@ -38,6 +40,69 @@ def draw(
         x, key = _batch(model, batch_size, mesh, variables, key, jax.device_put(part))
         parts.append(fetch(x))
     return np.concatenate(parts)[:num]
+
+
+def draw_like(
+    data: EvaluationData,
+    model: GenerativeModel,
+    variables: Variables,
+    num: int,
+    key: Array,
+    batch_size: int,
+) -> np.ndarray:
+    """Draws [num, *event] as `draw` does, to be compared with a split: those of a model with
+    classes have `sampled_labels`. Raises what that does.
+    """
+    label = None
+    if has_classes(model):
+        key, label_key = jax.random.split(key)
+        label = sampled_labels(model, data, num, label_key, batch_size)
+    return draw(model, variables, num, key, batch_size, label)
+
+
+def has_classes(model: Any) -> bool:
+    """Whether samples of the model have a label."""
+    return getattr(model, 'num_classes', None) is not None
+
+
+def label_protocol(model: Any, data: EvaluationData) -> str:
+    """The part of a protocol on the labels of samples; empty for a model without classes."""
+    return f', labels as in {data.split}' if has_classes(model) else ''
+
+
+def sampled_labels(
+    model: Any, data: EvaluationData, num: int, key: Array, batch_size: int
+) -> np.ndarray:
+    """Draws labels int32 [num], with replacement, from those of the split: samples of a perfect
+    conditional model with these labels are distributed as the split is. Unlabelled examples (-1)
+    count for nothing.
+
+    Raises:
+        UserError: the split has no labels, or other classes than the model.
+    """
+    name, num_classes = type(model).__name__, model.num_classes
+    parts = [np.zeros(0, np.int32)]
+    for batch in data.batches(batch_size):
+        if 'label' not in batch:
+            raise UserError(
+                f'a {name} with num_classes={num_classes} is sampled with the labels of the '
+                f'{data.split} split, which has none'
+            )
+        label, mask = fetch((batch['label'], batch['mask']))
+        parts.append(label[mask])
+    labels = np.concatenate(parts)
+    labels = labels[labels >= 0]
+    if not len(labels) or labels.max() >= num_classes:
+        raise UserError(
+            f'the labels of the {data.split} split must be 0..{num_classes - 1}, the classes of '
+            f'the {name}'
+        )
+    return labels[fetch(_rows(key, num, len(labels)))].astype(np.int32)
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _rows(key: Array, num: int, size: int) -> Array:
+    return jax.random.randint(key, (num,), 0, size)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
@@ -78,3 +143,26 @@ def _preprocessed(preprocess: Any, x: Array, key: Array) -> tuple[Array, Array]:
     """The batch in the model's space, and the key of the next."""
     next_key, key = jax.random.split(key)
     return preprocess(x, key)[0], next_key
+
+
+def random_batches(data: EvaluationData, num: int, batch_size: int) -> Iterator[dict[str, Array]]:
+    """Batches, like `data.batches`, of `num` examples of the split chosen at random once for all:
+    its first ones may be all of one class.
+    """
+    parts = []
+    for batch in data.batches(batch_size):
+        mask = fetch(batch['mask'])
+        parts.append({name: fetch(rows)[mask] for name, rows in batch.items() if name != 'mask'})
+        layout, size = (
+            {name: jax.device_put(rows).sharding for name, rows in batch.items()},
+            len(mask),
+        )
+    if not parts:
+        return
+    rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    chosen = random_subset(len(rows['x']), num)
+    for start in range(0, len(chosen), batch_size):
+        part = chosen[start : start + batch_size]
+        mask = np.arange(size) < len(part)
+        part = {name: values[np.resize(part, size)] for name, values in rows.items()}
+        yield jax.device_put({**part, 'mask': mask}, layout)

@@ -11,7 +11,7 @@ from jax import Array
 from genjax.data.pipeline import random_subset
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Figures, require
-from genjax.evaluation.draws import draw, examples
+from genjax.evaluation.draws import draw_like, examples, label_protocol
 from genjax.evaluation.host import fetch
 from genjax.models.base import GenerativeModel, Variables
 
@@ -104,7 +104,7 @@ class MMD:
         size = len(real)
         if size < 2:
             raise UserError(f'MMD needs at least two examples; {data.split} has {size}')
-        drawn = draw(model, variables, size, key, self.batch_size)
+        drawn = draw_like(data, model, variables, size, key, self.batch_size)
         real, drawn = (np.asarray(x, np.float32).reshape(size, -1) for x in (real, drawn))
         median = median_distance(real)
         bandwidths = self.bandwidths or tuple(factor * median for factor in _FACTORS)
@@ -115,7 +115,8 @@ class MMD:
         return {
             'mmd2': float(fetch(value)),
             'median': median,
-            'protocol': f'bandwidths {widths}, {size} of {data.split} and {size} samples',
+            'protocol': f'bandwidths {widths}, {size} of {data.split} and {size} samples'
+            + label_protocol(model, data),
         }
 
 

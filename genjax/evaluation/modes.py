@@ -11,6 +11,7 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Figures, require
+from genjax.evaluation.draws import draw_like, label_protocol
 from genjax.evaluation.host import fetch
 from genjax.models.base import GenerativeModel, Variables
 
@@ -79,36 +80,24 @@ class Modes:
         centres = jax.device_put(np.asarray(data.dataset.centres, np.float32))
         radius = jax.device_put(np.float32(self.num_sigma * data.dataset.scale))
         size = min(self.batch_size, self.num_samples)
-        parts = []
-        for start in range(0, self.num_samples, size):
-            num = jax.device_put(np.int32(self.num_samples - start))
-            counts, key = _batch_counts(
-                model, data.preprocess, size, variables, centres, radius, num, key
-            )
-            parts.append(counts)
+        x = draw_like(data, model, variables, self.num_samples, key, size)
+        parts = [
+            _counts(data.preprocess, jax.device_put(x[start : start + size]), centres, radius)
+            for start in range(0, len(x), size)
+        ]
         counts, high_quality = np.sum(fetch(parts), axis=0)
         return {
             'modes': float(modes_covered(high_quality)),
             'num_modes': float(len(high_quality)),
             'high_quality': float(np.sum(high_quality) / self.num_samples),
             'reverse_kl': reverse_kl(counts),
-            'protocol': f'{self.num_samples} samples, within {self.num_sigma:g} σ of a centre',
+            'protocol': f'{self.num_samples} samples, within {self.num_sigma:g} σ of a centre'
+            + label_protocol(model, data),
         }
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def _batch_counts(
-    model: GenerativeModel,
-    preprocess: Any,
-    size: int,
-    variables: Variables,
-    centres: Array,
-    radius: Array,
-    num: Array,
-    key: Array,
-) -> tuple[Array, Array]:
-    """Counts [2, K] of the first `num` of `size` samples, and the key of the next batch."""
-    next_key, sample_key = jax.random.split(key)
-    x = preprocess.inverse(model.sample(variables, sample_key, size)).reshape(size, -1)
-    wanted = jnp.arange(size)[:, None] < num
-    return jnp.stack(mode_counts(jnp.where(wanted, x, jnp.inf), centres, radius)), next_key
+@functools.partial(jax.jit, static_argnums=0)
+def _counts(preprocess: Any, x: Array, centres: Array, radius: Array) -> Array:
+    """Counts [2, K] of samples x [B, *event] in the space of the model."""
+    points = preprocess.inverse(x).reshape(len(x), -1)
+    return jnp.stack(mode_counts(points, centres, radius))

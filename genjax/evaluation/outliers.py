@@ -13,7 +13,7 @@ from genjax.data.pipeline import random_subset
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Figures, require
-from genjax.evaluation.draws import draw
+from genjax.evaluation.draws import draw_like, label_protocol
 from genjax.evaluation.host import fetch
 from genjax.models.base import GenerativeModel, Variables
 
@@ -65,7 +65,7 @@ class Outliers:
             raise UserError(
                 f'Outliers needs data of known density (Density, Gaussians), not {name}'
             )
-        samples = draw(model, variables, self.num_samples, key, self.batch_size)
+        samples = draw_like(data, model, variables, self.num_samples, key, self.batch_size)
         log_prob = _log_prob(truth, data.preprocess, jax.device_put(samples))
         source = data.dataset.source('train')
         reference = source[random_subset(len(source), self.num_reference)]['x']
@@ -75,7 +75,8 @@ class Outliers:
             'outliers': share,
             'stderr': math.sqrt(share * (1 - share) / self.num_samples),
             'threshold': float(np.quantile(reference, self.quantile)),
-            'protocol': f'{self.quantile:g} of {len(reference)} data, {self.num_samples} samples',
+            'protocol': f'{self.quantile:g} of {len(reference)} data, {self.num_samples} samples'
+            + label_protocol(model, data),
         }
 
 

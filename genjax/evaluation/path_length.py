@@ -13,8 +13,8 @@ import numpy as np
 from jax import Array
 
 from genjax.evaluation.base import EvaluationData, Figures, require
+from genjax.evaluation.draws import has_classes, label_protocol, sampled_labels
 from genjax.evaluation.host import fetch
-from genjax.models import classes
 from genjax.models.base import Variables
 from genjax.models.precision import full_precision
 
@@ -48,13 +48,19 @@ class PerceptualPathLength:
         """Judges a model; raises a UserError when it has no latents of styles."""
         for method in ('to_latent', 'synthesise'):
             require(self, model, method)
+        size, labels = self.batch_size, None
+        if has_classes(model):
+            key, label_key = jax.random.split(key)
+            labels = sampled_labels(model, data, self.num_samples, label_key, size)
         steps = []
-        for _ in range(0, self.num_samples, self.batch_size):
-            step, key = _steps(self, model, variables, key)
+        for start in range(0, self.num_samples, size):
+            part = () if labels is None else (np.resize(labels[start : start + size], size),)
+            step, key = _steps(self, model, variables, key, *jax.device_put(part))
             steps.append(fetch(step))
         w, z = np.concatenate(steps, axis=1)[:, : self.num_samples]
         what = 'pixels' if self.features is None else getattr(self.features, '__name__', 'features')
         protocol = f'{self.num_samples} paths, step {self.epsilon:g}, distances of {what}'
+        protocol += label_protocol(model, data)
         return {'w': trimmed_mean(w), 'z': trimmed_mean(z), 'protocol': protocol}
 
 
@@ -80,17 +86,16 @@ def slerp(a: Array, b: Array, t: Array) -> Array:
 @functools.partial(jax.jit, static_argnums=(0, 1))
 @full_precision
 def _steps(
-    evaluator: PerceptualPathLength, model: Any, variables: Variables, key: Array
+    evaluator: PerceptualPathLength, model: Any, variables: Variables, key: Array, *label: Array
 ) -> tuple[Array, Array]:
     """Squared steps [2, B] over ε², between latents and between codes, and the next batch's key."""
-    next_key, a_key, b_key, t_key, label_key = jax.random.split(key, 5)
+    next_key, a_key, b_key, t_key = jax.random.split(key, 4)
     # Differences over ε are lost in the roundings of half precision.
     if hasattr(model, 'generator'):
         model = dataclasses.replace(model, generator=model.generator.clone(dtype='float32'))
     num, epsilon = evaluator.batch_size, evaluator.epsilon
     a, b = (jax.random.normal(key, (num, model.latent_dim)) for key in (a_key, b_key))
     t = jax.random.uniform(t_key, (num, 1))
-    label = classes.sampled_labels(model, label_key, num, None)
     w_a, w_b = (model.to_latent(variables, z, *label) for z in (a, b))
 
     def features(w):

@@ -13,7 +13,7 @@ from jax import Array
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Figures, require
-from genjax.evaluation.draws import draw
+from genjax.evaluation.draws import draw_like, label_protocol
 from genjax.evaluation.host import fetch
 from genjax.models.base import HasLogProb, Variables
 
@@ -44,7 +44,7 @@ class Support:
             name = type(data.dataset).__name__
             raise UserError(f'Support needs data of known density (WorldPoints); {name} is not')
         sample_key, key = jax.random.split(key)
-        samples = draw(model, variables, self.num_samples, sample_key, self.batch_size)
+        samples = draw_like(data, model, variables, self.num_samples, sample_key, self.batch_size)
         possible = _possible(truth, data.preprocess, jax.device_put(samples))
         precision = float(np.mean(fetch(possible)))
         parts = []
@@ -56,7 +56,8 @@ class Support:
             'precision': precision,
             'precision_stderr': math.sqrt(precision * (1 - precision) / self.num_samples),
             'recall': float(np.mean(covered)),
-            'protocol': f'{self.num_samples} samples, {len(covered)} of {data.split}',
+            'protocol': f'{self.num_samples} samples, {len(covered)} of {data.split}'
+            + label_protocol(model, data),
         }
 
 

@@ -11,7 +11,7 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Figures, require
-from genjax.evaluation.draws import draw, examples
+from genjax.evaluation.draws import draw_like, examples, label_protocol
 from genjax.evaluation.host import fetch
 from genjax.models.base import GenerativeModel, Variables
 from genjax.models.precision import full_precision
@@ -73,7 +73,7 @@ class CriticW1:
             raise UserError("CriticW1 needs a GAN with loss='wasserstein' and pack=1")
         data_key, line_key, key = jax.random.split(key, 3)
         real = examples(data, self.num_samples, data_key, self.batch_size)
-        fake = draw(model, variables, len(real), key, self.batch_size)
+        fake = draw_like(data, model, variables, len(real), key, self.batch_size)
         gap, slope = fetch(_gap_and_slope(model, variables, real, fake, line_key))
         critic, exact = float(gap / slope), wasserstein_1(real, fake)
         return {
@@ -81,7 +81,8 @@ class CriticW1:
             'exact': exact,
             'ratio': critic / exact,
             'slope': float(slope),
-            'protocol': f'{len(real)} of {data.split} and {len(real)} samples',
+            'protocol': f'{len(real)} of {data.split} and {len(real)} samples'
+            + label_protocol(model, data),
         }
 
 

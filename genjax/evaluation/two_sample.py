@@ -9,9 +9,10 @@ import jax
 import numpy as np
 from jax import Array
 
+from genjax.data.pipeline import random_subset
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Figures, require
-from genjax.evaluation.draws import draw, examples
+from genjax.evaluation.draws import draw_like, examples, label_protocol
 from genjax.evaluation.host import fetch
 from genjax.models.base import GenerativeModel, Variables
 
@@ -30,8 +31,8 @@ def c2st(
 
     Args:
         a: [N, ...], finite.
-        b: [M, ...]; of the larger one only as many rows are used as the other has, so that guessing
-            is right half of the time.
+        b: [M, ...]; of the larger one only as many rows are used as the other has, chosen at
+            random, so that guessing is right half of the time.
         classifier: 'mlp', or 'logistic', which only sees differences of the means.
         hidden: widths of the hidden layers of the 'mlp'.
         folds: how many parts the examples are cut into, each judged by a classifier trained on the
@@ -50,7 +51,8 @@ def c2st(
     from sklearn.preprocessing import StandardScaler
 
     size = min(len(a), len(b))
-    x = np.concatenate([np.asarray(part[:size], np.float32).reshape(size, -1) for part in (a, b)])
+    a, b = (np.asarray(part)[random_subset(len(part), size)] for part in (a, b))
+    x = np.concatenate([part.astype(np.float32).reshape(size, -1) for part in (a, b)])
     y = np.repeat([0, 1], size)
     learner = {
         'mlp': lambda: MLPClassifier(
@@ -106,7 +108,7 @@ class C2ST:
         size = len(real)
         if size < 2 * self.folds:
             raise UserError(f'C2ST: {size} examples are too few for {self.folds} folds')
-        drawn = draw(model, variables, size, key, self.batch_size)
+        drawn = draw_like(data, model, variables, size, key, self.batch_size)
         if self.as_stored:
             real, drawn = (fetch(data.preprocess.inverse(jax.device_put(x))) for x in (real, drawn))
         if not np.all(np.isfinite(drawn)):
@@ -119,5 +121,6 @@ class C2ST:
             'accuracy': accuracy,
             'stderr': stderr,
             'protocol': f'{how}, {self.folds}-fold, {size} of {data.split} and {size} samples'
+            + label_protocol(model, data)
             + (', as stored' if self.as_stored else ''),
         }

@@ -47,14 +47,14 @@ def encode(
         before = None
         for number, batch in enumerate(eval_batches(source, batch_size=batch_size)):
             x = sharding.place({'x': batch['x']}, rows)['x']
-            codes = program(variables, x, jax.random.fold_in(key_of(0), number))
+            codes = program(variables, x, jax.random.fold_in(key_of(0, 'codes'), number))
             if before is not None:  # written while this batch is encoded
                 yield _kept(*before)
             before = codes, batch
         yield _kept(*before)
 
     x = jax.ShapeDtypeStruct((batch_size, *example['x'][0]), example['x'][1])
-    codes = jax.eval_shape(stage.stored, stage.variables, x, key_of(0))
+    codes = jax.eval_shape(stage.stored, stage.variables, x, key_of(0, 'codes'))
     latents.write(
         out,
         {split: batches(source) for split, source in sources.items()},

@@ -117,7 +117,7 @@ def judge(
             interruption.point()
 
     data = EvaluationData(experiment.dataset, split, batches, experiment.preprocess)
-    key = key_of(experiment.seed)
+    key = key_of(experiment.seed, 'evaluation')
     figures: Figures = {}
     for evaluator in evaluators:
         name = type(evaluator).__name__.lower()

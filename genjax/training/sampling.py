@@ -87,21 +87,21 @@ def draws(
             labels = np.arange(start, start + size) % classes if label is None else [label] * size
             labels = np.asarray(labels, np.int32)
         place = jax.device_put(np.uint32(start))
-        x = fetch(drawn(variables, key_of(seed), place, jax.device_put(labels)))
+        x = fetch(drawn(variables, key_of(seed, 'samples'), place, jax.device_put(labels)))
         part = {'x': x} if labels is None else {'x': x, 'label': labels}
         yield {name: array[: num - start] for name, array in part.items()}
 
 
 def reconstruct(experiment: Experiment, variables: Variables, x: np.ndarray) -> np.ndarray:
     """Encodes and decodes examples, in the range of the data; the model must have an encoder."""
-    key = key_of(experiment.seed)
+    key = key_of(experiment.seed, 'examples')
     model, preprocess = experiment.model, experiment.preprocess
     return fetch(_reconstruct(model, preprocess, variables, jax.device_put(x), key))
 
 
 def translate(experiment: Experiment, variables: Variables, x: np.ndarray) -> np.ndarray:
     """Translates pictures of the first domain into the second, in the range of the data."""
-    key = key_of(experiment.seed)
+    key = key_of(experiment.seed, 'examples')
     model, preprocess = experiment.model, experiment.preprocess
     return fetch(_translate(model, preprocess, variables, jax.device_put(x), key))
 
