@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+__all__ = ['Scheduled', 'at_step', 'staircase']
+
 
 @dataclasses.dataclass(frozen=True)
 class Scheduled:

@@ -12,6 +12,7 @@ set -u
 
 python=$1 # that of whoever submitted this
 folder=$2 # of the sweep
+shift 2   # what is left: --trust=… for the modules of a config
 
 # Line i of this file, from 0, is the trial of task i.
 trials=$folder/slurm/$SLURM_ARRAY_JOB_ID.txt
@@ -22,7 +23,7 @@ exec >>"$folder/logs/$trial.txt" 2>&1
 
 # One process for each task of the job (--slurm.nodes=2 --slurm.ntasks-per-node=1). They end
 # together: one that is left after a minute hangs.
-srun --kill-on-bad-exit=0 --wait=60 "$python" -m genjax run_trial "$folder" "$trial"
+srun --kill-on-bad-exit=0 --wait=60 "$python" -P -m genjax run_trial "$folder" "$trial" "$@"
 status=$?
 
 if [ "$status" = 75 ]; then # saved, not finished: back into the queue

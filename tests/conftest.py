@@ -1,6 +1,7 @@
 """Settings of every test, made before anything imports JAX."""
 
 import os
+import shutil
 import tempfile
 from importlib.metadata import version
 
@@ -8,6 +9,8 @@ os.environ['JAX_PLATFORMS'] = 'cpu'
 # Compiles in half the time, here and in processes that tests start: what is promised is promised of
 # any code. `JAX_DISABLE_MOST_OPTIMIZATIONS=0` tests the code that users run.
 os.environ.setdefault('JAX_DISABLE_MOST_OPTIMIZATIONS', '1')
+# What tests have trained with is not what the user trusts.
+os.environ['XDG_CONFIG_HOME'] = _CONFIG_HOME = tempfile.mkdtemp(prefix='genjax-tests-')
 os.environ['XLA_FLAGS'] = ' '.join(
     [
         os.environ.get('XLA_FLAGS', ''),
@@ -33,6 +36,11 @@ def pytest_collection_modifyitems(config, items):
     full = [item for item in items if item.get_closest_marker('full')]
     config.hook.pytest_deselected(items=full)
     items[:] = [item for item in items if not item.get_closest_marker('full')]
+
+
+def pytest_unconfigure(config):
+    """Removes what tests have written into the user's configuration."""
+    shutil.rmtree(_CONFIG_HOME, ignore_errors=True)
 
 
 def pytest_configure(config):

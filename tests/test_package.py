@@ -26,7 +26,7 @@ MAY_IMPORT = {
     'interruption': {'errors'},
     'places': {'errors'},
     'config': FOUNDATION,
-    'data': FOUNDATION,
+    'data': FOUNDATION | {'config'},
     'networks': FOUNDATION,
     'models': FOUNDATION | {'networks'},
     'reports': FOUNDATION | {'config', 'sweeps'},

@@ -117,6 +117,12 @@ def _dispatch(argv: list[str]) -> int:
     if overrides and not hasattr(args, 'config'):
         parser.error(f'unknown option --config.{overrides[0][0]}: this verb reads no config')
     vars(args).update(groups, overrides=overrides)
+    if getattr(args, 'trust', None):
+        from genjax.config import trust
+
+        items = trust.parse(args.trust)
+        trust.give(items)
+        trust.remember(items)
     module.run(args)
     return 0
 

@@ -40,6 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Runs the verb that `args` names."""
+    if args.action != 'list':
+        from genjax.config import trust
+
+        trust.on_path('.')  # where the builder may lie that the user names
     {'list': _list, 'prepare': _prepare, 'show': _show}[args.action](args)
 
 

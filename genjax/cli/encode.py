@@ -3,6 +3,7 @@
 import argparse
 
 from genjax import files
+from genjax.cli import runtime
 
 HELP = 'encode the data of a trained first stage, for models of its codes'
 _SPLITS = 'train,validation,test'
@@ -23,13 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--step', default='best', help="a step, 'latest', or 'best' (default; by the run's config)"
     )
+    runtime.add_trust(parser)
 
 
 def run(args: argparse.Namespace) -> None:
     """Writes the codes of all splits, whole or not at all."""
     from pathlib import Path
 
-    from genjax.cli import runtime
     from genjax.errors import UserError
 
     if args.batch_size < 1:

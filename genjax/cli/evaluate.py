@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--step', default='best', help="a step, 'latest', or 'best' (default; by the run's config)"
     )
     runtime.add_first_stage(parser)
+    runtime.add_trust(parser)
     runtime.add_arguments(parser)
 
 

@@ -3,6 +3,7 @@
 import argparse
 
 from genjax import files
+from genjax.cli import runtime
 
 HELP = 'plan a run on a pod that is not there: memory, work, transfers, least time'
 _PROGRAMS = ('train', 'sample', 'evaluate')
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--quick', action='store_true', help='optimise less: several times faster, a little off'
     )
     parser.add_argument('--json', action='store_true', help='print it all as JSON, for scripts')
+    runtime.add_trust(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -45,7 +47,6 @@ def run(args: argparse.Namespace) -> None:
     import json
 
     from genjax import config
-    from genjax.cli import runtime
     from genjax.errors import UserError
     from genjax.planning import report, topology
     from genjax.planning.run import run as plan

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from genjax import files
+from genjax.cli import runtime
 
 HELP = 'run one trial of a sweep and write down how it ended; launchers start this'
 
@@ -15,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'sweep', type=files.workdir, metavar='DIR', help='the --workdir of the sweep'
     )
     parser.add_argument('id', metavar='ID', help='of the trial: a file in DIR/configs')
+    runtime.add_trust(parser)
 
 
 def run(args: argparse.Namespace) -> None:

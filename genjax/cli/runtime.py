@@ -42,6 +42,15 @@ def add_first_stage(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def add_trust(parser: argparse.ArgumentParser) -> None:
+    """Adds `--trust`, for verbs that read a config."""
+    parser.add_argument(
+        '--trust', action='append', default=[], metavar='WHAT',
+        help='a package, a module or a folder of modules that configs may name beside genjax, flax'
+        ' and optax, now and later: its code will be run (SECURITY.md)',
+    )  # fmt: skip
+
+
 @contextlib.contextmanager
 def computing(args: argparse.Namespace, interruption: Interruption | None = None) -> Iterator[None]:
     """Sets up what a verb needs that computes, together with the other processes of its run.
@@ -72,8 +81,6 @@ def prepare() -> None:
     """Shows genjax's warnings as lines, hides other libraries' chatter, caches compilations."""
     import jax
 
-    # Config files may name modules of the folder that they are run from.
-    sys.path.insert(0, os.getcwd())
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter('genjax: %(levelname)s: %(message)s'))
     logging.addLevelName(logging.WARNING, 'warning')

@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ' (default: as they are drawn)',
     )  # fmt: skip
     runtime.add_first_stage(parser)
+    runtime.add_trust(parser)
     runtime.add_arguments(parser)
 
 

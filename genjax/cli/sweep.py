@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from genjax import files
+from genjax.cli import runtime
 from genjax.errors import UserError
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--template', metavar='FILE', help='instead of launch/slurm.sh or launch/jobset.yaml'
     )
+    runtime.add_trust(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -73,7 +75,6 @@ def run(args: argparse.Namespace) -> None:
     import jax
 
     from genjax import config
-    from genjax.cli import runtime
 
     runtime.prepare()
     if args.launcher != 'vectorized':
@@ -137,7 +138,7 @@ def _print(folder: 'Folder', trials: 'list[Trial]', *_: object) -> None:
     from genjax.sweeps.trial import command
 
     for trial in folder.incomplete(trials):
-        print(command(folder, trial.id))
+        print(command(folder, trial))
 
 
 # What may carry out a sweep, and the options that it takes.

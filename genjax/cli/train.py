@@ -23,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--workdir', type=files.workdir, required=True, metavar='DIR',
         help='where the run is kept and resumed from'
     )  # fmt: skip
+    runtime.add_trust(parser)
     runtime.add_arguments(parser)
 
 

@@ -9,6 +9,7 @@ are numbers, strings, booleans, None, tuples, mappings, other specs, and importa
 as `'@module.name'`). `build` may run inside a traced function, with arrays in place of numbers.
 """
 
+from genjax.config import origin, trust
 from genjax.config.fields import (
     check_complete,
     fingerprint,
@@ -34,10 +35,12 @@ __all__ = [
     'leaves',
     'load',
     'moved',
+    'origin',
     'override',
     'paths',
     'spec',
     'to_json',
+    'trust',
     'with_fields',
     'with_leaves',
 ]

@@ -3,21 +3,22 @@
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from genjax.config import kinds, trust
 from genjax.config.ranges import in_range
 from genjax.config.specs import (
     MISSING,
     TARGET,
     as_config,
     hints_of,
-    import_path,
     make_spec,
     reference,
 )
+from genjax.config.trust import import_path
 from genjax.config.types import coerce, element_hint, is_plain, parse
 from genjax.errors import UserError, nearest
 
@@ -52,6 +53,7 @@ def override(config: ConfigDict, path: str, value: Any) -> None:
         hint = Any if node[last] is None else type(node[last])
     try:
         value = as_config(value)
+        trust.name(value)
         new = parse(value, hint) if isinstance(value, str) else coerce(value, hint)
         new = _with_references(new, hint, node[last], path)
         whole = isinstance(new, ConfigDict) or is_plain(new, hint)
@@ -145,23 +147,58 @@ def to_json(config: Any) -> Any:
     return config
 
 
-def from_json(data: Any) -> Any:
+def from_json(data: Any, folders: Sequence[str] = ()) -> Any:
     """Inverse of `to_json`. Fields that the code has gained since get their defaults.
 
+    Args:
+        data: the config.
+        folders: where modules that it names may lie (`trust.check`).
+
     Raises:
-        UserError: a field or constructor that this version of the code does not have.
+        UserError: a field or constructor that this version of the code does not have; or a name
+            that may not be imported, or is not of the kind of its field. Nothing is imported then.
     """
-    if isinstance(data, Mapping):
-        fields = {key: from_json(value) for key, value in data.items() if key != TARGET}
-        if TARGET not in data:
-            return ConfigDict(fields)
-        try:
-            return make_spec(import_path(data[TARGET]), fields)
-        except (TypeError, ValueError) as e:
-            raise UserError(f'saved config: {e}') from None
+    trust.check(data, folders)
+    return _from_json(data, Any, 'config', folders)
+
+
+def _from_json(data: Any, hint: Any, where: str, folders: Sequence[str]) -> Any:
     if isinstance(data, list):
-        return tuple(from_json(value) for value in data)
-    return data
+        return tuple(
+            _from_json(value, kinds.inner(hint, i), f'{where}[{i}]', folders)
+            for i, value in enumerate(data)
+        )
+    if isinstance(data, str) and data.startswith('@') and not kinds.is_function_for(hint):
+        raise UserError(f'{where}: the function {data[1:]} is not what this field takes')
+    if not isinstance(data, Mapping):
+        return data
+    constructor, hints = None, {}
+    if TARGET in data:
+        try:
+            constructor = import_path(data[TARGET])
+        except UserError as e:
+            raise UserError(f'{where}: {e}') from None
+        hints = hints_of(constructor)
+        result = Any if trust.is_vouched(data[TARGET]) else None
+        if not kinds.gives(constructor, hints.get('return', result), hint):
+            raise UserError(f'{where}: {data[TARGET]} does not give what this field takes')
+        for name in getattr(constructor, 'IMPORTS', ()):
+            if path := trust.builder_path(data.get(name)):
+                trust.check('@' + path, folders, f'{where}.{name}')
+    try:
+        fields = {
+            key: _from_json(
+                value,
+                hints.get(key, Any) if constructor else kinds.inner(hint, key),
+                f'{where}.{key}',
+                folders,
+            )
+            for key, value in data.items()
+            if key != TARGET
+        }
+        return make_spec(constructor, fields) if constructor else ConfigDict(fields)
+    except (TypeError, ValueError, KeyError) as e:
+        raise UserError(f'saved config: {e}') from None
 
 
 def fingerprint(config: ConfigDict) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from genjax.config import origin, trust
 from genjax.config.fields import check_complete, from_json, override
 from genjax.config.specs import TARGET
 from genjax.errors import UserError, location, nearest, of_user, summary
@@ -24,8 +25,7 @@ def load(path: str, overrides: typing.Iterable[tuple[str, str]] = ()) -> ConfigD
     """
     config = _load_json(path) if path.endswith('.json') else call(path, 'get_config')
     if not isinstance(config, ConfigDict) or TARGET not in config:
-        file = path.partition(':')[0]
-        raise UserError(f'{file}: get_config() must return spec(Experiment, ...)')
+        raise UserError(f'{_split(path)[0]}: get_config() must return spec(Experiment, ...)')
     for name, text in overrides:
         override(config, name, text)
     check_complete(config)
@@ -34,7 +34,8 @@ def load(path: str, overrides: typing.Iterable[tuple[str, str]] = ()) -> ConfigD
 
 def call(path: str, function: str, otherwise: str = '') -> Any:
     """Runs a config file and returns what one of its functions returns, called with the argument in
-    `file.py:argument` if there is one.
+    `file.py:argument` if there is one. It may import modules of its folder and the current one,
+    unless an installed package has their name.
 
     Args:
         path: of the file.
@@ -44,9 +45,12 @@ def call(path: str, function: str, otherwise: str = '') -> Any:
     Raises:
         UserError: a missing or failing file, or one without this function; with its line.
     """
-    file, _, argument = path.partition(':')
+    file, argument = _split(path)
     if not Path(file).is_file():
         raise UserError(f'there is no config file {file!r}{_nearest_file(Path(file))}')
+    origin.set_file(file, argument)
+    for folder in origin.current()['path']:
+        trust.on_path(folder)
     try:
         module_spec = importlib.util.spec_from_file_location('genjax_config_file', file)
         module = importlib.util.module_from_spec(module_spec)
@@ -74,7 +78,18 @@ def _nearest_file(file: Path) -> str:
 def _load_json(file: str) -> Any:
     try:
         data = json.loads(Path(file).read_text())
-    except (OSError, ValueError) as e:
+    except (OSError, ValueError, RecursionError) as e:
         raise UserError(f'cannot read {file}: {e}') from None
-    inside = isinstance(data, dict) and isinstance(data.get('config'), dict) and TARGET not in data
-    return from_json(data['config'] if inside else data)
+    config, found = origin.parts(data)
+    origin.set(found)
+    return from_json(config, origin.folders(found))
+
+
+def _split(path: str) -> tuple[str, str]:
+    """The file and the argument in `file.py:argument`; the file may have colons in its name."""
+    ends = [len(path), *(i for i in range(len(path) - 1, 0, -1) if path[i] == ':')]
+    end = next((i for i in ends if Path(path[:i]).is_file()), None)
+    if end is None:
+        file, _, argument = path.partition('.py:')
+        return (f'{file}.py', argument) if argument else (path, '')
+    return path[:end], path[end + 1 :]

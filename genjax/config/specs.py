@@ -1,7 +1,6 @@
 """Constructor calls as data, and back."""
 
 import dataclasses
-import importlib
 import inspect
 import sys
 import typing
@@ -10,11 +9,11 @@ from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
+from genjax.config import trust
 from genjax.config.ranges import in_range
+from genjax.config.trust import TARGET, import_path
 from genjax.config.types import coerce, only_type, takes_function
 from genjax.errors import UserError, location, nearest
-
-TARGET = '_target_'
 
 
 class _Missing:
@@ -35,7 +34,9 @@ def spec(constructor: Callable, /, **fields: Any) -> ConfigDict:
     """
     caller = sys._getframe(1)
     try:
-        return make_spec(constructor, fields)
+        made = make_spec(constructor, fields)
+        trust.name(made)
+        return made
     except (TypeError, ValueError) as e:
         raise UserError(f'{location(caller.f_code.co_filename, caller.f_lineno)}: {e}') from None
 
@@ -132,18 +133,6 @@ def hints_of(constructor: Callable) -> dict[str, Any]:
         return {name: hint for name, hint in found.items() if not isinstance(hint, str)}
     except (TypeError, AttributeError):
         return {}
-
-
-def import_path(path: str) -> Any:
-    """What a path such as `optax.adam` names; raises UserError where there is nothing."""
-    module, _, name = path.rpartition('.')
-    try:
-        return getattr(importlib.import_module(module), name)
-    except (ImportError, ValueError) as e:
-        raise UserError(f'cannot import {path!r}: {e}') from None
-    except AttributeError:
-        names = [n for n in dir(sys.modules[module]) if not n.startswith('_')]
-        raise UserError(f'{module!r} has no {name!r}{nearest(name, names)}') from None
 
 
 def _check_names(constructor: Callable, fields: Mapping[str, Any]) -> None:

@@ -16,7 +16,7 @@ def coerce(value: Any, hint: Any) -> Any:
     """`value` as the type of `hint`; hints other than plain types, tuples and literals allow
     anything.
     """
-    members = _members(hint)
+    members = members_of(hint)
     if isinstance(value, ConfigDict) or any(_fits(value, m) for m in members):
         return value
     for member in members:
@@ -43,7 +43,7 @@ def coerce(value: Any, hint: Any) -> Any:
 
 def parse(text: str, hint: Any) -> Any:
     """Reads command-line text as a value of type `hint`."""
-    members = _members(hint)
+    members = members_of(hint)
     if any(typing.get_origin(m) is typing.Literal and text in typing.get_args(m) for m in members):
         return text
     try:
@@ -69,18 +69,18 @@ def quote_references(text: str) -> str:
 
 def takes_function(hint: Any) -> bool:
     """Whether a function is among the values that `hint` allows."""
-    return any((typing.get_origin(m) or m) is Callable for m in _members(hint))
+    return any((typing.get_origin(m) or m) is Callable for m in members_of(hint))
 
 
 def element_hint(hint: Any) -> Any:
     """The declared type of the elements of a tuple."""
-    tuples = [m for m in _members(hint) if typing.get_origin(m) is tuple and typing.get_args(m)]
+    tuples = [m for m in members_of(hint) if typing.get_origin(m) is tuple and typing.get_args(m)]
     return typing.get_args(tuples[0])[0] if len(tuples) == 1 else Any
 
 
 def is_plain(value: Any, hint: Any) -> bool:
     """Whether `hint` names the type of a number, or None: such may stand in place of a spec."""
-    members = _members(hint)
+    members = members_of(hint)
     if value is None:
         return types.NoneType in members
     return type(value) in (int, float) and bool({int, float} & set(members))
@@ -90,13 +90,14 @@ def only_type(hint: Any) -> type:
     """The type of a None-able field for a typed placeholder; `object` when it is not a single plain
     one.
     """
-    plain = [m for m in _members(hint) if m is not types.NoneType]
+    plain = [m for m in members_of(hint) if m is not types.NoneType]
     return plain[0] if len(plain) == 1 and plain[0] in (bool, int, float, str) else object
 
 
-def _members(hint: Any) -> tuple[Any, ...]:
+def members_of(hint: Any) -> tuple[Any, ...]:
+    """The types of a union, or the one type."""
     union = typing.get_origin(hint) in (typing.Union, types.UnionType)
-    return tuple(m for arg in typing.get_args(hint) for m in _members(arg)) if union else (hint,)
+    return tuple(m for arg in typing.get_args(hint) for m in members_of(arg)) if union else (hint,)
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -126,6 +126,7 @@ class TFDS:
     data_dir: str | None = None
 
     PATHS: ClassVar[tuple[str, ...]] = ('data_dir',)
+    IMPORTS: ClassVar[tuple[str, ...]] = ('name',)
 
     def __post_init__(self):
         if self.levels is not None and not 2 <= self.levels <= 256:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from genjax.config import trust
 from genjax.data.builders import BUNDLED
 from genjax.errors import UserError, nearest
 from genjax.files import local
@@ -126,9 +127,9 @@ def prepared(data_dir: str | None = None) -> Iterator[Prepared]:
 
 def _own_class(name: str):
     """Returns (builder class, config) if `name` is bundled or an import path, else (None, None)."""
-    path, _, config = name.partition('/')
-    path = BUNDLED.get(path, path)
-    if '.' not in path or ':' in path:
+    first, _, config = name.partition('/')
+    path = BUNDLED.get(first) or trust.builder_path(name)
+    if path is None:
         return None, None
     module_name, _, class_name = path.rpartition('.')
     try:
@@ -138,6 +139,7 @@ def _own_class(name: str):
     if not hasattr(module, class_name):
         guess = nearest(class_name, vars(module))
         raise UserError(f'the module {module_name!r} has no builder {class_name!r}{guess}')
+    trust.note(path)
     builder_class = getattr(module, class_name)
     configs = [known.name for known in getattr(builder_class, 'BUILDER_CONFIGS', [])]
     if config and config not in configs:

@@ -26,6 +26,9 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     Raises:
         UserError: the config, the model or the data do not allow it.
     """
+    for folder in request['path']:
+        configs.trust.on_path(folder)
+    configs.trust.name(request['config'])  # the process that asks has built or been given it
     config = configs.from_json(request['config'])
     experiment = experiment_of(config)
     devices = topology.devices(topology.parse(request['topology'], request['slices']))

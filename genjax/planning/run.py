@@ -43,6 +43,7 @@ def run(
         request, answer = Path(folder, 'request.json'), Path(folder, 'answer.json')
         content = {
             'config': configs.to_json(config),
+            'path': configs.trust.folders(),
             'topology': where.name,
             'slices': where.slices,
             'program': program,
@@ -51,7 +52,7 @@ def run(
         request.write_text(json.dumps(content))
         with Path(folder, 'stderr').open('w+') as errors:
             process = subprocess.Popen(
-                [sys.executable, '-m', 'genjax.planning', str(request), str(answer)],
+                [sys.executable, '-P', '-m', 'genjax.planning', str(request), str(answer)],
                 env=environment,
                 stdout=subprocess.PIPE,
                 stderr=errors,

@@ -120,7 +120,7 @@ def _of_sweep(folder: Folder, trial: str) -> Trial:
         status = 'unfinished' if begun or folder.log(trial).exists() else 'not begun'
         reason = ''
     seconds = result['seconds'] if result else None
-    record = record or {'config': _json(folder.config(trial))}
+    record = record or {'config': configs.origin.parts(_json(folder.config(trial)))[0]}
     return _trial(trial, workdir, record, status, reason, seconds)
 
 

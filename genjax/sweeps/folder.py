@@ -69,7 +69,8 @@ class Folder:
         record = {'config': config_file, 'trials': list(rows.values())}
         files.write_json(self.path / RECORD, record)
         for trial in trials:
-            files.write_json(self.config(trial.id), configs.to_json(trial.config))
+            content = {'config': configs.to_json(trial.config), 'source': configs.origin.current()}
+            files.write_json(self.config(trial.id), content)
 
     def read(self) -> dict[str, Any]:
         """The content of `sweep.json`; raises UserError where there is none."""

@@ -40,7 +40,7 @@ def write(
         if trial.id not in waiting:
             path.unlink(missing_ok=True)
             continue
-        known = {'name': f'genjax-{trial.id}', 'command': command(folder, trial.id, 'genjax')}
+        known = {'name': f'genjax-{trial.id}', 'command': command(folder, trial, 'genjax')}
         with files.replacing(path) as temporary:
             temporary.write_text(text.substitute(fields, **known))
     print(

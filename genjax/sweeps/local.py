@@ -7,6 +7,7 @@ import sys
 import time
 from typing import IO
 
+from genjax.config import trust
 from genjax.errors import Interrupted, UserError
 from genjax.interruption import Interruption, Stop
 from genjax.sweeps.ending import ending
@@ -88,11 +89,17 @@ class _Running:
         environment = {**os.environ, 'PYTHONUNBUFFERED': '1'}
         if 'devices' in share:
             environment['CUDA_VISIBLE_DEVICES'] = share['devices']
-        child = [sys.executable, '-m', 'genjax.sweeps.child', share['cores'], str(os.getpid())]
+        child = [sys.executable, '-P', '-m', 'genjax.sweeps.child']
         config, workdir = folder.config(trial.id), folder.workdir(trial.id)
+        words = [
+            'train',
+            f'--config={config}',
+            f'--workdir={workdir}',
+            *trust.options(trial.config),
+        ]
         with log.open('w') as out:
             self.process = subprocess.Popen(
-                [*child, 'train', f'--config={config}', f'--workdir={workdir}'],
+                [*child, share['cores'], str(os.getpid()), *words],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from genjax import files
+from genjax.config import trust
 from genjax.errors import UserError, nearest
 from genjax.sweeps.folder import Folder
 from genjax.sweeps.trials import Trial
@@ -53,7 +54,14 @@ def submit(
     # It is held until its trials are written down, under the number that it gets here.
     job = _call(
         *('sbatch', '--parsable', '--hold', f'--array=0-{len(waiting) - 1}%{max_parallel}'),
-        *(f'--output={path}/slurm/%A.log', *words, script, sys.executable, path),
+        *(
+            f'--output={path}/slurm/%A.log',
+            *words,
+            script,
+            sys.executable,
+            path,
+            *dict.fromkeys(o for t in trials for o in trust.options(t.config)),
+        ),
     ).strip()
     with files.replacing(_trials_of(folder, job)) as temporary:
         temporary.write_text('\n'.join(waiting) + '\n')

@@ -7,22 +7,25 @@ import subprocess
 import sys
 import time
 
+from genjax.config import trust
 from genjax.errors import EXIT_INTERRUPTED, UserError, nearest
 from genjax.places import find_place
 from genjax.sweeps.ending import ending
 from genjax.sweeps.folder import Folder
+from genjax.sweeps.trials import Trial
 
 
-def command(folder: Folder, trial: str, *genjax: str) -> str:
+def command(folder: Folder, trial: Trial, *genjax: str) -> str:
     """What to type into a shell to run a trial.
 
     Args:
         folder: of the sweep.
-        trial: its id.
+        trial: which.
         genjax: the words that start genjax; none: those that do here.
     """
-    genjax = genjax or (sys.executable, '-m', 'genjax')
-    return shlex.join([*genjax, 'run_trial', str(folder.path.resolve()), trial])
+    genjax = genjax or (sys.executable, '-P', '-m', 'genjax')
+    words = ['run_trial', str(folder.path.resolve()), trial.id]
+    return shlex.join([*genjax, *words, *trust.options(trial.config)])
 
 
 def run(folder: Folder, trial: str) -> int:
@@ -49,8 +52,9 @@ def run(folder: Folder, trial: str) -> int:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, stop)
     options = [f'--config={folder.config(trial)}', f'--workdir={folder.workdir(trial)}']
+    options += trust.given()
     process = subprocess.Popen(
-        [sys.executable, '-m', 'genjax', 'train', *options],
+        [sys.executable, '-P', '-m', 'genjax', 'train', *options],
         stderr=subprocess.PIPE,
         text=True,
         errors='replace',

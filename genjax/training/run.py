@@ -61,7 +61,7 @@ def load(path: Path, step: str = 'best', first_stage: str | None = None) -> Run:
         raise UserError(f"--step is a number, 'best' or 'latest', not {step!r}")
     record = distributed.on_first(lambda: workdir.read(path))
     workdir.check_settings(path, record)
-    config = configs.moved(configs.from_json(record['config']), record['workdir'], path)
+    config = configs.moved(workdir.config_of(record), record['workdir'], path)
     if first_stage is not None:
         _move_first_stage(config, first_stage)
     experiment = experiment_of(config)

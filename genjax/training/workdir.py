@@ -3,7 +3,9 @@
 import contextlib
 import json
 import platform
-import subprocess
+import shlex
+import socket
+import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -17,6 +19,7 @@ from ml_collections import ConfigDict
 import genjax
 from genjax import config as configs
 from genjax import files
+from genjax.config import trust
 from genjax.errors import UserError
 from genjax.training import checkpoints
 from genjax.training.experiment import DOES_NOT_CHANGE_TRAINING
@@ -117,6 +120,7 @@ def claim(
     }
     if not saved:
         begin(workdir, record)
+    trust.remember(trust.needed(config))  # what this user trains with, this user may read again
     return record
 
 
@@ -135,8 +139,16 @@ def read(workdir: Path) -> dict[str, Any]:
         return {key: kind(record[key]) for key, kind in _RECORD.items()}
     except FileNotFoundError:
         raise UserError(f'{workdir} is not the folder of a run: it has no {CONFIG}') from None
-    except (OSError, ValueError, KeyError, TypeError) as e:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as e:
         raise UserError(f'cannot read {workdir / CONFIG}: {type(e).__name__}: {e}') from None
+
+
+def config_of(record: Mapping[str, Any]) -> ConfigDict:
+    """The config in the record of a run; raises UserError where it names what may not be
+    imported.
+    """
+    config, found = configs.origin.parts(record)
+    return configs.from_json(config, configs.origin.folders(found))
 
 
 def check_preprocess(workdir: Path, record: dict[str, Any], now: Mapping[str, Any]) -> None:
@@ -179,6 +191,9 @@ def provenance() -> dict[str, Any]:
         'time': time.strftime('%Y-%m-%dT%H:%M:%S%z'),
         'genjax': genjax.__version__,
         'commit': _commit(),
+        'source': configs.origin.current(),
+        'command': _command(),
+        'host': socket.gethostname(),
         'python': platform.python_version(),
         'packages': {name: metadata.version(name) for name in _PACKAGES},
         'devices': f'{jax.device_count()} x {jax.devices()[0].device_kind}',
@@ -189,7 +204,7 @@ def provenance() -> dict[str, Any]:
 def _check_unchanged(
     workdir: Path, record: dict[str, Any], config: ConfigDict, data_fingerprint: str
 ) -> None:
-    config_before = configs.from_json(record['config'])
+    config_before = config_of(record)
     before, now = dict(configs.leaves(config_before)), dict(configs.leaves(config))
     by_content = configs.paths(config_before).keys() | configs.paths(config).keys()
     for name in sorted(before.keys() | now.keys()):
@@ -209,15 +224,13 @@ def _check_unchanged(
         )
 
 
+def _command() -> str:
+    """The command line of this process."""
+    program = Path(sys.argv[0]).name
+    return shlex.join(['genjax' if program == '__main__.py' else program, *sys.argv[1:]])
+
+
 def _commit() -> str | None:
-    """The commit of the code, with '+changes' when files differ from it; None outside of git."""
+    """The commit of the code of genjax; None outside of git."""
     root = Path(genjax.__file__).parent
-    if not (root.parent / '.git').exists():
-        return None
-    git = ['git', '-C', str(root)]
-    with contextlib.suppress(OSError, subprocess.CalledProcessError):
-        run = {'capture_output': True, 'text': True, 'check': True}
-        commit = subprocess.run([*git, 'rev-parse', 'HEAD'], **run).stdout.strip()
-        changes = subprocess.run([*git, 'status', '--porcelain', '--', '.'], **run).stdout
-        return commit + ('+changes' if changes else '')
-    return None
+    return configs.origin.commit_of(root) if (root.parent / '.git').exists() else None

@@ -34,9 +34,12 @@ def test_the_printed_lines_are_commands_and_those_of_complete_trials_are_left_ou
 ):
     lines = printed('--sweep=chain(seeds(1), product(optimizer.learning_rate=[1e30]))')
     names = [row['id'] for row in Folder(tmp_path / 'my runs').read()['trials']]
-    assert [shlex.split(line)[1:] for line in lines] == [
-        ['-m', 'genjax', 'run_trial', str(tmp_path / 'my runs'), name] for name in names
+    commands = [shlex.split(line)[1:] for line in lines]
+    assert [words[:-1] for words in commands] == [
+        ['-P', '-m', 'genjax', 'run_trial', str(tmp_path / 'my runs'), name] for name in names
     ]
+    # The data set of the config is not genjax's own: the processes that build it are told.
+    assert all(words[-1].startswith('--trust=tests.training.tiny.Blots') for words in commands)
     errors = subprocess.run(
         ['xargs', '-d', '\n', '-n', '1', '-P', '2', 'sh', '-c'],
         input='\n'.join(lines),

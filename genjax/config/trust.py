@@ -1,0 +1,271 @@
+"""Which names in a config may be imported and called.
+
+A config names its constructors, so reading one from a file runs code. What the user's own Python
+names (`spec`, an override) may be imported; so may what genjax, Flax and optax offer for configs;
+of anything else, only what the user has named with `--trust` or trained with before. This is
+remembered in `$XDG_CONFIG_HOME/genjax/trusted`, one item a line:
+
+    my_package                  all that is defined in this package or module
+    /home/me/lab                all modules that lie in this folder
+    nets.Small@/home/me/lab     this one name, found in this folder
+"""
+
+import importlib
+import inspect
+import shlex
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from genjax.config.trust_items import NAME, Item, homes, lies_in, remember, remembered
+from genjax.errors import UserError, nearest
+
+__all__ = [
+    'TARGET', 'Item', 'builder_path', 'check', 'folders', 'give', 'given', 'import_path',
+    'is_vouched', 'name', 'names_in', 'needed', 'note', 'on_path', 'options', 'parse', 'remember',
+]  # fmt: skip
+
+TARGET = '_target_'
+
+_OFFERED = (
+    'flax.linen',
+    'flax.nnx',
+    'genjax.data',
+    'genjax.evaluation',
+    'genjax.models',
+    'genjax.networks',
+    'genjax.schedules',
+    'genjax.training',
+    'optax',
+)
+
+_named: set[str] = set()
+"""What Python code of this process has named, with its own imports."""
+
+_own: dict[Item, None] = {}
+"""Modules whose classes or functions it has named."""
+
+_given: dict[Item, None] = {}
+"""What this process was given by `--trust`, or found among what was remembered."""
+
+_used: dict[str, None] = {}
+"""Names that were imported and are not of `_OFFERED`."""
+
+_folders: dict[str, None] = {}
+"""The folders that this module has put on the path."""
+
+
+def names_in(data: Any, where: str = 'config') -> Iterator[tuple[str, Any]]:
+    """Yields `(field, name)` for every name in a config that `build` would import."""
+    if isinstance(data, ConfigDict | Mapping):
+        for key, value in data.items():
+            if key == TARGET:
+                yield where, value
+            else:
+                yield from names_in(value, f'{where}.{key}')
+    elif isinstance(data, list | tuple):
+        for i, value in enumerate(data):
+            yield from names_in(value, f'{where}[{i}]')
+    elif isinstance(data, str) and data.startswith('@'):
+        yield where, data[1:]
+
+
+def name(config: Any) -> None:
+    """Allows, in this process, what a config of the user's own code or command line names, and what
+    else the modules of its classes and functions define.
+    """
+    for text in _texts(config):
+        _named.add(text.partition('/')[0].removeprefix('@'))
+    for _, path in names_in(config):
+        if not _is_offered(path):
+            _own[Item(path.rpartition('.')[0] or path)] = None
+
+
+def _texts(config: Any) -> Iterator[str]:
+    if isinstance(config, str):
+        yield config
+    elif isinstance(config, ConfigDict | Mapping):
+        yield from _texts(list(config.values()))
+    elif isinstance(config, list | tuple):
+        for item in config:
+            yield from _texts(item)
+
+
+def builder_path(text: Any) -> str | None:
+    """The import path in the name of a data set: `lab.Spirals` in `lab.Spirals/wide`; None: it has
+    none.
+    """
+    path = text.partition('/')[0] if isinstance(text, str) else ''
+    return path if '.' in path and ':' not in path else None
+
+
+def parse(words: Iterable[str]) -> list[Item]:
+    """Reads the words after `--trust`; a module of the current folder is that one only.
+
+    Raises:
+        UserError: one is neither a name nor a folder.
+    """
+    items = list(map(Item.parse, words))
+    here = str(Path.cwd().resolve())
+    return [
+        Item(item.name, here)
+        if not item.folder and lies_in(item.name.partition('.')[0], here)
+        else item
+        for item in items
+    ]
+
+
+def give(items: Iterable[Item]) -> None:
+    """Allows items in this process, and puts their folders on the path."""
+    for item in items:
+        _given[item] = None
+        if item.folder:
+            on_path(item.folder)
+
+
+def on_path(folder: str | Path) -> None:
+    """Puts a folder on the path, after all that is installed: nothing in it hides a package."""
+    folder = str(Path(folder).resolve())
+    _folders[folder] = None
+    if folder not in sys.path:
+        sys.path.append(folder)
+
+
+def folders() -> list[str]:
+    """The folders that this process has put on the path."""
+    return list(_folders)
+
+
+def check(data: Any, folders: Sequence[str] = (), where: str = 'config') -> None:
+    """Allows the names in a config that was read from a file, or refuses it; imports nothing.
+
+    Args:
+        data: the config.
+        folders: where the modules of the user lay when it was made, to tell apart those that have
+            the same name in several folders.
+        where: the field that it is.
+
+    Raises:
+        UserError: a name that may not be imported, with its field and the way to allow it.
+    """
+    for field, path in names_in(data, where):
+        if not isinstance(path, str) or not NAME.fullmatch(path):
+            raise UserError(f'{field}: {path!r} is not the name of a class or function')
+        if path in _named or _is_offered(path):
+            continue
+        items = _holding(path)
+        if not items:
+            raise UserError(_refusal(field, path, folders))
+        item = max(items, key=lambda item: item.folder in folders)
+        if item not in _own:
+            give([item])
+
+
+def import_path(path: str) -> Any:
+    """Returns what a name such as `optax.adam` stands for.
+
+    Raises:
+        UserError: it may not be imported, or there is nothing of this name.
+    """
+    check('@' + path)
+    module, _, last = path.rpartition('.')
+    try:
+        found = getattr(importlib.import_module(module), last)
+    except (ImportError, ValueError) as e:
+        raise UserError(f'cannot import {path!r}: {e}') from None
+    except AttributeError:
+        names = [n for n in dir(sys.modules[module]) if not n.startswith('_')]
+        raise UserError(f'{module!r} has no {last!r}{nearest(last, names)}') from None
+    if path in _named or (_is_offered(path) and _offers(path, found)):
+        note(path)
+        return found
+    items = _holding(path)
+    if not items:
+        package = path.partition('.')[0]
+        raise UserError(
+            f'{path} is not a class or function that {package} offers for configs: {_advice(path)}'
+        )
+    home = f'{getattr(found, "__module__", None)}.{getattr(found, "__qualname__", "")}'
+    if not any(item.name == path or item.holds(home) for item in items):
+        raise UserError(f'{path} is not defined there, but is {home}: {_advice(path)}')
+    note(path)
+    return found
+
+
+def is_vouched(path: str) -> bool:
+    """Whether the user has named exactly this, rather than the package or folder around it."""
+    return path in _named or any(path == item.name for item in _holding(path))
+
+
+def note(path: str) -> None:
+    """Keeps in mind that a name was imported on behalf of a config."""
+    if not _is_offered(path):
+        _used[path] = None
+
+
+def given() -> list[str]:
+    """What this process was given, as options of a command."""
+    return [f'--trust={item}' for item in _given]
+
+
+def needed(config: Any) -> list[Item]:
+    """What another process has to be given to build a config that this one has built."""
+    named = [path for _, path in names_in(config)]
+    builders = [builder_path(text) for text in _texts(config)]
+    paths = [path for path in dict.fromkeys([*named, *builders]) if path in _used]
+    return [Item(path, _folder_of(path)) for path in paths]
+
+
+def options(config: Any) -> list[str]:
+    """`needed` as options of a command."""
+    return [f'--trust={item}' for item in needed(config)]
+
+
+def _holding(path: str) -> list[Item]:
+    """The items that a name is among."""
+    return [item for item in [*remembered(), *_given, *_own] if item.holds(path)]
+
+
+def _is_offered(path: str) -> bool:
+    public = not any(part.startswith('_') for part in path.split('.'))
+    return public and any(path.startswith(f'{module}.') for module in _OFFERED)
+
+
+def _offers(path: str, found: Any) -> bool:
+    """Whether a public name is for configs: defined where it says, and made to be built."""
+    package = next(module for module in _OFFERED if path.startswith(f'{module}.'))
+    home = getattr(found, '__module__', None) or ''
+    if not (inspect.isclass(found) or inspect.isfunction(found)):
+        return False
+    if not package.startswith('genjax.'):
+        root = package if package.startswith('flax.') else 'optax'
+        return home == root or home.startswith(f'{root}.')
+    if not any(home == m or home.startswith(f'{m}.') for m in _OFFERED if m.startswith('genjax.')):
+        return False
+    module, _, last = path.rpartition('.')
+    built = inspect.isclass(found) and hasattr(found, '__dataclass_fields__')
+    return built or last in getattr(sys.modules[module], '__all__', ())
+
+
+def _folder_of(path: str) -> str:
+    """The folder that this module has put on the path for a name; '' for an installed one."""
+    found = homes(sys.modules[path.partition('.')[0]].__spec__)
+    return next((home for home in found if home in _folders), '')
+
+
+def _refusal(where: str, path: str, folders: Sequence[str]) -> str:
+    return (
+        f'{where} names {path}, which is not a class or function of genjax, flax or optax for'
+        f' configs; it could run any code, so it was not imported: {_advice(path, folders)}'
+    )
+
+
+def _advice(path: str, folders: Sequence[str] = ()) -> str:
+    top, within = path.partition('.')[0], path.rpartition('.')[0]
+    folder = next((folder for folder in folders if lies_in(top, folder)), None)
+    return (
+        f'if you trust whoever wrote it, add {shlex.quote(f"--trust={folder or within or path}")}'
+    )

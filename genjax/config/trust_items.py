@@ -1,0 +1,110 @@
+"""What a user trusts beside genjax, Flax and optax, and where a user's modules lie."""
+
+import contextlib
+import os
+import re
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+
+from genjax.errors import UserError
+
+NAME = re.compile(r'[^\W\d]\w*(\.[^\W\d]\w*)*')
+"""A dotted name."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something that may be imported.
+
+    Attributes:
+        name: of a package, a module or what it defines; '' for all modules in `folder`.
+        folder: where its outermost module lies; '' for an installed one.
+    """
+
+    name: str
+    folder: str = ''
+
+    @classmethod
+    def parse(cls, text: str) -> 'Item':
+        """Reads `NAME`, `FOLDER` or `NAME@FOLDER`.
+
+        Raises:
+            UserError: it is none of these.
+        """
+        name, at, folder = text.partition('@')
+        if not NAME.fullmatch(name) and Path(text).expanduser().is_dir():
+            name, at, folder = '', '', text
+        folder = str(Path(folder).expanduser().resolve()) if folder else ''
+        if (name and not NAME.fullmatch(name)) or bool(at and not folder) or not (name or folder):
+            raise UserError(f'--trust={text}: give the name of a package or module, or a folder')
+        if folder and not Path(folder).is_dir():
+            raise UserError(f'--trust={text}: there is no folder {folder}')
+        return cls(name, folder)
+
+    def __str__(self) -> str:
+        return '@'.join(filter(None, (self.name, self.folder)))
+
+    def holds(self, path: str) -> bool:
+        """Whether a name is among what may be imported; imports nothing."""
+        if self.name and path != self.name and not path.startswith(f'{self.name}.'):
+            return False
+        return not self.folder or lies_in(path.partition('.')[0], self.folder)
+
+
+def remember(items: Iterable[Item]) -> None:
+    """Allows items in later processes of this user too, where there is a place to write that."""
+    before = set(remembered())
+    new = [item for item in items if item not in before]
+    if not new or (file := file_of_user()) is None:
+        return
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open('a', encoding='utf-8') as lines:
+            lines.write(''.join(f'{item}\n' for item in new))
+
+
+def remembered() -> list[Item]:
+    """What this user has allowed so far."""
+    file = file_of_user()
+    if file is None:
+        return []
+    try:
+        lines = file.read_text('utf-8').splitlines()
+    except (OSError, ValueError):
+        return []
+    found = []
+    for line in filter(None, map(str.strip, lines)):
+        with contextlib.suppress(UserError):  # a folder that is gone
+            found.append(Item.parse(line))
+    return list(dict.fromkeys(found))
+
+
+def file_of_user() -> Path | None:
+    """Where this user's items are kept; None without a home folder."""
+    folder = os.environ.get('XDG_CONFIG_HOME') or os.path.expanduser('~/.config')
+    return Path(folder) / 'genjax' / 'trusted' if os.path.isabs(folder) else None
+
+
+def lies_in(top: str, folder: str) -> bool:
+    """Whether `import top` takes a module of this folder, once that is last on the path."""
+    if top in sys.modules:
+        found = sys.modules[top].__spec__
+    elif top in sys.builtin_module_names:
+        return False
+    else:
+        found = PathFinder.find_spec(top, [*sys.path, folder])
+    return folder in homes(found)
+
+
+def homes(found: ModuleSpec | None) -> list[str]:
+    """The folders in which an outermost module lies: one, or several for a package without
+    `__init__.py`.
+    """
+    if found is None:
+        return []
+    if found.submodule_search_locations is not None:
+        return [str(Path(place).resolve().parent) for place in found.submodule_search_locations]
+    return [str(Path(found.origin).resolve().parent)] if found.has_location else []
