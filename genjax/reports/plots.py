@@ -51,14 +51,7 @@ def _values(axes: Axes, report: Report, metric: str) -> None:
                 [x] * len(values), values, '.', color=colour, alpha=0.55, ms=5, transform=beside
             )
         estimates = [outcome.estimate for _, outcome in found]
-        ends = [(e.mean, e.mean) if e.low is None else (e.low, e.high) for e in estimates]
-        # A skewed interval may leave out the mean: error bars have no negative length.
-        errors = np.array(
-            [
-                [max(e.mean - low, 0) for e, (low, _) in zip(estimates, ends, strict=True)],
-                [max(high - e.mean, 0) for e, (_, high) in zip(estimates, ends, strict=True)],
-            ]
-        )
+        errors = [0.0 if e.low is None else e.mean - e.low for e in estimates]
         label = line.colour if line.colour not in shown else None
         shown.add(line.colour)
         axes.errorbar(

@@ -1,5 +1,6 @@
 """Means over seeds, and differences between settings over the seeds that they share."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -9,7 +10,6 @@ import numpy as np
 
 from genjax.reports.reading import Trial
 
-RESAMPLES = 10_000
 ALL_PAIRS = 8
 """Up to so many settings each is compared with each; more, with the first."""
 
@@ -22,7 +22,7 @@ class Estimate:
         n: how many seeds.
         mean: of their values; None without any.
         stderr: the standard error of the mean; None with fewer than two.
-        low: lower end of the 95 % bootstrap interval (percentiles); None with fewer than two.
+        low: lower end of the 95 % interval by Student's t; None with fewer than two.
         high: its upper end.
     """
 
@@ -82,14 +82,38 @@ class Comparison:
 
 
 def estimate(values: Iterable[float]) -> Estimate:
-    """The mean of one value a seed, with its uncertainty; the resampling is the same each time."""
+    """The mean of one value a seed, with its uncertainty.
+
+    The interval holds the mean of normal values in 95 % of cases, however few the seeds are. A
+    bootstrap does so in 50 % with 2 seeds and 77 % with 3.
+    """
     x = np.asarray(list(values), float)
     if len(x) < 2:
         return Estimate(len(x), *(float(v) for v in x))
-    draws = np.random.default_rng(0).integers(0, len(x), (RESAMPLES, len(x)))
-    low, high = np.quantile(x[draws].mean(1), (0.025, 0.975))
-    stderr = x.std(ddof=1) / np.sqrt(len(x))
-    return Estimate(len(x), float(x.mean()), float(stderr), float(low), float(high))
+    mean, stderr = float(x.mean()), float(x.std(ddof=1) / np.sqrt(len(x)))
+    half = t_quantile(len(x) - 1) * stderr
+    return Estimate(len(x), mean, stderr, mean - half, mean + half)
+
+
+def t_quantile(freedom: int, level: float = 0.95) -> float:
+    """The number that |t| stays below with probability `level`, for Student's t with `freedom`
+    degrees: the root of its distribution (Abramowitz & Stegun, 26.7.3 and 26.7.4).
+    """
+    # Coefficients of cos²(θ), cos⁴(θ), … for t = √ν tan θ; those of odd ν stand after a cos θ.
+    odd = freedom % 2
+    factors = [(k - 1 + odd) / (k + odd) for k in range(2, freedom - 1 - odd, 2)]
+    powers = np.cumprod([1.0, *factors])[: (freedom - odd) // 2]
+
+    def within(angle: float) -> float:
+        cosine = math.cos(angle)
+        series = math.sin(angle) * sum(c * cosine ** (2 * i + odd) for i, c in enumerate(powers))
+        return 2 * (angle + series) / math.pi if odd else series
+
+    low, high = 0.0, math.pi / 2
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if within(middle) < level else (low, middle)
+    return math.sqrt(freedom) * math.tan(low)
 
 
 def differing(trials: Sequence[Trial]) -> list[str]:

@@ -65,8 +65,8 @@ def test_markdown_says_of_every_number_how_many_seeds_it_has(mixed):
     cells = [[cell.strip() for cell in line.split('|')[1:-1]] for line in text.split('\n')]
     assert '6 trials: 4 complete, 1 failed, 1 not begun.' in text
     assert 'protocol: IWAE-5' in text
-    # .5333 + (0, 1, 2): the mean of three resampled is 0 or 2 with probability 1/27 = 3.7 % each.
-    assert ['0.5', '3', '1.5333', '0.58', '[0.53333, 2.5333]', ''] in cells
+    # 1.5333 ± 4.3027 · .57735, by Student's t of two degrees of freedom.
+    assert ['0.5', '3', '1.5333', '0.58', '[−0.9508, 4.0175]', ''] in cells
     assert ['400', '1', '400.03', '–', '–', 'seed 1 failed; seed 2 not begun'] in cells
     assert ['400 − 0.5', '1', '1', '399.5', '–', '–'] in cells
     assert '`trial004` model.beta=400 seed=1: failed: step 9: <b>nan</b> | "lost"' in text
