@@ -59,7 +59,7 @@ def get_config(data: str = 'ffhq256'):
             latent_dim=latents,
             r1=1.0,
             # Digits have a left and a right.
-            augment=None if small else spec(Augment, transforms=('flip',), probability=0.5),
+            augment=None if small else spec(Augment, transforms=('flip',)),
         ),
         optimizer={'discriminator': adam, 'generator': adam},
         steps=IMAGES // BATCH_SIZE,

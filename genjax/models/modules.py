@@ -75,6 +75,15 @@ def apply(
     return out, {**state, group: new} if group in state else state
 
 
+def has_batch_statistics(state: Any) -> bool:
+    """Whether a network with this state normalises over the batch (`nn.BatchNorm`), which keeps a
+    running mean and variance; the vectors of `nn.SpectralNorm` lie in the same collection.
+    """
+    paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(state)]
+    names = [[getattr(part, 'key', None) for part in path] for path in paths]
+    return any('batch_stats' in path and path[-1] in ('mean', 'var') for path in names)
+
+
 def train_option(module: nn.Module, train: bool, method: str = '__call__') -> dict[str, bool]:
     """`train` as a keyword for a network that distinguishes training from its use, or nothing."""
     takes_it = 'train' in inspect.signature(getattr(type(module), method)).parameters

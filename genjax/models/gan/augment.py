@@ -33,9 +33,9 @@ def resample(x: Array, rows: Array, columns: Array) -> Array:
     )
 
 
-def flip(x: Array) -> Array:
-    """Mirrors x [H, W, C] from left to right."""
-    return x[:, ::-1]
+def flip(x: Array, mirrored: Array) -> Array:
+    """Mirrors x [H, W, C] from left to right where `mirrored`."""
+    return jnp.where(mirrored, x[:, ::-1], x)
 
 
 def rotate90(x: Array, quarters: Array) -> Array:
@@ -103,7 +103,7 @@ def _pixel(key: Array, shape: tuple[int, ...]) -> tuple[Array, ...]:
 
 # name -> (transform of one picture, (key, shape of a picture) -> its random arguments)
 TRANSFORMS = {
-    'flip': (flip, lambda key, shape: ()),
+    'flip': (flip, lambda key, shape: (jax.random.bernoulli(key),)),
     'rotate90': (rotate90, lambda key, shape: (jax.random.randint(key, (), 0, 4),)),
     'scale': (scale, lambda key, shape: (2.0 ** (0.2 * jax.random.normal(key)),)),
     'translate': (translate, _shift),
@@ -121,6 +121,11 @@ class Augment:
     The strengths are those of Zhao et al. (2020) for data in [-1, 1]: brightness U(-.5, .5),
     saturation U(0, 2), contrast U(.5, 1.5), translation by up to 1/8 of a side, a cut-out of half
     the sides; and of Karras et al. (2020): flips, quarter turns, and scaling by 2^N(0, .2²).
+
+    The transform of an image is drawn anew and may be none: a flip mirrors one image in two, a
+    quarter turn turns three in four. So the distribution of the data can be told from that of the
+    transformed images at every probability up to .7 (their appendix C): no transform takes away
+    what a generator could not learn.
 
     With a `target` the probability adapts (ADA; Karras et al., 2020): it rises while the share of
     data that the discriminator takes for real says that it overfits, E[sign D(x)] > target, and

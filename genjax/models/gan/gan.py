@@ -14,7 +14,7 @@ from genjax.models import classes, modules
 from genjax.models.base import Batch, LossOutput, Phase, Values, Variables, average_states
 from genjax.models.gan import classifying
 from genjax.models.gan.augment import Augment
-from genjax.models.gan.judge import Judge
+from genjax.models.gan.judge import Deal, Judge
 from genjax.models.gan.objectives import (
     OBJECTIVES,
     gradient_norm_penalty,
@@ -31,8 +31,8 @@ class GAN:
     """A generator against a discriminator (Goodfellow et al., 2014).
 
     Parameter groups and phases: 'discriminator', then 'generator'. Each phase updates the state
-    (batch statistics, spectral-norm vectors) of its own player only. Penalties hold per example, so
-    a discriminator must not normalise across examples.
+    (batch statistics, spectral-norm vectors) of its own player only. Penalties of
+    gradients hold per example: with them a discriminator that keeps batch statistics is refused.
 
     Attributes:
         generator: codes [B, latent_dim] to data; its field `shape` is the shape of one example.
@@ -48,7 +48,9 @@ class GAN:
         num_critic: discriminator updates a step, each on its own slice of the batch.
         pack: examples that the discriminator judges at once, joined along their last axis, so that
             it sees a lack of variety (PacGAN; Lin et al., 2018). Each gets the loss of its pack.
-        augment: random transforms of all pictures that the discriminator sees.
+        augment: random transforms of all images that the discriminator sees. Penalties are of the
+            gradient with respect to the image before them, through them, as in StyleGAN2-ADA and
+            R3GAN.
         num_classes: when given, networks are cloned with this `num_classes` and take a label.
         conditioning: what the discriminator does about classes. 'input': takes the label, as its
             network does (as one-hot, or by projection). 'auxiliary' and 'k_plus_1': it takes none
@@ -89,10 +91,20 @@ class GAN:
             classes.check_takes_labels(self, **networks)
         else:
             self._check_classifier()
+        self._check_penalties()
         if self.pack > 1 and self.num_classes is not None:
             raise UserError(
                 f'GAN.pack={self.pack} with num_classes={self.num_classes}: examples of different'
                 ' classes cannot be packed; use one of the two'
+            )
+
+    def _check_penalties(self) -> None:
+        on = [name for name in ('r1', 'r2', 'gradient_penalty') if _is_on(getattr(self, name))]
+        if on and self._judge.keeps_batch_statistics(self.event_shape):
+            raise UserError(
+                f'GAN.{on[0]} with a discriminator that normalises over the batch'
+                f' ({type(self.discriminator).__name__}): the penalty is of the gradient of each'
+                ' logit by its own example. Use a norm within examples (group or layer), or none'
             )
 
     def _check_classifier(self) -> None:
@@ -209,28 +221,22 @@ class GAN:
         x, state = modules.apply(self._generator, variables, 'generator', z, *label, **options)
         return x.astype(jnp.float32), state
 
-    def _deal(
-        self, variables: Variables, batch: Batch, key: Array
-    ) -> tuple[Array, Array, tuple[Array, ...], Any]:
-        """Data and samples as the discriminator sees them, the samples' labels, the new state."""
+    def _deal(self, variables: Variables, batch: Batch, key: Array) -> Deal:
         z_key, label_key, generator_key, real_key, fake_key = jax.random.split(key, 5)
         real, label = batch['x'].astype(jnp.float32), classes.labels(self, batch)
         if self.conditioning != 'input':
             label = (classifying.complete(label_key, *label, self.num_classes),)
         z = jax.random.normal(z_key, (len(real), self.latent_dim))
         fake, state = self._generate(variables, z, *label, train=True, key=generator_key)
-        real, fake = (
-            self._judge.shown(variables, real, real_key),
-            self._judge.shown(variables, fake, fake_key),
-        )
-        return real, fake, label, state
+        return Deal(real, fake, label, real_key, fake_key, state)
 
     def _discriminator_loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         deal_key, real_key, fake_key, penalty_key, line_key = jax.random.split(key, 5)
-        seen_real, seen_fake, label, _ = self._deal(variables, batch, deal_key)
-        real, state = self._judge(variables, seen_real, *label, key=real_key)
+        deal = self._deal(variables, batch, deal_key)
+        label = deal.label
+        real, state = self._judge(variables, deal.real, *label, keys=(deal.real_key, real_key))
         variables = {**variables, 'state': state}
-        fake, state = self._judge(variables, seen_fake, *label, key=fake_key)
+        fake, state = self._judge(variables, deal.fake, *label, keys=(deal.fake_key, fake_key))
         values = OBJECTIVES[self.loss].discriminator(real.logits, fake.logits)
         metrics = {
             'real_logit': real.logits,
@@ -251,8 +257,9 @@ class GAN:
         if _is_on(self.r2):
             penalties['r2'] = self.r2 * r1_penalty(fake.gradient())
         if _is_on(self.gradient_penalty):
-            between = interpolate(line_key, seen_real, seen_fake)
-            verdict, _ = self._judge(variables, between, *label, key=penalty_key)
+            between = interpolate(line_key, deal.real, deal.fake)
+            keys = jax.random.fold_in(penalty_key, 1), penalty_key
+            verdict, _ = self._judge(variables, between, *label, keys=keys)
             penalty = gradient_norm_penalty(verdict.gradient())
             penalties['gradient_penalty'] = self.gradient_penalty * penalty
         if _is_on(self.lecam):
@@ -275,14 +282,15 @@ class GAN:
 
     def _generator_loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         deal_key, real_key, fake_key = jax.random.split(key, 3)
-        seen_real, seen_fake, label, state = self._deal(variables, batch, deal_key)
+        deal = self._deal(variables, batch, deal_key)
+        label = deal.label
         # Where the objective ignores them, the logits of data are never computed.
-        real, _ = self._judge(variables, seen_real, *label, key=real_key)
-        fake, _ = self._judge(variables, seen_fake, *label, key=fake_key)
+        real, _ = self._judge(variables, deal.real, *label, keys=(deal.real_key, real_key))
+        fake, _ = self._judge(variables, deal.fake, *label, keys=(deal.fake_key, fake_key))
         values = OBJECTIVES[self.loss].generator(real.logits, fake.logits)
         if fake.class_logits is not None:
             values += classifying.class_loss(fake.class_logits, *label)
-        return self._output(values, {}, state)
+        return self._output(values, {}, deal.state)
 
     def _output(self, values: Array, metrics: Mapping[str, Array], state: Any) -> LossOutput:
         """Per example: each is given what its pack is given."""

@@ -22,12 +22,33 @@ class Verdict(NamedTuple):
     Attributes:
         logits: of being real, [B].
         class_logits: [B, K], of a discriminator that classifies.
-        gradient: () -> the gradient of each logit with respect to what the discriminator saw.
+        gradient: () -> the gradient of each logit with respect to its examples as they were before
+            augmentation, packed.
     """
 
     logits: Array
     class_logits: Array | None
     gradient: Callable[[], Array]
+
+
+class Deal(NamedTuple):
+    """What a turn is played with.
+
+    Attributes:
+        real: data [B, *event].
+        fake: samples [B, *event].
+        label: of the samples.
+        real_key: of the augmentation of data.
+        fake_key: of the augmentation of samples.
+        state: new, of the generator.
+    """
+
+    real: Array
+    fake: Array
+    label: tuple[Array, ...]
+    real_key: Array
+    fake_key: Array
+    state: Any
 
 
 @dataclass(frozen=True)
@@ -51,6 +72,16 @@ class Judge:
         """What the network is called with."""
         return (seen, *label) if self.conditioning == 'input' else (seen,)
 
+    def keeps_batch_statistics(self, shape: tuple[int, ...]) -> bool:
+        """Whether the network, on examples of this shape, normalises over the batch."""
+
+        def state() -> Any:
+            label = () if self.num_classes is None else (jnp.zeros(1, jnp.int32),)
+            inputs = self.inputs(self.packed(jnp.zeros((self.pack, *shape))), label)
+            return modules.initialise(jax.random.key(0), {'d': (self.network, inputs)})['state']
+
+        return modules.has_batch_statistics(jax.eval_shape(state))
+
     def packed(self, x: Array) -> Array:
         """[B, ..., C] -> [B / pack, ..., pack * C].
 
@@ -62,32 +93,42 @@ class Judge:
         x = jnp.moveaxis(x.reshape(-1, self.pack, *x.shape[1:]), 1, -2)
         return x.reshape(*x.shape[:-2], -1)
 
-    def shown(self, variables: Variables, x: Array, key: Array) -> Array:
-        """Examples as the discriminator sees them: augmented, then packed."""
-        if self.augment is not None:
-            state = variables['state'].get('discriminator', {}).get('augment', {})
-            x = self.augment(x, key, state.get('probability', self.augment.probability))
-        return self.packed(x)
-
     def __call__(
-        self, variables: Variables, seen: Array, *label: Array, key: Array
+        self, variables: Variables, x: Array, *label: Array, keys: tuple[Array, Array]
     ) -> tuple[Verdict, Any]:
-        """The verdict on what is shown, in training, and the new state."""
+        """The verdict on examples [B, *event] in training, augmented and packed, and the new state.
 
-        def look(seen):
+        Args:
+            variables: of all groups.
+            x: the examples.
+            *label: their labels, for a discriminator that takes them.
+            keys: of the augmentation, and of the network.
+        """
+
+        def look(x):
             output, state = modules.apply(
                 self.network,
                 variables,
                 'discriminator',
-                *self.inputs(seen, label),
+                *self.inputs(self.packed(self._augmented(variables, x, keys[0])), label),
                 train=True,
-                key=key,
+                key=keys[1],
             )
             logits, class_logits = classifying.read(output, self.conditioning)
             return logits, (class_logits, state)
 
-        logits, pull_back, (class_logits, state) = jax.vjp(look, seen, has_aux=True)
-        return Verdict(logits, class_logits, lambda: pull_back(jnp.ones_like(logits))[0]), state
+        logits, pull_back, (class_logits, state) = jax.vjp(look, x, has_aux=True)
+
+        def gradient():
+            return self.packed(pull_back(jnp.ones_like(logits))[0])
+
+        return Verdict(logits, class_logits, gradient), state
+
+    def _augmented(self, variables: Variables, x: Array, key: Array) -> Array:
+        if self.augment is None:
+            return x
+        state = variables['state'].get('discriminator', {}).get('augment', {})
+        return self.augment(x, key, state.get('probability', self.augment.probability))
 
     def read(self, variables: Variables, x: Array, *label: Array) -> tuple[Array, Array | None]:
         """Logits, and class logits if there are any, of examples as they are, in use."""

@@ -125,11 +125,10 @@ class StyleGAN(GAN):
         if not self.r1_every:
             return out
         real, label = batch['x'].astype(jnp.float32), classes.labels(self, batch)
-        seen = self._judge.shown(variables, real, shown_key)
 
         def penalty(params):
             judged = {**variables, 'params': params}
-            gradient = self._judge(judged, seen, *label, key=judge_key)[0].gradient()
+            gradient = self._judge(judged, real, *label, keys=(shown_key, judge_key))[0].gradient()
             return jnp.repeat(self.r1_every * self.r1 * r1_penalty(gradient), self.pack)
 
         turn = variables['state']['discriminator']['r1']['turn']

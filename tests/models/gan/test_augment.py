@@ -54,7 +54,8 @@ def _blanked(x, row, column):
 @pytest.mark.parametrize(
     ('name', 'arguments', 'want'),
     [
-        ('flip', (), lambda x: x[:, ::-1]),
+        ('flip', (True,), lambda x, _: x[:, ::-1]),
+        ('flip', (False,), lambda x, _: x),
         *[('translate', shift, _shifted) for shift in [(0, 0), (2, -3), (-1, 1), (6, 0)]],
         *[('scale', (factor,), _scaled) for factor in [1.0, 1.3, 0.7, 2.0]],
         ('brightness', (0.3,), lambda x, amount: x + amount),
@@ -102,8 +103,9 @@ def test_each_picture_is_transformed_with_the_given_probability(name):
         return float(jnp.mean(jnp.any(Augment((name,))(x, KEY, probability) != x, axis=(1, 2, 3))))
 
     always = changed(1.0)
-    # Translation by nothing, no quarter turn.
-    assert always == pytest.approx({'rotate90': 3 / 4, 'translate': 8 / 9}.get(name, 1), abs=0.04)
+    # No flip, no quarter turn, translation by nothing.
+    some = {'flip': 1 / 2, 'rotate90': 3 / 4, 'translate': 8 / 9}
+    assert always == pytest.approx(some.get(name, 1), abs=0.04)
     assert changed(0.3) == pytest.approx(0.3 * always, abs=0.04)
     assert changed(0.0) == 0
 
@@ -171,9 +173,69 @@ def test_the_discriminators_turn_adapts_the_probability(bias):
     assert bias == 0 or probability == pytest.approx(0.5 + np.sign(bias) * 0.1)
 
 
-def test_both_players_see_augmented_pictures():
+@pytest.mark.parametrize('probability', [0.3, 0.5, 0.8])
+def test_what_is_odd_under_a_flip_is_left_by_the_share_that_was_spared(probability):
+    x = jnp.broadcast_to(jnp.arange(4.0)[None, None, :, None] - 1.5, (8000, 2, 4, 1))
+    y = Augment(('flip',))(x, KEY, probability)
+    np.testing.assert_allclose(jnp.mean(y * x) / jnp.mean(x * x), 1 - probability, atol=0.03)
+
+
+_FREQUENCIES = np.linspace(-40, 40, 801)
+_CHARACTERS = {
+    # transform -> the characters exp(i ω·g) of what it draws, in the group in which it composes
+    'flip': lambda b: (-1.0) ** b,
+    'rotate90': lambda k: 1j ** (np.arange(4)[:, None] * k),
+    'translate': lambda down, right: np.stack(
+        [np.exp(1j * (u * down + v * right)) for u in np.linspace(0, np.pi, 25) for v in (0, u)]
+    ),
+    'scale': lambda f: np.exp(1j * _FREQUENCIES[:, None] * np.log(f)),
+    'brightness': lambda a: np.exp(1j * _FREQUENCIES[:, None] * a),
+    'saturation': lambda f: np.exp(1j * _FREQUENCIES[:, None] * np.log(f)),
+    'contrast': lambda f: np.exp(1j * _FREQUENCIES[:, None] * np.log(f)),
+}
+
+
+@pytest.mark.parametrize('name', _CHARACTERS)
+def test_no_distribution_is_lost_up_to_a_probability_of_point_7(name):
+    """Karras et al. (2020), appendix C: (1 - p) + p E[exp(i ω·g)] has no zero."""
+    keys = jax.random.split(KEY, 4000)
+    drawn = jax.vmap(lambda key: augment.TRANSFORMS[name][1](key, (8, 8, 3)))(keys)
+    drawn = [np.asarray(a).astype(float) for a in drawn]
+    average = np.mean(np.atleast_2d(_CHARACTERS[name](*drawn)), axis=1)
+    for p in np.linspace(0.05, 0.7, 14):
+        assert np.min(np.abs(1 - p + p * average)) > 0.02, p
+
+
+def test_a_cut_out_pixel_comes_from_an_image_of_which_the_rest_is_whole():
+    """Cut-outs are no group: the same one twice is one, so 1 - p is the least eigenvalue."""
+    x, centre = jnp.asarray(_picture(3)), (jnp.asarray(2), jnp.asarray(3))
+    once = augment.cutout(x, *centre)
+    np.testing.assert_array_equal(augment.cutout(once, *centre), once)
+
+
+def test_penalties_are_of_the_gradient_by_the_image_before_augmentation():
+    """Contrast by f scales what is not the mean: so is the gradient of a linear logit by it."""
+    model = GAN(
+        MLP((), shape=(2, 3, 1)), MLP((), shape=()), 2, r1=1.0, r2=1.0, gradient_penalty=1.0,
+        augment=Augment(('brightness', 'contrast')),
+    )  # fmt: skip
+    batch = {'x': jax.random.normal(KEY, (64, 2, 3, 1))}
+    variables = model.init(KEY, batch)
+    slope = np.asarray(variables['params']['discriminator']['output']['kernel']).ravel()
+    metrics = model.phases[0].loss(variables, batch, KEY).metrics
+    rest = np.sum((slope - slope.mean()) ** 2)
+    for name in ('r1', 'r2'):
+        factors = (2 * np.asarray(metrics[name]) - 6 * slope.mean() ** 2) / rest
+        assert np.all((factors > 0.25 - 1e-3) & (factors < 2.25 + 1e-3))
+        assert np.std(factors) > 0.3
+    assert np.std(metrics['gradient_penalty']) > 1e-2  # of the slope itself it would be 0
+
+
+def test_both_players_see_augmented_pictures(monkeypatch):
     """Flipping all that a linear layer sees is reordering its weights."""
     model = GAN(MLP((4,), shape=(2, 3, 1)), MLP((4,), shape=()), 2)
+    mirror = (augment.flip, lambda key, shape: (True,))
+    monkeypatch.setitem(augment.TRANSFORMS, 'flip', mirror)
     flipping = dataclasses.replace(model, augment=Augment(('flip',), probability=1.0))
     batch = {'x': jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (4, 2, 3, 1)), jnp.float32)}
     variables = model.init(KEY, batch)

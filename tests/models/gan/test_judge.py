@@ -11,7 +11,7 @@ from scipy.special import log_softmax, logsumexp
 from genjax.errors import UserError
 from genjax.models import GAN
 from genjax.models.gan import classifying
-from genjax.networks import MLP
+from genjax.networks import MLP, DCGANDiscriminator, DCGANGenerator
 from tests.models.zoo import BY_NAME
 
 KEY = jax.random.key(5)
@@ -148,3 +148,15 @@ def test_lecam_draws_logits_towards_the_other_sides_average():
     anchors = out.state['discriminator']['lecam']
     np.testing.assert_allclose(anchors['real'], 0.99 * 0.7 + 0.01 * real[:6].mean(), rtol=1e-5)
     np.testing.assert_allclose(anchors['fake'], 0.99 * -0.4 + 0.01 * fake[:6].mean(), rtol=1e-5)
+
+
+@pytest.mark.parametrize('name', ['r1', 'r2', 'gradient_penalty'])
+def test_a_penalty_on_a_discriminator_with_batch_normalisation_is_refused(name):
+    networks = MLP((4,), shape=(2,)), MLP((4,), shape=(), norm='batch')
+    with pytest.raises(UserError, match=rf'GAN.{name} .*normalises over the batch \(MLP\)'):
+        GAN(*networks, 2, **{name: 1.0})
+    GAN(*networks, 2)
+    with pytest.raises(UserError, match='normalises over the batch'):
+        GAN(*networks, 2, num_classes=3, **{name: 1.0})
+    spectral = DCGANDiscriminator(4, spectral_norm=True)
+    GAN(DCGANGenerator((8, 8, 1), 4, norm='batch'), spectral, 2, **{name: 1.0})
