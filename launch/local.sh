@@ -3,7 +3,7 @@
 # out of date:
 #
 #   launch/local.sh train --config=configs/digits/vae.py --workdir=runs/vae
-#   launch/local.sh test [pytest arguments]
+#   launch/local.sh test [--full] [pytest arguments]   (docs/testing.md)
 #
 #   PYTHON         the interpreter to build on (else the newest Python >= 3.11 on the PATH)
 #   GENJAX_VENV    where the environment lies (else .venv in the checkout)
@@ -121,9 +121,12 @@ fi
 
 if [ "${1:-}" = test ]; then
   shift
-  # The whole suite runs in parallel, a file at a time in each process.
-  [ $# -gt 0 ] || set -- --numprocesses=auto --maxprocesses=8 --dist=loadfile
   cd -- "$root"
+  # The suite runs in parallel, in groups that tests/conftest.py makes and orders; files that are
+  # named run in one process.
+  whole=yes
+  for argument; do [ ! -e "${argument%%::*}" ] || whole=no; done
+  [ $whole = no ] || set -- --numprocesses=auto --maxprocesses=8 "$@"
   exec "$venv/bin/python" -m pytest "$@"
 fi
 exec "$venv/bin/genjax" "$@"

@@ -1,6 +1,7 @@
 """Settings of every test, made before anything imports JAX."""
 
 import os
+import re
 import shutil
 import tempfile
 from importlib.metadata import version
@@ -22,6 +23,7 @@ os.environ['XLA_FLAGS'] = ' '.join(
 
 import jax
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 
 def pytest_addoption(parser):
@@ -29,13 +31,41 @@ def pytest_addoption(parser):
     parser.addoption('--full', action='store_true', help='run the tests marked "full" as well')
 
 
+def group_of(nodeid):
+    """The tests that share a process: of a model of the zoo, else of a file."""
+    found = re.search(r'\[(\S+)@zoo', nodeid)
+    return found[1] if found else nodeid.split('::')[0]
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """Deselects the tests of the full tier without `--full`."""
-    if config.getoption('--full'):
-        return
-    full = [item for item in items if item.get_closest_marker('full')]
-    config.hook.pytest_deselected(items=full)
-    items[:] = [item for item in items if not item.get_closest_marker('full')]
+    """Deselects the tests of the full tier without `--full`; groups the others, long ones first."""
+    if not config.getoption('--full'):
+        full = [item for item in items if item.get_closest_marker('full')]
+        config.hook.pytest_deselected(items=full)
+        items[:] = [item for item in items if not item.get_closest_marker('full')]
+    order = {}
+    for item in sorted(items, key=lambda item: item.get_closest_marker('slow') is None):
+        order.setdefault(group_of(item.nodeid), len(order))
+    items.sort(key=lambda item: order[group_of(item.nodeid)])
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """Gives a worker the next group when it has done one."""
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            return group_of(nodeid)
+
+    config.option.loadscopereorder = False  # long ones first
+    return ByGroup(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item, nextitem):
+    """Gives up a group's compiled programs: a process may only map so many pieces of memory."""
+    if nextitem is None or group_of(nextitem.nodeid) != group_of(item.nodeid):
+        jax.clear_caches()
 
 
 def pytest_unconfigure(config):
@@ -51,13 +81,6 @@ def pytest_configure(config):
         seconds = os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0')
         jax.config.update('jax_compilation_cache_dir', path)
         jax.config.update('jax_persistent_cache_min_compile_time_secs', float(seconds))
-
-
-@pytest.fixture(scope='module', autouse=True)
-def _forget_programs():
-    """Gives up a module's compiled programs: a process may only map so many pieces of memory."""
-    yield
-    jax.clear_caches()
 
 
 @pytest.fixture(scope='session', autouse=True)

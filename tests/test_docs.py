@@ -4,7 +4,6 @@ import json
 import re
 from pathlib import Path
 
-import pytest
 from ml_collections import ConfigDict
 
 from genjax.cli import main
@@ -52,11 +51,19 @@ def test_the_overrides_that_the_readme_shows_fit_their_configs():
         config.load(str(DOCS.parent / path), fields)
 
 
-@pytest.mark.parametrize('path', sorted((DOCS.parent / 'configs').rglob('*.py')), ids=str)
-def test_every_config_is_described_and_resolves(path):
+def test_every_config_is_described_and_resolves():
     from genjax import config
 
-    assert isinstance(config.load(str(path)), ConfigDict)
-    text = path.read_text('utf-8')
-    assert f'--config=configs/{path.relative_to(DOCS.parent / "configs")}' in text
-    assert 'xpected' in text or 'ublished' in text, 'the docstring names a figure'
+    for path in sorted((DOCS.parent / 'configs').rglob('*.py')):
+        assert isinstance(config.load(str(path)), ConfigDict), path
+        text = path.read_text('utf-8')
+        assert f'--config=configs/{path.relative_to(DOCS.parent / "configs")}' in text, path
+        assert 'xpected' in text or 'ublished' in text, f'{path}: the docstring names a figure'
+
+
+def test_every_test_that_the_table_of_promises_names_exists():
+    named = re.findall(r'`(tests/\S+\.py)::(\w+)`', (DOCS / 'testing.md').read_text('utf-8'))
+    assert len(named) > 50
+    for path, name in named:
+        file = DOCS.parent / path
+        assert file.exists() and f'\ndef {name}(' in file.read_text('utf-8'), f'{path}::{name}'

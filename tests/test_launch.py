@@ -101,8 +101,14 @@ def test_extras_are_installed_once_and_keep_the_rest(checkout):
 
 def test_the_test_verb_runs_pytest_in_the_checkout(checkout):
     (checkout.root / 'pytest.py').write_text('import os, sys; print(os.getcwd(), *sys.argv[1:])')
-    done = checkout.start('test', '-k', 'some thing')
-    assert done.stdout == f'{checkout.root} -k some thing\n', done.stderr
+    parallel = '--numprocesses=auto --maxprocesses=8'
+    for words, given in (
+        ([], parallel),
+        (['--full', '-k', 'some thing'], f'{parallel} --full -k some thing'),
+        (['pytest.py::test'], 'pytest.py::test'),
+    ):
+        done = checkout.start('test', *words)
+        assert done.stdout == f'{checkout.root} {given}\n', done.stderr
     assert f'-e {checkout.root}[test] -c' in checkout.installations[-1]
 
 
@@ -229,6 +235,6 @@ def test_a_tpu_slice_needs_its_name(checkout):
     assert done.returncode != 0 and 'TPU: is the name of the slice' in done.stderr
 
 
-@pytest.mark.parametrize('path', sorted((ROOT / 'launch').glob('*.sh')), ids=lambda path: path.name)
-def test_the_scripts_are_executable(path):
-    assert os.access(path, os.X_OK)
+def test_the_scripts_are_executable():
+    for path in (ROOT / 'launch').glob('*.sh'):
+        assert os.access(path, os.X_OK), path

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from genjax.models import (
     GAN,
@@ -530,3 +531,29 @@ ZOO = (
 )
 
 BY_NAME = {entry.name: entry for entry in ZOO}
+
+REPRESENTATIVES = (
+    'vae-dropout-iwae',  # one phase
+    'vae-factor',  # two phases, coupled
+    'vq',  # model state
+    'gan-wasserstein',  # repeats
+    'gan-dcgan-batch-norm',  # model state, coupled
+    'gan-augmented',  # counters
+    'gpt-rotary-scan',  # tokens, scan
+    'naive-bayes',  # counts
+    'flow-matching-optimal',  # coupled by the loss
+)
+
+
+def every(entries=ZOO, few=()):
+    """Parametrises a test by `entry`; with `few`, those not named there are of the full tier. What
+    is not representative is not tested on the newest Python. The ids end in @zoo: tests/conftest.py
+    runs the tests of a model together.
+    """
+
+    def parameter(entry):
+        marks = [pytest.mark.slow] if entry.name not in REPRESENTATIVES else []
+        marks += [pytest.mark.full] if few and entry.name not in few else []
+        return pytest.param(entry, id=f'{entry.name}@zoo', marks=marks)
+
+    return pytest.mark.parametrize('entry', [parameter(entry) for entry in entries])

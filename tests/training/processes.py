@@ -26,7 +26,7 @@ def start(words, log, devices, environment):
     file = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     os.dup2(file, 1), os.dup2(file, 2), os.close(file)
     os.environ |= environment
-    os.environ['XLA_FLAGS'] = f'--xla_force_host_platform_device_count={devices}'
+    os.environ['XLA_FLAGS'] += f' --xla_force_host_platform_device_count={devices}'
     sys.argv = ['genjax', *words]
     status = cli.main()
     sys.stdout.flush()
@@ -51,7 +51,7 @@ for line in sys.stdin:
         root = str(Path(__file__).parents[2])
         self._parent = subprocess.Popen(
             [sys.executable, '-W', 'ignore::DeprecationWarning', '-c', self._CODE],
-            env={**os.environ, 'PYTHONPATH': root, 'XLA_FLAGS': ''},
+            env={**os.environ, 'PYTHONPATH': root},
             cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
 

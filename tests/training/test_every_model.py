@@ -1,4 +1,4 @@
-"""What training promises, for a tiny model of every family: the compiled step on the zoo."""
+"""What training promises, for compiled steps of the zoo: few models, with --full all of them."""
 
 import jax
 import numpy as np
@@ -6,9 +6,9 @@ import pytest
 
 from genjax.training import MeshShape
 from genjax.training.checkpoints import Checkpoints
-from tests.models.zoo import ZOO
+from tests.models.zoo import REPRESENTATIVES, every
 from tests.training.conftest import assert_same
-from tests.training.zoo_programs import batch_of, forget, programs_of, start, train
+from tests.training.zoo_programs import batch_of, programs_of, start, train
 
 pytestmark = pytest.mark.slow
 
@@ -16,13 +16,21 @@ STEPS = 2
 FOUR = MeshShape(data=2, fsdp=2)
 
 
-@pytest.fixture(scope='module', params=ZOO, ids=lambda entry: entry.name)
-def entry(request):
-    """Each model in turn; its programs are given up before the next model's are compiled."""
-    yield request.param
-    forget()
+ALL = every()
+FEW = every(few=REPRESENTATIVES)
 
 
+@ALL
+def test_a_restored_state_is_the_saved_one(entry, tmp_path):
+    state = start(entry)
+    with Checkpoints(tmp_path / 'checkpoints') as checkpoints:
+        checkpoints.save(1, state)
+    with Checkpoints(tmp_path / 'checkpoints') as checkpoints:
+        _, restored = checkpoints.restore(programs_of(entry).state)
+    assert_same(restored, state)
+
+
+@FEW
 def test_resumed_training_is_the_same_bit_for_bit(entry, tmp_path):
     programs = programs_of(entry)
     batches = [batch_of(entry, seed) for seed in range(2 * STEPS)]
@@ -35,6 +43,7 @@ def test_resumed_training_is_the_same_bit_for_bit(entry, tmp_path):
     assert_same(train(programs, restored, batches[step:]), whole)
 
 
+@FEW
 def test_four_devices_train_like_one(entry):
     batches = [batch_of(entry, seed) for seed in range(STEPS)]
     alone, figures = train(programs_of(entry), start(entry), batches)
@@ -47,6 +56,7 @@ def test_four_devices_train_like_one(entry):
     assert_same(others, figures, 1e-4)
 
 
+@FEW
 def test_what_is_masked_leaves_the_update_alone(entry):
     if entry.coupled:
         pytest.skip('its examples affect each other')
@@ -69,6 +79,7 @@ def test_what_is_masked_leaves_the_update_alone(entry):
     assert any(jax.tree.leaves(jax.tree.map(lambda a, b: np.any(a != b), before, after)))
 
 
+@FEW
 def test_nothing_is_compiled_after_the_first_step(entry):
     programs = programs_of(entry)
     train(programs, start(entry), [batch_of(entry, seed) for seed in range(3)])

@@ -3,7 +3,7 @@
 A change of numerics fails here. When it is meant, renew the files and read the difference before it
 is committed:
 
-    RENEW_GOLDEN=1 ./launch/local.sh test tests/training/test_golden.py
+    RENEW_GOLDEN=1 ./launch/local.sh test --full tests/training/test_golden.py
 """
 
 import hashlib
@@ -17,8 +17,8 @@ import jax
 import numpy as np
 import pytest
 
-from tests.models.zoo import BY_NAME
-from tests.training.zoo_programs import batch_of, forget, programs_of, start, train
+from tests.models.zoo import BY_NAME, every
+from tests.training.zoo_programs import batch_of, programs_of, start, train
 
 FOLDER = Path(__file__).with_name('golden')
 STEPS = 20
@@ -30,8 +30,6 @@ NAMES = (
     'gan-dcgan-batch-norm',
     'gan-augmented',  # a probability that adapts
     'stylegan',
-    pytest.param('cyclegan', marks=pytest.mark.full),
-    pytest.param('autoencoder-kl', marks=pytest.mark.full),
     'gpt',
     'pixelcnn',
     'maskgit',
@@ -43,9 +41,10 @@ NAMES = (
     'mean-flow',
     'consistency',
 )
+FULL = ('autoencoder-kl', 'cyclegan')
 RENEW = (
     'numerics changed; if that is meant, renew the files and read their difference: '
-    'RENEW_GOLDEN=1 ./launch/local.sh test tests/training/test_golden.py'
+    'RENEW_GOLDEN=1 ./launch/local.sh test --full tests/training/test_golden.py'
 )
 
 
@@ -111,16 +110,16 @@ def trajectory(entry):
     }
 
 
-@pytest.mark.parametrize('name', NAMES)
-def test_twenty_steps_are_those_on_file(name):
+@every([BY_NAME[name] for name in NAMES + FULL], few=NAMES)
+def test_twenty_steps_are_those_on_file(entry):
+    name = entry.name
     file = FOLDER / f'{name}.json'
     here = {'stack': stack(), 'compiler': compiler()}
     renew = os.environ.get('RENEW_GOLDEN')
     kept = json.loads(file.read_text()) if file.exists() else {}
     if not renew and kept.get('stack', here['stack']) != here['stack']:
         pytest.skip(f'on file are the numbers of {kept["stack"]}')
-    found = here | trajectory(BY_NAME[name])
-    forget()
+    found = here | trajectory(entry)
     if renew:
         file.write_text(json.dumps(found, indent=1) + '\n')
         return

@@ -1,14 +1,12 @@
 """What a step keeps on each device."""
 
 import jax
-import pytest
 
 from genjax.training import MeshShape, sharding
 from genjax.training.layout import bytes_per_device
-from tests.models.zoo import BY_NAME
+from tests.models.zoo import BY_NAME, REPRESENTATIVES, every
 from tests.training.zoo_programs import batch_of, programs_of, start, train
 
-FAMILIES = ('vae', 'gan', 'flow-realnvp', 'gpt', 'diffusion-dit')
 EIGHT = MeshShape(data=1, fsdp=8)
 
 
@@ -16,11 +14,11 @@ def nbytes(tree):
     return sum(leaf.addressable_shards[0].data.nbytes for leaf in jax.tree.leaves(tree))
 
 
-@pytest.mark.parametrize('name', FAMILIES)
-def test_the_step_writes_the_new_state_over_the_old_one(name):
+@every(few=REPRESENTATIVES)
+def test_the_step_writes_the_new_state_over_the_old_one(entry):
     """XLA's report of the compiled step: every byte of the state is an alias of what came in."""
-    programs = programs_of(BY_NAME[name])
-    batch = sharding.place(batch_of(BY_NAME[name], 0), programs.batch_sharding)
+    programs = programs_of(entry)
+    batch = sharding.place(batch_of(entry, 0), programs.batch_sharding)
     report = programs.step.lower(programs.state, batch).compile().memory_analysis()
     assert report.alias_size_in_bytes == bytes_per_device(programs.state)
 

@@ -27,6 +27,7 @@ def test_runs_that_are_stopped_at_random_moments(family, count, times, processes
     moments.complete_the_last()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(('family', 'count'), [('eventful', 2), ('eventful_gan', 1)])
 def test_more_runs_that_are_stopped_at_random_moments(family, count, processes, tmp_path):
     moments = Moments(processes, tmp_path / 'runs', family, count, seed=1)

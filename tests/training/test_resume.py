@@ -26,16 +26,17 @@ def test_twice_n_steps_are_n_and_n(family, train, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize('kills', [4, pytest.param(10, marks=pytest.mark.full)])
 @FAMILIES
-def test_kills_at_random_moments(family, processes, tmp_path):
-    """Ten `kill -9` each, half of them aimed at a save."""
+def test_kills_at_random_moments(family, kills, processes, tmp_path):
+    """`kill -9`, half of them aimed at a save."""
     generator = random.Random(family)
     workdir, log = tmp_path / 'run', tmp_path / 'log'
     words = arguments(
         workdir, family=family, steps=100_000, checkpoint_every=1, keep=1, sample_every=7
     )
     saved, torn, wait_for = [0], 0, 1
-    for kill in range(10):
+    for kill in range(kills):
         child = processes.start(words, log)
         _wait_for_step(workdir, wait_for, KEY[family], log)
         time.sleep(generator.uniform(0, 0.4))

@@ -42,12 +42,6 @@ def _programs(entry, mesh, ema_on_host):
         return Programs.of(settings, example, jax.devices()[:count])
 
 
-def forget():
-    """Gives up all compiled programs: a process may only map so many pieces of memory."""
-    _programs.cache_clear()
-    jax.clear_caches()
-
-
 def batch_of(entry, seed):
     """As many rows as a step reads."""
     return entry.batch(8 * max(phase.repeats for phase in entry.model.phases), seed)

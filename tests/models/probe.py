@@ -1,0 +1,98 @@
+"""One compiled program for each model of the zoo: everything that its contract is tested by."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genjax.models.base import HasLogProb
+from tests.training.zoo_programs import start
+
+KEY, OTHER_KEY = jax.random.key(1), jax.random.key(2)
+MASK = np.arange(8) % 3 == 0
+LABEL = jnp.array([0, 1, 2], jnp.int32)
+
+
+@functools.cache
+def probe(entry):
+    """Of (variables, batch, key of the samples, label [3]): each phase's LossOutput and gradients,
+    samples, samples with the labels, and log p(x), by name; what a model lacks is left out.
+    """
+    model = entry.model
+
+    def run(variables, batch, key, label):
+        found = {'loss': {}, 'gradient': {}}
+        for phase in model.phases:
+
+            def total(params, phase=phase):
+                out = phase.loss({**variables, 'params': params}, batch, KEY)
+                return jnp.sum(jnp.where(batch['mask'], out.values, 0.0)), out
+
+            gradient, out = jax.grad(total, has_aux=True)(variables['params'])
+            found['loss'][phase.name], found['gradient'][phase.name] = out, gradient
+        if hasattr(model, 'sample'):
+            found['sample'] = model.sample(variables, key, 5)
+            if getattr(model, 'num_classes', None) is not None:
+                found['labelled'] = model.sample(variables, key, 3, label=label)
+        if isinstance(model, HasLogProb):
+            found['log_prob'] = model.log_prob(variables, batch['x'], KEY)
+        return found
+
+    return jax.jit(run)
+
+
+@functools.cache
+def variables_of(entry):
+    """As training starts, but for a little noise, and with counts where the model counts."""
+    variables = jax.device_get(start(entry).variables)
+    # Layers that start at zero would hide what is before them.
+    generator = np.random.default_rng(1)
+    params = jax.tree.map(
+        lambda a: (a + 0.02 * generator.standard_normal(a.shape)).astype(a.dtype),
+        variables['params'],
+    )
+    variables = {**variables, 'params': params}
+    if entry.counted:
+        out = probe(entry)(variables, entry.batch(seed=1), KEY, LABEL)['loss']
+        (phase,) = entry.model.phases
+        variables = {**variables, 'state': jax.device_get(out[phase.name].state)}
+    return variables
+
+
+def _with(batch, rows, other):
+    """The batch with the rows [B] of another."""
+
+    def mix(a, b):
+        return jnp.where(rows.reshape(-1, *[1] * (a.ndim - 1)), b, a)
+
+    return jax.tree.map(mix, batch, other)
+
+
+@functools.cache
+def probed(entry, case='plain'):
+    """The probe's findings, of the same program for each case:
+
+    'plain': a batch, a key, the labels 0, 1, 2.
+    'others': every row but the first is another, and every label but the first.
+    'masked': `MASK` in place of a mask of ones, another key.
+    'masked others': every row outside `MASK` is another.
+    """
+    batch = entry.batch()
+    others = {
+        'x': (batch['x'][::-1] * 0.5).astype(batch['x'].dtype),
+        'label': (batch['label'] + 1) % 3,
+        'mask': batch['mask'],
+    }
+    masked = {**batch, 'mask': jnp.asarray(MASK)}
+    arguments = {
+        'plain': (batch, KEY, LABEL),
+        'others': (_with(batch, jnp.arange(8) > 0, others), KEY, 0 * LABEL),
+        'masked': (masked, OTHER_KEY, LABEL),
+        'masked others': (
+            _with(masked, ~masked['mask'], others | {'mask': masked['mask']}),
+            OTHER_KEY,
+            LABEL,
+        ),
+    }[case]
+    return jax.device_get(probe(entry)(variables_of(entry), *arguments))
