@@ -1,6 +1,7 @@
 """Log-likelihood a token: of text, or a frame of music."""
 
 import functools
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -21,7 +22,13 @@ class HasTokenLogProbs(Protocol):
     """A model of sequences."""
 
     def token_log_probs(self, variables: Variables, x: Array, key: Array) -> tuple[LogProb, Array]:
-        """Log-probabilities [B, T] of the elements of x in nats, and which count, bool [B, T]."""
+        """Log-probabilities [B, T] of the elements of x in nats, each given those before it, and
+        which count, bool [B, T].
+
+        A model that does not take the elements one after the other has the option `given`, the
+        number of the first elements that are known: the log-probabilities are of the others given
+        these.
+        """
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,8 @@ class TokenLikelihood:
 
     Attributes:
         batch_size: sequences at a time.
-        given: so many tokens at the beginning of each sequence are context only, not judged.
+        given: number of tokens at the beginning of each sequence that are known: the
+            log-probability is that of the others given these.
         unit: what a token is called in the names of the figures: 'token', 'char', 'frame'.
     """
 
@@ -41,10 +49,18 @@ class TokenLikelihood:
     given: int = 0
     unit: str = 'token'
 
+    def __post_init__(self):
+        for name, least in (('batch_size', 1), ('given', 0)):
+            if getattr(self, name) < least:
+                value = getattr(self, name)
+                raise UserError(f'TokenLikelihood.{name} must be at least {least}, not {value}')
+
     def __call__(
         self, model: HasTokenLogProbs, variables: Variables, data: EvaluationData, key: Array
     ) -> Figures:
-        """Judges a model; raises a UserError when it has no `token_log_probs`."""
+        """Judges a model; raises a UserError when it has no `token_log_probs`, or cannot be given
+        the first tokens.
+        """
         require(self, model, 'token_log_probs')
         parts = []
         for batch in data.batches(self.batch_size):
@@ -53,6 +69,11 @@ class TokenLikelihood:
         if not parts:
             raise UserError(f'the {data.split} split has no examples to evaluate on')
         kind = parts[0].kind
+        if self.given and kind != 'exact' and not _takes_given(model):
+            raise UserError(
+                f'TokenLikelihood.given={self.given}: token_log_probs of {type(model).__name__} '
+                'takes no `given`, so that its bound is not that of the others given these tokens'
+            )
         sums = np.array([part.value for part in fetch(parts)], np.float64).sum(axis=0)
         if not sums[1]:
             raise UserError(f'given={self.given} leaves no token of {data.split} to judge')
@@ -80,8 +101,14 @@ def _batch_sums(
     """Sums [3] of the log-probabilities, tokens and sequences of a batch, and the next key."""
     next_key, preprocess_key, model_key = jax.random.split(key, 3)
     x, _ = preprocess(batch['x'], preprocess_key)
-    result, counted = model.token_log_probs(variables, x, model_key)
+    options = {'given': given} if _takes_given(model) else {}
+    result, counted = model.token_log_probs(variables, x, model_key, **options)
+    counted = counted.reshape(len(x), -1)
     counted &= batch['mask'][:, None] & (jnp.arange(counted.shape[1]) >= given)
-    nats = jnp.sum(jnp.where(counted, result.value, 0.0))
+    nats = jnp.sum(jnp.where(counted, result.value.reshape(counted.shape), 0.0))
     sums = jnp.stack([nats, jnp.sum(counted, dtype=jnp.float32), jnp.sum(batch['mask'])])
     return result.replace(value=sums), next_key
+
+
+def _takes_given(model: HasTokenLogProbs) -> bool:
+    return 'given' in inspect.signature(model.token_log_probs).parameters

@@ -1,5 +1,6 @@
 from dataclasses import dataclass
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,8 +9,9 @@ import pytest
 from genjax.data import Chain
 from genjax.errors import UserError
 from genjax.evaluation import EvaluationData, TokenLikelihood
-from genjax.models import VAE
+from genjax.models import MDLM, VAE, DiscreteDiffusion
 from genjax.models.base import LogProb
+from genjax.models.diffusion import Masking, UniformNoise
 from genjax.networks import MLP
 
 
@@ -51,7 +53,51 @@ def test_given_tokens_are_not_judged():
     assert 'first 1 given' in figures['protocol']
 
 
+class Copies(nn.Module):
+    """Every token is as the first one that it sees, most likely; a mask says nothing."""
+
+    shape: tuple[int, ...] = (4,)
+    vocab_size: int = 5
+
+    def __call__(self, x):
+        first = jax.nn.one_hot(x[:, :1], self.vocab_size)
+        return jnp.broadcast_to(8.0 * first, (*x.shape, self.vocab_size))
+
+
+@pytest.mark.parametrize(
+    'model',
+    [
+        MDLM(Copies(), eval_samples=64),
+        DiscreteDiffusion(Copies(), Masking(), chain=50),
+        DiscreteDiffusion(Copies(), UniformNoise(), chain=50),
+    ],
+    ids=['mdlm', 'masks', 'noise'],
+)
+def test_models_that_see_all_tokens_are_given_the_first(model):
+    """Tokens that repeat the first are certain given it, and cost log 5 where it is lost."""
+    x = np.repeat(np.arange(5), 4).reshape(5, 4).astype(np.int32)
+    variables = model.init(jax.random.key(0), {'x': jnp.asarray(x)})
+    known = np.log1p(4 * np.exp(-8.0))
+    figures = TokenLikelihood(5, given=1)(model, variables, _data(x), jax.random.key(0))
+    assert figures['nats_per_token'] < 0.03
+    if not isinstance(model.path, UniformNoise):
+        assert figures['nats_per_token'] == pytest.approx(known, rel=0.05)
+    assert figures['tokens'] == 15
+    assert figures['protocol'] == 'lower_bound, first 1 given, test (5 sequences)'
+    plain = TokenLikelihood(5)(model, variables, _data(x), jax.random.key(0))
+    assert plain['nats_per_token'] > 0.4
+    total = jnp.mean(model.log_prob(variables, jnp.asarray(x), jax.random.key(1)).value)
+    assert plain['nats_per_token'] == pytest.approx(-float(total) / 4, rel=0.2)
+
+
 def test_what_cannot_be_judged_is_refused():
+    masked = type('Masked', (Model,), {})()
+    bound = LogProb(jnp.zeros(X.shape), 'lower_bound'), jnp.ones(X.shape, bool)
+    type(masked).token_log_probs = lambda self, variables, x, key: bound
+    with pytest.raises(UserError, match=r'token_log_probs of Masked takes no `given`'):
+        TokenLikelihood(3, given=1)(masked, {}, _data(X), jax.random.key(0))
+    with pytest.raises(UserError, match='given must be at least 0'):
+        TokenLikelihood(given=-1)
     with pytest.raises(UserError, match='token_log_probs'):
         TokenLikelihood()(VAE(MLP((2,)), MLP((2,), shape=(2,)), 2), {}, _data(X), None)
     with pytest.raises(UserError, match='given=3'):

@@ -49,11 +49,12 @@ class MDLM(DiscreteBound):
         share: Array,
         noise_key: Array,
         network_key: Array | None,
+        given: int = 0,
     ) -> tuple[Array, Variables]:
-        length = x.shape[1]
+        length = max(x.shape[1] - given, 1)
         num = jnp.minimum(1 + jnp.floor(share * length), length)[:, None]
         losses, state = _masked_losses(
-            self, variables, x, num, num / length, noise_key, network_key
+            self, variables, x, num, num / x.shape[1], noise_key, network_key, given
         )
         return losses * (length / num), state
 
@@ -107,11 +108,13 @@ def _masked_losses(
     t: Array,
     mask_key: Array,
     network_key: Array | None,
+    given: int = 0,
 ) -> tuple[Array, Variables]:
-    """-log p of each token given the others, [B, T], with `num` [B, 1] of them masked, 0 where not;
-    the time t [B, 1] is what the network is told. And the new state.
+    """-log p of each token given the others, [B, T], with `num` [B, 1] of them masked, none of the
+    first `given`, 0 where not; the time t [B, 1] is what the network is told. And the new state.
     """
-    masked = smallest(jax.random.uniform(mask_key, x.shape), num)
+    order = jax.random.uniform(mask_key, x.shape)
+    masked = smallest(jnp.where(jnp.arange(x.shape[1]) < given, jnp.inf, order), num)
     seen = jnp.where(masked, model.num_values, x)
     log_probs, state = model.log_probs(variables, seen, t, network_key)
     return -jnp.take_along_axis(log_probs, x[..., None], axis=-1)[..., 0], state

@@ -1,6 +1,7 @@
 """Diffusion of tokens and bits: a path, a sampler and a bound around one network."""
 
 import inspect
+import math
 from dataclasses import dataclass, field
 
 import flax.linen as nn
@@ -140,6 +141,11 @@ class DiscreteModel:
         return x, t.reshape(len(x))
 
 
+def first_elements(shape: tuple[int, ...], num: int) -> Array:
+    """Which are the first `num` elements of an array of this shape, in row-major order."""
+    return jnp.arange(math.prod(shape)).reshape(shape) < num
+
+
 class DiscreteBound(DiscreteModel):
     """Base class of those with a variational bound, which is their loss; a subclass says `_bound`.
 
@@ -155,19 +161,25 @@ class DiscreteBound(DiscreteModel):
         return LogProb(jnp.sum(tokens.value.reshape(len(x), -1), axis=-1), tokens.kind)
 
     @full_precision
-    def token_log_probs(self, variables: Variables, x: Array, key: Array) -> tuple[LogProb, Array]:
-        """What each element adds to the lower bound, [B, *event], and ones: all are counted."""
+    def token_log_probs(
+        self, variables: Variables, x: Array, key: Array, *, given: int = 0
+    ) -> tuple[LogProb, Array]:
+        """What each element adds to the lower bound of log p(x), [B, *event], and which are
+        counted, bool of that shape: all but the first `given` of an example, in row-major order.
+        These are never noisy, so that the bound is that of the others given them.
+        """
         offset_key, noise_key = jax.random.split(key)
         offset = jax.random.uniform(offset_key, (len(x),))
 
         def draw(inputs: tuple[Array, Array]) -> Array:
             number, key = inputs
             share = (offset + number / self.eval_samples) % 1.0
-            return self._bound(variables, x.astype(jnp.int32), share, key, None)[0]
+            return self._bound(variables, x.astype(jnp.int32), share, key, None, given)[0]
 
         keys = jax.random.split(noise_key, self.eval_samples)
         values = jax.lax.map(draw, (jnp.arange(self.eval_samples), keys))
-        return LogProb(-jnp.mean(values, axis=0), 'lower_bound'), jnp.ones(x.shape, bool)
+        counted = jnp.broadcast_to(~first_elements(x.shape[1:], given), x.shape)
+        return LogProb(-jnp.mean(values, axis=0), 'lower_bound'), counted
 
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         share_key, noise_key, network_key = jax.random.split(key, 3)
@@ -186,9 +198,11 @@ class DiscreteBound(DiscreteModel):
         share: Array,
         noise_key: Array,
         network_key: Array | None,
+        given: int = 0,
     ) -> tuple[Array, Variables]:
         """What each element of x (int32) adds to the negative bound in nats, with noise whose
-        amount the `share` [B], uniform in [0, 1), decides; and the new state.
+        amount the `share` [B], uniform in [0, 1), decides; and the new state. The first `given`
+        elements of an example have no noise and add nothing.
         """
         raise NotImplementedError
 
@@ -233,14 +247,16 @@ class DiscreteDiffusion(DiscreteBound):
         share: Array,
         noise_key: Array,
         network_key: Array | None,
+        given: int = 0,
     ) -> tuple[Array, Variables]:
         times = self.grid(self.path, self.chain)
         number = jnp.minimum(jnp.floor(share * self.chain), self.chain - 1).astype(jnp.int32)
         number = number.reshape(-1, *(1,) * (x.ndim - 1))
         t, s = times[number], times[number + 1]
-        noisy = self.path.corrupt(noise_key, x, t, self.num_values)
+        clean = first_elements(x.shape[1:], given)
+        noisy = jnp.where(clean, x, self.path.corrupt(noise_key, x, t, self.num_values))
         log_probs, state = self.log_probs(variables, noisy, t, network_key)
         posterior = self.path.log_posterior(noisy, log_one_hot(x, self.num_values), t, s)
         model = self.path.log_posterior(noisy, log_probs, t, s)
-        gap = jnp.where(posterior > -jnp.inf, posterior - model, 0.0)
+        gap = jnp.where((posterior > -jnp.inf) & ~clean[..., None], posterior - model, 0.0)
         return self.chain * jnp.sum(jnp.exp(posterior) * gap, axis=-1), state
