@@ -68,7 +68,6 @@ def get_config(recipe: str = 'flow'):
                 features=128,
                 num_layers=3,
                 frequencies=(1.0, 2.0, 4.0),
-                time_scale=10.0 if recipe == 'edm' else 1000.0,
             ),
             **RECIPES[recipe],
         ),

@@ -27,15 +27,7 @@ STEPS = 20_000
 
 def get_config(kind: str = 'mean_flow'):
     """The run as a config."""
-    network = spec(
-        TimeMLP,
-        shape=(2,),
-        features=128,
-        num_layers=4,
-        frequencies=(1.0, 2.0),
-        # MeanFlow takes slopes in time, and the time of a consistency model is ¼ log σ.
-        time_scale=1000.0 if kind == 'shortcut' else 10.0,
-    )
+    network = spec(TimeMLP, shape=(2,), features=128, num_layers=4, frequencies=(1.0, 2.0))
     models = {
         # In two dimensions errors do not concentrate: weighted by their inverse, means are biased.
         'mean_flow': spec(

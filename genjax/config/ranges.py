@@ -71,7 +71,7 @@ _NAMES = (
         'clip_norm max_norm max_delta time_scale data_scale rho sigma_max tolerance',
     ),
     (Range(0, 1, above=True), 'top_p'),
-    (Range(0, 1, below=True), 'b1 b2 ema decay dropout'),
+    (Range(0, 1, below=True), 'b1 b2 ema decay dropout label_dropout instant consistent'),
     (Range(0, 1), 'style_mixing probability quantile restart'),
     (Range(0, 2**32 - 1), 'seed'),  # JAX takes larger ones modulo 2**32
 )

@@ -1,6 +1,8 @@
 """How the families initialise and apply their networks, whatever those keep or take."""
 
+import functools
 import inspect
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +13,14 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.models.base import Values, Variables
+
+SMOOTH_TIME = 10.0
+"""Scale of the time embedding where the time is a logarithm of the noise, or where a loss compares
+or differentiates the network's outputs at neighbouring times: with 1000 their embeddings have
+nothing in common.
+"""
+
+_log = logging.getLogger(__name__)
 
 
 def initialise(key: Array, calls: Mapping[str, tuple[nn.Module, tuple[Any, ...]]]) -> Variables:
@@ -111,3 +121,37 @@ def output_values(module: nn.Module, role: str) -> Values | None:
         if output in (name, function):
             return Values(f'the {name} of the {role} {type(module).__name__}', low, 1)
     return None
+
+
+def with_time_scale(network: nn.Module, scale: float) -> nn.Module:
+    """The network, with this `time_scale` where it has none of its own; warns of one of its own
+    that is more than ten times as large.
+    """
+    if not hasattr(network, 'time_scale'):
+        return network
+    if network.time_scale is None:
+        return network.clone(time_scale=scale)
+    if network.time_scale > 10.0 * scale:
+        _warn(
+            f'{type(network).__name__}.time_scale={network.time_scale:g} hides from this model how '
+            f'its outputs change with time, and it learns little: leave it out, for {scale:g}'
+        )
+    return network
+
+
+@functools.cache
+def _warn(line: str) -> None:
+    """Logs a warning once a process: models are built again and again."""
+    _log.warning(line)
+
+
+def check_shares(model: Any, *names: str) -> None:
+    """Raises a UserError unless these fields of the model are at least 0 and less than 1; values
+    that only a running program knows are taken.
+    """
+    for name in names:
+        value = getattr(model, name)
+        if isinstance(value, (int, float)) and not 0.0 <= value < 1.0:
+            raise UserError(
+                f'{type(model).__name__}.{name} must be at least 0 and less than 1, not {value}'
+            )

@@ -10,6 +10,7 @@ from jax import Array
 
 from genjax.networks.layers import (
     BatchNorm,
+    Dropout,
     GroupNorm,
     activation_function,
     halvings,
@@ -130,7 +131,7 @@ class DCGANDiscriminator(nn.Module):
         x = act(layer(nn.Conv(self.features, (3, 3), dtype=self.dtype), x.astype(self.dtype)))
         for level in range(1, _levels(x.shape[1]) + 1):
             x = layer(nn.Conv(self.features * 2**level, (4, 4), strides=2, dtype=self.dtype), x)
-            x = nn.Dropout(self.dropout, deterministic=not train)(act(x))
+            x = Dropout(self.dropout, deterministic=not train)(act(x))
         x = x.reshape(x.shape[0], -1).astype(jnp.float32)
         logits = layer(nn.Dense(math.prod(self.shape), dtype='float32'), x)
         if self.num_classes is not None:

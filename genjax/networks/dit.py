@@ -88,7 +88,8 @@ class DiT(nn.Module):
         num_classes: when given, the network takes a label, of which `num_classes` means "none".
         out_channels: of the result; None: those of the picture. A network that also gives variances
             has twice as many.
-        time_scale: of the time embedding; 1000 suits times in [0, 1].
+        time_scale: of the time embedding; None: as the model that uses the network needs it, 1000
+            if it asks for none.
         scan: compile one block and loop over it: compile time does not grow with depth; a step of
             a shallow network on a CPU is faster without.
         remat: what blocks keep for the backward pass: everything ('none'), products with weights
@@ -104,7 +105,7 @@ class DiT(nn.Module):
     expansion: int = 4
     num_classes: int | None = None
     out_channels: int | None = None
-    time_scale: float = 1000.0
+    time_scale: float | None = None
     scan: bool = False
     remat: Remat = 'none'
     dtype: str = 'float32'

@@ -37,8 +37,8 @@ class TimeEmbedding(nn.Module):
 
     Attributes:
         features: width of the vectors and of the hidden layer.
-        scale: the sinusoids are those of scale · time; 1000 makes a time in [0, 1] what an integer
-            step of 0 to 1000 is to a network of the literature.
+        scale: the sinusoids are those of scale · time; 1000, which None means, makes a time in
+            [0, 1] what an integer step of 0 to 1000 is to a network of the literature.
         sinusoids: how many there are of each time; even.
         freq_shift: of the frequencies, see `sinusoids`.
         kernel_init: of the layers.
@@ -46,7 +46,7 @@ class TimeEmbedding(nn.Module):
     """
 
     features: int
-    scale: float = 1000.0
+    scale: float | None = None
     sinusoids: int = 256
     freq_shift: float = 0.0
     kernel_init: Callable = nn.initializers.lecun_normal()
@@ -59,7 +59,8 @@ class TimeEmbedding(nn.Module):
         Raises:
             UserError: an odd number of sinusoids.
         """
-        time = self.scale * time.astype(jnp.float32).reshape(time.shape[0], -1)
+        scale = 1000.0 if self.scale is None else self.scale
+        time = scale * time.astype(jnp.float32).reshape(time.shape[0], -1)
         waves = sinusoids(time, self.sinusoids, self.freq_shift).reshape(time.shape[0], -1)
         h = nn.Dense(self.features, kernel_init=self.kernel_init, dtype=self.dtype)(
             waves.astype(self.dtype)

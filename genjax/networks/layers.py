@@ -63,6 +63,15 @@ InstanceNorm = functools.partial(nn.InstanceNorm, dtype=jnp.float32, use_fast_va
 """`nn.InstanceNorm` in float32, whatever the mean."""
 
 
+class Dropout(nn.Dropout):
+    """`nn.Dropout` that refuses rates below 0 and from 1 on, with which it returns zeros."""
+
+    def __post_init__(self):
+        if not 0.0 <= self.rate < 1.0:
+            raise UserError(f'dropout must be at least 0 and less than 1, not {self.rate}')
+        super().__post_init__()
+
+
 class GroupNorm(nn.Module):
     """Group normalisation (Wu & He, 2018) in float32.
 
@@ -121,7 +130,7 @@ class ResidualBlock(nn.Module):
         act = activation_function(self.activation)
         h = nn.Conv(self.features, (3, 3), dtype=self.dtype)(act(GroupNorm(self.dtype)(x)))
         h = act(GroupNorm(self.dtype)(h))
-        h = nn.Dropout(self.dropout, deterministic=not train)(h)
+        h = Dropout(self.dropout, deterministic=not train)(h)
         h = nn.Conv(self.features, (3, 3), dtype=self.dtype, kernel_init=nn.initializers.zeros)(h)
         if x.shape[-1] != self.features:
             x = nn.Conv(self.features, (1, 1), dtype=self.dtype, use_bias=False)(x)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from genjax.networks.layers import activation_function
+from genjax.networks.layers import Dropout, activation_function
 
 
 class MaskedAutoencoder(nn.Module):
@@ -72,7 +72,7 @@ class MaskedAutoencoder(nn.Module):
         for layer, degree in enumerate(hidden):
             mask = before[:, None] <= degree
             h = act(_MaskedDense(len(degree), self.dtype, name=f'layer_{layer}')(h, mask))
-            h = nn.Dropout(self.dropout, deterministic=not train)(h)
+            h = Dropout(self.dropout, deterministic=not train)(h)
             before = degree
         out = _MaskedDense(len(order), 'float32', name='out')(
             h.astype(jnp.float32), before[:, None] < order

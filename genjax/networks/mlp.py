@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from genjax.networks.layers import BatchNorm, activation_function, one_hot
+from genjax.networks.layers import BatchNorm, Dropout, activation_function, one_hot
 
 
 class MLP(nn.Module):
@@ -62,7 +62,7 @@ class MLP(nn.Module):
             if self.norm == 'batch':
                 x = BatchNorm(use_running_average=not train)(x).astype(self.dtype)
             x = act(x)
-            x = nn.Dropout(self.dropout, deterministic=not train)(x)
+            x = Dropout(self.dropout, deterministic=not train)(x)
         if self.shape is None:
             return x
         x = nn.Dense(math.prod(self.shape), dtype='float32', name='output')(x)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
+from genjax.networks.layers import Dropout
 
 
 def shift_down(x: Array) -> Array:
@@ -104,7 +105,7 @@ class GatedPixelCNN(nn.Module):
         """Maps [B, H, W, C] to [B, *shape], float32; outputs do not see their own pixel."""
         if self.kernel_size % 2 == 0:
             raise UserError(f'GatedPixelCNN.kernel_size must be odd, not {self.kernel_size}')
-        drop = nn.Dropout(self.dropout, deterministic=not train)
+        drop = Dropout(self.dropout, deterministic=not train)
         rows = self.kernel_size // 2 + 1
         x = _with_ones(x.astype(self.dtype))
 
@@ -145,7 +146,7 @@ class _GatedResnet(nn.Module):
         h = self.convolution(self.features, dtype=self.dtype)(_concat_elu(x))
         if extra is not None:
             h = h + nn.Conv(self.features, (1, 1), dtype=self.dtype)(_concat_elu(extra))
-        h = nn.Dropout(self.dropout, deterministic=not train)(_concat_elu(h))
+        h = Dropout(self.dropout, deterministic=not train)(_concat_elu(h))
         h = self.convolution(2 * self.features, dtype=self.dtype)(h)
         a, b = jnp.split(h, 2, axis=-1)
         return x + a * jax.nn.sigmoid(b)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.networks.layers import activation_function
+from genjax.networks.layers import Dropout, activation_function
 
 
 def check_sequence(network: nn.Module) -> None:
@@ -101,7 +101,7 @@ class Recurrent(nn.Module):
     def _run(self, x: Array, carry: Any, train: bool) -> tuple[Array, Any]:
         check_sequence(self)
         cell = {'lstm': nn.OptimizedLSTMCell, 'gru': nn.GRUCell}[self.cell]
-        drop = nn.Dropout(self.dropout, deterministic=not train)
+        drop = Dropout(self.dropout, deterministic=not train)
         x = SequenceInput(self.vocab_size, self.features, self.dtype, name='input')(x)
         new = []
         for layer, state in enumerate(carry):
@@ -167,7 +167,7 @@ class TCN(nn.Module):
     def _run(self, x: Array, carry: Any, train: bool) -> tuple[Array, Any]:
         check_sequence(self)
         act = activation_function(self.activation)
-        drop = nn.Dropout(self.dropout, broadcast_dims=(1,), deterministic=not train)
+        drop = Dropout(self.dropout, broadcast_dims=(1,), deterministic=not train)
         x = SequenceInput(self.vocab_size, self.features, self.dtype, name='input')(x)
         new = []
         for layer in range(self.num_layers):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.networks.embedding import LabelEmbedding, TimeEmbedding
-from genjax.networks.layers import activation_function
+from genjax.networks.layers import Dropout, activation_function
 
 
 class TimeMLP(nn.Module):
@@ -24,8 +24,8 @@ class TimeMLP(nn.Module):
         frequencies: sines and cosines of the inputs at each of these angular frequencies are
             appended to them, so that fine detail is learned sooner (Tancik et al., 2020).
         num_classes: when given, the network takes a label, of which `num_classes` means "none".
-        time_scale: of the time embedding; 1000 suits times in [0, 1], of which a thousandth is to
-            matter.
+        time_scale: of the time embedding; None: as the model that uses the network needs it, 1000
+            if it asks for none.
         dropout: share of the units that training drops inside each block.
         dtype: what it computes in; parameters and the output are float32.
     """
@@ -36,7 +36,7 @@ class TimeMLP(nn.Module):
     activation: str | Callable = 'silu'
     frequencies: tuple[float, ...] = ()
     num_classes: int | None = None
-    time_scale: float = 1000.0
+    time_scale: float | None = None
     dropout: float = 0.0
     dtype: str = 'float32'
 
@@ -72,7 +72,7 @@ class TimeMLP(nn.Module):
         x = dense('input')(jnp.concatenate([x, *waves], axis=-1))
         for layer in range(self.num_layers):
             h = dense(f'block_{layer}_in')(act(x)) + dense(f'block_{layer}_condition')(condition)
-            h = nn.Dropout(self.dropout, deterministic=not train)(act(h))
+            h = Dropout(self.dropout, deterministic=not train)(act(h))
             x = x + dense(f'block_{layer}_out')(h)
         x = act(x).astype(jnp.float32)
         x = nn.Dense(math.prod(self.shape), kernel_init=nn.initializers.zeros, name='output')(x)

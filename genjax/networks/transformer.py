@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.networks.layers import Dense, LayerNorm, activation_function
+from genjax.networks.layers import Dense, Dropout, LayerNorm, activation_function
 from genjax.networks.remat import Remat, rematerialised
 from genjax.networks.rows import keep_rows
 from genjax.networks.sequences import SequenceInput, check_sequence
@@ -110,7 +110,7 @@ class Block(nn.Module):
         features = x.shape[-1]
         normal = nn.initializers.normal(0.02)
         last = nn.initializers.normal(0.02 / math.sqrt(2 * self.num_layers))
-        drop = nn.Dropout(self.dropout, deterministic=not train)
+        drop = Dropout(self.dropout, deterministic=not train)
 
         def dense(width: int, name: str, init: Callable = normal) -> nn.Dense:
             return Dense(width, kernel_init=init, dtype=self.dtype, name=name)
@@ -213,7 +213,7 @@ class Transformer(nn.Module):
                 'positions', nn.initializers.normal(0.02), (self.shape[0], self.features)
             )
             x = x + table[position].astype(self.dtype)
-        x = nn.Dropout(self.dropout, deterministic=not train)(x)
+        x = Dropout(self.dropout, deterministic=not train)(x)
         x, carry = self._blocks(x, carry, position, train)
         x = LayerNorm(name='norm')(x)
         if self.tied and self.vocab_size is not None:

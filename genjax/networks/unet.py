@@ -9,7 +9,7 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.networks.embedding import LabelEmbedding, TimeEmbedding
-from genjax.networks.layers import Dense, GroupNorm, check_picture, halvings, upsample
+from genjax.networks.layers import Dense, Dropout, GroupNorm, check_picture, halvings, upsample
 from genjax.networks.remat import Remat, rematerialised
 from genjax.networks.transformer import attend
 
@@ -57,7 +57,7 @@ class TimedBlock(nn.Module):
             h = norm(h) * (1 + scale) + shift
         else:
             h = norm(h + condition)
-        h = nn.Dropout(self.dropout, deterministic=not train)(jax.nn.silu(h))
+        h = Dropout(self.dropout, deterministic=not train)(jax.nn.silu(h))
         h = nn.Conv(self.features, (3, 3), dtype=self.dtype, kernel_init=_ZEROS, name='conv_2')(h)
         if x.shape[-1] != self.features:
             x = Dense(self.features, dtype=self.dtype, name='shortcut')(x)
@@ -104,7 +104,8 @@ class UNet(nn.Module):
         resample: 'conv': a strided convolution, and repetition before a convolution; 'block': a
             residual block that averages or repeats inside.
         num_classes: when given, the network takes a label, of which `num_classes` means "none".
-        time_scale: of the time embedding; 1000 suits times in [0, 1].
+        time_scale: of the time embedding; None: as the model that uses the network needs it, 1000
+            if it asks for none.
         freq_shift: of the time embedding.
         dropout: share of the units that training drops inside each block.
         remat: what blocks keep for the backward pass: everything ('none'), products with weights
@@ -121,7 +122,7 @@ class UNet(nn.Module):
     scale_shift: bool = True
     resample: Literal['conv', 'block'] = 'conv'
     num_classes: int | None = None
-    time_scale: float = 1000.0
+    time_scale: float | None = None
     freq_shift: float = 0.0
     dropout: float = 0.0
     remat: Remat = 'none'

@@ -53,6 +53,10 @@ class ConsistencyModel:
         classes.check_takes_labels(self, network=self.network)
         if self.steps < 1:
             raise UserError(f'ConsistencyModel.steps must be at least 1, not {self.steps}')
+        if isinstance(self.num_scales, (int, float)) and self.num_scales < 2:
+            raise UserError(
+                f'ConsistencyModel.num_scales must be at least 2, not {self.num_scales}'
+            )
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -73,8 +77,7 @@ class ConsistencyModel:
         """Draws the initial variables; `batch` gives shapes only."""
         x = batch['x'].astype(jnp.float32)
         args = (x, jnp.zeros(len(x)), *classes.labels(self, batch))
-        network = classes.with_classes(self.network, self.num_classes)
-        return modules.initialise(key, {'network': (network, args)})
+        return modules.initialise(key, {'network': (self._network, args)})
 
     def sample(
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
@@ -96,6 +99,12 @@ class ConsistencyModel:
         start = jnp.zeros((num, *self.event_shape))
         return jax.lax.scan(step, start, (sigmas, jax.random.split(key, self.steps)))[0]
 
+    @property
+    def _network(self) -> nn.Module:
+        """The network, taking this model's labels and times."""
+        network = classes.with_classes(self.network, self.num_classes)
+        return modules.with_time_scale(network, modules.SMOOTH_TIME)
+
     def _sigma(self, place: Array) -> Array:
         """σ at a place in [0, 1] of the spread, from σ_min to σ_max."""
         low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
@@ -105,20 +114,24 @@ class ConsistencyModel:
         self, variables: Variables, x: Array, sigma: Array, *label: Array, **options: Any
     ) -> tuple[Array, Any]:
         """f(x, σ) for σ [B], and the new state."""
-        network = classes.with_classes(self.network, self.num_classes)
         time = 0.25 * jnp.log(sigma)
         sigma, s = sigma.reshape(-1, *(1,) * (x.ndim - 1)), self.data_scale
         norm = jnp.sqrt(sigma**2 + s**2)
         above = sigma - self.sigma_min
-        out, state = modules.apply(network, variables, 'network', x / norm, time, *label, **options)
+        out, state = modules.apply(
+            self._network, variables, 'network', x / norm, time, *label, **options
+        )
         skip = s**2 / (above**2 + s**2)
         return skip * x + s * above / norm * out.astype(jnp.float32), state
 
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         sigma_key, noise_key, key = jax.random.split(key, 3)
         x, label = batch['x'].astype(jnp.float32), classes.labels(self, batch)
-        # The neighbours between which a normal log σ lies: the paper's discrete distribution.
-        drawn = jnp.exp(self.mean + self.std * jax.random.normal(sigma_key, x.shape[:1]))
+        # The neighbours between which a normal log σ lies, given that it is in the range: the
+        # paper's discrete distribution, section 3.5.
+        ends = [(math.log(end) - self.mean) / self.std for end in (self.sigma_min, self.sigma_max)]
+        normal = jax.random.truncated_normal(sigma_key, *ends, x.shape[:1])
+        drawn = jnp.exp(self.mean + self.std * normal)
         low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
         place = (drawn ** (1 / self.rho) - low) / (high - low)
         last = jnp.floor(jnp.asarray(self.num_scales, jnp.float32)) - 1.0

@@ -1,5 +1,6 @@
 """The diffusion model: a path, a parameterisation and a sampler around one denoising network."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -99,6 +100,7 @@ class DiffusionModel:
                 raise UserError(
                     f'DiffusionModel.{name} must be at least 1, not {getattr(self, name)}'
                 )
+        modules.check_shares(self, 'label_dropout')
         if self.guide is not None:
             self.guide.check(self)
 
@@ -134,8 +136,12 @@ class DiffusionModel:
         return modules.initialise(key, calls)
 
     def with_classes(self, network: nn.Module) -> nn.Module:
-        """A denoising network that takes this model's labels."""
-        return classes.with_classes(network, self.num_classes)
+        """A denoising network that takes this model's labels and times."""
+        return self.with_times(classes.with_classes(network, self.num_classes))
+
+    def with_times(self, network: nn.Module) -> nn.Module:
+        """A network that takes this model's times."""
+        return modules.with_time_scale(network, self.parameterisation.time_scale)
 
     def sample(
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
@@ -164,14 +170,22 @@ class DiffusionModel:
         """
         label_key, key = jax.random.split(key)
         label = classes.sampled_labels(self, label_key, len(known), label)
-        denoise = self._sampling_denoiser(variables, *label)
-        path = self.sampling_path or self.path
-        denoise = inpainting(denoise, path, known, mask, data_scale)
+
+        def towards_known(denoise: Denoiser, path: Path) -> Denoiser:
+            return inpainting(denoise, path, known, mask, data_scale)
+
+        denoise = self._sampling_denoiser(variables, *label, condition=towards_known)
         return jnp.where(mask, known, self._run(denoise, key, len(known)))
 
     @full_precision
     def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
-        """Log-density [B] in nats, or its bound or estimate (see `likelihood`)."""
+        """Log-density [B] in nats, or its bound or estimate (see `likelihood`).
+
+        Raises:
+            UserError: there are classes, and training never saw an example without its label.
+        """
+        if self.num_classes is not None:
+            self.check_learns_no_label('log_prob')
         x = x.astype(jnp.float32)
 
         def denoise(x: Array, t: Array) -> Prediction:
@@ -246,11 +260,24 @@ class DiffusionModel:
         drop = jax.random.bernoulli(key, self.label_dropout, label.shape)
         return jnp.where(drop, self.num_classes, label)
 
+    def check_learns_no_label(self, user: str) -> None:
+        """Raises a UserError, naming the `user`, if no label is dropped in training."""
+        if isinstance(self.label_dropout, (int, float)) and self.label_dropout == 0.0:
+            raise UserError(
+                f'{user} asks the network for its output without a label, which is not trained '
+                'with DiffusionModel.label_dropout=0: train with .1'
+            )
+
     def _no_label(self, num: int) -> tuple[Array, ...]:
         return () if self.num_classes is None else (jnp.full(num, self.num_classes, jnp.int32),)
 
-    def _sampling_denoiser(self, variables: Variables, *label: Array) -> Denoiser:
-        """The denoiser along the sampler's path, guided and kept within the bounds."""
+    def _sampling_denoiser(
+        self,
+        variables: Variables,
+        *label: Array,
+        condition: Callable[[Denoiser, Path], Denoiser] | None = None,
+    ) -> Denoiser:
+        """The denoiser along the sampler's path: guided, conditioned, then kept within bounds."""
         if self.guide is None:
             denoise = self.denoiser(variables, *label)
         else:
@@ -258,6 +285,8 @@ class DiffusionModel:
         path = self.path
         if self.sampling_path is not None:
             path, denoise = self.sampling_path, along(denoise, self.path, self.sampling_path)
+        if condition is not None:
+            denoise = condition(denoise, path)
         return denoise if self.bounds is None else bounded(denoise, path, *self.bounds)
 
     def denoiser(self, variables: Variables, *label: Array, group: str = 'network') -> Denoiser:

@@ -20,8 +20,13 @@ from genjax.models.diffusion.training import LogitNormal, TimeSampling
 
 
 class _MeanVelocity:
-    """What both have in common: a network of x_t, t and the length of the step from t."""
+    """What both have in common: a network of x_t, t and the length of the step from t.
 
+    Attributes:
+        time_scale: of the time embedding of a network that has no `time_scale` of its own.
+    """
+
+    time_scale = 1000.0
     network: nn.Module
     steps: int
     num_classes: int | None
@@ -51,8 +56,7 @@ class _MeanVelocity:
         """Draws the initial variables; `batch` gives shapes only."""
         x = batch['x'].astype(jnp.float32)
         args = (x, jnp.zeros((len(x), 2)), *classes.labels(self, batch))
-        network = classes.with_classes(self.network, self.num_classes)
-        return modules.initialise(key, {'network': (network, args)})
+        return modules.initialise(key, {'network': (self._network, args)})
 
     def sample(
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
@@ -75,10 +79,15 @@ class _MeanVelocity:
         self, variables: Variables, x: Array, t: Array, length: Array, *label: Array, **options: Any
     ) -> tuple[Array, Any]:
         """The mean velocity [B, *event] from t [B] to t - length, and the new state."""
-        network = classes.with_classes(self.network, self.num_classes)
         time = jnp.stack([t, length], axis=-1)
-        out, state = modules.apply(network, variables, 'network', x, time, *label, **options)
+        out, state = modules.apply(self._network, variables, 'network', x, time, *label, **options)
         return out.astype(jnp.float32), state
+
+    @property
+    def _network(self) -> nn.Module:
+        """The network, taking this model's labels and times."""
+        network = classes.with_classes(self.network, self.num_classes)
+        return modules.with_time_scale(network, self.time_scale)
 
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         raise NotImplementedError
@@ -92,7 +101,8 @@ class MeanFlow(_MeanVelocity):
 
     Attributes:
         network: `(x [B, *event], time [B, 2]) -> [B, *event]`, told t and t - r; such as `TimeMLP`;
-            its field `shape` is the shape of one example. It must be smooth.
+            its field `shape` is the shape of one example. It must be smooth, in time as well (see
+            `time_scale` of the networks).
         times: of t and r.
         instant: the share of examples with r = t, which learn the velocity itself.
         power: p of the weight 1 / (error + .001)^p, held constant: 0 is the squared error, 1 much
@@ -104,6 +114,7 @@ class MeanFlow(_MeanVelocity):
         num_classes: when given, the network is cloned with this `num_classes` and takes a label.
     """
 
+    time_scale = modules.SMOOTH_TIME
     network: nn.Module
     times: TimeSampling = field(default_factory=lambda: LogitNormal(-0.4, 1.0))
     instant: float = 0.75
@@ -114,6 +125,7 @@ class MeanFlow(_MeanVelocity):
 
     def __post_init__(self):
         super().__post_init__()
+        modules.check_shares(self, 'instant')
         if self.tangent not in ('sampled', 'predicted'):
             raise UserError(f"MeanFlow.tangent is 'sampled' or 'predicted', not {self.tangent!r}")
 
@@ -169,6 +181,7 @@ class Shortcut(_MeanVelocity):
 
     def __post_init__(self):
         super().__post_init__()
+        modules.check_shares(self, 'consistent')
         if self.steps not in [2**k for k in range(self.halvings + 1)]:
             raise UserError(
                 f'Shortcut.steps must be a power of two up to {2**self.halvings}, not {self.steps}'

@@ -52,22 +52,28 @@ def classifier(
     path: Path,
     log_prob: Callable[[Array, Array], Array],
     weight: Array | float,
+    least: float = 0.1,
 ) -> Denoiser:
     """Towards a higher log p(label | x_t) of a classifier of noisy data (Dhariwal & Nichol, 2021).
+
+    The expected data move by σ² / α times the slope of log p. The true slope falls with α, the
+    errors of a learned one do not: where α / σ is below `least` there is no guidance.
 
     Args:
         denoise: what is guided.
         path: of the noise.
         log_prob: `(x, t) -> [B]`, in nats.
         weight: 1 is Bayes' rule.
+        least: the least α / σ at which the slope is followed.
     """
 
     def guided(x: Array, t: Array) -> Prediction:
+        alpha, sigma = path.alpha(t), path.sigma(t)
+        guides = alpha >= least * sigma
         slope = jax.grad(lambda x: jnp.sum(log_prob(x, t)))(x)
-        shift = weight * path.sigma(t) * slope  # of -ε, which is σ times the score
+        shift = jnp.where(guides, weight * sigma * slope, 0.0)  # of -ε: σ times the score
         prediction = denoise(x, t)
-        # Where α is 0, x_t says nothing of the label and the shift is 0.
-        ratio = path.sigma(t) / jnp.maximum(path.alpha(t), 1e-3)
+        ratio = sigma / jnp.where(guides, alpha, 1.0)
         return Prediction(prediction.data + ratio * shift, prediction.noise - shift)
 
     return guided
@@ -98,8 +104,12 @@ def inpainting(
     """Towards data that are `known` where `mask` is true: pseudo-inverse guidance (Song et al.,
     2023), which is Bayes' rule with x given x_t taken as normal.
 
+    The slope is that of the denoiser itself, whose error matters up to more signal than that of a
+    classifier: of digits inpainted along four paths the rms error is .55 to .69 with α / σ of .2 as
+    the least; with .1 it passes 900 where the network predicts ε.
+
     Args:
-        denoise: what is guided.
+        denoise: what is guided, without bounds: the slope of clipped data is 0.
         path: of the noise.
         known: data, [B, *event] or what broadcasts to it.
         mask: bool, likewise: what is known.
@@ -113,4 +123,4 @@ def inpainting(
         variance = (sigma * data_scale) ** 2 / (alpha**2 + sigma**2)
         return -0.5 * jnp.sum(error.reshape(len(x), -1) ** 2, axis=-1) / variance
 
-    return classifier(denoise, path, log_prob, 1.0)
+    return classifier(denoise, path, log_prob, 1.0, least=0.2)

@@ -31,6 +31,11 @@ class Guide:
 
     def check(self, model: 'DiffusionModel') -> None:
         """Raises a UserError when the model cannot be guided so."""
+        del model
+        low, high = self.interval
+        if not 0.0 <= low < high <= 1.0:
+            name = type(self).__name__
+            raise UserError(f'{name}.interval must be two times in [0, 1], not {self.interval}')
 
     def networks(self, model: 'DiffusionModel') -> dict[str, nn.Module]:
         """The networks that are trained for it, by their groups."""
@@ -47,7 +52,17 @@ class Guide:
         raise NotImplementedError
 
     def guided(self, model: 'DiffusionModel', variables: Variables, *label: Array) -> Denoiser:
-        """The guided denoiser, within the interval."""
+        """The guided denoiser, within the interval.
+
+        Raises:
+            UserError: a network of its own has not been trained.
+        """
+        for group in self.networks(model):
+            if group not in variables['params']:
+                raise UserError(
+                    f'{type(self).__name__} needs its network {group!r}, which this model was not '
+                    f'trained with: train with guide={type(self).__name__}(...)'
+                )
         denoise = self.denoiser(model, variables, *label)
         if self.interval == (0.0, 1.0):
             return denoise
@@ -62,8 +77,10 @@ class ClassifierFree(Guide):
     interval: tuple[float, float] = (0.0, 1.0)
 
     def check(self, model: 'DiffusionModel') -> None:
-        """Raises a UserError for a model without classes."""
+        """Raises a UserError for a model without classes, or one that drops no labels."""
+        super().check(model)
         _check_classes(self, model)
+        model.check_learns_no_label('ClassifierFree')
 
     def denoiser(self, model: 'DiffusionModel', variables: Variables, *label: Array) -> Denoiser:
         """The guided denoiser, at all times."""
@@ -89,6 +106,7 @@ class Autoguidance(Guide):
 
     def check(self, model: 'DiffusionModel') -> None:
         """Raises a UserError for a network of another shape, or one without classes."""
+        super().check(model)
         if modules.event_shape(self.network, 'network') != model.event_shape:
             raise UserError(f'Autoguidance.network.shape must be {model.event_shape}')
         if model.num_classes is not None and not hasattr(self.network, 'num_classes'):
@@ -130,12 +148,12 @@ class Classifier(Guide):
 
     def check(self, model: 'DiffusionModel') -> None:
         """Raises a UserError for a model without classes."""
+        super().check(model)
         _check_classes(self, model)
 
     def networks(self, model: 'DiffusionModel') -> dict[str, nn.Module]:
         """The classifier."""
-        del model
-        return {'classifier': self.network}
+        return {'classifier': model.with_times(self.network)}
 
     def phases(self, model: 'DiffusionModel') -> tuple[Phase, ...]:
         """Its turn: cross-entropy in nats on noisy data."""
@@ -166,7 +184,8 @@ class Classifier(Guide):
         parameterisation = model.parameterisation
         time = parameterisation.network_time(model.path, t).reshape(len(x))
         x = x * parameterisation.input_scale(model.path, t)
-        logits, state = modules.apply(self.network, variables, 'classifier', x, time, **options)
+        network = self.networks(model)['classifier']
+        logits, state = modules.apply(network, variables, 'classifier', x, time, **options)
         return jax.nn.log_softmax(logits.astype(jnp.float32)), state
 
 

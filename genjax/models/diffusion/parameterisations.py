@@ -10,6 +10,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
+from genjax.models import modules
 from genjax.models.diffusion.paths import Path
 
 
@@ -26,7 +27,13 @@ class Prediction(NamedTuple):
 
 
 class Parameterisation:
-    """Base class. A subclass says `target`; networks see x_t and t unless it says otherwise."""
+    """Base class. A subclass says `target`; networks see x_t and t unless it says otherwise.
+
+    Attributes:
+        time_scale: of the time embedding of networks that have no `time_scale` of their own.
+    """
+
+    time_scale = 1000.0
 
     def target(self, path: Path, t: Array) -> tuple[Array, Array]:
         """The factors a and b of F = a x + b ε."""
@@ -102,6 +109,7 @@ class EDM(Parameterisation):
         data_scale: s, the standard deviation of the data.
     """
 
+    time_scale = modules.SMOOTH_TIME
     data_scale: float = 0.5
 
     def target(self, path: Path, t: Array) -> tuple[Array, Array]:

@@ -164,7 +164,8 @@ class DPM2M(Sampler):
 
 @dataclass(frozen=True)
 class Churn(Sampler):
-    """Fresh noise before each step of another sampler (Karras et al., 2022, algorithm 2).
+    """Fresh noise before each step of another sampler (Karras et al., 2022, algorithm 2), but never
+    more noise than at t_max, which is all that the network has learned.
 
     Attributes:
         sampler: what takes the steps.
@@ -190,7 +191,8 @@ class Churn(Sampler):
         within = (ratio >= self.low) & (ratio <= self.high)
         # Where α is 0 there is nothing but noise already.
         growth = jnp.where(within & (path.alpha(t) > 0), self.growth, 0.0)
-        noisier = ratio * (1.0 + growth)
+        most = jnp.exp(-0.5 * path.log_snr(jnp.asarray(path.t_max, jnp.float32)))
+        noisier = jnp.maximum(jnp.minimum(ratio * (1.0 + growth), most), ratio)
         time = jnp.where(growth > 0, path.time(-2.0 * jnp.log(noisier)), t)
         fresh = self.noise_scale * jnp.sqrt(noisier**2 - ratio**2)
         churned = x / alpha + fresh * jax.random.normal(noise_key, x.shape)

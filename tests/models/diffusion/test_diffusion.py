@@ -302,6 +302,29 @@ def test_edm_on_the_straight_path():
     np.testing.assert_allclose(model.sample(VARIABLES, KEY, 16), want, atol=5e-3)
 
 
+def test_guides_need_what_training_has_taught():
+    """Also where they are set after training."""
+    network, label = TimeMLP((2,), 8, 1), jnp.zeros(3, jnp.int32)
+    model = DiffusionModel(network, num_classes=3, label_dropout=0.0, steps=2)
+    variables = model.init(KEY, {'x': X[:2], 'label': label[:2]})
+    with pytest.raises(UserError, match=r'ClassifierFree asks .* without a label.*label_dropout=0'):
+        dataclasses.replace(model, guide=ClassifierFree())
+    with pytest.raises(UserError, match=r'log_prob asks .* without a label.*label_dropout=0'):
+        model.log_prob(variables, X[:2], KEY)
+    for guide, group in (
+        (Classifier(TimeMLP((3,), 4, 1)), 'classifier'),
+        (Autoguidance(TimeMLP((2,), 4, 1)), 'weak'),
+    ):
+        guided = dataclasses.replace(model, guide=guide)
+        for sample in (
+            lambda guided=guided: guided.sample(variables, KEY, 3, label=label),
+            lambda guided=guided: guided.inpaint(variables, KEY, X[:3], X[:3] > 0, label=label),
+        ):
+            with pytest.raises(UserError, match=f'needs its network {group!r}.*guide='):
+                sample()
+    assert model.sample(variables, KEY, 3, label=label).shape == (3, 2)
+
+
 def test_mistakes_are_named():
     network = TimeMLP((2,), 8, 1)
     with pytest.raises(UserError, match='coupling'):
@@ -312,6 +335,12 @@ def test_mistakes_are_named():
         DiffusionModel(network, steps=0)
     with pytest.raises(UserError, match='num_classes'):
         DiffusionModel(network, guide=ClassifierFree())
+    for share in (-0.1, 1.0, 1.5, float('nan')):
+        with pytest.raises(UserError, match='label_dropout must be at least 0 and less than 1'):
+            DiffusionModel(network, num_classes=3, label_dropout=share)
+    for interval in ((0.5, 0.5), (0.9, 0.1), (-0.1, 1.0), (0.0, 1.5)):
+        with pytest.raises(UserError, match='interval must be two times'):
+            DiffusionModel(network, num_classes=3, guide=ClassifierFree(2.0, interval))
     with pytest.raises(UserError, match='num_classes'):
         DiffusionModel(network, guide=Classifier(TimeMLP((3,), 4, 1)))
     with pytest.raises(UserError, match=r'network.shape must be \(2,\)'):

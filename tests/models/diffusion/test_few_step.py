@@ -1,16 +1,20 @@
 """On data that are normal, where mean velocities and consistency functions are known."""
 
 import dataclasses
+import math
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.special import erf
 
 from genjax.errors import UserError
-from genjax.models.diffusion import ConsistencyModel, MeanFlow, Shortcut, Uniform
+from genjax.models.diffusion import ConsistencyModel, DiffusionModel, MeanFlow, Shortcut, Uniform
 from genjax.networks import TimeMLP
+from tests.models.diffusion.trained import MEANS, cluster, train
+from tests.models.diffusion.trained import SCALE as SPREAD
 
 KEY = jax.random.key(0)
 SCALE = 0.6
@@ -130,6 +134,32 @@ def test_every_network_is_exact_at_the_least_noise():
     np.testing.assert_allclose(got, X[:8], atol=1e-6)
 
 
+@pytest.mark.parametrize('num_scales', [11, 160, 1281])
+def test_noise_is_drawn_by_the_papers_probabilities(num_scales, monkeypatch):
+    """Song & Dhariwal (2024), section 3.5: that of the i-th σ is in proportion to
+    erf((log σ_i+1 - mean) / √2 std) - erf((log σ_i - mean) / √2 std).
+    """
+    model = ConsistencyModel(TimeMLP((2,), 8, 1), num_scales=float(num_scales))
+    low, high = 0.002 ** (1 / 7), 80 ** (1 / 7)
+    sigmas = (low + np.arange(num_scales) / (num_scales - 1) * (high - low)) ** 7
+    want = np.diff(erf((np.log(sigmas) + 1.1) / (2 * math.sqrt(2))))
+    want /= want.sum()
+    seen, num = [], 2_000_000
+
+    def denoised(model, variables, x, sigma, *label, **options):
+        seen.append(sigma)
+        return x, {}
+
+    monkeypatch.setattr(ConsistencyModel, '_denoised', denoised)
+    model._loss({}, {'x': jnp.zeros((num, 2))}, KEY)
+    sigma, below = (np.asarray(values, np.float64) for values in seen)
+    number = np.rint((below ** (1 / 7) - low) / (high - low) * (num_scales - 1)).astype(int)
+    np.testing.assert_allclose(sigma, sigmas[number + 1], rtol=1e-4)
+    got = np.bincount(number, minlength=num_scales - 1)
+    # Binomial, in every bin; the ends are those of 40 to 8,000 draws.
+    assert np.all(np.abs(got - num * want) < 5 * np.sqrt(num * want))
+
+
 def test_the_scales_are_those_of_karras():
     model = ConsistencyModel(TimeMLP((2,), 8, 1))
     i = np.arange(40)
@@ -148,3 +178,32 @@ def test_mistakes_are_named(kind):
     with pytest.raises(UserError, match='label'):
         model = kind(TimeMLP((2,), 8, 1))
         model.sample({}, KEY, 2, label=jnp.zeros(2, jnp.int32))
+    with pytest.raises(UserError, match='num_scales'):
+        ConsistencyModel(TimeMLP((2,), 8, 1), num_scales=1.0)
+    for share in (-0.1, 1.0, 1.5):
+        with pytest.raises(UserError, match='instant must be at least 0 and less than 1'):
+            MeanFlow(TimeMLP((2,), 8, 1), instant=share)
+        with pytest.raises(UserError, match='consistent must be at least 0 and less than 1'):
+            Shortcut(TimeMLP((2,), 8, 1), consistent=share)
+
+
+@pytest.mark.parametrize('kind', [MeanFlow, pytest.param(Shortcut, marks=pytest.mark.full)])
+def test_one_step_with_a_network_of_all_defaults(kind):
+    """Neighbouring times must look alike to the network, whatever its default is."""
+    model = kind(TimeMLP((8,), 64, 2))
+    x = jax.jit(lambda variables: model.sample(variables, KEY, 500))(train(model))
+    assert float(jnp.sqrt(jnp.mean((x - MEANS[cluster(x)]) ** 2))) < 1.4 * SPREAD
+    assert np.min(np.bincount(cluster(x), minlength=3)) > 0.2 * len(x)
+
+
+def test_a_time_scale_that_hides_slopes_is_warned_of(caplog):
+    network = TimeMLP((2,), 8, 1, time_scale=999.0)
+    for model in (MeanFlow(network), ConsistencyModel(network)):
+        model.init(KEY, {'x': X[:2]})
+    line = 'TimeMLP.time_scale=999 hides from this model how its outputs change with time'
+    assert [line in record.message for record in caplog.records] == [True]
+    caplog.clear()
+    DiffusionModel(network).init(KEY, {'x': X[:2]})
+    Shortcut(network).init(KEY, {'x': X[:2]})
+    MeanFlow(TimeMLP((2,), 8, 1, time_scale=50.0)).init(KEY, {'x': X[:2]})
+    assert not caplog.records

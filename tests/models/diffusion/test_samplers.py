@@ -14,6 +14,7 @@ from genjax.models.diffusion import (
     Ancestral,
     Churn,
     CosineVP,
+    DiscreteVP,
     Euler,
     Heun,
     Karras,
@@ -173,6 +174,24 @@ def test_churn_keeps_the_distribution():
     same = Churn(Heun(), growth=0.0)(one_gaussian(path, mean, scale), path, times, start, KEY)
     plain = Heun()(one_gaussian(path, mean, scale), path, times, start, KEY)
     np.testing.assert_allclose(same, plain, atol=1e-4)
+
+
+@pytest.mark.parametrize('path', [DiscreteVP(), LinearVP(), CosineVP(), Karras()], ids=str)
+@pytest.mark.parametrize('share', [1.0, 0.99])
+def test_churn_adds_no_noise_beyond_that_of_the_path(path, share):
+    """At t_max nothing, just below it no more than is missing: the network has seen no more."""
+    t, seen = jnp.float32(share * path.t_max), []
+
+    def denoise(x, t):
+        seen.append((x, t))
+        return Prediction(jnp.zeros_like(x), x / path.sigma(t))
+
+    x = path.sigma(t) * jax.random.normal(KEY, (20_000,))
+    Churn(DDIM(), growth=0.4).step(denoise, path, x, t, jnp.float32(0.5), jax.random.key(1))
+    ((x, time),) = seen
+    assert share * path.t_max - 1e-6 <= float(time) <= path.t_max + 1e-6
+    # Of data that are 0 there is only the noise, whose scale the network is told by the time.
+    assert float(jnp.std(x) / path.sigma(time)) == pytest.approx(1.0, abs=0.03)
 
 
 def test_churn_where_there_is_nothing_but_noise():
