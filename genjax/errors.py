@@ -43,6 +43,9 @@ _OURS = Path(__file__).parent
 _LIBRARY = Path(os.__file__).parent
 _PACKAGES = {'site-packages', 'dist-packages'}
 
+_COMMANDS = re.compile(
+    '[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]'
+)
 _NO_MEMORY = (
     'out of memory{}: training needs less with a smaller config.batch_size, a larger'
     ' config.accumulate, remat of the network, config.mesh.fsdp over more devices, or'
@@ -73,11 +76,23 @@ def line_of(error: Exception) -> str | None:
     """The line that tells a user of a mistake, of an exception in code of the user's own, or of
     what a device lacks; None for a defect of genjax.
     """
+    line = _line_of(error)
+    return line and plain(line)
+
+
+def _line_of(error: Exception) -> str | None:
     if isinstance(error, UserError):
         return ' '.join(str(error).split())  # one line, also where it quotes several
     if isinstance(error, MemoryError):
         return f'{_NO_MEMORY.format("")}; data with in_memory=False'
     return _of_devices(str(error)) or of_user(error)
+
+
+def plain(text: str) -> str:
+    """Text that came from a file, in one line, without the characters that terminals and browsers
+    take for commands (escape sequences, changes of direction) or that cannot be written.
+    """
+    return _COMMANDS.sub('\ufffd', ' '.join(re.split(r'[\t\n\r\u2028\u2029]+', text)))
 
 
 def of_user(error: BaseException) -> str | None:

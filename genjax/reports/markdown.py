@@ -1,7 +1,10 @@
 """A report as Markdown."""
 
+import html
+import re
 from collections.abc import Iterator, Sequence
 
+from genjax.errors import plain
 from genjax.reports import words
 from genjax.reports.report import Report
 from genjax.reports.statistics import comparisons, outcome
@@ -9,23 +12,36 @@ from genjax.reports.statistics import comparisons, outcome
 
 def lines(report: Report) -> Iterator[str]:
     """The tables of a report: means over seeds, paired comparisons, and what is not in them."""
-    source = f' (`{report.runs.source}`)' if report.runs.source else ''
-    yield f'# {report.runs.path.resolve().name}{source}'
+    source = f' ({code(report.runs.source)})' if report.runs.source else ''
+    yield f'# {text(plain(report.runs.path.resolve().name))}{source}'
     yield ''
-    yield f'{report.counted()}.'
+    yield f'{text(report.counted())}.'
     for metric in report.metrics:
         yield from _metric(report, metric)
     if report.incomplete:
         yield from ('', '## Not complete', '')
         for trial in report.incomplete:
             reason = f': {trial.reason}' if trial.reason else ''
-            yield f'- `{trial.id}` {report.title(trial)}: {trial.status}{reason}'
+            yield f'- {code(trial.id)} {text(report.title(trial))}: {text(trial.status + reason)}'
+
+
+def text(content: str) -> str:
+    """Text that Markdown shows as it is: no markup, links, images or cells of a table come of
+    it.
+    """
+    shown = html.escape(content, quote=False).replace('\\', '\\\\')
+    return re.sub(r'[|`*~]|(?<=])\(|!(?=\[)|(?<!\w)_|_(?!\w)', lambda found: f'\\{found[0]}', shown)
+
+
+def code(content: str) -> str:
+    """A name in the letters of code."""
+    return '`' + content.replace('`', "'") + '`'
 
 
 def _metric(report: Report, metric: str) -> Iterator[str]:
-    yield from ('', f'## {metric}', '')
+    yield from ('', f'## {text(metric)}', '')
     for note in report.notes(metric):
-        yield from (note, '')
+        yield from (text(note), '')
     outcomes = [outcome(group, metric) for group in report.groups]
     rows = [
         [
@@ -40,7 +56,7 @@ def _metric(report: Report, metric: str) -> Iterator[str]:
     for field in report.by:
         found = comparisons(report.groups, field, metric)
         if found:
-            yield from ('', f'Difference that `{field}` makes, over the seeds of both:', '')
+            yield from ('', f'Difference that {code(field)} makes, over the seeds of both:', '')
             yield from _table(*words.comparisons(found, field))
 
 
@@ -48,7 +64,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]
     """A table whose last column is left out where it is empty, and columns are aligned."""
     if not any(row[-1] for row in rows):
         heads, rows = heads[:-1], [row[:-1] for row in rows]
-    cells = [[cell.replace('|', '\\|') for cell in row] for row in [heads, *rows]]
+    cells = [[text(cell) for cell in row] for row in [heads, *rows]]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     padded = [
         '| ' + ' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + ' |'

@@ -6,7 +6,10 @@ const HEIGHT = 340, LEFT = 62, RIGHT = 14, TOP = 12, BOTTOM = 44;
 function add(parent, name, attributes = {}, text = '') {
   const svg = parent.namespaceURI.endsWith('svg') || name === 'svg';
   const made = document.createElementNS(svg ? 'http://www.w3.org/2000/svg' : parent.namespaceURI, name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key === 'style') made.style.cssText = value;  // an attribute would need 'unsafe-inline'
+    else made.setAttribute(key, value);
+  }
   if (text !== '') made.textContent = text;
   return parent.appendChild(made);
 }

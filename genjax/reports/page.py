@@ -1,11 +1,15 @@
 """A report as one HTML file that needs no other: its plots are drawn by the script inside it."""
 
+import base64
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
+from genjax.errors import plain
 from genjax.reports import pictures, plot_data, words
+from genjax.reports.reading import STATUSES
 from genjax.reports.report import Report
 from genjax.reports.series import curve_for, curve_names
 from genjax.reports.statistics import comparisons, outcome
@@ -16,10 +20,9 @@ _HEAD = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:;
- style-src 'unsafe-inline'; script-src 'unsafe-inline'">
+ style-src {style_hash}; script-src {script_hash}; base-uri 'none'; form-action 'none'">
 <title>{title}</title>
-<style>
-{style}</style>
+<style>{style}</style>
 </head>
 <body>
 <main>
@@ -35,9 +38,15 @@ each."""
 
 def html(report: Report) -> str:
     """The page."""
-    here, name = Path(__file__).parent, report.runs.path.resolve().name
+    here, name = Path(__file__).parent, plain(report.runs.path.resolve().name)
+    style, script = ((here / file).read_text('utf-8') for file in ('page.css', 'page.js'))
     parts = [
-        _HEAD.format(title=escape(name), style=(here / 'page.css').read_text('utf-8')),
+        _HEAD.format(
+            title=escape(name),
+            style=style,
+            style_hash=_hash(style),
+            script_hash=_hash(script),
+        ),
         *_top(report, name),
         *(part for metric in report.metrics for part in _metric(report, metric)),
         *_curves(report),
@@ -47,10 +56,15 @@ def html(report: Report) -> str:
         *_provenance(report),
         '</main>',
         f'<script type="application/json" id="data">{plot_data.json_of(report)}</script>',
-        f'<script>\n{(here / "page.js").read_text("utf-8")}</script>',
+        f'<script>{script}</script>',
         '</body>\n</html>\n',
     ]
     return '\n'.join(parts)
+
+
+def _hash(content: str) -> str:
+    """What a Content-Security-Policy calls an element of this content: no other one is run."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
 def _top(report: Report, name: str) -> Iterable[str]:
@@ -59,7 +73,7 @@ def _top(report: Report, name: str) -> Iterable[str]:
     dates = ' to '.join(dict.fromkeys([times[0], times[-1]])) if times else 'not begun'
     yield f'<h1>{escape(name)}</h1>'
     source = f'<code>{escape(report.runs.source)}</code> · ' if report.runs.source else ''
-    yield f'<p class="soft">{source}{escape(report.counted())} · {dates}</p>'
+    yield f'<p class="soft">{source}{escape(report.counted())} · {escape(dates)}</p>'
     seconds = [trial.seconds for trial in trials if trial.seconds is not None]
     hours = [trial.device_hours for trial in trials if trial.device_hours is not None]
     whose = f' of {len(seconds)} trials' if 0 < len(seconds) < len(trials) else ''
@@ -219,8 +233,10 @@ def _cell(text: str) -> str:
 
 def _sorted(text: str, value: float | None) -> str:
     """A cell that is sorted by its number."""
-    return f'<td data-value="{words.NONE if value is None else value}">{text}</td>'
+    number = words.NONE if value is None else str(value)
+    return f'<td data-value="{escape(number)}">{escape(text)}</td>'
 
 
 def _class(status: str) -> str:
-    return status.replace(' ', '-')
+    """The class of a status that the style sheet knows."""
+    return status.replace(' ', '-') if status in STATUSES else ''

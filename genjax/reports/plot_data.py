@@ -1,6 +1,7 @@
 """The numbers that the script of a page draws."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -35,7 +36,10 @@ def json_of(report: Report) -> str:
         },
     }
     content['grids'] = list(grids)
-    return json.dumps(content, separators=(',', ':'), allow_nan=False).replace('</', '<\\/')
+    text = json.dumps(_finite(content), separators=(',', ':'), allow_nan=False)
+    for character in '<>&':  # `</script>`, and `<!--` before `<script>`, end or hide the element
+        text = text.replace(character, f'\\u{ord(character):04x}')
+    return text
 
 
 def _values(report: Report, metric: str, axis: series.Axis) -> dict[str, Any]:
@@ -76,6 +80,15 @@ def _curve(group: Group, name: str, grids: dict[tuple[int, ...], int]) -> dict[s
         'stderr': list(map(_round, stderr)),
         'trials': trials,
     }
+
+
+def _finite(content: Any) -> Any:
+    """The content with None in place of what is not finite, such as a mean that overflowed."""
+    if isinstance(content, dict):
+        return {name: _finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return list(map(_finite, content))
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def _round(value: float | None) -> float | None:

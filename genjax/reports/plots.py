@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from matplotlib import colormaps
+from matplotlib import colormaps, rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
@@ -12,6 +12,7 @@ from genjax.errors import UserError
 from genjax.reports import series, words
 from genjax.reports.report import Report
 
+_LONGEST = 60  # characters of a name in a plot
 _STYLE = {'markersize': 6, 'capsize': 3, 'linewidth': 1.6}
 
 
@@ -23,6 +24,11 @@ def save(report: Report, path: Path) -> None:
     """
     if not report.metrics:
         raise UserError(f'the runs in {report.runs.path} have no metrics yet')
+    with rc_context({'text.parse_math': False}):  # a name may have a $ in it
+        _save(report, path)
+
+
+def _save(report: Report, path: Path) -> None:
     rows = len(report.metrics)
     figure = Figure(figsize=(11, 3.9 * rows), layout='constrained')
     for row, metric in zip(figure.subplots(rows, 2, squeeze=False), report.metrics, strict=True):
@@ -52,7 +58,7 @@ def _values(axes: Axes, report: Report, metric: str) -> None:
             )
         estimates = [outcome.estimate for _, outcome in found]
         errors = [0.0 if e.low is None else e.mean - e.low for e in estimates]
-        label = line.colour if line.colour not in shown else None
+        label = _short(line.colour) if line.colour not in shown else None
         shown.add(line.colour)
         axes.errorbar(
             [x for x, _ in found], [e.mean for e in estimates], errors,
@@ -61,13 +67,13 @@ def _values(axes: Axes, report: Report, metric: str) -> None:
     if axis.log:
         axes.set_xscale('log')
     if axis.log or not axis.numeric or len(axis.numbers) <= 8:
-        axes.set_xticks(axis.numbers, axis.labels)
+        axes.set_xticks(axis.numbers, list(map(_short, axis.labels)))
         axes.minorticks_off()
     if not axis.numeric:
         axes.set_xlim(-0.5, len(axis.numbers) - 0.5)
     if series.spans(every, 100):
         axes.set_yscale('log')
-    axes.set(xlabel=axis.name, ylabel=metric)
+    axes.set(xlabel=_short(axis.name), ylabel=_short(metric))
     axes.set_title('mean, 95 % interval, single seeds', fontsize=9, color='0.4')
     if axes.get_legend_handles_labels()[1]:
         axes.legend(fontsize=8, frameon=False)
@@ -91,7 +97,7 @@ def _curves(axes: Axes, report: Report, metric: str) -> None:
                 band.mean,
                 marker,
                 color=colours[label],
-                label=label or None,
+                label=_short(label) or None,
                 markersize=4,
             )
             low, high = band.mean - band.stderr, band.mean + band.stderr
@@ -104,12 +110,16 @@ def _curves(axes: Axes, report: Report, metric: str) -> None:
                 axes.plot(steps, values, ':', color=colours[label], linewidth=1)
     if series.spans(every, 100):
         axes.set_yscale('log')
-    axes.set(xlabel='step', ylabel=name)
+    axes.set(xlabel='step', ylabel=_short(name))
     axes.set_title(
         'mean ± standard error over seeds; dotted: not complete', fontsize=9, color='0.4'
     )
     if axes.get_legend_handles_labels()[1] and len(labels) <= 12:
         axes.legend(fontsize=7, frameon=False)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _LONGEST else f'{name[: _LONGEST - 1]}…'
 
 
 def _colours(names: list[str]) -> dict[str, tuple]:

@@ -1,16 +1,19 @@
 """Reads the folder of a sweep, a folder of runs, or one run; also while they are running."""
 
+import contextlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from genjax import config as configs
-from genjax.errors import UserError
+from genjax.errors import UserError, plain
 from genjax.sweeps.folder import RECORD, Folder
+
+STATUSES = ('complete', 'stopped', 'failed', 'unfinished', 'not begun')
 
 Curve = list[tuple[int, float | None]]
 """A metric by step; None where it was not finite."""
@@ -97,9 +100,9 @@ def read(path: Path) -> Runs:
     if (path / RECORD).exists():
         folder = Folder(path)
         record = folder.read()
-        changed = dict.fromkeys(name for row in record['trials'] for name in row['changes'])
+        changed = dict.fromkeys(plain(name) for row in record['trials'] for name in row['changes'])
         trials = [_of_sweep(folder, row['id']) for row in record['trials']]
-        return Runs(path, record['config'], trials, list(changed))
+        return Runs(path, plain(record['config']), trials, list(changed))
     if (path / 'config.json').exists():
         return Runs(path, '', [_alone(path)], [])
     if not path.is_dir():
@@ -110,16 +113,31 @@ def read(path: Path) -> Runs:
     return Runs(path, '', [_alone(workdir) for workdir in workdirs], [])
 
 
+@contextlib.contextmanager
+def _explained(workdir: Path) -> Iterator[None]:
+    """Raises a UserError where a file holds something else than it should."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise UserError(f'cannot read the run in {workdir}: {error!r}') from None
+
+
 def _of_sweep(folder: Folder, trial: str) -> Trial:
-    workdir, result = folder.workdir(trial), folder.result(trial)
+    with _explained(folder.workdir(trial)):
+        return _trial_of_sweep(folder, trial)
+
+
+def _trial_of_sweep(folder: Folder, trial: str) -> Trial:
+    workdir, path = folder.workdir(trial), folder.result_path(trial)
+    result = _json(path) if path.exists() else None
     begun = (workdir / 'config.json').exists()
     record = _json(workdir / 'config.json') if begun else None
-    if result and not (record and _began_after(record, folder, trial)):
+    if result is not None and not (record and _began_after(record, folder, trial)):
         status, reason = result['status'], result['reason']
     else:
         status = 'unfinished' if begun or folder.log(trial).exists() else 'not begun'
         reason = ''
-    seconds = result['seconds'] if result else None
+    seconds = None if result is None else result['seconds']
     record = record or {'config': configs.origin.parts(_json(folder.config(trial)))[0]}
     return _trial(trial, workdir, record, status, reason, seconds)
 
@@ -131,7 +149,9 @@ def _began_after(record: Mapping[str, Any], folder: Folder, trial: str) -> bool:
 
 
 def _alone(workdir: Path) -> Trial:
-    return _trial(workdir.resolve().name, workdir, _json(workdir / 'config.json'), None, '', None)
+    name = plain(workdir.resolve().name)
+    with _explained(workdir):
+        return _trial(name, workdir, _json(workdir / 'config.json'), None, '', None)
 
 
 def _trial(
@@ -144,40 +164,40 @@ def _trial(
 ) -> Trial:
     """Reads the files of a run; without a status, it is complete after its last step, or
     when it was judged and may end early."""
-    try:
-        fields = {
-            path.removesuffix(f'.{configs.TARGET}'): _plain(value)
-            for path, value in configs.leaves(record['config'])
+    fields = {
+        path.removesuffix(f'.{configs.TARGET}'): _plain(value)
+        for path, value in configs.leaves(record['config'])
+    }
+    fingerprint = record.get('fingerprint') or configs.fingerprint(record['config'])
+    curves = _curves(workdir / 'metrics.jsonl')
+    best = _best_step(curves, fields)
+    judged = {
+        found['step']: found['figures']
+        for found in map(_json, workdir.glob('evaluations/*.json'))
+        if found['config'] == fingerprint
+    }
+    figures: dict[str, float | str | None] = {}
+    if judged:
+        figures = {
+            f'test/{figure}': value if isinstance(value, str) else _finite(value)
+            for figure, value in judged.get(best, judged[max(judged)]).items()
         }
-        fingerprint = record.get('fingerprint') or configs.fingerprint(record['config'])
-        curves = _curves(workdir / 'metrics.jsonl')
-        best = _best_step(curves, fields)
-        judged = {
-            found['step']: found['figures']
-            for found in map(_json, workdir.glob('evaluations/*.json'))
-            if found['config'] == fingerprint
-        }
-        figures: dict[str, float | str | None] = {}
-        if judged:
-            figures = {
-                f'test/{figure}': value if isinstance(value, str) else _finite(value)
-                for figure, value in judged.get(best, judged[max(judged)]).items()
-            }
+    for metric, curve in curves.items():
+        figures[metric] = curve[-1][1]
+    if best is not None:
         for metric, curve in curves.items():
-            figures[metric] = curve[-1][1]
-        if best is not None:
-            for metric, curve in curves.items():
-                if metric.startswith('validation/') and best in dict(curve):
-                    figures[f'best/{metric}'] = dict(curve)[best]
-        checkpoints = [int(p.name) for p in workdir.glob('checkpoints/*') if p.name.isdecimal()]
-        recorded = [curve[-1][0] for curve in curves.values()]
-        steps = max([0, *checkpoints, *recorded, *judged])
-        if status is None:
-            early = fields.get('patience') is not None and bool(judged)
-            status = 'complete' if early or steps >= fields['steps'] else 'unfinished'
-        data, starts = record.get('data', ''), record.get('starts', [])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UserError(f'cannot read the run in {workdir}: {error!r}') from None
+            if metric.startswith('validation/') and best in dict(curve):
+                figures[f'best/{metric}'] = dict(curve)[best]
+    checkpoints = [int(p.name) for p in workdir.glob('checkpoints/*') if p.name.isdecimal()]
+    recorded = [curve[-1][0] for curve in curves.values()]
+    steps = max(map(_whole, [0, *checkpoints, *recorded, *judged]))
+    if status is None:
+        early = fields.get('patience') is not None and bool(judged)
+        status = 'complete' if early or steps >= fields['steps'] else 'unfinished'
+    starts = list(map(_start, record.get('starts', [])))
+    data, fingerprint = _text(record.get('data', '')), _text(fingerprint)
+    status, reason = _text(status), _text(reason)
+    seconds = None if seconds is None else _number(seconds)
     return Trial(
         name, workdir, status, reason, fields, fingerprint, data, steps, seconds, starts, figures,
         curves,
@@ -192,11 +212,11 @@ def _curves(path: Path) -> dict[str, Curve]:
     for line in path.read_text(errors='replace').splitlines():
         try:
             record = json.loads(line)
-            step = record.pop('step')
-        except (ValueError, KeyError, AttributeError):
+            step = _whole(record.pop('step'))
+        except (ValueError, LookupError, AttributeError, TypeError, RecursionError):
             continue
         for metric, value in record.items():
-            curves.setdefault(metric, []).append((step, _finite(value)))
+            curves.setdefault(plain(metric), []).append((step, _finite(value)))
     return curves
 
 
@@ -211,16 +231,60 @@ def _best_step(curves: Mapping[str, Curve], fields: Mapping[str, Any]) -> int | 
 
 
 def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+    return _number(value) if value is not None and math.isfinite(value) else None
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f'{value!r} is not a number')
+    return value
+
+
+def _whole(value: Any) -> int:
+    if type(value) is not int:
+        raise TypeError(f'{value!r} is not a number of steps')
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f'{value!r} is not text')
+    return value
+
+
+def _start(start: Mapping[str, Any]) -> dict[str, Any]:
+    """What reports use of the provenance of a start."""
+    source = start.get('source') or {}
+    number = start['devices'].partition(' x ')[0]
+    return {
+        **{name: _text(start[name]) for name in ('time', 'genjax', 'python')},
+        'devices': _text(start['devices']) if int(number) >= 0 else '',
+        'commit': start['commit'] and _text(start['commit']),
+        'config commit': source.get('commit') and _text(source['commit']),
+        'packages': {name: _text(found) for name, found in start['packages'].items()},
+    }
 
 
 def _plain(value: Any) -> Any:
     """A value that can be a key."""
+    if isinstance(value, dict):
+        return tuple((name, _plain(item)) for name, item in value.items())
     return tuple(map(_plain, value)) if isinstance(value, list) else value
 
 
 def _json(path: Path) -> Any:
+    """What a file holds, all text in it made `plain`."""
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        return _made_plain(json.loads(path.read_text('utf-8')))
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f'cannot read {path}: {error}') from None
+
+
+def _made_plain(data: Any) -> Any:
+    if isinstance(data, str):
+        return plain(data)
+    if isinstance(data, list):
+        return list(map(_made_plain, data))
+    if isinstance(data, dict):
+        return {plain(name): _made_plain(value) for name, value in data.items()}
+    return data

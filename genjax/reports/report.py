@@ -75,6 +75,7 @@ class Report:
         packages = dict.fromkeys(name for start in last for name in start['packages'])
         return {
             'commit': [start['commit'] or 'none' for start in last],
+            'commit of the config': [start['config commit'] or 'none' for start in last],
             'data': [trial.data for trial in begun],
             'devices': [start['devices'] for start in last],
             'genjax': [start['genjax'] for start in last],

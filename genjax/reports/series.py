@@ -1,5 +1,6 @@
 """What plots show: figures by a field, and curves with a band over seeds."""
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,7 +71,7 @@ def axis_of(report: Report) -> Axis:
         return Axis('', {None: 0.0}, False, False)
     name = report.by[0]
     values = sorted({group.settings[name] for group in report.groups}, key=order)
-    numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+    numeric = all(map(_is_number, values))
     places = {value: float(value if numeric else i) for i, value in enumerate(values)}
     return Axis(name, places, numeric, numeric and spans(values, 10))
 
@@ -129,6 +130,11 @@ def curve_names(report: Report) -> list[str]:
     """All metrics that have a curve: those of validation first, what tells of speed last."""
     names = dict.fromkeys(name for trial in report.trials for name in trial.curves)
     return sorted(names, key=lambda name: (not name.startswith('validation/'), '/' not in name))
+
+
+def _is_number(value: Any) -> bool:
+    kind = isinstance(value, int | float) and not isinstance(value, bool)
+    return kind and abs(value) <= sys.float_info.max
 
 
 def spans(values: Iterable[float], ratio: float) -> bool:

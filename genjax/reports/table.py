@@ -1,6 +1,7 @@
 """The tidy table: a row a trial, a column a field, a figure, or what else the result depends on."""
 
 import csv
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -38,8 +39,14 @@ def rows(report: Report) -> list[Row]:
 def write_csv(table: Sequence[Row], file: IO[str]) -> None:
     """Writes the table; None is an empty cell."""
     writer = csv.DictWriter(file, list(table[0]), lineterminator='\n')
-    writer.writeheader()
-    writer.writerows(table)
+    writer.writerow({name: _cell(name) for name in table[0]})
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in table)
+
+
+def _cell(value: Any) -> Any:
+    """A value that a spreadsheet does not take for a formula."""
+    formula = isinstance(value, str) and re.match(r'[=+-]|@(?![\w.]+$)', value)
+    return f"'{value}" if formula else value
 
 
 def write_parquet(table: Sequence[Row], path: Path) -> None:

@@ -10,6 +10,7 @@ populations/ID/     trials that one program is training, and their checkpoints
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -75,8 +76,19 @@ class Folder:
     def read(self) -> dict[str, Any]:
         """The content of `sweep.json`; raises UserError where there is none."""
         try:
-            return json.loads((self.path / RECORD).read_text())
-        except (OSError, ValueError) as error:
+            record = json.loads((self.path / RECORD).read_text('utf-8'))
+            names = [row['id'] for row in record['trials'] if row['changes'].keys() is not None]
+            if strange := [name for name in names if not re.fullmatch(r'[\w-]+', name)]:
+                raise UserError(f'{self.path / RECORD}: {strange[0]!r} is not the id of a trial')
+            return {**record, 'config': str(record['config'])}
+        except (
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+            AttributeError,
+            RecursionError,
+        ) as error:
             reason = getattr(error, 'strerror', None) or error
             raise UserError(f'{self.path} is not the folder of a sweep: {reason}') from None
 
@@ -107,10 +119,20 @@ class Folder:
         """How a trial ended the last time, `{'status': ..., 'reason': ..., 'seconds': ...}`; None:
         it has not ended yet.
         """
+        path = self.result_path(trial)
         try:
-            return json.loads(self.result_path(trial).read_text())
+            found = json.loads(path.read_text('utf-8'))
+            return {
+                'status': found['status'],
+                'reason': found['reason'],
+                'seconds': found['seconds'],
+            }
         except FileNotFoundError:
             return None
+        except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+            raise UserError(
+                f'cannot read {path}: {error!r}; remove it to run the trial again'
+            ) from None
 
     def status(self, trial: str) -> str | None:
         """Complete, stopped or failed; None: it has not ended yet."""

@@ -10,11 +10,12 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from genjax import config as configs
 from genjax import interruption
 from genjax.data.pipeline import eval_batches
-from genjax.errors import UserError
+from genjax.errors import UserError, plain
 from genjax.evaluation.base import EvaluationData, Figures
 from genjax.files import write_json
 from genjax.models.base import Variables
@@ -151,10 +152,14 @@ def test(run: Run) -> Figures:
 def tested(run: Run) -> Figures | None:
     """The figures that `test` kept for this very run, if it did."""
     try:
-        record = json.loads((run.workdir / 'evaluations' / f'{run.step}.json').read_text())
+        record = json.loads((run.workdir / 'evaluations' / f'{run.step}.json').read_text('utf-8'))
         same = record['config'] == workdir.read(run.workdir)['fingerprint']
-        return record['figures'] if same else None
-    except (OSError, ValueError, KeyError, TypeError):
+        figures = {
+            plain(name): plain(value) if isinstance(value, str) else float(value)
+            for name, value in record['figures'].items()
+        }
+        return figures if same else None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
 
 
@@ -164,8 +169,7 @@ def show(figures: Figures, title: str) -> None:
     table.add_column('figure')
     table.add_column('value')
     for name, value in figures.items():
-        table.add_row(
-            name, value if isinstance(value, str) else f'{value:.4f}'.rstrip('0').rstrip('.')
-        )
+        shown = value if isinstance(value, str) else f'{value:.4f}'.rstrip('0').rstrip('.')
+        table.add_row(Text(plain(name)), Text(plain(shown)))  # not as rich's markup
     print(title)
     Console(highlight=False).print(table)

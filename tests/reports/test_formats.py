@@ -69,7 +69,8 @@ def test_markdown_says_of_every_number_how_many_seeds_it_has(mixed):
     assert ['0.5', '3', '1.5333', '0.58', '[−0.9508, 4.0175]', ''] in cells
     assert ['400', '1', '400.03', '–', '–', 'seed 1 failed; seed 2 not begun'] in cells
     assert ['400 − 0.5', '1', '1', '399.5', '–', '–'] in cells
-    assert '`trial004` model.beta=400 seed=1: failed: step 9: <b>nan</b> | "lost"' in text
+    lost = '`trial004` model.beta=400 seed=1: failed: step 9: &lt;b&gt;nan&lt;/b&gt; \\| "lost"'
+    assert lost in text
 
 
 def test_a_single_run_has_a_report(tmp_path, capsys):
