@@ -155,7 +155,9 @@ def test_a_number_or_none_replaces_a_spec_where_the_constructor_takes_one():
     params = jnp.ones(2)
     update, _ = build(config).update(params, build(config).init(params), params)
     np.testing.assert_allclose(update, -1e-4, rtol=1e-3)
-    with pytest.raises(UserError, match='learning_rate is made of fields'):
+    with pytest.raises(
+        UserError, match="learning_rate: 'low' is not of type float or Array or Callable"
+    ):
         override(spec(optax.adam, learning_rate=schedule), 'learning_rate', 'low')
     model = spec(Posterior, noise=spec(Noise, scale=2.0))
     override(model, 'noise', 'None')

@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Draws and writes a picture, text, or arrays `x` (in the range of the data) and `label`."""
+    from genjax.config.ranges import check
     from genjax.errors import UserError, nearest
 
     out = Path(args.out)
@@ -56,6 +57,10 @@ def run(args: argparse.Namespace) -> None:
     for name in ('num', 'batch_size'):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise UserError(f'--{name} must be at least 1, not {getattr(args, name)}')
+    try:
+        check('seed', args.seed)
+    except ValueError as error:
+        raise UserError(f'--seed {error}') from None
     if args.dtype and kind != 'npz':
         raise UserError(f'--dtype={args.dtype} is for arrays: name --out .npz')
 

@@ -88,7 +88,10 @@ def run(args: argparse.Namespace) -> None:
     from genjax.sweeps.trials import title, trials_of
 
     otherwise = ': write it, or say --sweep=…'
-    sweep = words.parse(args.sweep) if args.sweep else config.call(args.config, 'sweep', otherwise)
+    if args.sweep is None:
+        sweep = config.call(args.config, 'sweep', otherwise)
+    else:
+        sweep = words.parse(args.sweep)
     trials = trials_of(config.load(args.config, args.overrides), sweep)
     check(trials)
     folder = Folder(Path(args.workdir))

@@ -34,10 +34,13 @@ def override(config: ConfigDict, path: str, value: Any) -> None:
     Raises:
         UserError: no such field, or a value that does not fit it.
     """
+    node: Any = config
+    if not re.fullmatch(r'[^.\[\]]+(\[\d+\]|\.[^.\[\]]+)*', path):
+        known = [p for p, _ in leaves(config)]
+        raise UserError(f'config has no field {path!r}{nearest(path, known)}')
     *parents, last = [
         int(i) if i else name for name, i in re.findall(r'([^.\[\]]+)|\[(\d+)\]', path)
     ]
-    node: Any = config
     for depth, key in enumerate([*parents, last]):
         inside = isinstance(node, tuple) and isinstance(key, int) and key < len(node)
         if not inside and not (isinstance(node, ConfigDict) and key in node):

@@ -48,6 +48,8 @@ def call(path: str, function: str, otherwise: str = '') -> Any:
     file, argument = _split(path)
     if not Path(file).is_file():
         raise UserError(f'there is no config file {file!r}{_nearest_file(Path(file))}')
+    if Path(file).suffix != '.py':
+        raise UserError(f'{file} is not a config file: its name ends in .py, or in .json')
     origin.set_file(file, argument)
     for folder in origin.current()['path']:
         trust.on_path(folder)
@@ -60,8 +62,8 @@ def call(path: str, function: str, otherwise: str = '') -> Any:
         return getattr(module, function)(*([argument] if argument else []))
     except UserError:
         raise
-    except Exception as e:
-        line = of_user(e) or f'{location(file, getattr(e, "lineno", 1))}: {summary(e)}'
+    except (Exception, SystemExit) as e:
+        line = of_user(e) or f'{location(file, getattr(e, "lineno", None) or 1)}: {summary(e)}'
         raise UserError(line) from e
 
 

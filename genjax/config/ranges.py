@@ -97,8 +97,13 @@ def in_range(constructor: Callable, name: str, value: Any) -> Any:
         if value not in _DTYPES:
             known = ', '.join(_DTYPES)
             raise ValueError(f'{value!r} is not one of {known}{nearest(value, _DTYPES)}')
+    check(name, value)
+    return value
+
+
+def check(name: str, value: Any) -> None:
+    """Raises a ValueError where a number, or one of a tuple, is out of the range of its name."""
     allowed = _RANGES.get(name)
     for number in value if isinstance(value, tuple) else (value,):
         if allowed and type(number) in (int, float) and number not in allowed:
             raise ValueError(f'must be {allowed}, not {number}')
-    return value

@@ -7,6 +7,7 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
+from jax import Array
 from ml_collections import ConfigDict
 
 from genjax.errors import nearest
@@ -36,7 +37,8 @@ def coerce(value: Any, hint: Any) -> Any:
             f'{value!r} is not one of {options}{nearest(str(value), map(str, literals))}'
         )
     names = ' or '.join(
-        'None' if m is types.NoneType else getattr(m, '__name__', str(m)) for m in members
+        'None' if m is types.NoneType else getattr(m, '__name__', str(m)).rpartition('.')[2]
+        for m in members
     )
     raise TypeError(f'{value!r} is not of type {names}')
 
@@ -109,4 +111,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return value in typing.get_args(hint)
     if hint is bool or hint is tuple:
         return isinstance(value, hint)
+    if takes_function(hint) or hint is Array:  # such as a learning rate: float | Array | Callable
+        return not isinstance(value, bool | int | float | tuple | str | None) or (
+            isinstance(value, str) and value.startswith('@')
+        )
     return typing.get_origin(hint) is not tuple

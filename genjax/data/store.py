@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import io
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -127,6 +128,11 @@ def prepared(data_dir: str | None = None) -> Iterator[Prepared]:
 
 def _own_class(name: str):
     """Returns (builder class, config) if `name` is bundled or an import path, else (None, None)."""
+    if not re.fullmatch(r'[\w.]+(/[^/\s:]+)?(:[\w.]+)?', name) or name.startswith('.'):
+        raise UserError(
+            f'{name!r} is not the name of a data set: mnist, name/config, name:version, or the'
+            ' import path of a builder class'
+        )
     first, _, config = name.partition('/')
     path = BUNDLED.get(first) or trust.builder_path(name)
     if path is None:
@@ -141,10 +147,12 @@ def _own_class(name: str):
         raise UserError(f'the module {module_name!r} has no builder {class_name!r}{guess}')
     trust.note(path)
     builder_class = getattr(module, class_name)
+    if not isinstance(builder_class, type) or not hasattr(builder_class, 'VERSION'):
+        raise UserError(f'{path} is not a builder of a data set (tfds.core.GeneratorBasedBuilder)')
     configs = [known.name for known in getattr(builder_class, 'BUILDER_CONFIGS', [])]
     if config and config not in configs:
-        guess = nearest(config, configs)
-        raise UserError(f'there is no data set {name!r}{guess}; its configs are {configs}')
+        known = f'its configs are {configs}' if configs else f'{path} has no configs'
+        raise UserError(f'there is no data set {name!r}{nearest(config, configs)}; {known}')
     return builder_class, config or (configs[0] if configs else None)
 
 

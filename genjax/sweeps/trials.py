@@ -10,6 +10,8 @@ from genjax import config as configs
 from genjax.errors import UserError
 from genjax.sweeps.words import Sweep
 
+_LARGEST = 10_000
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -40,6 +42,11 @@ def trials_of(base: ConfigDict, sweep: Sweep) -> list[Trial]:
     """
     if not isinstance(sweep, list) or not all(isinstance(changes, dict) for changes in sweep):
         raise UserError(f'sweep() must return product(…) or another word, not {sweep!r}')
+    if len(sweep) > _LARGEST:
+        raise UserError(
+            f'the sweep has {len(sweep):,} trials, more than {_LARGEST:,};'
+            ' subsample(…, num) chooses some'
+        )
     trials: dict[str, Trial] = {}
     for number, changes in enumerate(sweep):
         try:

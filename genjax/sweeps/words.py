@@ -12,8 +12,9 @@ import ast
 import builtins
 import io
 import itertools
+import math
 import tokenize
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from typing import Any
 
 import numpy as np
@@ -24,12 +25,16 @@ from genjax.errors import UserError, nearest
 Sweep = list[dict[str, Any]]
 """The changes of each trial, by field."""
 
+_LARGEST = 1_000_000  # trials that a word lists
+
 Part = Sweep | Mapping[str, Iterable]
 
 
 def product(*parts: Part, **fields: Iterable) -> Sweep:
     """Every combination; the last part changes fastest."""
-    return [_together(row) for row in itertools.product(*_axes(parts, fields))]
+    axes = _axes(parts, fields)
+    _check_size(math.prod(map(len, axes)))
+    return [_together(row) for row in itertools.product(*axes)]
 
 
 def zip(*parts: Part, **fields: Iterable) -> Sweep:
@@ -100,12 +105,18 @@ def _axes(parts: Iterable[Part], fields: Mapping[str, Iterable]) -> list[Sweep]:
             for name, values in part.items():
                 if isinstance(values, str) or not isinstance(values, Iterable):
                     raise UserError(f'sweep: {name} needs a list of values, not {values!r}')
+                _check_size(len(values) if isinstance(values, Sized) else 0)
                 axes.append([{name: value} for value in values])
-        elif isinstance(part, list):
+        elif isinstance(part, list) and all(isinstance(row, Mapping) for row in part):
             axes.append(part)
         else:
             raise UserError(f'sweep: {part!r} is neither a sweep nor a mapping of fields')
     return axes
+
+
+def _check_size(num: int) -> None:
+    if num > _LARGEST:
+        raise UserError(f'sweep: {num:,} trials are more than {_LARGEST:,}')
 
 
 def _together(row: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -136,12 +147,20 @@ def _without_paths(text: str) -> tuple[str, dict[str, str]]:
 
 def _evaluate(node: ast.expr, paths: Mapping[str, str]) -> Any:
     if not isinstance(node, ast.Call):
-        return ast.literal_eval(node)
+        try:
+            return ast.literal_eval(node)
+        except (ValueError, TypeError, MemoryError, RecursionError):
+            raise ValueError(f'{ast.unparse(node)} is not a value; put text in quotes') from None
     name = node.func.id if isinstance(node.func, ast.Name) else ast.unparse(node.func)
     words = {**_WORDS, 'range': range}
     if name not in words:
         hint = nearest(name, words)
         raise UserError(f'a sweep has no word {name!r}{hint}; the words are {", ".join(words)}')
     args = [_evaluate(arg, paths) for arg in node.args]
+    fields = [paths.get(k.arg or '', k.arg) for k in node.keywords]
+    for field in fields:
+        if field is None or fields.count(field) > 1:
+            again = f'has {field} twice' if field else 'takes fields as keywords, not as **'
+            raise UserError(f'sweep: {name} {again}')
     keywords = {paths.get(k.arg or '', k.arg): _evaluate(k.value, paths) for k in node.keywords}
     return words[name](*args, **keywords)

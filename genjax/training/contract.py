@@ -114,7 +114,7 @@ def preprocessed(preprocess: Callable, x: Any, key: Any) -> tuple[Any, Any]:
         result = step(y, key)
         if not isinstance(result, tuple) or len(result) != 2:
             raise UserError(f'{name} must return (y, log_det), not {described(result)}')
-        if jnp.shape(result[1]) != y.shape[:1]:
+        if _shape(result[1]) != y.shape[:1]:
             raise UserError(f'{name} must return a log_det [{len(y)}], not {described(result[1])}')
         if not callable(getattr(step, 'inverse', None)):
             raise UserError(f'{type(step).__name__} has no inverse(y)')
@@ -152,13 +152,13 @@ def checked_loss(phase: Phase, output: Any, size: int, state: Any) -> LossOutput
         raise UserError(f'{where} must return LossOutput(values, metrics, state), not'
                         f' {described(output)}')  # fmt: skip
     values = output.values
-    if jnp.shape(values) != (size,) or not jnp.issubdtype(jnp.result_type(values), jnp.floating):
+    if _shape(values) != (size,) or not jnp.issubdtype(values.dtype, jnp.floating):
         raise UserError(f'{where} must return values [B], here float32[{size}], a loss of each'
                         f' example, not {described(values)}')  # fmt: skip
     if not isinstance(output.metrics, Mapping):
         raise UserError(f'{where} must return a dict of metrics, not {described(output.metrics)}')
     for name, metric in output.metrics.items():
-        if jnp.shape(metric) not in ((), (size,)):
+        if _shape(metric) not in ((), (size,)):
             raise UserError(
                 f'{where}: the metric {name!r} must be [B] or a number, not {described(metric)}'
             )
@@ -182,7 +182,7 @@ def _check_state(where: str, before: Any, after: Any) -> None:
     for (path, old), new in zip(
         jax.tree_util.tree_leaves_with_path(before), jax.tree.leaves(after), strict=True
     ):
-        if jnp.shape(old) != jnp.shape(new) or jnp.result_type(old) != jnp.result_type(new):
+        if _shape(old) != _shape(new) or jnp.result_type(old) != jnp.result_type(new):
             place = jax.tree_util.keystr(path)
             raise UserError(f'{where}: state{place} became {described(new)}, of {described(old)}')
 
@@ -197,7 +197,7 @@ def check_abilities(model: GenerativeModel, variables: Any, x: jax.ShapeDtypeStr
     if callable(getattr(model, 'sample', None)):
         label = jnp.zeros(3, jnp.int32) if getattr(model, 'num_classes', None) else None
         drawn = jax.eval_shape(lambda v: model.sample(v, key, 3, label=label), variables)
-        if jnp.shape(drawn) != (3, *x.shape[1:]):
+        if _shape(drawn) != (3, *x.shape[1:]):
             raise UserError(
                 f'{name}.sample of 3 must return [3, *event], here {[3, *x.shape[1:]]}, not'
                 f' {described(drawn)}'
@@ -241,7 +241,7 @@ def checked_figures(evaluator: Any, figures: Any) -> dict[str, float | str]:
 
 def described(value: Any) -> str:
     """A value as messages name it: its type and shape, and the keys of a dict."""
-    if hasattr(value, 'shape') and hasattr(value, 'dtype'):
+    if _shape(value) is not None and hasattr(value, 'dtype'):
         return f'{value.dtype}{list(value.shape)}'
     if isinstance(value, Mapping):
         return f'{{{", ".join(f"{name!r}: {described(v)}" for name, v in value.items())}}}'
@@ -252,6 +252,14 @@ def described(value: Any) -> str:
     return f'a {type(value).__name__}'
 
 
+def _shape(value: Any) -> tuple[int, ...] | None:
+    """The shape of an array or number; None for anything else."""
+    if isinstance(value, bool | int | float):
+        return ()
+    shape = getattr(value, 'shape', None)
+    return shape if isinstance(shape, tuple) else None
+
+
 def _name(function: Any) -> str:
     return getattr(function, '__qualname__', None) or type(function).__name__
 
@@ -260,15 +268,13 @@ def _has(part: Any, kind: str, *names: str) -> None:
     # Static: a property may read the data.
     missing = [n for n in names if inspect.getattr_static(part, n, _ABSENT) is _ABSENT]
     if missing:
-        raise UserError(
-            f'{described(part)} is not {kind}: it has no {", ".join(missing)}'
-            if len(missing) == len(names)
-            else f'{type(part).__name__} has no {", ".join(missing)}, which {kind} needs'
-        )
+        raise UserError(f'{described(part)} is not {kind}: it has no {", ".join(missing)}')
 
 
 def _takes(part: Any, method: str, *args: Any, **options: Any) -> None:
     function = part if method == '__call__' else getattr(part, method)
+    if method == '__call__' and not callable(part):
+        raise UserError(f'{described(part)} cannot be called with ({", ".join(map(str, args))})')
     if not callable(function):
         raise UserError(f'{type(part).__name__}.{method} is {described(function)}, not a method')
     try:

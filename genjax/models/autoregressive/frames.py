@@ -41,6 +41,8 @@ class FrameModel(SequenceModel):
         shape = modules.event_shape(self.network, 'network')
         if len(shape) != 2:
             raise UserError('the network of a FrameModel needs shape=(length, bits of a frame)')
+        if not getattr(self.network, 'causal', True):
+            raise UserError('the network of a FrameModel must not see later frames: causal=True')
         if self.within is not None and modules.event_shape(self.within, 'within') != shape[1:]:
             raise UserError(f'FrameModel.within.shape must be ({shape[1]},), the bits of a frame')
 

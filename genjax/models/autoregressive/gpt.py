@@ -45,6 +45,8 @@ class GPT(SequenceModel):
         modules.event_shape(self.network, 'network')
         if getattr(self.network, 'vocab_size', None) is None:
             raise UserError('the network of a GPT needs a field vocab_size')
+        if not getattr(self.network, 'causal', True):
+            raise UserError('the network of a GPT must not see later tokens: set causal=True')
         if self.end is not None and not 0 <= self.end < self.network.vocab_size:
             raise UserError(f'GPT.end={self.end} is none of the {self.network.vocab_size} tokens')
         check_options('GPT.', self.temperature, self.top_k, self.top_p)
