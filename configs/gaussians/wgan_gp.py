@@ -4,7 +4,10 @@
 
 The argument after the colon is a density: eight_gaussians, checkerboard or rings.
 
-Expected, while the generator stands still (`--config.model.num_critic=1`
+Expected: W₁ of the samples of .31 and .30 after 3,000 steps (seeds 0, 1; of two sets of 2,000
+points of the data it is .18), in two minutes on one CPU core.
+
+Expected, while the generator stands still (`--config.model.num_critic=1` `--config.ema=()`
 `--config.optimizer.generator.learning_rate.init_value=0.0`): a critic whose estimate is .5 to 1.8 %
 above the exact cost (seeds 0, 1, 2), within a minute on one CPU core; see experiments/wasserstein.
 """
@@ -44,6 +47,7 @@ def get_config(density: str = 'eight_gaussians'):
         steps=STEPS,
         steps_per_call=10,
         batch_size=256,
+        ema=(0.999,),
         log_every=500,
         checkpoint_every=0,
         test=(spec(CriticW1),),

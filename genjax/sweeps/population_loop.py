@@ -175,7 +175,8 @@ class PopulationLoop:
             return
         names = next(iter(means.values()))
         medians = {name: statistics.median(m[name] for m in means.values()) for name in names}
-        rate = progress.update(step, medians)
+        skipped = sum(member.means.skipped for member in self._members.values())
+        rate = progress.update(step, medians, skipped)
         for index, found in means.items():
             self._members[index].writer.write(step, {**found, 'steps_per_second': rate})
 

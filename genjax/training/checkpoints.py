@@ -19,6 +19,7 @@ from genjax import interruption
 from genjax.errors import CannotWrite, UserError
 from genjax.files import replacing
 from genjax.training import checksums, distributed
+from genjax.training.finite import first_nonfinite
 
 _log = logging.getLogger('genjax')
 _ITEM, _WINDOW = 'state', 'window'
@@ -40,6 +41,7 @@ class Checkpoints:
         best: str | None = None,
         best_mode: str = 'min',
         read_only: bool = False,
+        finite: bool = False,
     ):
         """Opens the folder.
 
@@ -49,7 +51,9 @@ class Checkpoints:
             best: the figure, among those given to `save`, whose best checkpoint is kept as well.
             best_mode: 'min' or 'max'.
             read_only: change nothing: a run may be saving there at this moment.
+            finite: neither save nor restore a state with a number that is not finite.
         """
+        self._finite = finite
         self.directory = directory.absolute()
         self._read_only = read_only
         self._best = best
@@ -127,8 +131,14 @@ class Checkpoints:
             window: what else `restored_window` shall give back, as JSON has it.
 
         Raises:
-            UserError: this or the previous save failed, for example because the disk is full.
+            UserError: the state is not finite; or this or the previous save failed, for example
+                because the disk is full.
         """
+        if self._finite and (bad := first_nonfinite(state)):
+            raise UserError(
+                f'step {step}: {bad} is not finite, and is not saved; checkpoints from before are'
+                ' kept. Try a smaller learning rate or config.clip_norm'
+            )
         if step in self._manager.all_steps():
             if figures and self._best:
                 distributed.on_first(lambda: self._add_figures(step, figures))
@@ -196,6 +206,9 @@ class Checkpoints:
                 raise UserError(
                     f'cannot restore {folder}, whose files are what was saved: {_first_line(e)}'
                 ) from e
+            if self._finite and (bad := first_nonfinite(state)):
+                damaged[candidate] = f'{bad} is not finite'
+                continue
             distributed.on_first(lambda: self._set_all_aside(damaged))
             self._manager.reload()
             return candidate, state

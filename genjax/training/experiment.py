@@ -80,8 +80,9 @@ class Experiment:
         ema: decays of moving averages of the parameters; the first is sampled and evaluated.
         ema_on_host: keep the averages in the memory of the host, which each step fetches and sends
             back; the device has room for something else.
-        nonfinite: 'stop' ends the run at a non-finite loss or gradient; 'skip' leaves out the
-            update.
+        nonfinite: 'stop' ends the run at a non-finite loss or gradient; 'skip' leaves out an update
+            whose loss, gradient or outcome is not finite, and ends the run when a phase has had no
+            other for `log_every` steps. A state that is not finite is never saved.
         mesh: how devices are arranged and what is sharded over them.
         steps_per_call: steps in one dispatch; more pays where a step takes less than about a
             millisecond.

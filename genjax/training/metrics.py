@@ -10,6 +10,7 @@ import numpy as np
 from jax import Array
 
 from genjax.errors import UserError
+from genjax.schedules import at_step
 from genjax.training.chips import chip_of
 from genjax.training.experiment import Experiment
 from genjax.training.flops import flops_of_jaxpr
@@ -17,6 +18,7 @@ from genjax.training.programs import Programs
 from genjax.training.progress import Progress
 from genjax.training.writers import MetricWriter
 
+_SKIPPED = 10  # least steps without an update that end a run
 MUST_BE_FINITE = ('loss', 'grad_norm')  # metrics of each phase; the one to name first
 
 
@@ -26,22 +28,30 @@ class Means:
 
     Attributes:
         window: sum and number, since the last record, of each metric.
+        skipped: updates left out under `nonfinite='skip'`, in this process.
     """
 
     def __init__(self, experiment: Experiment, window: Mapping[str, tuple[float, int]]):
         """`window`: an earlier process's, at the step that it was saved."""
         self._experiment = experiment
+        self._phases = at_step(experiment.model, 0).phases
+        self._in_a_row = dict.fromkeys((phase.name for phase in self._phases), 0)
         self.window = dict(window)
+        self.skipped = 0
 
     def add(self, step: int, metrics: Mapping[str, np.ndarray]) -> dict[str, float] | None:
         """Takes the metrics [steps] of the call that ended at `step`, and returns the means of what
         is finite when it is time for a record.
 
         Raises:
-            UserError: a loss or gradient was not finite, and the config says 'stop'.
+            UserError: a loss or gradient was not finite, and the config says 'stop'; or it says
+                'skip', and all updates of a phase were left out for `log_every` steps (at least
+                10, at most all of the run).
         """
         if self._experiment.nonfinite == 'stop':
             _check_finite(metrics, step)
+        else:
+            self._count_skipped(metrics, step)
         for name, values in metrics.items():
             total, count = self.window.get(name, (0.0, 0))
             for value in values[np.isfinite(values)].tolist():
@@ -53,6 +63,19 @@ class Means:
         means = {name: t / n if n else math.nan for name, (t, n) in self.window.items()}
         self.window.clear()
         return means
+
+    def _count_skipped(self, metrics: Mapping[str, np.ndarray], last: int) -> None:
+        most = min(max(self._experiment.log_every, _SKIPPED), self._experiment.steps)
+        for phase in self._phases:
+            for share in metrics[f'{phase.name}/skipped']:
+                self.skipped += round(share * phase.repeats)
+                self._in_a_row[phase.name] = self._in_a_row[phase.name] + 1 if share == 1 else 0
+            if self._in_a_row[phase.name] >= most:
+                raise UserError(
+                    f'step {last}: all updates of phase {phase.name!r} in {most} steps were'
+                    ' skipped: its loss, its gradient or what the update makes of them is not'
+                    ' finite. Try a smaller learning rate or config.clip_norm'
+                )
 
 
 class MetricLog:
@@ -123,7 +146,7 @@ class MetricLog:
             self._write(step, means)
 
     def _write(self, step: int, means: Mapping[str, float]) -> None:
-        rate = self._progress.update(step, means)
+        rate = self._progress.update(step, means, self._means.skipped)
         now = time.perf_counter()
         share = self._waited / max(now - self._since, 1e-9)
         speed = {'steps_per_second': rate, 'data_wait': share}

@@ -36,8 +36,8 @@ class Progress:
         """Leaves what came before (compilation, validation) out of the next rate."""
         self._step, self._time = step, time.perf_counter()
 
-    def update(self, step: int, metrics: Mapping[str, float]) -> float:
-        """Shows the step and its metrics.
+    def update(self, step: int, metrics: Mapping[str, float], skipped: int = 0) -> float:
+        """Shows the step, its metrics, and how many updates were skipped, if any.
 
         Returns:
             Steps per second since the last update or `restart_clock`; NaN just after the latter.
@@ -54,6 +54,7 @@ class Progress:
                 f'step {step:,}/{self._steps:,} ({100 * step // self._steps}%)',
                 f'{rate:,.4g} steps/s' if done else '? steps/s',
                 f'eta {eta}',
+                *([f'skipped {skipped:,}'] if skipped else []),
                 *(f'{name} {metrics[name]:.4g}' for name in names),
             ]
         )

@@ -95,6 +95,7 @@ def open_checkpoints(experiment: Experiment, path: Path, read_only: bool = False
         best=experiment.best,
         best_mode=experiment.best_mode,
         read_only=read_only,
+        finite=True,
     )
 
 

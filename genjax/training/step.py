@@ -14,6 +14,7 @@ from genjax.models.base import Batch, Phase, Variables
 from genjax.schedules import at_step
 from genjax.training.contract import checked_loss, checked_state
 from genjax.training.experiment import Experiment
+from genjax.training.finite import all_finite
 from genjax.training.state import TrainState, on_device
 
 Metrics = dict[str, Array]
@@ -76,6 +77,8 @@ def train_steps(
     experiment: Experiment, state: TrainState, batches: Batch, *, unroll: bool | None = None
 ) -> tuple[TrainState, Metrics]:
     """Runs a step on each of the batches [steps, rows_per_step, ...]; metrics are [steps]."""
+    # A loop carries what lies in one memory: averages of `ema_on_host` go back after the last step.
+    state = state.replace(ema=on_device(state.ema))
     return jax.lax.scan(lambda s, b: train_step(experiment, s, b, unroll=unroll), state, batches)
 
 
@@ -145,6 +148,7 @@ def _phase_update(experiment: Experiment, phase: Phase, step: Array, scan: Calla
         new_variables = {'params': new_params, 'state': model_state}
         if experiment.nonfinite == 'skip':
             finite = jnp.isfinite(metrics['loss']) & jnp.isfinite(norm)
+            finite &= all_finite((new_variables, new_opt_state))
             new_variables, new_opt_state = jax.tree.map(
                 lambda new, old: jnp.where(finite, new, old),
                 (new_variables, new_opt_state),

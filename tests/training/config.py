@@ -13,6 +13,10 @@ def get_config(family='vae'):
     if family == 'nan':
         beta = spec(Scheduled, schedule=spec(tiny.nan_at))
         return tiny.vae(checkpoint_every=2, model=tiny.vae_model(beta=beta))
+    if family == 'spoilt':
+        rate = spec(tiny.nan_at, step=11, otherwise=1e-2)
+        optimizer = spec(optax.adam, learning_rate=rate)
+        return tiny.vae(checkpoint_every=2, optimizer=optimizer)
     if family == 'judged':
         likelihood = (spec(Likelihood),)
         return tiny.vae(validation=likelihood, validate_every=4, best='likelihood/nll')

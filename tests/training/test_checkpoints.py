@@ -37,6 +37,23 @@ WITH_FIGURES = {
 }
 
 
+@pytest.mark.parametrize('bad', [jnp.nan, jnp.inf])
+def test_a_checkpoint_with_a_number_that_is_not_finite_is_never_taken(tmp_path, bad):
+    good = {'a': {'w': jnp.ones(3), 'n': jnp.arange(2)}, 'moments': jnp.ones(2)}
+    torn = {**good, 'moments': jnp.array([1.0, bad])}
+    with Checkpoints(tmp_path / 'checkpoints') as checkpoints:
+        checkpoints.save(1, good)
+        checkpoints.wait()
+        checkpoints.save(2, torn)
+    with Checkpoints(tmp_path / 'checkpoints', finite=True) as checkpoints:
+        step, state = checkpoints.restore(jax.eval_shape(lambda: good))
+        assert step == 1 and checkpoints.steps == [1]
+        assert_same(state, good)
+        with pytest.raises(UserError, match='step 3: moments is not finite, and is not saved'):
+            checkpoints.save(3, torn)
+    assert [p.name[:2] for p in (tmp_path / 'damaged_checkpoints').iterdir()] == ['2-']
+
+
 @pytest.mark.parametrize(('mode', 'best'), [('min', 3), ('max', 5)])
 def test_the_latest_and_the_best_are_kept(mode, best, tmp_path):
     figures = [4.0, 2.0, 1.0, float('nan'), 9.0, 4.0, None, 5.0]

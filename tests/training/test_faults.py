@@ -6,9 +6,12 @@ import signal
 import sys
 import time
 
+import numpy as np
 import pytest
 
-from genjax.errors import EXIT_BUSY
+from genjax.config import build
+from genjax.errors import EXIT_BUSY, UserError
+from genjax.training.metrics import Means
 from tests.training import tiny
 from tests.training.conftest import (
     arguments,
@@ -169,6 +172,31 @@ def test_loss_that_is_not_finite_stops_the_run_with_the_last_good_checkpoint(
     assert (status, err) == (0, '') and 'from step 4 to 12' in out
     record = records(workdir)[5]
     assert record['vae/skipped'] == 1 and record['vae/loss'] is None
+    assert out.count('  skipped 1') == 7
+
+
+def test_parameters_that_the_last_update_spoils_are_neither_saved_nor_a_success(
+    train, refused, workdir
+):
+    """No loss and no gradient shows them."""
+    message = refused(family='spoilt')
+    leaf = 'variables/params/decoder/Dense_0/bias'
+    assert message.startswith(f'step 12: {leaf} is not finite, and is not saved')
+    assert steps_saved(workdir) == [8, 10]
+    status, out, _ = train(family='spoilt', nonfinite='skip')
+    assert status == 0 and 'from step 10 to 12' in out and 'skipped 1' in out
+    assert steps_saved(workdir) == [10, 12]
+
+
+def test_a_run_of_skipped_updates_ends_with_a_line():
+    experiment = build(tiny.vae(nonfinite='skip', log_every=1))
+    means = Means(experiment, {})
+    for step in range(1, 10):
+        means.add(step, {'vae/skipped': np.ones(1)})
+    means.add(10, {'vae/skipped': np.zeros(1)})
+    with pytest.raises(UserError, match=r"step 20: all updates of phase 'vae' in 10 steps"):
+        means.add(20, {'vae/skipped': np.ones(10)})
+    assert means.skipped == 19
 
 
 def test_loss_that_is_not_finite_within_a_call_of_many_steps(refused, workdir):

@@ -3,8 +3,11 @@
 import jax
 import pytest
 
+from genjax.config import build
 from genjax.training import MeshShape
+from genjax.training.programs import Programs
 from tests.models.zoo import BY_NAME, every
+from tests.training import tiny
 from tests.training.conftest import assert_same
 from tests.training.zoo_programs import batch_of, programs_of, start, train
 
@@ -55,3 +58,12 @@ def test_averages_on_the_host_change_nothing_but_their_place():
     fetched = jax.tree.leaves(state.averaged)
     assert {leaf.sharding.memory_kind for leaf in fetched} == {'device'}
     assert_same(state.averaged, want.averaged, 1e-6)
+
+
+def test_averages_on_the_host_go_through_many_steps_in_a_call():
+    config = tiny.vae(steps_per_call=2, accumulate=1, ema_on_host=True)
+    programs = Programs.of(build(config), {'x': (tiny.SHAPE, 'uint8')}, jax.devices()[:1])
+    step = programs.step.trace(programs.state, programs.batch)
+    kinds = {a.sharding.memory_kind for a in jax.tree.leaves(programs.state.ema)}
+    assert kinds == {'pinned_host'}
+    assert step.out_info[0].step.shape == ()

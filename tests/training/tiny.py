@@ -95,9 +95,9 @@ def moved(model, variables, data, key):
     return {'moved': float(jnp.sum(jnp.abs(variables['params']['decoder']['Dense_0']['kernel'])))}
 
 
-def nan_at(step: int = 5):
-    """A schedule of ones but for one step."""
-    return lambda now: jnp.where(now == step, jnp.nan, 1.0)
+def nan_at(step: int = 5, otherwise: float = 1.0):
+    """A schedule of one value but for one step."""
+    return lambda now: jnp.where(now == step, jnp.nan, otherwise)
 
 
 def vae_model(**fields) -> ConfigDict:

@@ -1,0 +1,47 @@
+"""Finds numbers in a train state that are not finite, also where no loss shows them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.sharding import NamedSharding, PartitionSpec
+
+from genjax.training.state import on_device
+
+
+def all_finite(tree: Any) -> Array:
+    """Whether every float of a tree is finite, bool []."""
+    return jnp.all(_each_finite([leaf for _, leaf in _floats(tree)]))
+
+
+def first_nonfinite(state: Any) -> str | None:
+    """The name of the first leaf of a state with a number that is not finite, such as
+    `variables/params/decoder/Dense_0/kernel`; None: there is none.
+
+    One reduction on the devices that hold the state; all processes must call it.
+    """
+    leaves = _floats(state)
+    sharding = getattr(leaves[0][1], 'sharding', None) if leaves else None
+    whole = None
+    if isinstance(sharding, NamedSharding):
+        whole = NamedSharding(sharding.mesh, PartitionSpec())
+    check = jax.jit(_each_finite, out_shardings=whole)
+    finite = np.asarray(check([leaf for _, leaf in leaves]))
+    bad = np.flatnonzero(~finite)
+    if not bad.size:
+        return None
+    return jax.tree_util.keystr(leaves[bad[0]][0], simple=True, separator='/')
+
+
+def _each_finite(leaves: Sequence[Array]) -> Array:
+    """Whether all of each leaf is finite, bool [number of leaves]."""
+    each = [jnp.all(jnp.isfinite(on_device(leaf))) for leaf in leaves]
+    return jnp.stack(each) if each else jnp.ones(0, bool)
+
+
+def _floats(tree: Any) -> list[tuple[Any, Array]]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return [(path, a) for path, a in leaves if jnp.issubdtype(a.dtype, jnp.inexact)]
