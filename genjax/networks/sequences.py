@@ -53,9 +53,10 @@ class SequenceInput(nn.Module):
         return self.layer(x)
 
     def attend(self, x: Array) -> Array:
-        """The inner products [B, T, vocab_size] with the embeddings, but the special one's."""
-        table = self.layer.embedding[: self.vocab_size]
-        return x @ table.T.astype(self.dtype)
+        """The inner products [B, T, vocab_size] with the embeddings, but the special one's, in
+        float32.
+        """
+        return x.astype(jnp.float32) @ self.layer.embedding[: self.vocab_size].T
 
 
 class Recurrent(nn.Module):

@@ -217,7 +217,7 @@ class Transformer(nn.Module):
         x, carry = self._blocks(x, carry, position, train)
         x = LayerNorm(name='norm')(x)
         if self.tied and self.vocab_size is not None:
-            return embed.attend(x.astype(self.dtype)).astype(jnp.float32), carry
+            return embed.attend(x), carry
         width = self.vocab_size or self.shape[-1]
         out = Dense(width, dtype='float32', kernel_init=nn.initializers.normal(0.02), name='out')
         return out(x), carry

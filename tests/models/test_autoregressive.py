@@ -378,6 +378,27 @@ def test_maskgit_loss_is_the_mean_over_masked_tokens():
     np.testing.assert_allclose(values, np.log(3), rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    'network',
+    [
+        Transformer((6,), 7, 16, 1, 2),
+        Transformer((6,), 7, 16, 1, 2, tied=False),
+        Transformer((6,), 7, 16, 1, 2, scan=True, causal=False),
+        Recurrent((6,), 7, 16),
+        TCN((6,), 7, 16, 1),
+    ],
+    ids=['tied', 'untied', 'tied-scan', 'recurrent', 'tcn'],
+)
+def test_logits_of_half_precision_networks_are_not_rounded(network):
+    """bfloat16 has 8 bits: logits near 10 would be .06 apart, and probabilities off by 3 %."""
+    network = network.clone(dtype='bfloat16')
+    x = jax.random.randint(KEY, (4, 6), 0, 7)
+    logits = network.init_with_output(KEY, x)[0]
+    assert logits.dtype == jnp.float32
+    rounded = logits.astype(jnp.bfloat16).astype(jnp.float32)
+    assert np.mean(np.asarray(logits) == rounded) < 0.1
+
+
 def test_half_precision_is_close():
     network = Transformer((6,), 7, features=16, num_layers=2, num_heads=2)
     x = jax.random.randint(KEY, (4, 6), 0, 7)
