@@ -17,6 +17,8 @@ from genjax.models.vae.bounds import gaussian_log_prob
 from genjax.networks import MLP
 from tests.models.zoo import BY_NAME
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(11)
 SCALE = 0.5
 

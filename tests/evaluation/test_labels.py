@@ -9,7 +9,7 @@ import pytest
 
 from genjax.data import Chain, Digits, Gaussians, Scale, Transformed, Unpaired, eval_batches
 from genjax.errors import UserError
-from genjax.evaluation import EvaluationData, LabelAccuracy, TranslationAccuracy
+from genjax.evaluation import EvaluationData, LabelAccuracy, TranslationAccuracy, convolutional
 from genjax.evaluation.labels import accuracy, fit_classifier, train_classifier
 
 pytestmark = pytest.mark.slow
@@ -56,13 +56,20 @@ def _data(dataset):
     return EvaluationData(dataset, 'test', batches, SCALE)
 
 
-@pytest.mark.parametrize('learner', ['svm', 'mlp', 'cnn'])
+@pytest.mark.parametrize('learner', ['svm', 'mlp', pytest.param('cnn', marks=pytest.mark.full)])
 def test_the_classifiers_know_the_digits(learner):
     classifier, own = train_classifier(Digits(), learner)
     assert own >= {'svm': 0.98, 'mlp': 0.9, 'cnn': 0.98}[learner]
     assert own == accuracy(classifier, _EXAMPLES['x'], _EXAMPLES['label'])
     strange = np.stack([np.full((8, 8, 1), value) for value in (np.nan, np.inf, -1e9)])
     assert len(set(classifier(strange))) == 1
+
+
+def test_convolutions_learn_digits_in_few_updates(monkeypatch):
+    monkeypatch.setattr(convolutional, '_UPDATES', 150)
+    train = Digits().source('train')[np.arange(1000)]
+    classifier = fit_classifier(train['x'], train['label'], 'cnn')
+    assert accuracy(classifier, _EXAMPLES['x'], _EXAMPLES['label']) > 0.93
 
 
 def test_classes_apart_are_told_apart_whatever_the_shape():

@@ -13,6 +13,8 @@ from genjax.evaluation import EvaluationData, RateDistortion
 from genjax.models import VAE, Gaussian, InverseAutoregressive
 from genjax.networks import MLP
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 
 

@@ -22,6 +22,8 @@ from genjax.models.diffusion import (
 from genjax.networks import from_diffusers
 from tests.networks.test_convert import ADDITIVE, diffusers_state
 
+pytestmark = pytest.mark.slow
+
 FIXTURE = dict(np.load(Path(__file__).parents[2] / 'fixtures' / 'diffusers.npz'))
 KEY = jax.random.key(0)
 VP = DiscreteVP()

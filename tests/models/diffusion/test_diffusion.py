@@ -44,6 +44,8 @@ from tests.models.diffusion.gaussians import (
     log_prob_of_parts,
 )
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 X = jnp.asarray(draw(np.random.RandomState(0), 64))
 

@@ -18,6 +18,8 @@ from genjax.models.diffusion import Confidence, Masking, UniformNoise
 from genjax.models.diffusion.discrete_paths import log_one_hot
 from genjax.networks import TimeMLP, Transformer
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 SCHEDULES = {
     'linear': lambda t: 1 - t,

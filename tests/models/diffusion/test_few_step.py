@@ -16,6 +16,8 @@ from genjax.networks import TimeMLP
 from tests.models.diffusion.trained import MEANS, cluster, train
 from tests.models.diffusion.trained import SCALE as SPREAD
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 SCALE = 0.6
 X = SCALE * jax.random.normal(jax.random.key(1), (40_000, 2))
