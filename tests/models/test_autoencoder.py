@@ -15,6 +15,8 @@ from genjax.networks import MLP, MapDecoder, MapEncoder
 from genjax.networks.layers import ResidualBlock
 from genjax.networks.quantisers import FiniteScalarQuantiser
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(5)
 X = np.random.default_rng(0).uniform(-1, 1, (4, 2, 2, 1)).astype(np.float32)
 BATCH = {'x': jnp.asarray(X), 'mask': jnp.array([True, True, False, True])}

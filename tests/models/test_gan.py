@@ -21,6 +21,8 @@ from genjax.models.gan.objectives import (
 from genjax.networks import MLP, DCGANDiscriminator, DCGANGenerator
 from tests.models.zoo import BY_NAME
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(5)
 LOGITS = np.array([-50.0, -1.5, 0.0, 0.3, 2.0, 50.0])
 

@@ -21,6 +21,8 @@ from genjax.models.vae.bounds import (
 from genjax.networks import MLP
 from tests.models.zoo import BY_NAME
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(3)
 SCALE = 0.7  # of the noise of the linear Gaussian model
 

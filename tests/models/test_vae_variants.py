@@ -17,6 +17,8 @@ from genjax.models.vae.priors import mixture_log_prob, mixture_sample
 from genjax.networks import MLP
 from tests.models.zoo import BY_NAME
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(7)
 
 

@@ -84,14 +84,25 @@ def test_another_folder_is_refused(environment, tmp_path):
     assert result.returncode == 2 and "it holds 'notes.txt'" in result.stderr
 
 
-def test_a_sweep_killed_at_any_moment_loses_and_repeats_nothing(environment, tmp_path):
+@pytest.mark.parametrize(
+    'signals',
+    [
+        (signal.SIGTERM, signal.SIGKILL),
+        pytest.param(
+            (signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGKILL),
+            marks=pytest.mark.full,
+        ),
+    ],
+    ids=len,
+)
+def test_a_sweep_killed_at_any_moment_loses_and_repeats_nothing(signals, environment, tmp_path):
     whole = sweep(environment, tmp_path / 'whole', '--max_parallel=2')
     assert whole.returncode == 0, whole.stderr
 
     moments = random.Random(0)
     broken = tmp_path / 'broken'
     completed = set()
-    for number in (signal.SIGTERM, signal.SIGKILL, signal.SIGINT, signal.SIGKILL):
+    for number in signals:
         process = subprocess.Popen(
             [*COMMAND, f'--workdir={broken}', '--max_parallel=2'],
             env=environment,

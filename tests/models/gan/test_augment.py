@@ -13,6 +13,8 @@ from genjax.models import GAN
 from genjax.models.gan import Augment, augment
 from genjax.networks import MLP
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(3)
 CHANNELS = pytest.mark.parametrize('channels', [1, 3])
 
