@@ -78,7 +78,7 @@ def program(
     if name == 'train':
         arguments = {
             'parameters': state.variables['params'],
-            'model state': state.variables['state'],
+            'model state': (state.variables['state'], state.ema_state),
             'optimizer': state.opt_state,
             'averages': state.ema,
             'batch': programs.batch,

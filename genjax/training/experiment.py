@@ -77,7 +77,9 @@ class Experiment:
         clip_norm: largest global norm of a phase's gradient; larger ones are scaled down to it.
         accumulate: micro-batches per update; they bound memory and change nothing else but the
             noise and what examples of a batch share (batch normalisation, an optimal coupling).
-        ema: decays of moving averages of the parameters; the first is sampled and evaluated.
+        ema: decays of moving averages, once per step, of the parameters and of the batch statistics
+            and other model state that goes with them; the first is sampled and evaluated. A decay
+            is at most (1 + step) / (10 + step).
         ema_on_host: keep the averages in the memory of the host, which each step fetches and sends
             back; the device has room for something else.
         nonfinite: 'stop' ends the run at a non-finite loss or gradient; 'skip' leaves out an update

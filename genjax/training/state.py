@@ -25,6 +25,8 @@ class TrainState:
         variables: the model's parameters and state.
         opt_state: of each phase, by its name.
         ema: exponential moving averages of all parameters, one for each decay in the config.
+        ema_state: averages with the same decays of the model state that goes with parameters, such
+            as batch statistics: those of the averaged network.
         key: the seed's key; step `s` draws from `fold_in(key, s)`.
     """
 
@@ -32,6 +34,7 @@ class TrainState:
     variables: Variables
     opt_state: Mapping[str, optax.OptState]
     ema: tuple[Any, ...]
+    ema_state: tuple[Any, ...]
     key: Array
 
     @property
@@ -39,7 +42,8 @@ class TrainState:
         """The variables to sample and evaluate with: the first average when there is one."""
         if not self.ema:
             return self.variables
-        return {**self.variables, 'params': on_device(self.ema[0])}
+        state = {**self.variables['state'], **self.ema_state[0]}
+        return {'params': on_device(self.ema[0]), 'state': state}
 
 
 def on_device(tree: Any) -> Any:
@@ -47,6 +51,14 @@ def on_device(tree: Any) -> Any:
     too.
     """
     return jax.device_put(tree, jax.memory.Space.Device)
+
+
+def state_of_networks(variables: Variables) -> Mapping[str, Any]:
+    """The model state of the groups that have parameters. Counts of data, of a model without
+    parameters, are no statistics of a network, and are not averaged.
+    """
+    params, state = variables['params'], variables['state']
+    return {group: state[group] for group in state if jax.tree.leaves(params.get(group, {}))}
 
 
 def init_state(experiment: Experiment, batch: Batch) -> TrainState:
@@ -69,6 +81,9 @@ def init_state(experiment: Experiment, batch: Batch) -> TrainState:
         },
         # Copies: the step donates its input, and one buffer cannot be donated twice.
         ema=tuple(jax.tree.map(jnp.copy, params) for _ in experiment.ema),
+        ema_state=tuple(
+            jax.tree.map(jnp.copy, state_of_networks(variables)) for _ in experiment.ema
+        ),
         key=key,
     )
 

@@ -15,7 +15,7 @@ from genjax.schedules import at_step
 from genjax.training.contract import checked_loss, checked_state
 from genjax.training.experiment import Experiment
 from genjax.training.finite import all_finite
-from genjax.training.state import TrainState, on_device
+from genjax.training.state import TrainState, on_device, state_of_networks
 
 Metrics = dict[str, Array]
 
@@ -63,13 +63,22 @@ def train_step(
         metrics |= {f'{phase.name}/{k}': jnp.mean(v, axis=0) for k, v in phase_metrics.items()}
 
     updates = state.step + 1
-    ema = tuple(
-        optax.incremental_update(
-            variables['params'], on_device(average), 1 - _ema_decay(decay, updates)
-        )
-        for decay, average in zip(experiment.ema, state.ema, strict=True)
+    decays = [_ema_decay(decay, updates) for decay in experiment.ema]
+    statistics = state_of_networks(variables)
+    new = TrainState(
+        updates,
+        variables,
+        opt_state,
+        ema=tuple(
+            _averaged(variables['params'], on_device(average), decay)
+            for decay, average in zip(decays, state.ema, strict=True)
+        ),
+        ema_state=tuple(
+            _averaged(statistics, average, decay)
+            for decay, average in zip(decays, state.ema_state, strict=True)
+        ),
+        key=state.key,
     )
-    new = TrainState(updates, variables, opt_state, ema, state.key)
     return new, metrics
 
 
@@ -192,6 +201,17 @@ def _written_out(body: Callable, carry: Any, inputs: Any) -> tuple[Any, Any]:
         carry, output = body(carry, jax.tree.map(lambda a, i=i: a[i], inputs))
         outputs.append(output)
     return carry, jax.tree.map(lambda *values: jnp.stack(values), *outputs)
+
+
+def _averaged(new: Any, average: Any, decay: Array) -> Any:
+    """The moving average of a tree's floats; what counts is taken as it is now."""
+
+    def moved(new: Array, old: Array) -> Array:
+        if not jnp.issubdtype(new.dtype, jnp.inexact):
+            return new
+        return optax.incremental_update(new, old, 1 - decay)
+
+    return jax.tree.map(moved, new, average)
 
 
 def _ema_decay(decay: float, updates: Array) -> Array:

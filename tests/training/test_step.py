@@ -17,6 +17,7 @@ from genjax.schedules import Scheduled
 from genjax.training import Experiment
 from genjax.training.state import init_state
 from genjax.training.step import train_step, train_steps
+from tests.models.zoo import BY_NAME
 from tests.training import tiny
 from tests.training.conftest import assert_same
 
@@ -155,6 +156,35 @@ def test_averages_follow_the_parameters():
             want[i] = d * want[i] + (1 - d) * line(state)
             np.testing.assert_allclose(state.ema[i]['line']['w'], want[i], rtol=1e-6)
     assert_same(state.averaged['params'], state.ema[0])
+
+
+def test_averaged_parameters_have_averaged_batch_statistics():
+    """Samples of the averaged network are those with its own statistics, not with the latest."""
+    model = GAN(MLP((16, 16), shape=(3,), norm='batch'), MLP((4,), shape=()), 2)
+    settings = experiment(model, optax.sgd(0.5), batch_size=64, ema=(0.9,))
+    step = jax.jit(functools.partial(train_step, settings))
+    state = init_state(settings, numbers(64))
+    want = state.variables
+    for n in range(1, 31):
+        state, _ = step(state, numbers(64, seed=n))
+        d = min(0.9, (1 + n) / (10 + n))
+        want = jax.tree.map(lambda a, b, d=d: d * a + (1 - d) * b, want, state.variables)
+    for got, expected in zip(jax.tree.leaves(state.averaged), jax.tree.leaves(want), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-6)
+    assert jnp.any(
+        model.sample(state.averaged, jax.random.key(0), 8)
+        != model.sample({**state.averaged, 'state': state.variables['state']}, jax.random.key(0), 8)
+    )
+
+
+def test_counts_of_data_are_not_averaged():
+    entry = BY_NAME['naive-bayes']
+    settings = experiment(entry.model, ema=(0.9,))
+    step = jax.jit(functools.partial(train_step, settings))
+    state = init_state(settings, entry.batch(8))
+    for seed in range(3):
+        state, _ = step(state, entry.batch(8, seed))
+    assert_same(state.averaged['state'], state.variables['state'])
 
 
 def test_repeats_take_their_own_slices_of_the_batch_and_cover_it():
