@@ -13,7 +13,7 @@ from jax import Array
 
 from genjax.data.pipeline import Batch, train_batches
 from genjax.data.sources import Source
-from genjax.errors import CannotWrite, Interrupted, UserError
+from genjax.errors import CannotWrite, Interrupted, UserError, line_of, summary
 from genjax.interruption import Interruption, Stop
 from genjax.models.base import num_params
 from genjax.sweeps.folder import Folder
@@ -213,7 +213,7 @@ class PopulationLoop:
             log = self._folder.log(self._members[index].trial.id)
             log.parent.mkdir(exist_ok=True)
             log.write_text(traceback.format_exc())
-            self._end(index, 'failed', f'{type(error).__name__}: {error} ({log})')
+            self._end(index, 'failed', f'{line_of(error) or summary(error)} ({log})')
 
     def _end(self, index: int, status: str, reason: str = '') -> None:
         member = self._members.pop(index)

@@ -32,12 +32,14 @@ def check_data(experiment: Experiment, source: Source) -> None:
 
     Raises:
         UserError: number of classes, labels, vocabulary, shape, or range of values do not fit; or
-            an example is not finite. The line names the fields.
+            an example is not finite; or a split that evaluators need is missing. The line names the
+            fields.
     """
     dataset, model = experiment.dataset, at_step(experiment.model, 0)
     experiment.preprocess.check(dataset)
     check_source(dataset, source)
     batch = source[random_subset(len(source), _ROWS)]
+    _check_held_out(experiment, batch['x'].shape[1:])
     _check_classes(model, dataset, batch)
     _check_vocabulary(model, experiment)
     _check_finite(source)
@@ -47,6 +49,19 @@ def check_data(experiment: Experiment, source: Source) -> None:
     if values is not None and not experiment.preprocess.lossy:
         y = experiment.preprocess(jax.device_put(batch['x']), jax.random.key(0))[0]
         _check_values(values, np.asarray(y, np.float32))
+
+
+def _check_held_out(experiment: Experiment, shape: tuple[int, ...]) -> None:
+    """Raises a UserError where a split that evaluators need is not there, or of another shape."""
+    for split in ('validation', 'test'):
+        if not getattr(experiment, split):
+            continue
+        source = experiment.dataset.source(split)
+        if not len(source):
+            raise UserError(f'the {split} split is empty, and config.{split} names evaluators')
+        there = source[np.arange(1)]['x'].shape[1:]
+        if there != shape:
+            raise UserError(f'an x of the {split} split is {there}, one of the train split {shape}')
 
 
 def _check_classes(model: object, dataset: Dataset, batch: dict[str, np.ndarray]) -> None:

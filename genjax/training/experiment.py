@@ -165,6 +165,10 @@ class Experiment:
                     raise ValueError(f'{name}: {evaluator!r} is not an evaluator')
         if self.best and not (self.validate_every and self.validation):
             raise ValueError(f'best={self.best!r} needs validation and validate_every')
+        names = [type(evaluator).__name__.lower() for evaluator in self.validation]
+        if self.best and self.best.partition('/')[0] not in names:
+            hint = nearest(self.best.partition('/')[0], names)
+            raise ValueError(f'best={self.best!r} is of no evaluator in validation{hint}')
         if self.patience is not None and not (self.best and self.patience >= 1):
             raise ValueError(f'patience={self.patience} must be at least 1 and needs best')
         if isinstance(self.optimizer, Mapping):

@@ -65,6 +65,11 @@ class Encode:
         """Which first stage it is."""
         return self._stage.provenance
 
+    @property
+    def num_values(self) -> int | None:
+        """How many tokens there are; None: codes are not tokens."""
+        return getattr(self._stage.model, 'num_codes', None)
+
     def __call__(self, x: Array, key: Array) -> tuple[Array, Array]:
         """Returns codes of x [B, *shape], the data of the first stage, and what is not a number.
 
@@ -109,6 +114,11 @@ class Encoded:
     def provenance(self) -> Mapping[str, Any]:
         """Which first stage it is."""
         return self._stage.provenance
+
+    @property
+    def num_values(self) -> int | None:
+        """How many tokens there are; None: codes are not tokens."""
+        return getattr(self._stage.model, 'num_codes', None)
 
     def check(self, dataset: Dataset) -> None:
         """Raises a UserError unless the data are codes of this first stage."""

@@ -138,6 +138,14 @@ CONTRACT = [
             ('ShortStep', 'ShortStep is called with (x, key): too many positional arguments'),
         )
     ),
+    *(
+        ('own', [f'dataset.fault=test: {fault}', f'test=(@{PARTS}.raises,)'], line)
+        for fault, line in (
+            ('another shape', 'an x of the test split is (2,), one of the train split (3,)'),
+            ('empty', 'the test split is empty, and config.test names evaluators'),
+            ('their error', "in source: KeyError: 'test'"),
+        )
+    ),
     ('own', [f'test=(@{PARTS}.takes_two,)'], 'takes_two is called with (model, variables, data, k'),
     (
         'own',

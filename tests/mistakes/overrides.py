@@ -99,6 +99,15 @@ FIELDS = [
     ('vae', ['batch_size=9', 'accumulate=2'], 'batch_size=9 is not a multiple of accumulate=2'),
     ('vae', ['steps_per_call=2'], 'steps=1 is not a multiple of steps_per_call=2'),
     ('vae', ['best=nll'], "best='nll' needs validation and validate_every"),
+    (
+        'vae',
+        [
+            'validate_every=1',
+            'validation=(@genjax.evaluation.Likelihood,)',
+            'best=likelyhood/nll',
+        ],
+        "best='likelyhood/nll' is of no evaluator in validation; did you mean 'likelihood'?",
+    ),
     ('vae', ['patience=3'], 'patience=3 must be at least 1 and needs best'),
     ('vae', ['mesh.data=3'], 'config.mesh'),
     ('vae', ['mesh.fsdp=0'], 'config.mesh.fsdp: must be at least 1, not 0'),

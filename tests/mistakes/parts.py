@@ -160,6 +160,12 @@ class Data:
             return Rows(lambda i: {'x': x[i]})
         if self.fault == 'empty':
             return InMemorySource({'x': x[:0]})
+        if split == 'test' and self.fault == 'test: another shape':
+            return InMemorySource({'x': x[:, :2]})
+        if split == 'test' and self.fault == 'test: empty':
+            return InMemorySource({'x': x[:0]})
+        if split == 'test' and self.fault == 'test: their error':
+            raise KeyError(split)
         if self.fault == 'a plain array':
             return x
         if self.fault == 'nothing':

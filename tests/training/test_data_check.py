@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import flax.linen as nn
 import numpy as np
 import optax
 import pytest
@@ -12,6 +11,7 @@ from genjax.data.sources import InMemorySource
 from genjax.errors import UserError
 from genjax.models import GAN, VAE, DiffusionModel, DiscretisedLogistic, Gaussian
 from genjax.models.autoregressive import GPT, MADE, MDLM, LogisticMixture, PixelCNN
+from genjax.models.diffusion import Classifier
 from genjax.models.flow import ContinuousFlow
 from genjax.models.tabular import PixelNaiveBayes
 from genjax.networks import (
@@ -26,6 +26,7 @@ from genjax.networks import (
 )
 from genjax.training.data_check import check_data
 from genjax.training.experiment import Experiment
+from tests.mistakes import parts
 from tests.models.zoo import ZOO
 
 SHAPE = (8, 8, 1)
@@ -191,6 +192,37 @@ def test_the_vocabulary_is_that_of_the_text(tmp_path, family):
     assert 'whole numbers from 0 to 5' in refused(model(6), Rows(tokens))
 
 
+@dataclass(frozen=True)
+class Codes:
+    """A step that makes tokens."""
+
+    num_values: int
+    bound: bool = False
+    takes_pixels: bool = True
+
+    def __call__(self, x, key):
+        return (x[:, :, 0, 0] // 64).astype(np.int32), np.zeros(len(x), np.float32)
+
+    def inverse(self, y):
+        return y
+
+
+def test_the_vocabulary_is_that_of_the_codes_of_a_first_stage(digits):
+    model = GPT(Transformer((8,), 4, 4, 1, 2))
+    check(model, digits, Chain((Codes(4),)))
+    for size in (3, 5, 64):
+        line = refused(model, digits, Chain((Codes(size),)))
+        assert f'made for 4 tokens, and the data have {size}' in line
+
+
+def test_a_classifier_has_the_classes_of_its_model():
+    for classes in (9, 11):
+        with pytest.raises(UserError, match=rf'logits of shape \({classes},\).*num_classes=10'):
+            DiffusionModel(
+                TimeMLP(SHAPE, 4, 1), num_classes=10, guide=Classifier(TimeMLP((classes,), 4, 1))
+            )
+
+
 class Stored:
     """A source of one's own."""
 
@@ -228,7 +260,4 @@ def test_shapes_and_empty_splits():
 
 
 def test_a_model_that_declares_nothing_is_compared_with_nothing(digits):
-    class Plain(nn.Module):
-        pass
-
-    check(Plain(), digits)
+    check(parts.Model(), digits)

@@ -147,9 +147,15 @@ class Classifier(Guide):
     interval: tuple[float, float] = (0.0, 1.0)
 
     def check(self, model: 'DiffusionModel') -> None:
-        """Raises a UserError for a model without classes."""
+        """Raises a UserError for a model without classes, or with more or fewer than logits."""
         super().check(model)
         _check_classes(self, model)
+        shape = getattr(self.network, 'shape', None)
+        if shape is not None and tuple(shape) != (model.num_classes,):
+            raise UserError(
+                f'Classifier.network gives logits of shape {tuple(shape)}, and'
+                f' DiffusionModel.num_classes={model.num_classes}: set its shape to that'
+            )
 
     def networks(self, model: 'DiffusionModel') -> dict[str, nn.Module]:
         """The classifier."""
