@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-__all__ = ['Scheduled', 'at_step', 'staircase']
+__all__ = ['Scheduled', 'at_step', 'cosine', 'half_life', 'staircase']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,3 +54,22 @@ def staircase(
         )
     ends = np.cumsum(lengths)[:-1]
     return lambda step: jnp.asarray(values)[jnp.searchsorted(jnp.asarray(ends), step, side='right')]
+
+
+def cosine(first: float, last: float, steps: int) -> Callable[[Array | int], Array]:
+    """Half a cosine from `first` at step 0 to `last` at `steps`, where it stays; up or down."""
+
+    def schedule(step: Array | int) -> Array:
+        share = jnp.clip(step / steps, 0.0, 1.0)
+        return last + (first - last) * 0.5 * (1.0 + jnp.cos(jnp.pi * share))
+
+    return schedule
+
+
+def half_life(
+    examples: Callable[[Array | int], Array | float], batch_size: int
+) -> Callable[[Array | int], Array]:
+    """The decay of a moving average of which half is the last `examples(step)` examples:
+    .5 ** (batch_size / examples); 0 where there are none.
+    """
+    return lambda step: 0.5 ** (batch_size / jnp.maximum(examples(step), 1e-8))

@@ -79,7 +79,7 @@ class Experiment:
             noise and what examples of a batch share (batch normalisation, an optimal coupling).
         ema: decays of moving averages, once per step, of the parameters and of the batch statistics
             and other model state that goes with them; the first is sampled and evaluated. A decay
-            is at most (1 + step) / (10 + step).
+            can be `Scheduled`, and is at most (1 + step) / (10 + step).
         ema_on_host: keep the averages in the memory of the host, which each step fetches and sends
             back; the device has room for something else.
         nonfinite: 'stop' ends the run at a non-finite loss or gradient; 'skip' leaves out an update

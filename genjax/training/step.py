@@ -63,7 +63,7 @@ def train_step(
         metrics |= {f'{phase.name}/{k}': jnp.mean(v, axis=0) for k, v in phase_metrics.items()}
 
     updates = state.step + 1
-    decays = [_ema_decay(decay, updates) for decay in experiment.ema]
+    decays = [_ema_decay(decay, updates) for decay in at_step(experiment.ema, state.step)]
     statistics = state_of_networks(variables)
     new = TrainState(
         updates,

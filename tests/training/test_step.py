@@ -13,8 +13,9 @@ from genjax.config import build, spec
 from genjax.models import GAN, VAE
 from genjax.models.base import LossOutput, Phase
 from genjax.networks import MLP
-from genjax.schedules import Scheduled
+from genjax.schedules import Scheduled, half_life
 from genjax.training import Experiment
+from genjax.training.optimizers import scheduled_adam
 from genjax.training.state import init_state
 from genjax.training.step import train_step, train_steps
 from tests.models.zoo import BY_NAME
@@ -158,6 +159,19 @@ def test_averages_follow_the_parameters():
     assert_same(state.averaged['params'], state.ema[0])
 
 
+def test_the_decay_of_an_average_follows_its_schedule():
+    half = half_life(lambda step: 100.0 * step, batch_size=8)
+    settings, batch = experiment(ema=(Scheduled(half),)), numbers()
+    state = init_state(settings, batch)
+    step = jax.jit(functools.partial(train_step, settings))
+    want = line(state)
+    for n in range(3):
+        state, _ = step(state, batch)
+        d = min(0.5 ** (0.08 / n) if n else 0.0, (2 + n) / (11 + n))
+        want = d * want + (1 - d) * line(state)
+        np.testing.assert_allclose(state.ema[0]['line']['w'], want, rtol=1e-6)
+
+
 def test_averaged_parameters_have_averaged_batch_statistics():
     """Samples of the averaged network are those with its own statistics, not with the latest."""
     model = GAN(MLP((16, 16), shape=(3,), norm='batch'), MLP((4,), shape=()), 2)
@@ -220,7 +234,7 @@ def _ramp(step):
     [
         lambda f: optax.sgd(f),
         lambda f: optax.adamw(f, weight_decay=f),
-        lambda f: optax.inject_hyperparams(optax.adam)(f, b1=f),
+        lambda f: scheduled_adam(f, b1=f),
         lambda f: optax.chain(optax.scale_by_adam(), optax.masked(optax.sgd(f), {'line': True})),
         lambda f: optax.multi_transform({'line': optax.adam(f)}, {'line': 'line'}),
         lambda f: optax.MultiSteps(optax.adam(f), 2).gradient_transformation(),
