@@ -47,6 +47,12 @@ def workdir(path: str) -> str:
     return path
 
 
+def disk_full(error: Exception) -> bool:
+    """Whether an error of some library means that the disk, or a quota, is full."""
+    full = ('No space left', 'RESOURCE_EXHAUSTED', 'Disk quota exceeded')
+    return any(text in str(error) for text in full)
+
+
 def output(path: str) -> str:
     """Returns the path of a file to write; raises UserError where it is no file, but a folder, a
     device or a pipe, or lies in a folder that cannot be written.

@@ -26,10 +26,8 @@ def run(args: argparse.Namespace) -> None:
     from pathlib import Path
 
     with runtime.computing(args):
-        from genjax.training import distributed
         from genjax.training import run as runs
 
         run = runs.load(Path(args.workdir), args.step, args.first_stage)
-        figures = runs.test(run)
-        if distributed.is_first():
-            runs.show(figures, f'{args.workdir}, step {run.step:,}, test')
+        title = f'{args.workdir}, step {run.step:,}, test'
+        runs.test(run, lambda figures: runs.show(figures, title))

@@ -24,6 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='where the run is kept and resumed from'
     )  # fmt: skip
     runtime.add_trust(parser)
+    parser.add_argument(
+        '--branch_from', metavar='RUN[@STEP]',
+        help='begin a new run with the state of another one, under any config',
+    )  # fmt: skip
     runtime.add_arguments(parser)
 
 
@@ -45,4 +49,9 @@ def _train(args: argparse.Namespace, interruption: Interruption) -> None:
     with runtime.computing(args, interruption):
         from genjax.training import loop
 
-        loop.train(config.load(args.config, args.overrides), Path(args.workdir), interruption)
+        loop.train(
+            config.load(args.config, args.overrides),
+            Path(args.workdir),
+            interruption,
+            args.branch_from,
+        )

@@ -10,6 +10,7 @@ as `'@module.name'`). `build` may run inside a traced function, with arrays in p
 """
 
 from genjax.config import origin, trust
+from genjax.config.declared import declared
 from genjax.config.fields import (
     check_complete,
     fingerprint,
@@ -30,6 +31,7 @@ __all__ = [
     'build',
     'call',
     'check_complete',
+    'declared',
     'fingerprint',
     'from_json',
     'leaves',

@@ -3,32 +3,21 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from ml_collections import ConfigDict
 
+from genjax.config.declared import declared
 from genjax.config.fields import from_json, override, to_json
-from genjax.config.specs import TARGET, import_path
 from genjax.files import local
 
 
-def paths(config: Any, name: str = '') -> dict[str, str]:
+def paths(config: ConfigDict) -> dict[str, str]:
     """Returns the fields that hold a path, by their names in the config, as `leaves` names them.
 
     Constructors list theirs in an attribute, `PATHS: ClassVar = ('data_dir',)`. What lies there is
     compared by its content, so that training does not depend on the path.
     """
-    found = {}
-    if isinstance(config, ConfigDict | Mapping):
-        for key in getattr(import_path(config[TARGET]), 'PATHS', ()) if TARGET in config else ():
-            if config[key] is not None:
-                found[f'{name}.{key}' if name else key] = config[key]
-        for key, value in config.items():
-            found |= paths(value, f'{name}.{key}' if name else key)
-    elif isinstance(config, tuple | list):
-        for i, value in enumerate(config):
-            found |= paths(value, f'{name}[{i}]')
-    return found
+    return {name: path for name, path in declared(config, 'PATHS') if path is not None}
 
 
 def absolute(config: ConfigDict) -> ConfigDict:

@@ -127,6 +127,7 @@ class TFDS:
 
     PATHS: ClassVar[tuple[str, ...]] = ('data_dir',)
     IMPORTS: ClassVar[tuple[str, ...]] = ('name',)
+    FREE: ClassVar[tuple[str, ...]] = ('in_memory',)
 
     def __post_init__(self):
         if self.levels is not None and not 2 <= self.levels <= 256:

@@ -14,8 +14,8 @@ import numpy as np
 
 from genjax.data.datasets import open_split
 from genjax.data.sources import Columns, Source
-from genjax.errors import UserError, nearest
-from genjax.files import local
+from genjax.errors import CannotWrite, UserError, nearest
+from genjax.files import disk_full, local
 
 RECORD = 'latents.json'
 _NAME, _VERSION = 'latents', '1.0.0'
@@ -46,6 +46,7 @@ class Latents:
     classes: int | None = None
 
     PATHS: ClassVar[tuple[str, ...]] = ('path',)
+    FREE: ClassVar[tuple[str, ...]] = ('in_memory',)
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -169,8 +170,11 @@ def write(
             _write_records(folder, splits, example, num_classes)
             (folder / RECORD).write_text(json.dumps(record, indent=2) + '\n')
             os.rename(folder, path)
-    except OSError as error:
-        raise UserError(f'cannot write {path}: {error.strerror or error}') from error
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not disk_full(error):
+            raise
+        reason = 'the disk is full' if disk_full(error) else error.strerror or error
+        raise CannotWrite(f'cannot write {path}: {reason}') from error
 
 
 def _write_records(

@@ -19,7 +19,7 @@ from pathlib import Path
 from genjax.config import trust
 from genjax.data.builders import BUNDLED
 from genjax.errors import UserError, nearest
-from genjax.files import local
+from genjax.files import disk_full, local
 
 EXTRA = "pip install 'genjax-research[prepare]'"
 
@@ -196,10 +196,16 @@ def _build(name: str, make_builder: Callable, folder: Path, *, quiet: bool) -> P
             except OSError:
                 if not (final / 'dataset_info.json').exists():
                     raise
-    except (OSError, ImportError, AssertionError, tfds.download.DownloadError) as error:
+    except (
+        OSError, ImportError, AssertionError, RuntimeError, tfds.download.DownloadError,
+    ) as error:  # fmt: skip
+        if isinstance(error, RuntimeError) and not disk_full(error):
+            raise
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        if disk_full(error):
+            reason = 'the disk is full'
         message = f'the data set {name!r} cannot be prepared in {folder}: {reason}'
-        if isinstance(error, OSError) and error.errno:  # the disk, not the network
+        if disk_full(error) or (isinstance(error, OSError) and error.errno):  # not the network
             message += ' (choose another folder with data_dir or TFDS_DATA_DIR)'
         raise UserError(message) from error
     return final

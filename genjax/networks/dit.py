@@ -1,5 +1,7 @@
 """The diffusion transformer."""
 
+from typing import ClassVar
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -109,6 +111,8 @@ class DiT(nn.Module):
     scan: bool = False
     remat: Remat = 'none'
     dtype: str = 'float32'
+
+    FREE: ClassVar[tuple[str, ...]] = ('remat',)
 
     @nn.compact
     def __call__(self, x: Array, time: Array, label: Array | None = None) -> Array:

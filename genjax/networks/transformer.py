@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import flax.linen as nn
 import jax
@@ -172,6 +172,8 @@ class Transformer(nn.Module):
     activation: str | Callable = 'gelu'
     dropout: float = 0.0
     dtype: str = 'float32'
+
+    FREE: ClassVar[tuple[str, ...]] = ('remat',)
 
     def __call__(self, x: Array, train: bool = False) -> Array:
         """Maps int32 [B, T] to logits [B, T, vocab_size], or frames [B, T, width] to the same

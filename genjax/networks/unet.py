@@ -1,6 +1,6 @@
 """The U-Net of diffusion models: pictures to pictures, told the time."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import flax.linen as nn
 import jax
@@ -127,6 +127,8 @@ class UNet(nn.Module):
     dropout: float = 0.0
     remat: Remat = 'none'
     dtype: str = 'float32'
+
+    FREE: ClassVar[tuple[str, ...]] = ('remat',)
 
     @nn.compact
     def __call__(

@@ -2,7 +2,8 @@
 
     python -m genjax.sweeps.child CORES PARENT train --config=... --workdir=...
 
-It is told to stop, and saves, when the process that started it ends, however that ends.
+It is told to stop, and saves, when the process that started it ends, however that ends. If it hangs
+then, it is killed: it holds the lock of the sweep.
 """
 
 import ctypes
@@ -10,9 +11,12 @@ import os
 import runpy
 import signal
 import sys
+import threading
+import time
 
 from genjax.errors import EXIT_INTERRUPTED
 
+GRACE = 120.0  # seconds that a trial has to save and end
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -24,8 +28,16 @@ def main() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != int(parent):  # it has ended before
             sys.exit(EXIT_INTERRUPTED)
+        threading.Thread(target=_kill_orphan, args=(int(parent),), daemon=True).start()
     sys.argv[1:] = words
     runpy.run_module('genjax', run_name='__main__', alter_sys=True)
+
+
+def _kill_orphan(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    time.sleep(GRACE)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == '__main__':

@@ -1,7 +1,9 @@
 """Runs the trials of a sweep on this machine, some at a time, each on its share of it."""
 
+import math
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -10,6 +12,7 @@ from typing import IO
 from genjax.config import trust
 from genjax.errors import Interrupted, UserError
 from genjax.interruption import Interruption, Stop
+from genjax.sweeps import child
 from genjax.sweeps.ending import ending
 from genjax.sweeps.folder import Folder
 from genjax.sweeps.trials import Trial, title
@@ -65,11 +68,20 @@ def run(folder: Folder, trials: list[Trial], max_parallel: int, lock: IO) -> Non
         except Stop:
             for found in running:
                 found.stop()
+            deadline = time.monotonic() + child.GRACE
             while running:
+                if time.monotonic() > deadline:
+                    deadline = math.inf
+                    for found in running:
+                        found.kill()
                 collect()
             raise Interrupted(
                 f'{interruption.reason}: the trials are saved; the same command goes on with them'
             ) from None
+        except KeyboardInterrupt:  # a second Ctrl-C
+            for found in running:
+                found.kill()
+            raise
     if failed:
         trial, reason = failed[0]
         raise UserError(
@@ -89,7 +101,7 @@ class _Running:
         environment = {**os.environ, 'PYTHONUNBUFFERED': '1'}
         if 'devices' in share:
             environment['CUDA_VISIBLE_DEVICES'] = share['devices']
-        child = [sys.executable, '-P', '-m', 'genjax.sweeps.child']
+        start = [sys.executable, '-P', '-m', 'genjax.sweeps.child']
         config, workdir = folder.config(trial.id), folder.workdir(trial.id)
         words = [
             'train',
@@ -99,7 +111,7 @@ class _Running:
         ]
         with log.open('w') as out:
             self.process = subprocess.Popen(
-                [*child, share['cores'], str(os.getpid()), *words],
+                [*start, share['cores'], str(os.getpid()), *words],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -113,11 +125,23 @@ class _Running:
         self._stopped = True
         self.process.terminate()
 
+    def kill(self) -> None:
+        """Ends a trial that does not end."""
+        self.process.kill()
+        print(
+            f'{self.trial.id} {title(self.trial.changes)}: killed, as it did not end when it was'
+            ' stopped; it resumes from its last checkpoint',
+            flush=True,
+        )
+
     def end(self, folder: Folder) -> tuple[str, str]:
         """Writes down how the trial ended, and returns its status and the reason."""
         lines = folder.log(self.trial.id).read_text(errors='replace').split('\n')
         last = next((line.strip() for line in reversed(lines) if line.strip()), '')
-        status, reason = ending(self.process.returncode, last, self._stopped)
+        killed = self._stopped and self.process.returncode == -signal.SIGKILL
+        status, reason = (
+            ('stopped', '') if killed else ending(self.process.returncode, last, self._stopped)
+        )
         folder.end(self.trial.id, status, reason, time.monotonic() - self._began)
         return status, reason
 

@@ -59,7 +59,7 @@ class Member:
         with contextlib.ExitStack() as held:
             held.enter_context(locked(workdir))
             inputs = experiment.preprocess.provenance
-            begin(workdir, claim(workdir, trial.config, example, source.fingerprint, inputs))
+            begin(workdir, claim(workdir, trial.config, example, source, inputs))
             checkpoints = held.enter_context(runs.open_checkpoints(experiment, workdir))
             self.writer = held.enter_context(MetricWriter(workdir, step))
             self._held = held.pop_all()

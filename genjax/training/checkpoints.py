@@ -17,7 +17,7 @@ from orbax.checkpoint import checkpoint_managers
 
 from genjax import interruption
 from genjax.errors import CannotWrite, UserError
-from genjax.files import replacing
+from genjax.files import disk_full, replacing
 from genjax.training import checksums, distributed
 from genjax.training.finite import first_nonfinite
 
@@ -279,8 +279,7 @@ class Checkpoints:
         except Exception as error:
             complete = steps_in(self.directory)
             kept = f'step {complete[-1]} is the last one' if complete else 'there is none yet'
-            full = 'No space left' in str(error) or 'RESOURCE_EXHAUSTED' in str(error)
-            why = 'the disk is full' if full else _first_line(error)
+            why = 'the disk is full' if disk_full(error) else _first_line(error)
             raise CannotWrite(
                 f'cannot save a checkpoint to {self.directory}: {why}; {kept}'
             ) from error

@@ -21,6 +21,7 @@ from genjax.training.sharding import MeshShape
 DOES_NOT_CHANGE_TRAINING = frozenset(
     {
         'steps',
+        'accumulate',
         'mesh',
         'ema_on_host',
         'steps_per_call',
@@ -41,7 +42,9 @@ DOES_NOT_CHANGE_TRAINING = frozenset(
     }
 )
 """Fields that a resumed run may change: the parameters after step `s` do not depend on them (on
-`nonfinite`, as long as all is finite, which it was up to any checkpoint under 'stop').
+`nonfinite`, as long as all is finite, which it was up to any checkpoint under 'stop'; on
+`accumulate`, but for the noise). Models, networks and data sets list theirs in an attribute,
+`FREE: ClassVar = ('eval_samples',)`.
 """
 
 

@@ -50,6 +50,7 @@ class Encode:
     fingerprint: str = field(init=False)
 
     PATHS: ClassVar[tuple[str, ...]] = ('workdir',)
+    FREE: ClassVar[tuple[str, ...]] = ('step',)
     bound: ClassVar[bool] = False
     lossy: ClassVar[bool] = True
     takes_pixels: ClassVar[bool] = True
@@ -106,6 +107,7 @@ class Encoded:
     step: int | None = None
 
     PATHS: ClassVar[tuple[str, ...]] = ('workdir',)
+    FREE: ClassVar[tuple[str, ...]] = ('step',)
     bound: ClassVar[bool] = False
     lossy: ClassVar[bool] = True
     takes_pixels: ClassVar[bool] = True

@@ -11,10 +11,13 @@ from ml_collections import ConfigDict
 from genjax.data.pipeline import Batch, train_batches
 from genjax.data.sources import Source
 from genjax.errors import Interrupted, UserError
+from genjax.evaluation.base import Figures
 from genjax.interruption import Interruption, Stop
 from genjax.models.base import num_params
+from genjax.training import branch as branches
 from genjax.training import distributed, sharding
 from genjax.training import run as runs
+from genjax.training.branch import Origin
 from genjax.training.checkpoints import Checkpoints
 from genjax.training.data_check import check_data
 from genjax.training.events import Events
@@ -28,7 +31,12 @@ from genjax.training.workdir import begin, claim, locked
 from genjax.training.writers import MetricWriter, NoMetrics, wandb_module
 
 
-def train(config: ConfigDict, workdir: Path, interruption: Interruption | None = None) -> None:
+def train(
+    config: ConfigDict,
+    workdir: Path,
+    interruption: Interruption | None = None,
+    branch_from: str | None = None,
+) -> None:
     """Trains what a config describes, from the latest checkpoint in `workdir` or from the
     beginning.
 
@@ -36,6 +44,7 @@ def train(config: ConfigDict, workdir: Path, interruption: Interruption | None =
         config: of the run.
         workdir: where it is kept; the same folder for all processes.
         interruption: tells of Ctrl-C and SIGTERM; None: they are left alone.
+        branch_from: another run, `RUN` or `RUN@STEP`, with whose state a new one begins.
 
     Raises:
         UserError: the config, the data, the folder or the numbers do not allow it.
@@ -43,6 +52,7 @@ def train(config: ConfigDict, workdir: Path, interruption: Interruption | None =
     """
     # What is wrong with the config or the data shows before the folder is made.
     experiment = experiment_of(config)
+    origin = None if branch_from is None else Origin.parse(branch_from)
     if experiment.wandb and distributed.is_first():
         wandb_module()
     source = distributed.first_before_others(lambda: experiment.dataset.source('train'))
@@ -55,7 +65,7 @@ def train(config: ConfigDict, workdir: Path, interruption: Interruption | None =
         def hold() -> dict[str, Any]:
             held.enter_context(locked(workdir))
             inputs = experiment.preprocess.provenance
-            return claim(workdir, config, example, source.fingerprint, inputs)
+            return claim(workdir, config, example, source, inputs)
 
         record = distributed.on_first(hold)
         if record['data'] != source.fingerprint:
@@ -63,7 +73,7 @@ def train(config: ConfigDict, workdir: Path, interruption: Interruption | None =
         with runs.open_checkpoints(experiment, workdir) as checkpoints:
             run = Loop(
                 experiment, workdir, source, programs, checkpoints, interruption or Interruption()
-            ).train(record)
+            ).train(record, origin)
         finish(run)
 
 
@@ -88,13 +98,17 @@ class Loop:
         self.interruption = interruption
         self._profiling = False
 
-    def train(self, record: Mapping[str, Any]) -> runs.Run:
-        """Runs all remaining steps; `record` is the content of `config.json`."""
+    def train(self, record: dict[str, Any], origin: Origin | None) -> runs.Run:
+        """Runs all remaining steps; `record` is the content of `config.json`, and `origin` where a
+        new run branches off.
+        """
         experiment = self.experiment
-        step, state = self._start()
+        step, state, begun = self._start(record, origin)
         self._check_step(step)
         distributed.on_first(lambda: begin(self.workdir, record))
         due = self.events.left(step)
+        if begun and step:  # a branch does not depend on the other run any more
+            due = due | {'checkpoint'}
         if due or not self.events.ended(step):
             step, state = self._train(record, step, state, due)
         elif distributed.is_first():
@@ -162,12 +176,31 @@ class Loop:
                 f' from which the run in {self.workdir} goes on'
             )
 
-    def _start(self) -> tuple[int, TrainState]:
+    def _start(self, record: dict[str, Any], origin: Origin | None) -> tuple[int, TrainState, bool]:
+        """The step and the state to go on from, and whether the run begins with them."""
+        branch = record['branch']
         restored = self.checkpoints.restore(self.programs.state)
         if restored is not None:
-            return restored
-        first = next(self._batches(0))
-        return 0, self.programs.init(sharding.place(first, sharding.rows(self.programs.mesh)))
+            if origin and branch.get('run') != str(origin.run.absolute()):
+                raise UserError(
+                    f'--branch_from={origin.run}: the run in {self.workdir} has begun already, with'
+                    f' {branch.get("run", "no other run")}; choose another --workdir'
+                )
+            return *restored, False
+        batch = sharding.place(next(self._batches(0)), sharding.rows(self.programs.mesh))
+        state = self.programs.init(batch)
+        if origin := origin or Origin.recorded(branch):
+            seed, ema = self.experiment.seed, self.experiment.ema
+            state, record['branch'] = branches.branch(origin, self.programs, state, seed, ema)
+            done, steps = record['branch']['step'], self.experiment.steps
+            if done >= steps:
+                raise UserError(
+                    f'config.steps={steps}, but the run it branches from has done {done} steps:'
+                    f' give more, or --branch_from={origin.run}@STEP'
+                )
+            if distributed.is_first():
+                print(branches.line(record['branch']))
+        return record['branch'].get('step', 0), state, True
 
     def _batches(self, step: int) -> Iterator[Batch]:
         """This process's rows of the batches from `step` on."""
@@ -193,11 +226,15 @@ class Loop:
 
 def finish(run: runs.Run) -> None:
     """Judges a run that has ended on its test split, once, and shows the figures."""
+
+    def show(figures: Figures) -> None:
+        line = '  '.join(
+            f'{k} {v if isinstance(v, str) else format(v, ".5g")}' for k, v in figures.items()
+        )
+        print(f'{run.workdir} step {run.step:,} test  {line or "(the config names no figures)"}')
+
     figures = distributed.on_first(lambda: runs.tested(run))
     if figures is None:
-        figures = runs.test(run)
-    line = '  '.join(
-        f'{k} {v if isinstance(v, str) else format(v, ".5g")}' for k, v in figures.items()
-    )
-    if distributed.is_first():
-        print(f'{run.workdir} step {run.step:,} test  {line or "(the config names no figures)"}')
+        runs.test(run, show)
+    elif distributed.is_first():
+        show(figures)

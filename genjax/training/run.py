@@ -15,12 +15,12 @@ from rich.text import Text
 from genjax import config as configs
 from genjax import interruption
 from genjax.data.pipeline import eval_batches
-from genjax.errors import UserError, plain
+from genjax.errors import CannotWrite, UserError, plain
 from genjax.evaluation.base import EvaluationData, Figures
 from genjax.files import write_json
 from genjax.models.base import Variables
 from genjax.training import distributed, sharding, workdir
-from genjax.training.checkpoints import Checkpoints
+from genjax.training.checkpoints import Checkpoints, steps_in
 from genjax.training.contract import checked_figures
 from genjax.training.experiment import Experiment, experiment_of
 from genjax.training.programs import abstract_state
@@ -71,9 +71,17 @@ def load(path: Path, step: str = 'best', first_stage: str | None = None) -> Run:
     # Whatever the devices of the training, here are others; large parameters are spread over them.
     mesh = MeshShape(data=1, fsdp=jax.device_count()).make()
     target = abstract_state(experiment, example, mesh)
-    with open_checkpoints(experiment, path, read_only=True) as checkpoints:
-        best = checkpoints.best_step if step == 'best' else None
-        restored = checkpoints.restore(target, int(step) if step.isdecimal() else best)
+    while True:
+        there = set(steps_in(path / 'checkpoints'))
+        try:
+            with open_checkpoints(experiment, path, read_only=True) as checkpoints:
+                best = checkpoints.best_step if step == 'best' else None
+                restored = checkpoints.restore(target, int(step) if step.isdecimal() else best)
+            break
+        except Exception:
+            if there <= set(steps_in(path / 'checkpoints')):
+                raise
+            # The run is training, and has removed one of them meanwhile.
     if restored is None:
         raise UserError(f'{path} has no checkpoint yet')
     return Run(path, experiment, *restored, mesh)
@@ -128,25 +136,34 @@ def judge(
     return figures
 
 
-def test(run: Run) -> Figures:
-    """Judges a run on its test split and keeps the figures, with their provenance, in
+def test(run: Run, show: Callable[[Figures], None] = lambda _: None) -> Figures:
+    """Judges a run on its test split, shows the figures, and keeps them, with their provenance, in
     `evaluations/`.
+
+    Args:
+        run: the run.
+        show: shows the figures, before anything can go wrong with keeping them.
+
+    Raises:
+        UserError: they cannot be kept.
     """
     figures = judge(run.experiment, run.state.averaged, 'test', run.mesh, run.experiment.test)
     if not distributed.is_first():
         return figures
+    show(figures)
     record = workdir.read(run.workdir)
-    write_json(
-        run.workdir / 'evaluations' / f'{run.step}.json',
-        {
-            'step': run.step,
-            'figures': figures,
-            'config': record['fingerprint'],
-            'data': record['data'],
-            'seed': run.experiment.seed,
-            'provenance': workdir.provenance(),
-        },
-    )
+    content = {
+        'step': run.step,
+        'figures': figures,
+        'config': record['fingerprint'],
+        'data': record['data'],
+        'seed': run.experiment.seed,
+        'provenance': workdir.provenance(),
+    }
+    try:
+        write_json(run.workdir / 'evaluations' / f'{run.step}.json', content)
+    except CannotWrite as error:
+        raise CannotWrite(f'the results above could not be stored: {error}') from error
     return figures
 
 

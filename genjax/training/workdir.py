@@ -3,6 +3,7 @@
 import contextlib
 import json
 import platform
+import re
 import shlex
 import socket
 import sys
@@ -20,6 +21,7 @@ import genjax
 from genjax import config as configs
 from genjax import files
 from genjax.config import trust
+from genjax.data.sources import Source, sampled_fingerprint
 from genjax.errors import UserError
 from genjax.training import checkpoints
 from genjax.training.experiment import DOES_NOT_CHANGE_TRAINING
@@ -31,10 +33,21 @@ _RECORD = {
     'workdir': str,
     'fingerprint': str,
     'data': str,
+    'data_in_memory': bool,
+    'data_sampled': str,
     'preprocess': dict,
     'example': dict,
     'jax': dict,
+    'branch': dict,
     'starts': list,
+}
+_OLDER = {  # what runs had that began before the field was there
+    'preprocess': {},
+    'workdir': '',
+    'jax': {},
+    'branch': {},
+    'data_in_memory': True,
+    'data_sampled': '',
 }
 _SETTINGS = (
     'jax_enable_x64',
@@ -73,7 +86,7 @@ def claim(
     workdir: Path,
     config: ConfigDict,
     example: Mapping[str, Any],
-    data_fingerprint: str,
+    source: Source,
     preprocess: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Marks the folder as that of a new run, or checks that this run is the one that was begun
@@ -83,7 +96,7 @@ def claim(
         workdir: the folder.
         config: the run's.
         example: names, shapes and dtypes of an example, so that a run can be read without its data.
-        data_fingerprint: of the training split.
+        source: the training split.
         preprocess: provenance of the preprocessing.
 
     Returns:
@@ -95,6 +108,11 @@ def claim(
     """
     new = {'id': uuid.uuid4().hex[:8], 'starts': []}
     before = read(workdir) if (workdir / CONFIG).exists() else new
+    data = {
+        'data': source.fingerprint,
+        'data_in_memory': source.in_memory,
+        'data_sampled': sampled_fingerprint(source),
+    }
     saved = checkpoints.steps_in(workdir / 'checkpoints')
     if checkpoints.gone(workdir / 'checkpoints'):
         raise UserError(
@@ -102,7 +120,7 @@ def claim(
             ' them back, choose another --workdir, or remove the folder to begin again'
         )
     if saved:
-        _check_unchanged(workdir, before, config, data_fingerprint)
+        _check_unchanged(workdir, before, config, data)
         check_preprocess(workdir, before, preprocess)
         check_settings(workdir, before)
     elif before.get('fingerprint') != configs.fingerprint(config):
@@ -112,10 +130,11 @@ def claim(
         'config': configs.to_json(configs.absolute(config)),
         'workdir': str(workdir.absolute()),
         'fingerprint': configs.fingerprint(config),
-        'data': data_fingerprint,
+        **data,
         'preprocess': preprocess,
         'example': example,
         'jax': _settings(),
+        'branch': before.get('branch', {}),
         'starts': [*before['starts'], provenance()],
     }
     if not saved:
@@ -134,8 +153,7 @@ def read(workdir: Path) -> dict[str, Any]:
     files.workdir(workdir)
     try:
         record = json.loads((workdir / CONFIG).read_text())
-        older = {'preprocess': {}, 'workdir': '', 'jax': {}}  # older runs do not have all of these
-        record = {**older, **record}
+        record = {**_OLDER, **record}
         return {key: kind(record[key]) for key, kind in _RECORD.items()}
     except FileNotFoundError:
         raise UserError(f'{workdir} is not the folder of a run: it has no {CONFIG}') from None
@@ -202,25 +220,30 @@ def provenance() -> dict[str, Any]:
 
 
 def _check_unchanged(
-    workdir: Path, record: dict[str, Any], config: ConfigDict, data_fingerprint: str
+    workdir: Path, record: Mapping[str, Any], config: ConfigDict, data: Mapping[str, Any]
 ) -> None:
     config_before = config_of(record)
     before, now = dict(configs.leaves(config_before)), dict(configs.leaves(config))
-    by_content = configs.paths(config_before).keys() | configs.paths(config).keys()
+    free = set(DOES_NOT_CHANGE_TRAINING)
+    for each in (config_before, config):
+        for attribute in ('FREE', 'PATHS'):  # what lies at a path has a fingerprint
+            free |= {name for name, _ in configs.declared(each, attribute)}
     for name in sorted(before.keys() | now.keys()):
-        if name.split('.')[0].split('[')[0] in DOES_NOT_CHANGE_TRAINING:
-            continue
-        if name in by_content:  # the fingerprints of data and first stages
+        if any(name == f or name.startswith((f'{f}.', f'{f}[')) for f in free):
             continue
         if before.get(name) != now.get(name):
+            field = name.removesuffix(f'.{configs.TARGET}')
             raise UserError(
-                f'config.{name} is {now.get(name)!r}, but the run in {workdir} was begun with'
-                f' {before.get(name)!r}; choose another --workdir or give that value'
+                f'config.{field} is {_shown(config, field)}, but the run in {workdir} was begun'
+                f' with {_shown(config_before, field)}; choose another --workdir, give that value,'
+                f' or begin a new run from this one with --branch_from={workdir}'
             )
-    if record['data'] != data_fingerprint:
+    whole = record['data_in_memory'] == data['data_in_memory']
+    name = 'data' if whole else 'data_sampled'  # a part that is read from files has another one
+    if record[name] != data[name]:
         raise UserError(
             f'the training data are not those that the run in {workdir} was begun with'
-            f' (fingerprint {data_fingerprint[:12]}, then {record["data"][:12]})'
+            f' (fingerprint {data[name][:12]}, then {record[name][:12]})'
         )
 
 
@@ -228,6 +251,20 @@ def _command() -> str:
     """The command line of this process."""
     program = Path(sys.argv[0]).name
     return shlex.join(['genjax' if program == '__main__.py' else program, *sys.argv[1:]])
+
+
+def _shown(config: ConfigDict, field: str) -> str:
+    """A field as a message shows it: a value, or a constructor with its values."""
+    node: Any = config
+    for key, index in re.findall(r'([^.\[\]]+)|\[(\d+)\]', field):
+        try:
+            node = node[int(index) if index else key]
+        except (KeyError, IndexError, TypeError):
+            return 'not there'
+    if not isinstance(node, ConfigDict):
+        return repr(node)
+    values = (f'{k}={v!r}' for k, v in node.items() if k != configs.TARGET and v is not None)
+    return f'{node.get(configs.TARGET, "")}({", ".join(v for v in values if len(v) < 40)})'
 
 
 def _commit() -> str | None:

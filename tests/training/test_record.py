@@ -4,10 +4,25 @@ import json
 import shutil
 
 import jax
+import optax
 import pytest
 
-from genjax.errors import UserError
+import genjax.data
+import genjax.models
+import genjax.networks
+from genjax import config as configs
+from genjax.config import spec
+from genjax.data import TFDS
+from genjax.data.sources import sampled_fingerprint
+from genjax.errors import CannotWrite, UserError
+from genjax.models.diffusion import ClassifierFree, DiffusionModel, Heun
+from genjax.networks import UNet
+from genjax.training import loop
+from genjax.training import run as runs
+from genjax.training.checkpoints import Checkpoints
 from genjax.training.metrics import MetricLog
+from genjax.training.workdir import begin, claim
+from tests.training import tiny
 from tests.training.conftest import assert_same, records, state_of, steps_saved, the_line
 
 
@@ -101,3 +116,101 @@ def test_the_metrics_of_a_resumed_run_are_bit_for_bit_those_of_one_that_was_not(
     assert records(tmp_path / 'run') == records(tmp_path / 'whole')
     assert [r['step'] for r in records(tmp_path / 'run')] == [8, 16]
     assert_same(state_of(tmp_path / 'run'), state_of(tmp_path / 'whole'))
+
+
+@pytest.mark.parametrize(
+    'change',
+    [{'accumulate': 1}, {'model__eval_samples': 7}, {'mesh__fsdp': 1, 'num_samples': 9}],
+    ids=str,
+)
+def test_changes_that_do_not_change_the_training_are_accepted(change, train):
+    assert train(steps=1)[0] == 0
+    assert train(steps=2, **change)[0] == 0
+
+
+def test_models_networks_and_data_say_which_of_their_fields_do_not_change_the_training():
+    config = spec(
+        DiffusionModel,
+        network=spec(UNet, shape=(8, 8, 1), remat='dots'),
+        sampler=spec(Heun),
+        guide=spec(ClassifierFree),
+        num_classes=3,
+    )
+    free = {name for name, _ in configs.declared(config, 'FREE')}
+    assert {'network.remat', 'sampler', 'steps', 'grid', 'eval_samples'} <= free
+    assert {'guide.weight', 'guide.interval'} <= free
+    assert not {'network', 'path', 'weighting', 'times', 'label_dropout', 'coupling'} & free
+    fields = {f'{kind.__name__}.{name}' for kind in _constructors() for name in kind.FREE}
+    for kind in _constructors():
+        for name in ('remat', 'eval_samples', 'in_memory'):
+            if name in getattr(kind, '__dataclass_fields__', ()):
+                assert f'{kind.__name__}.{name}' in fields
+        assert set(kind.FREE) <= set(kind.__dataclass_fields__)
+
+
+def _constructors():
+    modules = (genjax.data, genjax.models, genjax.networks)
+    found = [getattr(module, name) for module in modules for name in module.__all__]
+    return [f for f in found if isinstance(f, type) and getattr(f, 'FREE', ())]
+
+
+def test_the_same_data_in_memory_or_read_from_files(tmp_path, monkeypatch):
+    whole, read = (TFDS('gaussians/ring', in_memory=m).source('test') for m in (True, False))
+    assert whole.fingerprint != read.fingerprint
+    assert sampled_fingerprint(whole) == sampled_fingerprint(read)
+    config = spec(TFDS, name='gaussians/ring')
+    now = spec(TFDS, name='gaussians/ring', in_memory=False)
+    other = TFDS('gaussians/grid', in_memory=False).source('test')
+    begin(tmp_path, claim(tmp_path, config, {}, whole, {}))
+    (tmp_path / 'checkpoints' / '1').mkdir(parents=True)
+    claim(tmp_path, now, {}, read, {})
+    with pytest.raises(UserError, match='the training data are not those'):
+        claim(tmp_path, now, {}, other, {})
+
+
+def test_a_schedule_is_named_where_there_is_a_number_now(train, refused, workdir):
+    schedule = spec(optax.cosine_decay_schedule, init_value=0.01, decay_steps=9)
+    config = tiny.vae(steps=1, optimizer=spec(optax.adam, learning_rate=schedule))
+    loop.train(config, workdir)
+    message = refused(steps=2)
+    assert (
+        f'config.optimizer.learning_rate is 0.01, but the run in {workdir} was begun with'
+        ' optax.cosine_decay_schedule(alpha=0.0, decay_steps=9' in message
+    )
+    assert f'--branch_from={workdir}' in message
+
+
+def test_results_that_cannot_be_stored_are_shown(train, genjax, workdir, monkeypatch):
+    assert train(steps=1, test='(@tests.training.tiny.moved,)')[0] == 0
+
+    def read_only(path, content):
+        raise CannotWrite(f'cannot write {path}: Read-only file system')
+
+    monkeypatch.setattr(runs, 'write_json', read_only)
+    status, out, err = genjax('evaluate', f'--workdir={workdir}')
+    assert 'function/moved' in out
+    assert 'the results above could not be stored: cannot write' in the_line(status, err)
+
+
+def test_a_reader_of_a_run_that_trains_takes_the_next_checkpoint(train, workdir, monkeypatch):
+    assert train(steps=3, checkpoint_every=1, keep=2)[0] == 0
+    restore = Checkpoints.restore
+
+    def deleted_meanwhile(self, target, step=None):
+        if (workdir / 'checkpoints' / '3').exists():
+            shutil.rmtree(workdir / 'checkpoints' / '3')
+        return restore(self, target, step)
+
+    monkeypatch.setattr(Checkpoints, 'restore', deleted_meanwhile)
+    assert runs.load(workdir).step == 2
+    with pytest.raises(UserError, match='has no step 3'):
+        runs.load(workdir, '3')
+
+
+def test_a_full_disk_while_data_are_prepared_is_one_line(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise RuntimeError('Failed to finalize writing: write() failed: No space left on device')
+
+    monkeypatch.setattr('tensorflow_datasets.core.DatasetBuilder.download_and_prepare', full)
+    with pytest.raises(UserError, match='the disk is full'):
+        TFDS('digits', data_dir=str(tmp_path)).source('train')

@@ -1,7 +1,7 @@
 """Autoregressive models of tokens."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -40,6 +40,8 @@ class GPT(SequenceModel):
     temperature: float = 1.0
     top_k: int | None = None
     top_p: float | None = None
+
+    FREE: ClassVar[tuple[str, ...]] = ('temperature', 'top_k', 'top_p')
 
     def __post_init__(self):
         modules.event_shape(self.network, 'network')

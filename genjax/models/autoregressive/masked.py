@@ -1,6 +1,7 @@
 """Models that fill in masked tokens: masked diffusion (MDLM) and MaskGIT."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -37,6 +38,8 @@ class MDLM(DiscreteBound):
     network: nn.Module
     steps: int = 64
     eval_samples: int = 16
+
+    FREE: ClassVar[tuple[str, ...]] = ('steps', 'eval_samples')
 
     path = Masking()
     sampler = DiscreteAncestral()
@@ -78,6 +81,8 @@ class MaskGIT(DiscreteModel):
     network: nn.Module
     steps: int = 12
     choice_temperature: float = 4.5
+
+    FREE: ClassVar[tuple[str, ...]] = ('steps', 'choice_temperature')
 
     path = Masking('sine')
     grid = Power()

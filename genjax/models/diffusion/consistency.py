@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -47,6 +47,8 @@ class ConsistencyModel:
     std: float = 2.0
     steps: int = 1
     num_classes: int | None = None
+
+    FREE: ClassVar[tuple[str, ...]] = ('steps',)
 
     def __post_init__(self):
         modules.event_shape(self.network, 'network')

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import flax.linen as nn
 import jax
@@ -82,6 +82,11 @@ class DiffusionModel:
     likelihood: Literal['ode', 'hutchinson', 'vlb'] = 'ode'
     eval_samples: int = 64
     tolerance: float = 1e-5
+
+    FREE: ClassVar[tuple[str, ...]] = (
+        'sampler', 'grid', 'steps', 'sampling_path', 'bounds', 'likelihood', 'eval_samples',
+        'tolerance',
+    )  # fmt: skip
 
     def __post_init__(self):
         modules.event_shape(self.network, 'network')

@@ -3,6 +3,7 @@
 import inspect
 import math
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -234,6 +235,8 @@ class DiscreteDiffusion(DiscreteBound):
     grid: Grid = field(default_factory=Power)
     steps: int = 64
     eval_samples: int = 64
+
+    FREE: ClassVar[tuple[str, ...]] = ('sampler', 'steps', 'eval_samples')
 
     @property
     def log_prob_method(self) -> str:

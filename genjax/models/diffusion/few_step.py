@@ -5,7 +5,7 @@ which one step goes all the way.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import flax.linen as nn
 import jax
@@ -30,6 +30,8 @@ class _MeanVelocity:
     network: nn.Module
     steps: int
     num_classes: int | None
+
+    FREE: ClassVar[tuple[str, ...]] = ('steps',)
 
     def __post_init__(self):
         modules.event_shape(self.network, 'network')

@@ -1,7 +1,7 @@
 """Guides of a diffusion model: the field that says how its samples are guided."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import flax.linen as nn
 import jax
@@ -28,6 +28,8 @@ class Guide:
 
     weight: float
     interval: tuple[float, float]
+
+    FREE: ClassVar[tuple[str, ...]] = ('weight', 'interval')
 
     def check(self, model: 'DiffusionModel') -> None:
         """Raises a UserError when the model cannot be guided so."""

@@ -3,7 +3,7 @@
 import functools
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import flax.linen as nn
 import jax
@@ -66,6 +66,8 @@ class ContinuousFlow:
     kinetic: float = 0.0
     jacobian: float = 0.0
     tolerance: float = 1e-5
+
+    FREE: ClassVar[tuple[str, ...]] = ('tolerance',)
 
     def __post_init__(self):
         object.__setattr__(self, 'shape', tuple(self.shape))

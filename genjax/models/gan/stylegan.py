@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -51,6 +51,8 @@ class StyleGAN(GAN):
     path_length_every: int = 4
     style_mixing: float = 0.9
     truncation: float = 1.0
+
+    FREE: ClassVar[tuple[str, ...]] = ('truncation',)
 
     def __post_init__(self):
         super().__post_init__()

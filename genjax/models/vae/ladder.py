@@ -1,6 +1,7 @@
 """The deep hierarchical variational autoencoder."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -44,6 +45,8 @@ class LadderVAE:
     beta: float = 1.0
     free_bits: float = 0.0
     eval_samples: int = 500
+
+    FREE: ClassVar[tuple[str, ...]] = ('eval_samples',)
 
     def __post_init__(self):
         modules.event_shape(self.decoder, 'decoder')

@@ -2,7 +2,7 @@
 
 import functools
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import flax.linen as nn
 import jax
@@ -73,6 +73,8 @@ class VAE:
     flow: nn.Module | None = None
     free_bits: float = 0.0
     num_classes: int | None = None
+
+    FREE: ClassVar[tuple[str, ...]] = ('eval_samples',)
 
     def __post_init__(self):
         modules.event_shape(self.decoder, 'decoder')

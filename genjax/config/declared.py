@@ -1,0 +1,24 @@
+"""What constructors declare of their fields, found in a config."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from genjax.config.specs import TARGET, import_path
+
+
+def declared(config: Any, attribute: str, name: str = '') -> Iterator[tuple[str, Any]]:
+    """Yields `(path, value)` of the fields that their constructors list in a class attribute, such
+    as `PATHS: ClassVar = ('data_dir',)`.
+    """
+    if isinstance(config, ConfigDict | Mapping):
+        listed = getattr(import_path(config[TARGET]), attribute, ()) if TARGET in config else ()
+        for key, value in config.items():
+            path = f'{name}.{key}' if name else key
+            if key in listed:
+                yield path, value
+            yield from declared(value, attribute, path)
+    elif isinstance(config, tuple | list):
+        for i, value in enumerate(config):
+            yield from declared(value, attribute, f'{name}[{i}]')

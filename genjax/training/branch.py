@@ -1,0 +1,135 @@
+"""Begins a run with the state of another one, whatever differs between their configs."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.errors import UserError
+from genjax.files import local
+from genjax.training import run as runs
+from genjax.training import workdir
+from genjax.training.programs import Programs
+from genjax.training.state import TrainState
+
+_SHOWN = 3  # names of arrays in a line
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a run branches off.
+
+    Attributes:
+        run: the folder of another run.
+        step: which of its checkpoints: 'latest', 'best' or a number.
+    """
+
+    run: Path
+    step: str = 'latest'
+
+    @classmethod
+    def parse(cls, text: str) -> 'Origin':
+        """Reads `RUN` or `RUN@STEP`; raises UserError where there is no such run."""
+        text = local(text)
+        folder, at, step = text.rpartition('@')
+        if not at or (Path(text) / workdir.CONFIG).exists():
+            folder, step = text, 'latest'
+        workdir.read(Path(folder))
+        return cls(Path(folder), step)
+
+    @classmethod
+    def recorded(cls, record: Mapping[str, Any]) -> 'Origin | None':
+        """That of a run which has been killed before its first checkpoint."""
+        return cls(Path(record['run']), str(record['step'])) if record else None
+
+
+def branch(
+    origin: Origin, programs: Programs, first: TrainState, seed: int, decays: tuple[float, ...]
+) -> tuple[TrainState, dict[str, Any]]:
+    """Takes over from another run what fits: its step, parameters and model state array by array,
+    the state of each phase's optimizer as a whole, the averages by their decays. The rest is as
+    `first`.
+
+    Args:
+        origin: the other run.
+        programs: of this run.
+        first: its first state; used up.
+        seed: its seed; with another one than the other run's, its noise is its own.
+        decays: of its averages.
+
+    Returns:
+        The state, and what is recorded of the branch.
+
+    Raises:
+        UserError: there is no such run or checkpoint, or none of its parameters fit.
+    """
+    run = runs.load(origin.run, origin.step)
+    old, fresh = run.state, []
+
+    def take(new: Any, found: Any, name: str, otherwise: Callable[[str], Any] | None = None) -> Any:
+        """Array by array, by their names."""
+        leaves = {jax.tree_util.keystr(p): x for p, x in jax.tree.leaves_with_path(found)}
+
+        def choose(path: Any, array: Array) -> Array:
+            key = jax.tree_util.keystr(path)
+            other = leaves.get(key)
+            if _fits(array, other):
+                return other
+            fresh.append(name + key)
+            return otherwise(key) if otherwise else array
+
+        return jax.tree_util.tree_map_with_path(choose, new)
+
+    variables = {
+        kind: take(first.variables[kind], old.variables[kind], kind) for kind in first.variables
+    }
+    count = len(jax.tree.leaves(variables['params']))
+    if len([name for name in fresh if name.startswith('params')]) == count:
+        raise UserError(
+            f'--branch_from={origin.run}: no parameter of that run has the name, shape and type of'
+            ' one of this config'
+        )
+    opt_state = {}
+    for phase, state in first.opt_state.items():
+        opt_state[phase] = old.opt_state.get(phase)
+        if not _all_fit(state, opt_state[phase]):
+            opt_state[phase] = state
+            fresh.append(f'optimizer of {phase}')
+    params = {jax.tree_util.keystr(p): x for p, x in jax.tree.leaves_with_path(variables['params'])}
+    averages = dict(zip(run.experiment.ema, old.ema, strict=True))
+    ema = tuple(
+        take(new, averages.get(decay), f'ema {decay}', lambda key: jnp.copy(params[key]))
+        for decay, new in zip(decays, first.ema, strict=True)
+    )
+    key = old.key if seed == run.experiment.seed else first.key
+    state = TrainState(old.step, variables, opt_state, ema, key)
+    state = jax.device_put(state, jax.tree.map(lambda a: a.sharding, programs.state))
+    record = workdir.read(origin.run)
+    return state, {
+        'run': str(origin.run.absolute()),
+        **{name: record[name] for name in ('id', 'config', 'fingerprint', 'data')},
+        'step': run.step,
+        'fresh': fresh,
+    }
+
+
+def line(record: Mapping[str, Any]) -> str:
+    """What to say of a branch."""
+    fresh = record['fresh']
+    more = f' and {len(fresh) - _SHOWN} more' if len(fresh) > _SHOWN else ''
+    begun = f'; begun anew: {", ".join(fresh[:_SHOWN])}{more}' if fresh else ''
+    return f'branched from step {record["step"]:,} of {record["run"]}{begun}'
+
+
+def _fits(new: Array, found: Any) -> bool:
+    return found is not None and (new.shape, new.dtype) == (found.shape, found.dtype)
+
+
+def _all_fit(new: Any, found: Any) -> bool:
+    if found is None or jax.tree.structure(new) != jax.tree.structure(found):
+        return False
+    return all(map(_fits, jax.tree.leaves(new), jax.tree.leaves(found)))
