@@ -153,6 +153,9 @@ class ELBO(Weighting):
 class MinSNR(Weighting):
     """min(SNR, γ) / SNR of the error in ε (Hang et al., 2023).
 
+    Of the error in x this is min(SNR, γ), which is 0 at the noisy end: what a label says is hardly
+    learned there (see `TruncatedSNR`).
+
     Attributes:
         gamma: γ.
     """
@@ -166,3 +169,30 @@ class MinSNR(Weighting):
         del times
         share = jnp.minimum(1.0, self.gamma * jnp.exp(-path.log_snr(t)))
         return share * noise_error(path, parameterisation, t)
+
+
+@dataclass(frozen=True)
+class TruncatedSNR(Weighting):
+    """The SNR, kept between two bounds, of the error in x: max(SNR, 1) in "Progressive
+    distillation" (Salimans & Ho, 2022, section 4).
+
+    At the noisy end, where a label or context is all that is known of x, it is `low` and not 0.
+
+    Attributes:
+        low: the least weight.
+        high: the greatest.
+    """
+
+    low: float = 1.0
+    high: float = 20.0
+
+    def __call__(
+        self, path: Path, parameterisation: Parameterisation, times: TimeSampling, t: Array
+    ) -> Array:
+        """As above."""
+        del times
+        snr = jnp.exp(path.log_snr(t))
+        a, b = parameterisation.target(path, t)
+        # Of x = (b x_t - σ F) / (α b - σ a) for an error in F.
+        error = (path.sigma(t) / (path.alpha(t) * b - path.sigma(t) * a)) ** 2
+        return jnp.clip(snr, self.low, self.high) * error

@@ -21,6 +21,7 @@ from genjax.models.diffusion import (
     MinSNR,
     Rectified,
     SubVP,
+    TruncatedSNR,
     Uniform,
     UniformLogSNR,
     Unweighted,
@@ -160,5 +161,12 @@ def test_weights_of_the_noise():
     # In v, an error of the noise is one of v times α (Hang et al., 2023: min(SNR, γ) / (SNR + 1)).
     np.testing.assert_allclose(
         MinSNR(5.0)(path, V(), times, t), np.minimum(snr, 5) / (snr + 1), rtol=1e-4
+    )
+    # The error in x is that in ε times σ / α.
+    np.testing.assert_allclose(
+        TruncatedSNR(1.0, 5.0)(path, Epsilon(), times, t), np.clip(snr, 1, 5) / snr, rtol=1e-4
+    )
+    np.testing.assert_allclose(
+        TruncatedSNR(1.0, 5.0)(path, Data(), times, t), np.clip(snr, 1, 5), rtol=1e-5
     )
     np.testing.assert_array_equal(Unweighted()(path, V(), times, t), np.ones_like(t))

@@ -29,7 +29,7 @@ def cluster(x):
 
 
 @functools.cache
-def train(model, num_steps=500, batch_size=128, learning_rate=5e-3):
+def train(model, draw=draw, num_steps=500, batch_size=128, learning_rate=5e-3):
     """Variables of the model after as many steps of Adam on all phases at once."""
     phases = model.phases
     optimizer = optax.adam(optax.cosine_decay_schedule(learning_rate, num_steps))
