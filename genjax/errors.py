@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import os
 import re
+import shlex
 import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -153,6 +154,17 @@ def _of_devices(message: str) -> str | None:
         first = message.splitlines()[0]
         return f'{first} (JAX_PLATFORMS={os.environ.get("JAX_PLATFORMS", "")} asks for it)'
     return None
+
+
+def how_to_install(extra: str) -> str:
+    """The command that adds an optional part, such as 'ode', to the environment of genjax."""
+    root = _OURS.parent
+    script = root / 'launch' / 'local.sh'
+    if not script.exists():
+        return f"in a clone of genjax: pip install '.[{extra}]'"
+    here = './launch/local.sh' if root == Path.cwd() else shlex.quote(str(script))
+    folder = '.' if root == Path.cwd() else root
+    return f"GENJAX_EXTRAS={extra} {here} --version, or pip install -e '{folder}[{extra}]'"
 
 
 def nearest(word: str, options: Iterable[str]) -> str:

@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> None:
     else:
         sweep = words.parse(args.sweep)
     trials = trials_of(config.load(args.config, args.overrides), sweep)
-    check(trials)
+    check(trials, elsewhere=args.launcher not in ('local', 'vectorized'))
     folder = Folder(Path(args.workdir))
     if args.check:
         folder.before(args.config)

@@ -18,10 +18,8 @@ from pathlib import Path
 
 from genjax.config import trust
 from genjax.data.builders import BUNDLED
-from genjax.errors import UserError, nearest
+from genjax.errors import UserError, how_to_install, nearest
 from genjax.files import disk_full, local
-
-EXTRA = "pip install 'genjax-research[prepare]'"
 
 
 def data_dir_path(data_dir: str | None) -> Path:
@@ -56,7 +54,8 @@ def open_builder(name: str, data_dir: str | None = None):
         where = f' --data_dir={data_dir}' if data_dir else ''
         raise UserError(
             f'the data set {name!r} is not prepared in {folder}; run '
-            f'`genjax data prepare {name}{where}` (it needs TensorFlow once: {EXTRA})'
+            f'`genjax data prepare {name}{where}` (it needs TensorFlow once:'
+            f' {how_to_install("prepare")})'
         ) from None
     return _open_folder(Path(builder.data_dir))
 
@@ -77,7 +76,7 @@ def prepare(name: str, data_dir: str | None = None) -> Path:
         return Path(_open_folder(Path(found.data_dir)).data_dir)
     _check_known(name, folder)
     if importlib.util.find_spec('tensorflow') is None:
-        raise UserError(f'preparing {name!r} needs TensorFlow: {EXTRA}')
+        raise UserError(f'preparing {name!r} needs TensorFlow: {how_to_install("prepare")}')
     return _build(name, lambda parent: tfds.builder(name, data_dir=parent), folder, quiet=False)
 
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from genjax.errors import UserError
+from genjax.errors import UserError, how_to_install
 
 Velocity = Callable[[Array, Array], Array]
 """`(x [B, *event], time []) -> dx/dt [B, *event]`, each example on its own."""
@@ -92,7 +92,5 @@ def import_diffrax():
     try:
         import diffrax
     except ImportError:
-        raise UserError(
-            "differential equations need diffrax: pip install 'genjax-research[ode]'"
-        ) from None
+        raise UserError(f'differential equations need diffrax: {how_to_install("ode")}') from None
     return diffrax

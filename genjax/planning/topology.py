@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from genjax.errors import UserError, nearest
+from genjax.errors import UserError, how_to_install, nearest
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def environment(topology: Topology) -> Mapping[str, str]:
     if importlib.util.find_spec('libtpu') is None:
         raise UserError(
             f'{topology} needs the compiler for TPUs, libtpu, which also runs without one:'
-            " pip install 'genjax-research[tpu]'"
+            f' {how_to_install("tpu")}'
         )
     return mine | {
         'TPU_ACCELERATOR_TYPE': 'v5litepod-8',

@@ -16,8 +16,13 @@ from genjax.training.programs import Programs, example_of
 from genjax.training.sharding import MeshShape
 
 
-def check(trials: list[Trial]) -> None:
+def check(trials: list[Trial], elsewhere: bool = False) -> None:
     """Builds every trial, and traces its step where its shapes can differ from an earlier one's.
+
+    Args:
+        trials: of the sweep.
+        elsewhere: the trials run on machines that have the data, which need not be here if the data
+            set knows the shapes of its examples without them.
 
     Raises:
         UserError: it cannot run; with the trial and its changes.
@@ -27,13 +32,19 @@ def check(trials: list[Trial]) -> None:
     for number, trial in enumerate(trials):
         try:
             experiment = experiment_of(trial.config)
-            if (values := _values_key(trial.config)) not in compared:
-                check_data(experiment, source_of(trial))
+            example, source = getattr(experiment.dataset, 'example', None), None
+            try:
+                source = source_of(trial)
+                example = example_of(source)
+            except UserError:
+                if example is None or not elsewhere:
+                    raise
+            if source and (values := _values_key(trial.config)) not in compared:
+                check_data(experiment, source)
                 compared.add(values)
             shape = _shape_key(trial.config)
             if shape in checked:
                 continue
-            example = example_of(source_of(trial))
             experiment = dataclasses.replace(experiment, mesh=MeshShape())
             programs = Programs.of(experiment, example, one)
             programs.check(experiment)

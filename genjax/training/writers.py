@@ -17,7 +17,7 @@ from tensorboardX import summary
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.record_writer import masked_crc32c
 
-from genjax.errors import CannotWrite, UserError
+from genjax.errors import CannotWrite, UserError, how_to_install
 from genjax.files import replacing
 
 
@@ -134,9 +134,7 @@ def wandb_module() -> ModuleType:
     try:
         import wandb
     except ImportError:
-        raise UserError(
-            "config.wandb needs the wandb extra: pip install 'genjax-research[wandb]'"
-        ) from None
+        raise UserError(f'config.wandb needs the wandb extra: {how_to_install("wandb")}') from None
     return wandb
 
 

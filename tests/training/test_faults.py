@@ -40,7 +40,7 @@ from tests.training.conftest import (
         ({'mesh__fsdp': 0}, 'fsdp=0 is not a number of devices'),
         ({'mesh__fsdp': 7}, 'does not fit 1 device'),
         ({'validation': 'likelihood'}, "validation: 'likelihood' is not an evaluator"),
-        ({'wandb': 'project'}, "wandb extra: pip install 'genjax-research[wandb]'"),
+        ({'wandb': 'project'}, 'wandb extra: GENJAX_EXTRAS=wandb ./launch/local.sh --version'),
     ],
 )
 def test_what_is_wrong_with_a_config_is_said_before_a_folder_is_made(
