@@ -124,11 +124,9 @@ def test_uniform_noise_becomes_tokens_at_the_rates_of_the_tokens(schedule, steps
 
 @pytest.mark.full
 @pytest.mark.parametrize('path', [Masking(), UniformNoise()], ids=['masks', 'noise'])
-@pytest.mark.parametrize(
-    ('steps', 'rate', 'num'), [(64, 1e-5, 2**18), (1000, 1e-4, 2**14), (4096, 1e-4, 2**13)]
-)
+@pytest.mark.parametrize(('steps', 'rate', 'num'), [(64, 1e-5, 2**16), (1000, 1e-4, 2**13)])
 def test_samplers_draw_rare_tokens_at_their_rates(path, steps, rate, num, rare=63):
-    """63 tokens of the same rate: 52 to 165 of them are expected."""
+    """63 tokens of the same rate: 41 or 52 of them are expected."""
     tokens = jnp.log(jnp.asarray([1 - rare * rate, *[rate] * rare], jnp.float32))
 
     def predict(x, t):
