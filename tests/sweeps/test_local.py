@@ -79,8 +79,9 @@ def test_bad_trials_stop_the_sweep_before_the_folder_is_made(environment, tmp_pa
 
 
 def test_another_folder_is_refused(environment, tmp_path):
-    (tmp_path / 'notes.txt').write_text('mine')
-    result = sweep(environment, tmp_path)
+    (tmp_path / 'sweep').mkdir()
+    (tmp_path / 'sweep' / 'notes.txt').write_text('mine')
+    result = sweep(environment, tmp_path / 'sweep')
     assert result.returncode == 2 and "it holds 'notes.txt'" in result.stderr
 
 

@@ -102,7 +102,7 @@ class Moments:
 
     def _start(self, workdir):
         self._log = self._folder / f'log{time.monotonic_ns()}'
-        words = arguments(workdir, family=self._family, log_every=1)
+        words = arguments(workdir, family=self._family, log_every=3)
         if self._count == 1:
             return [self._processes.start(words, f'{self._log}.0')]
         return self._processes.start_together(self._count, words, self._log, start_timeout=20)

@@ -33,8 +33,9 @@ def test_kills_at_random_moments(family, kills, processes, tmp_path):
     generator = random.Random(family)
     workdir, log = tmp_path / 'run', tmp_path / 'log'
     words = arguments(
-        workdir, family=family, steps=100_000, checkpoint_every=1, keep=1, sample_every=7
-    )
+        workdir, family=family, steps=100_000, checkpoint_every=1, keep=1, sample_every=7,
+        log_every=3,
+    )  # fmt: skip
     saved, torn, wait_for = [0], 0, 1
     for kill in range(kills):
         child = processes.start(words, log)
@@ -53,13 +54,14 @@ def test_kills_at_random_moments(family, kills, processes, tmp_path):
 
     steps = max(saved) + 3
     for folder in (workdir, tmp_path / 'whole'):
-        processes.start(arguments(folder, family=family, steps=steps, checkpoint_every=0), log)
+        fields = {'family': family, 'steps': steps, 'checkpoint_every': 0, 'log_every': 3}
+        processes.start(arguments(folder, **fields), log)
         assert processes.wait() == 0, log.read_text()
     assert 'damaged' not in log.read_text()
     assert not list((workdir / 'checkpoints').glob('*tmp*'))
     assert_same(state_of(workdir, family), state_of(tmp_path / 'whole', family))
     resumed, whole = (records(f, KEY[family]) for f in (workdir, tmp_path / 'whole'))
-    assert [r['step'] for r in resumed] == list(range(1, steps + 1))
+    assert [r['step'] for r in resumed] == list(range(3, steps + 1, 3))
     assert resumed == whole
 
 
