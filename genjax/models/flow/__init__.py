@@ -5,9 +5,9 @@ from genjax.models.flow.bijection import Bijection, Chain, Inverse, Repeat
 from genjax.models.flow.continuous import ContinuousFlow
 from genjax.models.flow.coupling import Coupling
 from genjax.models.flow.elementwise import Affine, Shift
-from genjax.models.flow.flow import Flow, StandardNormal
+from genjax.models.flow.flow import Flow, StandardLogistic, StandardNormal
 from genjax.models.flow.linear import ActNorm, InvertibleLinear
-from genjax.models.flow.permutations import Permute, Reverse, Split, Squeeze, Tokens
+from genjax.models.flow.permutations import Flatten, Permute, Reverse, Split, Squeeze, Tokens
 from genjax.models.flow.spline import Spline
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     'Chain',
     'ContinuousFlow',
     'Coupling',
+    'Flatten',
     'Flow',
     'Inverse',
     'InvertibleLinear',
@@ -28,6 +29,7 @@ __all__ = [
     'Spline',
     'Split',
     'Squeeze',
+    'StandardLogistic',
     'StandardNormal',
     'Tokens',
 ]

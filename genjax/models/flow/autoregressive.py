@@ -71,7 +71,8 @@ def _tokens(x: Array) -> Array:
     """x as [B, T, P] in float32."""
     if x.ndim not in (2, 3):
         raise UserError(
-            f'Autoregressive works on vectors (T,) and sequences (T, P), not on {x.shape[1:]}'
+            f'Autoregressive works on vectors (T,) and sequences (T, P), not on {x.shape[1:]}: put '
+            'Tokens or Flatten before it'
         )
     return x.reshape(*x.shape[:2], -1).astype(jnp.float32)
 

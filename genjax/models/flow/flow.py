@@ -39,6 +39,21 @@ class StandardNormal:
 
 
 @dataclass(frozen=True)
+class StandardLogistic:
+    """Independent logistic variables of mean 0 and scale 1 (NICE, Dinh et al., 2015): an outlier
+    costs nats in proportion to its distance, not to the square of it.
+    """
+
+    def log_prob(self, z: Array) -> Array:
+        """Log-density [B] of z [B, D]."""
+        return jnp.sum(jax.nn.log_sigmoid(z) + jax.nn.log_sigmoid(-z), axis=-1)
+
+    def sample(self, key: Array, shape: tuple[int, ...]) -> Array:
+        """Draws z."""
+        return jax.random.logistic(key, shape)
+
+
+@dataclass(frozen=True)
 class Flow:
     """A density by change of variables: log p(x) = log base(z) + log |det dz/dx|, z = bijection(x)
     (Tabak & Turner, 2013; Rezende & Mohamed, 2015). Trained by maximum likelihood.
@@ -89,7 +104,7 @@ class Flow:
         if z.shape != x.shape:
             raise UserError(
                 f'Flow.bijection makes {z.shape[1:]} of {x.shape[1:]}: undo changes of shape at its'
-                ' end, as with Inverse(Squeeze())'
+                ' end, as with Inverse(Squeeze()) or Inverse(Flatten(shape))'
             )
         return variables
 

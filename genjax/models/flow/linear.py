@@ -12,23 +12,33 @@ from jax.scipy.linalg import solve_triangular
 from genjax.models.flow.bijection import Bijection
 
 _product = functools.partial(jnp.matmul, precision='highest')
-_EPSILON = 1e-6  # a feature that does not vary in the first batch is not blown up without limit
 
 
 class ActNorm(Bijection):
     """z = (x - shift) exp(-log_scale), by feature; `init` chooses both so that the first batch
     comes out with mean 0 and variance 1 (Kingma & Dhariwal, "Glow", 2018).
 
+    A feature that hardly varies in the first batch is divided by the root mean square of the
+    others' standard deviations instead of its own. A pixel that is empty in that batch is not in
+    every image: divided by the little noise it has, it would come out hundreds of standard
+    deviations from zero, and couplings multiply that. Where no feature varies, all are only
+    shifted.
+
     Initialised by its inverse, as inside `Inverse`, it starts as the identity.
+
+    Attributes:
+        least: features whose standard deviation is below this share of the root mean square hardly
+            vary. With 0, for features in unlike units, only constants do.
     """
+
+    least: float = 0.1
 
     def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
         """Normalises."""
         x = x.astype(jnp.float32)
         others = tuple(range(x.ndim - 1))
-        shift, log_scale = self._params(
-            jnp.mean(x, axis=others), jnp.log(jnp.std(x, axis=others) + _EPSILON)
-        )
+        mean, std = jnp.mean(x, axis=others), jnp.std(x, axis=others)
+        shift, log_scale = self._params(mean, jnp.log(self._scale(std, mean)))
         return (x - shift) * jnp.exp(-log_scale), _same_for_all(x, -jnp.sum(log_scale))
 
     def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
@@ -36,6 +46,15 @@ class ActNorm(Bijection):
         zeros = jnp.zeros(z.shape[-1])
         shift, log_scale = self._params(zeros, zeros)
         return z * jnp.exp(log_scale) + shift, _same_for_all(z, jnp.sum(log_scale))
+
+    def _scale(self, std: Array, mean: Array) -> Array:
+        """What to divide by, [D], given standard deviations and means of the first batch."""
+        # What rounding to float32 makes of a constant is no variation.
+        std = jnp.where(std > 1e-6 * jnp.abs(mean), std, 0.0)
+        varies = (std > 0) & (std >= self.least * jnp.sqrt(jnp.mean(std**2)))
+        # Of those that vary: in a stack the others are then scaled once, not at every layer.
+        common = jnp.sqrt(jnp.sum(jnp.where(varies, std, 0.0) ** 2) / jnp.sum(varies))
+        return jnp.where(jnp.any(varies), jnp.where(varies, std, common), 1.0)
 
     @nn.compact
     def _params(self, shift: Array, log_scale: Array) -> tuple[Array, Array]:

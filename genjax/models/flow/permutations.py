@@ -45,6 +45,26 @@ class Permute(Bijection):
         return np.random.RandomState(self.seed).permutation(x.shape[-1])
 
 
+class Flatten(Bijection):
+    """An example to a vector, [B, *shape] to [B, D], on which couplings take an `MLP`.
+
+    Attributes:
+        shape: of one example.
+    """
+
+    shape: tuple[int, ...]
+
+    def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
+        """Flattens; a UserError when examples have another shape."""
+        if x.shape[1:] != tuple(self.shape):
+            raise UserError(f'Flatten(shape={tuple(self.shape)}) got examples of {x.shape[1:]}')
+        return x.reshape(x.shape[0], -1), no_change(x)
+
+    def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
+        """Gives an example its shape back."""
+        return z.reshape(z.shape[0], *self.shape), no_change(z)
+
+
 class Squeeze(Bijection):
     """Blocks of pixels to channels, [B, H, W, C] to [B, H/f, W/f, f² C], so that a picture has
     channels to split (Dinh et al., 2017).
@@ -112,7 +132,10 @@ class Split(Bijection):
 
 def _blocks_to_channels(x: Array, f: int) -> Array:
     if x.ndim != 4 or x.shape[1] % f or x.shape[2] % f:
-        raise UserError(f'examples of shape {x.shape[1:]} cannot be cut into blocks of {f}x{f}')
+        raise UserError(
+            f'examples of shape {x.shape[1:]} cannot be cut into blocks of {f}x{f}: choose a '
+            'factor that divides both sides of an image (height, width, channels), or Flatten'
+        )
     b, h, w, c = x.shape
     x = x.reshape(b, h // f, f, w // f, f, c).transpose(0, 1, 3, 2, 4, 5)
     return x.reshape(b, h // f, w // f, f * f * c)

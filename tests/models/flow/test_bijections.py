@@ -14,6 +14,7 @@ from genjax.models.flow import (
     Autoregressive,
     Chain,
     Coupling,
+    Flatten,
     Inverse,
     InvertibleLinear,
     Permute,
@@ -66,6 +67,10 @@ EVERY = {
     'tokens': (Tokens((2, 4, 3), 2), (2, 4, 3)),
     'split': (Split(ActNorm()), (2, 2, 3)),
     'actnorm': (ActNorm(), (2, 2, 3)),
+    'flatten': (
+        Chain((Flatten((2, 2, 3)), ActNorm(), Inverse(Flatten((2, 2, 3))))),
+        (2, 2, 3),
+    ),
     'actnorm-inverse': (Inverse(ActNorm()), (3,)),
     'linear': (InvertibleLinear(), (3,)),
     'linear-picture': (InvertibleLinear(), (2, 2, 3)),
@@ -164,6 +169,25 @@ def test_actnorm_normalises_the_first_batch():
     np.testing.assert_allclose(jnp.std(z, (0, 1, 2)), 1, rtol=1e-4)
 
 
+@pytest.mark.parametrize('constant', [0.0, 300.0, 1e6])
+def test_actnorm_does_not_blow_up_what_hardly_varies(constant):
+    x = np.random.default_rng(0).normal(size=(500, 4)).astype(np.float32)
+    x[:, 0] = constant
+    x[:, 1] *= 1e-3
+    layer = Repeat(Chain((ActNorm(), Reverse())), 8)
+    variables = layer.init(jax.random.key(1), x)
+    other = np.array([[constant + 1, 1, 1, 1]], np.float32)
+    z, log_det = layer.apply(variables, other)
+    assert np.abs(z).max() < 3
+    assert np.all(np.abs(log_det) < 3)
+    back, _ = layer.apply(variables, z, method='inverse_and_log_det')
+    np.testing.assert_allclose(back, other, rtol=1e-5)
+    z, _ = ActNorm().init_with_output(jax.random.key(1), np.full((5, 2), constant, np.float32))[0]
+    np.testing.assert_array_equal(z, 0)
+    z, _ = ActNorm(least=0.0).init_with_output(jax.random.key(1), x)[0]
+    np.testing.assert_allclose(jnp.std(z, axis=0), [0, 1, 1, 1], rtol=1e-3, atol=1e-6)
+
+
 def test_actnorm_normalises_at_every_layer_of_a_stack():
     x = 3.0 + 5.0 * jax.random.normal(jax.random.key(0), (64, 2))
     variables = Repeat(ActNorm(), 2).init(jax.random.key(1), x)
@@ -196,8 +220,10 @@ def test_a_linear_layer_starts_as_a_rotation():
     [
         (Squeeze(), (3, 4, 1), 'blocks of 2x2'),
         (Coupling(mlp()), (1,), 'at least 2 features'),
-        (Coupling(mlp()), (2, 2, 2), 'keep all dimensions'),
-        (Autoregressive(made()), (2, 2, 2), 'vectors'),
+        (Coupling(mlp()), (2, 2, 2), 'keep all dimensions.*Flatten'),
+        (Coupling(mlp()), (2, 2, 1), 'Squeeze .* or Flatten'),
+        (Flatten((3, 1)), (2, 2), r'shape=\(3, 1\)'),
+        (Autoregressive(made()), (2, 2, 2), 'vectors.*Tokens or Flatten'),
     ],
 )
 def test_shapes_that_do_not_fit_are_explained(bijection, shape, message):

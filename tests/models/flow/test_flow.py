@@ -2,18 +2,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 
+from genjax.data import Chain as Preprocess
+from genjax.data import Dequantise, Digits, Logit
 from genjax.errors import UserError
 from genjax.models import ContinuousFlow, Flow
 from genjax.models.flow import (
+    ActNorm,
+    Affine,
     Autoregressive,
     Chain,
     Coupling,
+    Flatten,
+    Inverse,
     InvertibleLinear,
     Repeat,
     Reverse,
     Spline,
     Squeeze,
+    StandardLogistic,
 )
 from genjax.networks import MLP, MaskedMLP
 from tests.models.flow.test_bijections import random_params
@@ -76,3 +84,30 @@ def test_encode_and_decode_undo_each_other():
 def test_a_bijection_that_changes_the_shape_is_refused():
     with pytest.raises(UserError, match=r'makes \(1, 1, 4\) of \(2, 2, 1\)'):
         Flow(Squeeze(), (2, 2, 1)).init(KEY, {'x': jnp.ones((1, 2, 2, 1))})
+
+
+def test_test_images_are_no_outliers_to_a_flow_that_starts_from_training_images():
+    shape, source = (8, 8, 1), {name: Digits().source(name) for name in ('train', 'test')}
+    x = {name: jnp.asarray(s[np.arange(len(s))]['x']) for name, s in source.items()}
+    layer = Chain((ActNorm(), Coupling(MLP((16,)), Affine()), Reverse()))
+    stack = Chain((Flatten(shape), Repeat(layer, 8), Inverse(Flatten(shape))))
+    preprocess = Preprocess((Dequantise(), Logit(0.05)))
+    first, _ = preprocess(x['train'][:128], KEY)
+    model = Flow(stack, shape)
+    variables = model.init(KEY, {'x': first})
+
+    def nll(x):
+        y, log_det = preprocess(x, KEY)
+        return -model.log_prob(variables, y, KEY).value - log_det
+
+    train, test = map(jax.jit(nll), (x['train'], x['test']))
+    assert np.mean(test) < np.mean(train) + 10
+    assert np.max(test) < np.mean(train) + 500
+
+
+def test_the_logistic_base():
+    base, z = StandardLogistic(), jnp.linspace(-40, 40, 24).reshape(4, 6)
+    want = scipy.stats.logistic.logpdf(np.asarray(z)).sum(-1)
+    np.testing.assert_allclose(base.log_prob(z), want, rtol=1e-5)
+    drawn = np.asarray(base.sample(KEY, (4000, 1)))[:, 0]
+    assert scipy.stats.kstest(drawn, 'logistic').pvalue > 0.01

@@ -1,0 +1,57 @@
+"""Neural spline flow on the 8x8 digits as stored, 8 bits: 6 couplings of flat images.
+
+    genjax train --config=configs/digits/flow.py --workdir=runs/flow
+
+Splines work on [-3, 3], which holds every value after `Logit`: no pixel of a test image is an
+outlier, whatever the training images have there.
+
+Expected: a test bound of 159.3 nats (3.59 bits a dimension) after two minutes; independent
+discretised logistics, fitted to the same images, 184.7 (python -m
+experiments.digits_flow.logistics). Validation is best after 300 steps; later the flow overfits.
+"""
+
+import optax
+
+from genjax.config import spec
+from genjax.data import Chain, Dequantise, Digits, Logit
+from genjax.evaluation import Likelihood
+from genjax.models import Flow, flow
+from genjax.networks import MLP
+from genjax.training import Experiment
+
+STEPS = 500
+SHAPE = (8, 8, 1)
+
+
+def get_config():
+    """The run as a config."""
+    coupling = spec(
+        flow.Coupling,
+        network=spec(MLP, features=(128, 128)),
+        transform=spec(flow.Spline, bins=12, bound=3.0),
+    )
+    layers = (coupling, spec(flow.Reverse), coupling, spec(flow.Permute))
+    stack = spec(flow.Repeat, layer=spec(flow.Chain, layers=layers), num=3)
+    flatten = spec(flow.Flatten, shape=SHAPE)
+    back = spec(flow.Inverse, bijection=spec(flow.Flatten, shape=SHAPE))
+    return spec(
+        Experiment,
+        dataset=spec(Digits),
+        preprocess=spec(Chain, steps=(spec(Dequantise), spec(Logit, alpha=0.05))),
+        model=spec(Flow, bijection=spec(flow.Chain, layers=(flatten, stack, back)), shape=SHAPE),
+        optimizer=spec(
+            optax.adamw,
+            learning_rate=spec(optax.cosine_decay_schedule, init_value=1e-3, decay_steps=STEPS),
+            weight_decay=0.1,
+        ),
+        steps=STEPS,
+        batch_size=128,
+        clip_norm=10.0,
+        ema=(0.99,),
+        validate_every=50,
+        validation=(spec(Likelihood, batch_size=200),),
+        best='likelihood/nll',
+        test=(spec(Likelihood, batch_size=300, num_draws=10),),
+        log_every=100,
+        sample_every=250,
+    )
