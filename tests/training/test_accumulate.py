@@ -1,5 +1,6 @@
 """Micro-batches bound memory and change nothing else: a model's state moves once per update."""
 
+import dataclasses
 import functools
 
 import jax
@@ -8,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 
+from genjax.errors import UserError
 from genjax.models.base import average_states
 from genjax.training import Experiment
 from genjax.training.state import init_state
@@ -43,6 +45,8 @@ def test_the_state_moves_once_per_update(name):
     if not entry.counted:
         state = jax.tree_util.tree_map_with_path(_far_off, state)
     start = start.replace(variables={**start.variables, 'state': state})
+    # Statistics of a batch of two are not those of one of eight; moved four times, all are far off.
+    near = 0.2 if entry.coupled else 0.1
     once, four = (
         jax.jit(functools.partial(train_step, _settings(entry, n), unroll=False))(start, batch)[0]
         for n in (1, 4)
@@ -54,7 +58,7 @@ def test_the_state_moves_once_per_update(name):
     for path, (a, b) in jax.tree_util.tree_leaves_with_path(
         moved, is_leaf=lambda x: isinstance(x, tuple)
     ):
-        np.testing.assert_allclose(b, a, rtol=0.1, atol=2e-3, err_msg=jax.tree_util.keystr(path))
+        np.testing.assert_allclose(b, a, rtol=near, atol=2e-3, err_msg=jax.tree_util.keystr(path))
 
 
 def test_states_are_averaged_by_what_counts():
@@ -68,6 +72,21 @@ def test_states_are_averaged_by_what_counts():
     assert after == {'mean': 1.5, 'turn': 3.0, 'updates': 5}
     nothing = average_states(before, states, jnp.zeros(2))
     assert nothing['mean'] == before['mean']
+
+
+def test_a_merge_that_loses_state_is_named():
+    entry = BY_NAME['gan-lecam']
+
+    class Losing(type(entry.model)):
+        def _merged(self, before, states, weights):
+            return {}
+
+    fields = {f.name: getattr(entry.model, f.name) for f in dataclasses.fields(entry.model)}
+    settings = Experiment(tiny.Blots(), Losing(**fields), optax.sgd(0.0), 10, 8)
+    batch = entry.batch(8)
+    state = jax.eval_shape(functools.partial(init_state, settings), batch)
+    with pytest.raises(UserError, match=r"merge of the phase 'discriminator' .*must return the"):
+        jax.eval_shape(functools.partial(train_step, settings), state, batch)
 
 
 def test_the_mean_of_equal_whole_numbers_is_exact():
