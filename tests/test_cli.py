@@ -163,6 +163,20 @@ def test_an_exception_of_the_users_own_code_is_a_line_with_its_innermost_frame(
     assert whole.startswith('Traceback') and whole.endswith(line)
 
 
+def test_memory_that_is_not_there_is_a_line_with_what_needs_less(ran, capsys, monkeypatch):
+    import jax
+
+    run = lambda args: jax.jit(lambda: jax.numpy.zeros(2**45))()  # noqa: E731
+    verb = SimpleNamespace(HELP='', add_arguments=lambda parser: None, run=run)
+    monkeypatch.setattr(cli, '_module', lambda name: verb)
+    assert cli.main(['train']) == 2
+    line = capsys.readouterr().err
+    assert line.startswith(
+        'genjax: error: out of memory (for 140737488355328 bytes more): training'
+    )
+    assert 'config.batch_size' in line and line.count('\n') == 1
+
+
 @pytest.mark.parametrize(
     ('error', 'message'),
     [
