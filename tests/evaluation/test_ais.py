@@ -9,6 +9,7 @@ import pytest
 import scipy.stats
 
 from genjax.data import Chain
+from genjax.data.pipeline import random_subset
 from genjax.errors import UserError
 from genjax.evaluation import AIS, EvaluationData
 from genjax.evaluation.ais import ais_bounds, anneal, hmc_step, sigmoid_schedule, tune_step_sizes
@@ -133,6 +134,18 @@ def test_evaluator(linear):
     assert figures['kind'] == 'lower_bound'
     assert abs(figures['gap']) < 0.15
     assert figures['protocol'] == 'AIS of 200 steps, 64 chains, test (20 examples)'
+
+
+def test_a_part_of_the_split_is_chosen_at_random(linear):
+    """A split in the order of its log-probabilities, of which the first half are far from all."""
+    model, variables, _, x, exact = linear
+    order = np.argsort(np.asarray(exact))
+    x, exact = np.asarray(x)[order], np.asarray(exact)[order]
+    ais = AIS(num_steps=100, num_chains=32, batch_size=5, num_batches=2)
+    figures = ais(model, variables, _data(x), KEY)
+    assert figures['nll'] == pytest.approx(-np.mean(exact[random_subset(20, 10)]), abs=0.15)
+    assert abs(figures['nll'] + np.mean(exact[:10])) > 0.5
+    assert figures['protocol'].endswith('test (10 examples at random)')
 
 
 def test_mistakes_are_named():
