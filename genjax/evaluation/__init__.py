@@ -4,6 +4,7 @@ An evaluator is a frozen dataclass that a config can name. It is called with a m
 an `EvaluationData` and a key, and gives named figures.
 """
 
+from genjax.evaluation.aggregate import AggregatePosterior
 from genjax.evaluation.ais import AIS
 from genjax.evaluation.base import EvaluationData, Evaluator
 from genjax.evaluation.class_modes import ClassModes
@@ -29,6 +30,7 @@ __all__ = [
     'C2ST',
     'KL',
     'MMD',
+    'AggregatePosterior',
     'ClassModes',
     'CodebookUse',
     'CriticW1',

@@ -21,7 +21,7 @@ from genjax.models.vae.bounds import (
 )
 from genjax.models.vae.likelihoods import Bernoulli, FromStart, Likelihood, emitting, is_density
 from genjax.models.vae.objectives import Draw, Metrics, Terms, importance_weighted, weighted_elbo
-from genjax.models.vae.posterior import GaussianHead, Posterior
+from genjax.models.vae.posterior import GaussianHead, Posterior, start_head
 from genjax.models.vae.priors import Prior, StandardNormal, VampPrior
 
 _ROWS = 4096  # decoder rows at a time in `log_prob`: bounds its memory, whatever the sample count
@@ -140,8 +140,8 @@ class VAE:
         return FromStart(classes.with_classes(decoder, self.num_classes))
 
     def init(self, key: Array, batch: Batch) -> Variables:
-        """Draws the initial variables; `batch` gives shapes and dtypes, and the decoder and the
-        prior start from its data.
+        """Draws the initial variables; `batch` gives shapes and dtypes, and the posterior, the
+        decoder and the prior start from its data.
 
         Raises:
             UserError: `num_classes` is set and the data have no labels.
@@ -157,6 +157,9 @@ class VAE:
             networks['flow'] = (self.flow, (z, z))
         variables = modules.initialise(key, networks)
         variables['state']['decoder']['constants']['start'] = self.likelihood.start(batch['x'])
+        variables['params']['encoder'] = start_head(
+            variables['params']['encoder'], self._encode_centred(variables, x, *label)
+        )
         if self.prior.learned:
             prior_key = jax.random.fold_in(key, 1)
             variables['params']['prior'] = self.prior.init(prior_key, self.latent_dim, x)
@@ -223,6 +226,10 @@ class VAE:
         return LogProb(jnp.moveaxis(values, 0, 1), 'lower_bound', is_density(self.likelihood))
 
     @full_precision
+    def posterior(self, variables: Variables, x: Array, *label: Array) -> Posterior:
+        """Mean and log standard deviation [B, latent_dim] of q(z|x), before a flow."""
+        return self._encode(variables, x, *label)
+
     def rate_distortion(
         self, variables: Variables, x: Array, key: Array, *label: Array
     ) -> tuple[Array, Array]:
