@@ -8,6 +8,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import numpy as np
 from jax import Array
 
 from genjax.errors import UserError
@@ -45,7 +46,8 @@ def sampled_labels(model: Any, key: Array, num: int, label: Array | None) -> tup
     """The labels [num] to sample, as further arguments: those given or, without, uniform ones.
 
     Raises:
-        UserError: a label for a model without classes.
+        UserError: a label for a model without classes, or one that is none of its classes (or,
+            where training drops labels, `num_classes`, which stands for none).
     """
     if model.num_classes is None:
         if label is None:
@@ -54,4 +56,16 @@ def sampled_labels(model: Any, key: Array, num: int, label: Array | None) -> tup
         raise UserError(
             f'this {name} learned no labels ({name}.num_classes is not set): sample without one'
         )
-    return (jax.random.randint(key, (num,), 0, model.num_classes) if label is None else label,)
+    if label is None:
+        return (jax.random.randint(key, (num,), 0, model.num_classes),)
+    if not isinstance(label, jax.core.Tracer):
+        largest = model.num_classes - (not hasattr(model, 'label_dropout'))
+        wrong = [
+            value for value in np.ravel(jax.device_get(label)).tolist() if not 0 <= value <= largest
+        ]
+        if wrong:
+            raise UserError(
+                f'label={wrong[0]} is not one of the {model.num_classes} classes'
+                f' 0..{model.num_classes - 1}'
+            )
+    return (label,)
