@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import modules
+from genjax.models import draws, modules
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
 from genjax.models.precision import full_precision
 
@@ -50,7 +50,7 @@ class StandardLogistic:
 
     def sample(self, key: Array, shape: tuple[int, ...]) -> Array:
         """Draws z."""
-        return jax.random.logistic(key, shape)
+        return draws.logistic(key, shape)
 
 
 @dataclass(frozen=True)
