@@ -26,7 +26,8 @@ def start(words, log, devices, environment):
     file = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND)
     os.dup2(file, 1), os.dup2(file, 2), os.close(file)
     os.environ |= environment
-    os.environ['XLA_FLAGS'] += f' --xla_force_host_platform_device_count={devices}'
+    flags = os.environ.get('XLA_FLAGS', '')
+    os.environ['XLA_FLAGS'] = f'{flags} --xla_force_host_platform_device_count={devices}'
     sys.argv = ['genjax', *words]
     status = cli.main()
     sys.stdout.flush()
