@@ -134,6 +134,7 @@ def locked(folder: Path, kind: str, record: str, busy: str) -> Iterator[IO[str]]
     with contextlib.ExitStack() as stack:
         try:
             _refuse_foreign(folder, kind, record)
+            refuse_links(folder)
             folder.mkdir(parents=True, exist_ok=True)
             file = stack.enter_context(open(folder / _LOCK, 'a+'))
             try:
@@ -148,6 +149,22 @@ def locked(folder: Path, kind: str, record: str, busy: str) -> Iterator[IO[str]]
         except OSError as e:
             raise UserError(f'cannot write to --workdir={folder}: {e.strerror}') from None
         yield file
+
+
+def refuse_links(folder: Path) -> None:
+    """Refuses a folder in which a file or folder is a link out of it: what is written there would
+    change something else, which whoever made the folder has chosen.
+
+    Raises:
+        UserError: naming the link.
+    """
+    whole = folder.resolve()
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_symlink() and not path.resolve().is_relative_to(whole):
+            raise UserError(
+                f'{path} is a link to {path.resolve()}, outside of the folder, and is not written'
+                ' through: move what it leads to here, or keep the whole folder there'
+            )
 
 
 def _refuse_foreign(folder: Path, kind: str, record: str) -> None:

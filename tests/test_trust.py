@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -277,3 +278,67 @@ def test_every_process_that_genjax_starts_leaves_out_the_current_folder():
         for line in path.read_text('utf-8').splitlines():
             if ('sys.executable,' in line and "'-" in line) or '"$python" -' in line:
                 assert '-P' in line, f'{path}: {line}'
+
+
+def test_files_of_data_import_no_module(tmp_path):
+    """TFDS imports the module of a feature's class, which a prepared folder names."""
+    from genjax.data import store
+
+    (tmp_path / 'evil_of_test.py').write_text("open('was_run', 'w')\n")
+    sys.path.append(str(tmp_path))
+    folder = tmp_path / 'data' / 'mine' / '1.0.0'
+    folder.mkdir(parents=True)
+    features = {'featuresDict': {'features': {'x': {'pythonClassName': 'evil_of_test.Image'}}}}
+    (folder / 'features.json').write_text(
+        json.dumps(features).replace('pythonClassName', 'python\\u0043lassName')
+    )
+    for read in (
+        lambda: store.open_builder('mine', str(tmp_path / 'data')),
+        lambda: store.prepare('mine', str(tmp_path / 'data')),
+        lambda: store.read_builder(folder),
+    ):
+        with pytest.raises(UserError, match=r'evil_of_test\.Image'):
+            read()
+    assert not Path('was_run').exists() and 'evil_of_test' not in sys.modules
+
+
+@pytest.mark.parametrize('link', ['.lock', 'metrics.jsonl', 'evaluations', 'samples'])
+def test_nothing_is_written_through_a_link_out_of_the_folder(tmp_path, link):
+    from genjax.training import workdir
+
+    (tmp_path / 'mine').mkdir()
+    (tmp_path / 'mine' / 'file').write_text('precious')
+    run = tmp_path / 'run'
+    run.mkdir()
+    (run / 'config.json').write_text('{}')
+    target = tmp_path / 'mine'
+    (run / link).symlink_to(target if link in ('evaluations', 'samples') else target / 'file')
+    with pytest.raises(UserError, match='is a link to'), workdir.locked(run):
+        pass
+    assert (target / 'file').read_text() == 'precious' and len(list(target.iterdir())) == 1
+    # The folder itself may be a link, and links may lead to what lies in it.
+    (run / link).unlink()
+    (run / 'latest').symlink_to('config.json')
+    (tmp_path / 'link').symlink_to(run)
+    with workdir.locked(tmp_path / 'link'):
+        pass
+
+
+def test_a_name_in_a_file_reaches_no_terminal_as_a_command(capsys, digits):
+    config = json.loads(digits) | {'wandb': call('evil.\x1b]0;title\x07')}
+    Path('config.json').write_text(json.dumps(config))
+    assert main(['train', '--config=config.json', '--workdir=new']) == 2
+    assert '\x1b' not in capsys.readouterr().err
+    Path('config.json').write_text(json.dumps(json.loads(digits) | {'a\x1b[31m\u202e': 1}))
+    assert main(['train', '--config=config.json', '--workdir=new']) == 2
+    assert not set('\x1b\u202e') & set(capsys.readouterr().err)
+
+
+def test_no_part_unpickles_or_runs_text():
+    """What reads files has no way to make code of them."""
+    risky = (
+        r'\bpickle\b|allow_pickle=True|yaml\.(unsafe_)?load|\beval\(|\bexec\(|extractall|shell=True'
+    )
+    for path in (ROOT / 'genjax').rglob('*.py'):
+        for line in path.read_text('utf-8').splitlines():
+            assert not re.search(risky, line), f'{path}: {line}'

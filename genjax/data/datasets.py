@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -189,9 +190,7 @@ def _builder(name: str, folder: str, data_dir: str | None):
 @functools.lru_cache(maxsize=8)
 def open_split(folder: str, expression: str, columns: Columns, in_memory: bool) -> Source:
     """Returns a source, the same one whenever it is asked for: decoding happens once a process."""
-    from tensorflow_datasets.core.read_only_builder import builder_from_directory
-
-    source = RecordSource(builder_from_directory(folder), expression, columns)
+    source = RecordSource(store.read_builder(Path(folder)), expression, columns)
     return load(source) if in_memory else source
 
 

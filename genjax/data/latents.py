@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from genjax.data import store
 from genjax.data.datasets import open_split
 from genjax.data.sources import Columns, Source
 from genjax.errors import CannotWrite, UserError, nearest
@@ -125,9 +126,7 @@ class Latents:
 
 @functools.lru_cache(maxsize=8)
 def _columns(folder: str) -> Columns:
-    from tensorflow_datasets.core.read_only_builder import builder_from_directory
-
-    features = dict(builder_from_directory(folder).info.features.items())
+    features = dict(store.read_builder(Path(folder)).info.features.items())
     code, label = features['code'], features.get('label')
     return Columns(
         x_key='code',

@@ -9,12 +9,15 @@ import contextlib
 import importlib
 import importlib.util
 import io
+import json
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from genjax.config import trust
 from genjax.data.builders import BUNDLED
@@ -47,6 +50,7 @@ def open_builder(name: str, data_dir: str | None = None):
     from tensorflow_datasets.core.registered import DatasetNotFoundError
 
     folder = data_dir_path(data_dir)
+    _check_features_of(name, folder)
     try:
         builder = read_only_builder.builder_from_files(name, data_dir=str(folder))
     except DatasetNotFoundError:
@@ -71,6 +75,7 @@ def prepare(name: str, data_dir: str | None = None) -> Path:
     import tensorflow_datasets as tfds
 
     folder = data_dir_path(data_dir)
+    _check_features_of(name, folder)
     with contextlib.suppress(tfds.core.DatasetNotFoundError):
         found = tfds.core.read_only_builder.builder_from_files(name, data_dir=str(folder))
         return Path(_open_folder(Path(found.data_dir)).data_dir)
@@ -102,7 +107,6 @@ class Prepared:
 def prepared(data_dir: str | None = None) -> Iterator[Prepared]:
     """Yields every data set that lies in `data_dir`, in the order of their folders."""
     from tensorflow_datasets import features as kinds
-    from tensorflow_datasets.core.read_only_builder import builder_from_directory
 
     folder = data_dir_path(data_dir)
     found = [*folder.glob('*/*/dataset_info.json'), *folder.glob('*/*/*/dataset_info.json')]
@@ -110,7 +114,7 @@ def prepared(data_dir: str | None = None) -> Iterator[Prepared]:
         if info.relative_to(folder).parts[0].startswith('incomplete'):
             continue
         try:
-            builder = builder_from_directory(info.parent)
+            builder = read_builder(info.parent)
         except Exception:  # a foreign or older folder, whatever is wrong with it
             continue
         config, features = builder.builder_config, sorted(builder.info.features.items())
@@ -211,9 +215,7 @@ def _build(name: str, make_builder: Callable, folder: Path, *, quiet: bool) -> P
 
 
 def _open_folder(folder: Path):
-    from tensorflow_datasets.core.read_only_builder import builder_from_directory
-
-    builder = builder_from_directory(folder)
+    builder = read_builder(folder)
     formats = {known.value for known in builder.info.available_file_formats()}
     if 'array_record' not in formats:
         raise UserError(
@@ -222,6 +224,49 @@ def _open_folder(folder: Path):
             f'`genjax data prepare {builder.name} --data_dir=...`'
         )
     return builder
+
+
+def read_builder(folder: Path):
+    """Returns the TFDS builder of a folder that holds a prepared data set, whose files may be
+    anybody's: TFDS would import any module that they name as the type of a feature.
+
+    Raises:
+        UserError: they name one that is neither of TFDS nor imported already.
+    """
+    from tensorflow_datasets.core.read_only_builder import builder_from_directory
+
+    _check_features(folder / 'features.json')
+    return builder_from_directory(folder)
+
+
+def _check_features_of(name: str, folder: Path) -> None:
+    """Checks all versions of a data set."""
+    first = re.match(r'[^/:]*', name)[0]
+    for path in (folder / first).glob('**/features.json') if first else ():
+        _check_features(path)
+
+
+def _check_features(path: Path) -> None:
+    try:
+        features = json.loads(path.read_text('utf-8'))
+    except (OSError, ValueError, RecursionError):
+        return  # TFDS says what is wrong
+    for name in _classes_in(features):
+        module = name.rpartition('.')[0]
+        known = module in sys.modules or module.partition('.')[0] == 'tensorflow_datasets'
+        if module and not known:
+            trust.check('@' + name, where=str(path))
+
+
+def _classes_in(features: Any) -> Iterator[str]:
+    if isinstance(features, dict):
+        for key, value in features.items():
+            if key in ('pythonClassName', 'python_class_name', 'type') and isinstance(value, str):
+                yield value
+            yield from _classes_in(value)
+    elif isinstance(features, list):
+        for value in features:
+            yield from _classes_in(value)
 
 
 def _check_known(name: str, folder: Path) -> None:

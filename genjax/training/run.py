@@ -17,7 +17,7 @@ from genjax import interruption
 from genjax.data.pipeline import eval_batches
 from genjax.errors import CannotWrite, UserError, plain
 from genjax.evaluation.base import EvaluationData, Figures
-from genjax.files import write_json
+from genjax.files import refuse_links, write_json
 from genjax.models.base import Variables
 from genjax.training import distributed, sharding, workdir
 from genjax.training.checkpoints import Checkpoints, steps_in
@@ -151,6 +151,7 @@ def test(run: Run, show: Callable[[Figures], None] = lambda _: None) -> Figures:
     if not distributed.is_first():
         return figures
     show(figures)
+    refuse_links(run.workdir)
     record = workdir.read(run.workdir)
     content = {
         'step': run.step,

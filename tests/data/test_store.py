@@ -113,7 +113,9 @@ def test_an_unknown_name_is_refused_with_the_nearest(name, message, tmp_path):
 
 def test_preparing_a_stock_data_set_without_tensorflow(tmp_path, monkeypatch):
     monkeypatch.setattr(store.importlib.util, 'find_spec', lambda name: None)
-    with pytest.raises(UserError, match=r"'mnist' needs TensorFlow: pip install .*\[prepare\]"):
+    with pytest.raises(
+        UserError, match=r"'mnist' needs TensorFlow: GENJAX_EXTRAS=prepare .*\[prepare\]"
+    ):
         store.prepare('mnist', str(tmp_path))
 
 

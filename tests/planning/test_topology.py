@@ -40,7 +40,7 @@ def test_what_does_not_exist_is_one_line(name, slices, words):
 
 def test_a_missing_compiler_is_named(monkeypatch):
     monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
-    with pytest.raises(UserError, match=r"libtpu.*pip install 'genjax-research\[tpu\]'"):
+    with pytest.raises(UserError, match=r"libtpu.*GENJAX_EXTRAS=tpu .*\[tpu\]'"):
         topology.environment(parse('v5e:2x2'))
     assert topology.environment(parse('cpu-4'))['XLA_FLAGS'].endswith('=4')
 
