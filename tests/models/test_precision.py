@@ -145,7 +145,7 @@ def test_evaluations_that_compute_with_networks():
     model, (batch, variables) = entry['stylegan'].model, _abstract(entry['stylegan'])
     lengths = PerceptualPathLength(batch_size=4)
     assert not rounded_products(
-        lambda v, k: path_length._steps(lengths, model, v, k), variables, KEY
+        lambda v, k, y: path_length._steps(lengths, model, v, k, y), variables, KEY, batch['label']
     )
     model, (batch, variables) = entry['gan-wasserstein'].model, _abstract(entry['gan-wasserstein'])
     x = batch['x']

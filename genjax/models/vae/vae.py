@@ -230,6 +230,7 @@ class VAE:
         """Mean and log standard deviation [B, latent_dim] of q(z|x), before a flow."""
         return self._encode(variables, x, *label)
 
+    @full_precision
     def rate_distortion(
         self, variables: Variables, x: Array, key: Array, *label: Array
     ) -> tuple[Array, Array]:
