@@ -194,7 +194,8 @@ class Churn(Sampler):
         most = jnp.exp(-0.5 * path.log_snr(jnp.asarray(path.t_max, jnp.float32)))
         noisier = jnp.maximum(jnp.minimum(ratio * (1.0 + growth), most), ratio)
         time = jnp.where(growth > 0, path.time(-2.0 * jnp.log(noisier)), t)
-        fresh = self.noise_scale * jnp.sqrt(noisier**2 - ratio**2)
+        added = jnp.maximum(noisier**2 - ratio**2, 0.0)  # rounding may make it negative
+        fresh = self.noise_scale * jnp.sqrt(added)
         churned = x / alpha + fresh * jax.random.normal(noise_key, x.shape)
         x = jnp.where(growth > 0, path.alpha(time) * churned, x)
         return self.sampler.step(denoise, path, x, time, s, key)

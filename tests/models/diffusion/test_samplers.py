@@ -187,8 +187,11 @@ def test_churn_adds_no_noise_beyond_that_of_the_path(path, share):
         return Prediction(jnp.zeros_like(x), x / path.sigma(t))
 
     x = path.sigma(t) * jax.random.normal(KEY, (20_000,))
-    Churn(DDIM(), growth=0.4).step(denoise, path, x, t, jnp.float32(0.5), jax.random.key(1))
+    churn = Churn(DDIM(), growth=0.4)
+    churn.step(denoise, path, x, t, jnp.float32(0.5), jax.random.key(1))
     ((x, time),) = seen
+    compiled = jax.jit(lambda t: churn.step(denoise, path, x, t, 0.5 * t, KEY))
+    assert jnp.all(jnp.isfinite(compiled(t)))
     assert share * path.t_max - 1e-6 <= float(time) <= path.t_max + 1e-6
     # Of data that are 0 there is only the noise, whose scale the network is told by the time.
     assert float(jnp.std(x) / path.sigma(time)) == pytest.approx(1.0, abs=0.03)
