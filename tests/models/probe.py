@@ -16,8 +16,9 @@ LABEL = jnp.array([0, 1, 2], jnp.int32)
 
 @functools.cache
 def probe(entry):
-    """Of (variables, batch, key of the samples, label [3]): each phase's LossOutput and gradients,
-    samples, samples with the labels, and log p(x), by name; what a model lacks is left out.
+    """Of (variables, batch, key of the samples, label [3]): the LossOutput of each phase, with its
+    state merged, its gradients, samples, samples with the labels, and log p(x), by name; what a
+    model lacks is left out.
     """
     model = entry.model
 
@@ -30,7 +31,11 @@ def probe(entry):
                 return jnp.sum(jnp.where(batch['mask'], out.values, 0.0)), out
 
             gradient, out = jax.grad(total, has_aux=True)(variables['params'])
-            found['loss'][phase.name], found['gradient'][phase.name] = out, gradient
+            states = jax.tree.map(lambda a: a[None], out.state)
+            weights = jnp.sum(batch['mask'], dtype=jnp.float32)[None]
+            state = phase.merge(variables['state'], states, weights)
+            found['loss'][phase.name] = out._replace(state=state)
+            found['gradient'][phase.name] = gradient
         if hasattr(model, 'sample'):
             found['sample'] = model.sample(variables, key, 5)
             if getattr(model, 'num_classes', None) is not None:
