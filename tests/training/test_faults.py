@@ -21,33 +21,9 @@ from tests.training.conftest import (
 )
 
 
-@pytest.mark.parametrize(
-    ('overrides', 'message'),
-    [
-        ({'stepz': 4}, "no field 'stepz'; did you mean 'steps'?"),
-        ({'batch_size': 'many'}, "config.batch_size: 'many' is not of type int"),
-        ({'nonfinite': 'stopp'}, "'stopp' is not one of 'stop', 'skip'"),
-        ({'dataset': '@tests.training.tiny.Blot'}, "has no 'Blot'; did you mean 'Blots'?"),
-        ({'steps': 0}, 'steps must be at least 1, not 0'),
-        ({'checkpoint_every': -1}, 'checkpoint_every must be at least 0, not -1'),
-        ({'accumulate': 3}, 'batch_size=16 is not a multiple of accumulate=3'),
-        ({'steps_per_call': 5}, 'steps=12 is not a multiple of steps_per_call=5'),
-        ({'clip_norm': 0}, 'clip_norm must be positive'),
-        ({'ema': '(0.5, 1.0)'}, 'a decay is at least 0 and less than 1'),
-        ({'profile': '(5, 2)'}, 'is not a first and a later last step'),
-        ({'best': 'likelihood/nll'}, 'needs validation and validate_every'),
-        ({'model__decoder__shape': '(4, 4, 1)'}, 'shape (4, 4, 1), the data have (8, 8, 1)'),
-        ({'mesh__fsdp': 0}, 'fsdp=0 is not a number of devices'),
-        ({'mesh__fsdp': 7}, 'does not fit 1 device'),
-        ({'validation': 'likelihood'}, "validation: 'likelihood' is not an evaluator"),
-        ({'wandb': 'project'}, 'wandb extra: GENJAX_EXTRAS=wandb ./launch/local.sh --version'),
-    ],
-)
-def test_what_is_wrong_with_a_config_is_said_before_a_folder_is_made(
-    overrides, message, refused, workdir, monkeypatch
-):
+def test_a_missing_extra_is_said_before_a_folder_is_made(refused, workdir, monkeypatch):
     monkeypatch.setitem(sys.modules, 'wandb', None)  # as if it were not installed
-    assert message in refused(**overrides)
+    assert 'wandb extra: GENJAX_EXTRAS=wandb ./launch/local.sh' in refused(wandb='project')
     assert not workdir.exists()
 
 
@@ -65,7 +41,9 @@ def test_unknown_data_set_and_missing_config(genjax, workdir, tmp_path):
         "def get_config():\n    config = tiny.vae()\n    config.steps = {'a': {'b': 1}}\n"
     )
     status, _, err = genjax('train', f'--config={config}', f'--workdir={workdir}')
-    assert 'config.py:4: TypeError' in the_line(status, err)  # of several lines, as raised
+    assert 'config.py:4 in get_config: TypeError' in the_line(
+        status, err
+    )  # of several lines, as raised
     status, _, err = genjax('train', f'--config={config}x', f'--workdir={workdir}')
     assert 'there is no config file' in the_line(status, err)
     assert not workdir.exists()
