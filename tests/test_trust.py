@@ -342,3 +342,13 @@ def test_no_part_unpickles_or_runs_text():
     for path in (ROOT / 'genjax').rglob('*.py'):
         for line in path.read_text('utf-8').splitlines():
             assert not re.search(risky, line), f'{path}: {line}'
+
+
+def test_an_optional_package_is_not_taken_from_the_current_folder(tmp_path):
+    (tmp_path / 'extra_of_test.py').write_text("open('was_run', 'w')\n")
+    (tmp_path / 'logs_of_test').mkdir()
+    assert not trust.is_installed('extra_of_test')
+    trust.on_path(tmp_path)
+    assert not trust.is_installed('extra_of_test') and not trust.is_installed('logs_of_test')
+    assert trust.is_installed('PIL') and trust.is_installed('colorsys')
+    assert not Path('was_run').exists()

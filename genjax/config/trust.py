@@ -10,7 +10,7 @@ remembered in `$XDG_CONFIG_HOME/genjax/trusted`, one item a line:
     nets.Small@/home/me/lab     this one name, found in this folder
 """
 
-import importlib
+import importlib.util
 import inspect
 import shlex
 import sys
@@ -25,7 +25,8 @@ from genjax.errors import UserError, nearest
 
 __all__ = [
     'TARGET', 'Item', 'builder_path', 'check', 'folders', 'give', 'given', 'import_path',
-    'is_vouched', 'name', 'names_in', 'needed', 'note', 'on_path', 'options', 'parse', 'remember',
+    'is_installed', 'is_vouched', 'name', 'names_in', 'needed', 'note', 'on_path', 'options',
+    'parse', 'remember',
 ]  # fmt: skip
 
 TARGET = '_target_'
@@ -132,6 +133,16 @@ def on_path(folder: str | Path) -> None:
     _folders[folder] = None
     if folder not in sys.path:
         sys.path.append(folder)
+
+
+def is_installed(package: str) -> bool:
+    """Whether an optional package is there, and not only a file or folder of its name in a folder
+    that configs import from (Weights & Biases leaves one).
+    """
+    if package in sys.modules:
+        return sys.modules[package] is not None
+    found = importlib.util.find_spec(package)
+    return found is not None and not (homes(found) and set(homes(found)) <= _folders.keys())
 
 
 def folders() -> list[str]:

@@ -6,7 +6,6 @@ an import path) is prepared when it is first read; a stock TFDS data set is prep
 """
 
 import contextlib
-import importlib
 import importlib.util
 import io
 import json
@@ -80,7 +79,7 @@ def prepare(name: str, data_dir: str | None = None) -> Path:
         found = tfds.core.read_only_builder.builder_from_files(name, data_dir=str(folder))
         return Path(_open_folder(Path(found.data_dir)).data_dir)
     _check_known(name, folder)
-    if importlib.util.find_spec('tensorflow') is None:
+    if not trust.is_installed('tensorflow'):
         raise UserError(f'preparing {name!r} needs TensorFlow: {how_to_install("prepare")}')
     return _build(name, lambda parent: tfds.builder(name, data_dir=parent), folder, quiet=False)
 

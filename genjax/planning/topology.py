@@ -1,12 +1,12 @@
 """Devices that are not there: `v5e:16x16`, several slices of it, or `cpu-8`."""
 
-import importlib.util
 import math
 import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from genjax.config import trust
 from genjax.errors import UserError, how_to_install, nearest
 
 
@@ -83,7 +83,7 @@ def environment(topology: Topology) -> Mapping[str, str]:
     if topology.kind == 'cpu':
         mine['XLA_FLAGS'] = f'--xla_force_host_platform_device_count={topology.size}'
         return mine
-    if importlib.util.find_spec('libtpu') is None:
+    if not trust.is_installed('libtpu'):
         raise UserError(
             f'{topology} needs the compiler for TPUs, libtpu, which also runs without one:'
             f' {how_to_install("tpu")}'

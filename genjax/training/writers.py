@@ -17,6 +17,7 @@ from tensorboardX import summary
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.record_writer import masked_crc32c
 
+from genjax.config import trust
 from genjax.errors import CannotWrite, UserError, how_to_install
 from genjax.files import replacing
 
@@ -131,10 +132,10 @@ class NoMetrics(contextlib.AbstractContextManager):
 
 def wandb_module() -> ModuleType:
     """Imports Weights & Biases; raises UserError where it is not installed."""
-    try:
-        import wandb
-    except ImportError:
-        raise UserError(f'config.wandb needs the wandb extra: {how_to_install("wandb")}') from None
+    if not trust.is_installed('wandb'):
+        raise UserError(f'config.wandb needs the wandb extra: {how_to_install("wandb")}')
+    import wandb
+
     return wandb
 
 
