@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import scipy.integrate
 
+from configs.cifar10 import ddpm
+from genjax.config import build
 from genjax.errors import UserError
 from genjax.models.diffusion import (
     DDIM,
@@ -174,6 +176,13 @@ def test_churn_keeps_the_distribution():
     same = Churn(Heun(), growth=0.0)(one_gaussian(path, mean, scale), path, times, start, KEY)
     plain = Heun()(one_gaussian(path, mean, scale), path, times, start, KEY)
     np.testing.assert_allclose(same, plain, atol=1e-4)
+
+
+def test_the_config_of_ddpm_has_the_variance_of_the_figure_it_quotes():
+    """FID 3.17 is of σ² = β in table 1 of Ho et al. (2020): of x_t given x_s."""
+    model = build(ddpm.get_config()).model
+    assert model.sampler == Ancestral(upper_variance=True)
+    assert (model.steps, model.bounds) == (1000, (-1.0, 1.0))
 
 
 @pytest.mark.parametrize('path', [DiscreteVP(), LinearVP(), CosineVP(), Karras()], ids=str)
