@@ -103,7 +103,7 @@ def test_changed_config_is_refused_by_the_name_of_the_field(train, refused, work
         ('seed', 1, 0),
         ('optimizer__learning_rate', 0.5, 0.01),
         ('dataset__variant', 1, 0),
-        ('preprocess__steps', '()', None),
+        ('preprocess__steps', '(@genjax.data.Scale,)', None),
     ):
         message = refused(steps=4, **{name: value})
         assert f'config.{name.replace("__", ".")}' in message
