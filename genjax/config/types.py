@@ -2,12 +2,12 @@
 
 import ast
 import re
+import sys
 import types
 import typing
 from collections.abc import Callable
 from typing import Any
 
-from jax import Array
 from ml_collections import ConfigDict
 
 from genjax.errors import nearest
@@ -102,6 +102,11 @@ def members_of(hint: Any) -> tuple[Any, ...]:
     return tuple(m for arg in typing.get_args(hint) for m in members_of(arg)) if union else (hint,)
 
 
+def _is_array(hint: Any) -> bool:
+    # Whoever names the type has imported JAX, which reading a config does not need.
+    return 'jax' in sys.modules and hint is sys.modules['jax'].Array
+
+
 def _fits(value: Any, hint: Any) -> bool:
     if hint is types.NoneType or hint is None:
         return value is None
@@ -111,7 +116,7 @@ def _fits(value: Any, hint: Any) -> bool:
         return value in typing.get_args(hint)
     if hint is bool or hint is tuple:
         return isinstance(value, hint)
-    if takes_function(hint) or hint is Array:  # such as a learning rate: float | Array | Callable
+    if takes_function(hint) or _is_array(hint):  # such as a learning rate: float | Array | Callable
         return not isinstance(value, bool | int | float | tuple | str | None) or (
             isinstance(value, str) and value.startswith('@')
         )

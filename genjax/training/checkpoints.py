@@ -20,6 +20,7 @@ from genjax.errors import CannotWrite, UserError
 from genjax.files import disk_full, replacing
 from genjax.training import checksums, distributed
 from genjax.training.finite import first_nonfinite
+from genjax.training.state import TrainState, averaged_states
 
 _log = logging.getLogger('genjax')
 _ITEM, _WINDOW = 'state', 'window'
@@ -219,6 +220,15 @@ class Checkpoints:
         return None
 
     def _read(self, step: int, target: Any) -> Any:
+        if isinstance(target, TrainState):
+            names = self._manager.item_metadata(step)[_ITEM].tree
+            if 'ema_state' not in names:  # older: averages went with the state of the last step
+                state = self._read_as_is(step, {name: getattr(target, name) for name in names})
+                averages = averaged_states(state['variables'], len(state['ema']))
+                return TrainState(**state, ema_state=averages)
+        return self._read_as_is(step, target)
+
+    def _read_as_is(self, step: int, target: Any) -> Any:
         placed = ocp.checkpoint_utils.construct_restore_args(target)
         args = ocp.args.PyTreeRestore(target, restore_args=placed)
         state = self._manager.restore(step, args=ocp.args.Composite(**{_ITEM: args}))[_ITEM]

@@ -1,5 +1,6 @@
 """Everything that training changes, and how it starts."""
 
+import functools
 import zlib
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -61,6 +62,12 @@ def state_of_networks(variables: Variables) -> Mapping[str, Any]:
     return {group: state[group] for group in state if jax.tree.leaves(params.get(group, {}))}
 
 
+@functools.partial(jax.jit, static_argnums=1)
+def averaged_states(variables: Variables, num: int) -> tuple[Any, ...]:
+    """The first `TrainState.ema_state` of `num` averages: copies of the state that they average."""
+    return tuple(jax.tree.map(jnp.copy, state_of_networks(variables)) for _ in range(num))
+
+
 def init_state(experiment: Experiment, batch: Batch) -> TrainState:
     """The state before the first step; pure, so that it can be jitted with shardings or traced for
     shapes.
@@ -81,9 +88,7 @@ def init_state(experiment: Experiment, batch: Batch) -> TrainState:
         },
         # Copies: the step donates its input, and one buffer cannot be donated twice.
         ema=tuple(jax.tree.map(jnp.copy, params) for _ in experiment.ema),
-        ema_state=tuple(
-            jax.tree.map(jnp.copy, state_of_networks(variables)) for _ in experiment.ema
-        ),
+        ema_state=averaged_states(variables, len(experiment.ema)),
         key=key,
     )
 

@@ -19,6 +19,7 @@ from genjax.errors import Interrupted, UserError
 from genjax.interruption import Interruption
 from genjax.training import checksums
 from genjax.training.checkpoints import Checkpoints
+from genjax.training.state import TrainState
 from tests.training.conftest import (
     arguments,
     assert_same,
@@ -52,6 +53,27 @@ def test_a_checkpoint_with_a_number_that_is_not_finite_is_never_taken(tmp_path, 
         with pytest.raises(UserError, match='step 3: moments is not finite, and is not saved'):
             checkpoints.save(3, torn)
     assert [p.name[:2] for p in (tmp_path / 'damaged_checkpoints').iterdir()] == ['2-']
+
+
+def test_a_checkpoint_from_before_states_were_averaged_is_read(tmp_path):
+    state = {'net': {'mean': jnp.arange(3.0)}}
+    saved = {
+        'step': jnp.int32(7),
+        'variables': {'params': {'net': {'w': jnp.ones(3)}}, 'state': state},
+        'opt_state': {'phase': jnp.zeros(2)},
+        'ema': ({'net': {'w': jnp.full(3, 2.0)}},),
+        'key': jax.random.key(3),
+    }
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(7, saved)
+        checkpoints.wait()
+        now = TrainState(**saved, ema_state=(state,))
+        target = jax.tree.map(
+            lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=a.sharding), now
+        )
+        step, restored = checkpoints.restore(target)
+    assert step == 7
+    assert_same(restored, now)
 
 
 @pytest.mark.parametrize(('mode', 'best'), [('min', 3), ('max', 5)])
