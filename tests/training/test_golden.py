@@ -111,7 +111,7 @@ def trajectory(entry):
 
 
 @every([BY_NAME[name] for name in NAMES + FULL], few=NAMES)
-def test_twenty_steps_are_those_on_file(entry):
+def test_twenty_steps_are_those_on_file(entry, request):
     name = entry.name
     file = FOLDER / f'{name}.json'
     here = {'stack': stack(), 'compiler': compiler()}
@@ -130,5 +130,7 @@ def test_twenty_steps_are_those_on_file(entry):
             np.testing.assert_allclose(
                 values, kept[group][key], 1e-5, 1e-7, err_msg=f'{name}: {key}: {RENEW}'
             )
-    if kept['compiler'] == here['compiler']:  # another one rounds otherwise
+    # Another compiler rounds otherwise. Only with --full: on a very busy machine two entries have
+    # had other last bits, with the same losses.
+    if request.config.getoption('--full') and kept['compiler'] == here['compiler']:
         assert found['state'] == kept['state'], f'{name}: bits of the state: {RENEW}'
