@@ -1,11 +1,14 @@
 import collections
+import re
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 from scipy import stats
 from sklearn.datasets import load_digits
 
 from genjax import data
+from genjax.data import datasets
 from genjax.errors import UserError
 
 SPLITS = {'train': 1297, 'validation': 200, 'test': 300}
@@ -90,3 +93,20 @@ def test_gaussians_lie_where_the_paper_puts_them():
 def test_an_unknown_layout_is_refused():
     with pytest.raises(UserError, match="no layout 'rings'; did you mean 'ring'"):
         data.Gaussians('rings')
+
+
+@pytest.mark.parametrize(
+    ('features', 'line'),
+    [
+        (
+            {'fine': tfds.features.ClassLabel(num_classes=9), 'coarse': tfds.features.ClassLabel()},
+            "'coarse' and 'fine' are class labels; name one with label_key",
+        ),
+        ({'label': tfds.features.Scalar(np.int64)}, "'label' is int64 without a number of classes"),
+        ({'label': tfds.features.Text()}, "'label' is text"),
+        ({'point': tfds.features.Tensor(shape=(2,), dtype=np.float32)}, "none of .*'point'"),
+    ],
+    ids=['two', 'integer', 'text', 'none'],
+)
+def test_why_data_have_no_labels_is_said(features, line):
+    assert re.search(line, datasets._why_no_labels(features))
