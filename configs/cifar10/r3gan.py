@@ -6,7 +6,7 @@
 For one host of 8 GPUs. As published, over the first 20 million images and by cosines: learning rate
 2e-4 to 5e-5, Adam's second decay .9 to .99, weight of the penalties .05 to .005, probability of the
 augmentations 0 to .3, half-life of the averages 0 to 5 million images. The run ends there; the
-published one goes on with the last values.
+published one continues with the last values.
 Published (Huang et al., 2024): FID 1.96, at its end.
 
 The same run, small, on 8x8 digits, in three minutes on one CPU core:

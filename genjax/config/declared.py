@@ -1,4 +1,4 @@
-"""What constructors declare of their fields, found in a config."""
+"""Declarations of constructors about their fields, collected from a config."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Whether what a config file names is of the kind that its field takes."""
+"""Checks that a name in a config file is of the kind that its field takes."""
 
 import inspect
 import sys
@@ -12,7 +12,7 @@ _PLAIN = (bool, int, float, str, bytes, complex)
 
 
 def gives(constructor: Callable, result: Any, hint: Any) -> bool:
-    """Whether a call of a constructor gives what a field takes.
+    """Returns whether a call of a constructor gives a value of the type of a field.
 
     Args:
         constructor: a class or a function.
@@ -24,7 +24,7 @@ def gives(constructor: Callable, result: Any, hint: Any) -> bool:
 
 
 def is_function_for(hint: Any) -> bool:
-    """Whether a field takes a function, or anything."""
+    """Returns whether a field takes a function, or anything."""
     return any(_base(m) in (Any, object, Callable, type) for m in members_of(hint))
 
 

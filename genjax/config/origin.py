@@ -1,4 +1,4 @@
-"""Where the config of this process comes from: kept with what is made of it."""
+"""Origin of the config of this process, recorded with its results."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Which names in a config may be imported and called.
+"""Decides which names in a config may be imported and called.
 
 A config names its constructors, so reading one from a file runs code. What the user's own Python
 names (`spec`, an override) may be imported; so may what genjax, Flax and optax offer for configs;
@@ -44,13 +44,13 @@ _OFFERED = (
 )
 
 _named: set[str] = set()
-"""What Python code of this process has named, with its own imports."""
+"""Names that Python code of this process has used, with its own imports."""
 
 _own: dict[Item, None] = {}
 """Modules whose classes or functions it has named."""
 
 _given: dict[Item, None] = {}
-"""What this process was given by `--trust`, or found among what was remembered."""
+"""Items given by `--trust`, or remembered from before."""
 
 _used: dict[str, None] = {}
 """Names that were imported and are not of `_OFFERED`."""
@@ -136,8 +136,8 @@ def on_path(folder: str | Path) -> None:
 
 
 def is_installed(package: str) -> bool:
-    """Whether an optional package is there, and not only a file or folder of its name in a folder
-    that configs import from (Weights & Biases leaves one).
+    """Returns whether an optional package is there, not just a file or folder of its name where
+    configs import from (Weights & Biases leaves one).
     """
     if package in sys.modules:
         return sys.modules[package] is not None
@@ -207,7 +207,7 @@ def import_path(path: str) -> Any:
 
 
 def is_vouched(path: str) -> bool:
-    """Whether the user has named exactly this, rather than the package or folder around it."""
+    """Returns whether the user has named exactly this, not just its package or folder."""
     return path in _named or any(path == item.name for item in _holding(path))
 
 
@@ -218,12 +218,12 @@ def note(path: str) -> None:
 
 
 def given() -> list[str]:
-    """What this process was given, as options of a command."""
+    """Returns the items of this process as options of a command."""
     return [f'--trust={item}' for item in _given]
 
 
 def needed(config: Any) -> list[Item]:
-    """What another process has to be given to build a config that this one has built."""
+    """Returns the items that another process needs to build a config of this one."""
     named = [path for _, path in names_in(config)]
     builders = [builder_path(text) for text in _texts(config)]
     paths = [path for path in dict.fromkeys([*named, *builders]) if path in _used]
@@ -246,7 +246,7 @@ def _is_offered(path: str) -> bool:
 
 
 def _offers(path: str, found: Any) -> bool:
-    """Whether a public name is for configs: defined where it says, and made to be built."""
+    """Returns whether a public name is for configs: defined there, and made to be built."""
     package = next(module for module in _OFFERED if path.startswith(f'{module}.'))
     home = getattr(found, '__module__', None) or ''
     if not (inspect.isclass(found) or inspect.isfunction(found)):

@@ -1,4 +1,4 @@
-"""What a user trusts beside genjax, Flax and optax, and where a user's modules lie."""
+"""Items that a user trusts beside genjax, Flax and optax, and the folders of modules."""
 
 import contextlib
 import os
@@ -48,7 +48,7 @@ class Item:
         return '@'.join(filter(None, (self.name, self.folder)))
 
     def holds(self, path: str) -> bool:
-        """Whether a name is among what may be imported; imports nothing."""
+        """Returns whether a name may be imported; imports nothing."""
         if self.name and path != self.name and not path.startswith(f'{self.name}.'):
             return False
         return not self.folder or lies_in(path.partition('.')[0], self.folder)
@@ -67,7 +67,7 @@ def remember(items: Iterable[Item]) -> None:
 
 
 def remembered() -> list[Item]:
-    """What this user has allowed so far."""
+    """Returns the items that this user has allowed."""
     file = file_of_user()
     if file is None:
         return []
@@ -83,13 +83,13 @@ def remembered() -> list[Item]:
 
 
 def file_of_user() -> Path | None:
-    """Where this user's items are kept; None without a home folder."""
+    """Returns the file of this user's items; None without a home folder."""
     folder = os.environ.get('XDG_CONFIG_HOME') or os.path.expanduser('~/.config')
     return Path(folder) / 'genjax' / 'trusted' if os.path.isabs(folder) else None
 
 
 def lies_in(top: str, folder: str) -> bool:
-    """Whether `import top` takes a module of this folder, once that is last on the path."""
+    """Returns whether `import top` takes a module of this folder, once that is last on the path."""
     if top in sys.modules:
         found = sys.modules[top].__spec__
     elif top in sys.builtin_module_names:

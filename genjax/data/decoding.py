@@ -1,4 +1,4 @@
-"""What is stored of one example as an array, refused where that would bend it."""
+"""Decodes stored examples to arrays, and refuses those that this would change."""
 
 import io
 from collections.abc import Sequence

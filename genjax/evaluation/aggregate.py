@@ -1,4 +1,4 @@
-"""How far the codes of data lie from the prior that samples are drawn from."""
+"""Gap between the aggregate posterior, the codes of data, and the prior."""
 
 import functools
 from collections.abc import Mapping

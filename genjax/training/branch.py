@@ -21,7 +21,7 @@ _SHOWN = 3  # names of arrays in a line
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a run branches off.
+    """The checkpoint from which a run branches.
 
     Attributes:
         run: the folder of another run.
@@ -43,7 +43,7 @@ class Origin:
 
     @classmethod
     def recorded(cls, record: Mapping[str, Any]) -> 'Origin | None':
-        """That of a run which has been killed before its first checkpoint."""
+        """Returns the branch of a run that was killed before its first checkpoint."""
         return cls(Path(record['run']), str(record['step'])) if record else None
 
 
@@ -118,7 +118,7 @@ def branch(
 
 
 def line(record: Mapping[str, Any]) -> str:
-    """What to say of a branch."""
+    """Returns the line that describes a branch."""
     fresh = record['fresh']
     more = f' and {len(fresh) - _SHOWN} more' if len(fresh) > _SHOWN else ''
     begun = f'; begun anew: {", ".join(fresh[:_SHOWN])}{more}' if fresh else ''

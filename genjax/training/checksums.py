@@ -32,7 +32,7 @@ def write(folder: Path, step: int) -> None:
 
 
 def damage(folder: Path) -> str | None:
-    """What is wrong with a checkpoint; None: it is as it was saved.
+    """Returns the first damage of a checkpoint; None: it is as it was saved.
 
     Raises:
         UserError: it cannot be read for another reason, such as a missing permission.

@@ -136,7 +136,7 @@ def _check_values(values: Values, y: np.ndarray) -> None:
 
 
 def _remedy(values: Values, y: np.ndarray) -> str:
-    """What to change in the preprocessing of pixels."""
+    """Returns the change of the preprocessing of pixels that helps."""
     if y.ndim != 4:
         return ''
     if not values.whole:

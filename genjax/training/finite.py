@@ -13,7 +13,7 @@ from genjax.training.state import on_device
 
 
 def all_finite(tree: Any) -> Array:
-    """Whether every float of a tree is finite, bool []."""
+    """Returns whether every float of a tree is finite, bool []."""
     return jnp.all(_each_finite([leaf for _, leaf in _floats(tree)]))
 
 
@@ -37,7 +37,7 @@ def first_nonfinite(state: Any) -> str | None:
 
 
 def _each_finite(leaves: Sequence[Array]) -> Array:
-    """Whether all of each leaf is finite, bool [number of leaves]."""
+    """Returns whether each leaf is finite, bool [number of leaves]."""
     each = [jnp.all(jnp.isfinite(on_device(leaf))) for leaf in leaves]
     return jnp.stack(each) if each else jnp.ones(0, bool)
 
