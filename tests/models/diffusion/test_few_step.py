@@ -221,7 +221,9 @@ def test_the_scale_of_times_is_what_the_model_needs():
     """Consistency models and EDM see ¼ log σ, MeanFlow takes slopes in time."""
     network = TimeMLP((2,), 8, 1)
     smooth = (MeanFlow(network)._network, ConsistencyModel(network)._network)
-    edm = DiffusionModel(network, Karras(), EDM(), num_classes=3, guide=Classifier(network))
+    edm = DiffusionModel(
+        network, Karras(), EDM(), num_classes=3, guide=Classifier(TimeMLP((3,), 8, 1))
+    )
     smooth += (edm.with_classes(network), edm.guide.networks(edm)['classifier'])
     assert [network.time_scale for network in smooth] == [10.0] * 4
     assert Shortcut(network)._network.time_scale == 1000.0
