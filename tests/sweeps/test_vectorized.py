@@ -164,7 +164,8 @@ def test_a_population_goes_on_bit_for_bit(sweep, tmp_path):
     folder = Folder(tmp_path / 'runs')
     before = 0
     for number, status in ((signal.SIGTERM, 75), (signal.SIGKILL, -signal.SIGKILL)):
-        environment = {**os.environ, 'XLA_FLAGS': '--xla_force_host_platform_device_count=1'}
+        flags = f'{os.environ["XLA_FLAGS"]} --xla_force_host_platform_device_count=1'
+        environment = {**os.environ, 'XLA_FLAGS': flags}
         child = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:

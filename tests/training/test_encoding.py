@@ -1,5 +1,6 @@
 """Codes that are stored once are those that `Encode` makes anew, and so is all that follows."""
 
+import dataclasses
 import json
 import shutil
 
@@ -12,7 +13,7 @@ from genjax.data import Chain, Latents, eval_batches, latents
 from genjax.errors import UserError
 from genjax.evaluation import LabelAccuracy
 from genjax.models import VQAutoencoder
-from genjax.training import Encode, Encoded, encoding, loop
+from genjax.training import Encode, Encoded, encoding, loop, sampling
 from genjax.training import run as runs
 from genjax.training.experiment import experiment_of
 from genjax.training.first_stage import FirstStage
@@ -106,10 +107,10 @@ def test_the_chain_of_commands(trained, tmp_path, genjax):
     assert genjax('sample', f'--workdir={second}', f'--out={samples}', '--num=5')[0] == 0
     x = np.load(samples)['x']
     run, first = runs.load(second), runs.load(trained)
-    key = jax.random.fold_in(KEY, np.uint32(0))
-    drawn = run.experiment.model.sample(run.state.variables, key, 256)
-    decoded = first.experiment.model.decode(first.state.averaged, drawn, key)
-    np.testing.assert_allclose(x, ((decoded + 1) * 127.5)[:5], rtol=1e-3, atol=1e-2)
+    of_codes = dataclasses.replace(run.experiment, preprocess=Chain())
+    drawn = sampling.draw(of_codes, run.state.variables, 5, seed=0)['x']
+    decoded = first.experiment.model.decode(first.state.averaged, drawn, KEY)
+    np.testing.assert_allclose(x, (decoded + 1) * 127.5, rtol=1e-3, atol=1e-2)
     assert x.shape == (5, *tiny.SHAPE)
 
 
