@@ -99,14 +99,20 @@ def branch(
         if not _all_fit(state, opt_state[phase]):
             opt_state[phase] = state
             fresh.append(f'optimizer of {phase}')
-    params = {jax.tree_util.keystr(p): x for p, x in jax.tree.leaves_with_path(variables['params'])}
-    averages = dict(zip(run.experiment.ema, old.ema, strict=True))
-    ema = tuple(
-        take(new, averages.get(decay), f'ema {decay}', lambda key: jnp.copy(params[key]))
-        for decay, new in zip(decays, first.ema, strict=True)
-    )
+
+    def averages(kind: str, old: tuple[Any, ...], first: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Of the same decays, or copies of what they average."""
+        now = {jax.tree_util.keystr(p): x for p, x in jax.tree.leaves_with_path(variables[kind])}
+        found = dict(zip(run.experiment.ema, old, strict=True))
+        return tuple(
+            take(new, found.get(decay), f'ema {decay} of {kind}', lambda key: jnp.copy(now[key]))
+            for decay, new in zip(decays, first, strict=True)
+        )
+
+    ema = averages('params', old.ema, first.ema)
+    ema_state = averages('state', old.ema_state, first.ema_state)
     key = old.key if seed == run.experiment.seed else first.key
-    state = TrainState(old.step, variables, opt_state, ema, key)
+    state = TrainState(old.step, variables, opt_state, ema, ema_state, key)
     state = jax.device_put(state, jax.tree.map(lambda a: a.sharding, programs.state))
     record = workdir.read(origin.run)
     return state, {

@@ -18,7 +18,7 @@ from tests.training import tiny
 
 
 def ask(config, program='train', **fields):
-    request = {'config': configs.to_json(config), 'topology': 'cpu-8', 'slices': 1}
+    request = {'config': configs.to_json(config), 'topology': 'cpu-8', 'slices': 1, 'path': []}
     return answer({**request, 'program': program, 'search': False, **fields})
 
 

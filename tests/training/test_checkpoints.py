@@ -114,8 +114,8 @@ def test_evaluate_takes_the_best_the_latest_or_a_step(mode, choose, train, genja
 
 
 def test_best_that_no_evaluator_gives_is_found_at_the_first_validation(refused, train, workdir):
-    fields = {**WITH_FIGURES, 'best': 'likelihood/nll'}
-    assert "config.best='likelihood/nll' is none of function/moved" in refused(**fields)
+    fields = {**WITH_FIGURES, 'best': 'function/nll'}
+    assert "config.best='function/nll' is none of function/moved" in refused(**fields)
     assert steps_saved(workdir) == [4]
     assert train(**WITH_FIGURES)[0] == 0
 
