@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import tempfile
 from importlib.metadata import version
 
@@ -75,6 +76,9 @@ def pytest_unconfigure(config):
 
 def pytest_configure(config):
     """Keeps compiled programs between tests and sessions; `pytest --cache-clear` forgets them."""
+    # Under nohup or in the background of a script these are ignored, also by what tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if hasattr(config, 'cache'):
         # In the environment too, for processes that tests start.
         path = os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(config.cache.mkdir('xla')))

@@ -59,7 +59,7 @@ COMMANDS = [
     (['data'], 'required'),
     (['data', 'lsit'], 'invalid choice'),
     (['data', 'show', 'mnits', '--out={tmp}/x.png'], 'mnits'),
-    (['data', 'show', 'spirals.Spirals', '--out={tmp}/x.png'], 'spirals'),
+    (['data', 'show', 'no_such_module.Spirals', '--out={tmp}/x.png'], 'no_such_module'),
     (['data', 'show', '', '--out={tmp}/x.png'], "'' is not the name of a data set"),
     (['data', 'show', 'a b', '--out={tmp}/x.png'], "'a b' is not the name of a data set"),
     (['data', 'show', '../digits', '--out={tmp}/x.png'], "'../digits' is not the name"),

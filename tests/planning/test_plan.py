@@ -118,6 +118,12 @@ def test_what_does_not_divide_is_one_line(field, value, words):
 class NoExample:
     """A data set that is not here."""
 
+    @property
+    def event_shape(self):
+        raise UserError('it is on the other machine')
+
+    num_classes = event_shape
+
     def source(self, split):
         raise UserError('it is on the other machine')
 
@@ -176,5 +182,8 @@ def test_samples_of_codes_whose_first_stage_is_not_here():
         configs.override(config, f'model.network.{name}', value)
     plan = ask(config, 'sample')['plan']
     (note,) = plan['notes']
-    assert 'the way back to the data (runs/imagenet256_autoencoder is not the folder' in note
+    assert (
+        'the way back to the data (first stage: runs/imagenet256_autoencoder is not the folder'
+        in note
+    )
     assert plan['flops']['model'] > 0

@@ -54,7 +54,11 @@ def test_nothing_is_compiled_after_the_first_of_each_event(family, train, monkey
         compilations.step = step
 
     monkeypatch.setattr(Events, 'hold', counted)
-    fields = dict(EVERYTHING) if family == 'vae' else {'log_every': 2, 'sample_every': 4}
+    fields = (
+        dict(EVERYTHING)
+        if family == 'vae'
+        else {'log_every': 2, 'sample_every': 4, 'checkpoint_every': 4}
+    )
     jax.clear_caches()
     logger = logging.getLogger('jax')
     logger.addHandler(compilations)
@@ -76,9 +80,9 @@ def test_loop_transfers_nothing_implicitly(family, train, monkeypatch):
     """From the first batch to the last checkpoint, with validation and pictures."""
     original = Loop.train
 
-    def guarded(self, record):
+    def guarded(self, *args):
         with jax.transfer_guard('disallow'):
-            return original(self, record)
+            return original(self, *args)
 
     monkeypatch.setattr(Loop, 'train', guarded)
     status, _, err = train(family=family, steps_per_call=2, checkpoint_every=2, sample_every=4)
@@ -114,7 +118,7 @@ def test_metrics_are_fetched_one_call_late(tmp_path, monkeypatch):
     monkeypatch.setattr(Late, 'dispatched', 0)
     settings = experiment_of(tiny.vae())
     with writers.MetricWriter(tmp_path, 0) as writer, Progress(0, 12) as progress:
-        log = MetricLog(settings, writer, progress)
+        log = MetricLog(settings, writer, progress, {})
         for step in range(1, 5):
             Late.dispatched = step
             log.push(step, {'vae/loss': Late(step)})
@@ -162,7 +166,7 @@ def test_data_wait_is_the_share_of_the_time_in_which_data_held_up_the_device(
     monkeypatch.setattr(jax, 'device_get', device.get)
     settings = experiment_of(tiny.vae(steps=21, log_every=10))
     with writers.MetricWriter(tmp_path, 0) as writer, Progress(0, 21) as progress:
-        log = MetricLog(settings, writer, progress)
+        log = MetricLog(settings, writer, progress, {})
         for step in range(1, 22):
             with log.waiting_for_data():
                 device.now += making
