@@ -3,9 +3,11 @@
 Orbax has checksums of its metadata, but a byte that changes in its data is restored as it is.
 """
 
+import contextlib
 import errno
 import hashlib
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +17,7 @@ FILE = 'sha256.json'
 _METADATA = '_CHECKPOINT_METADATA'
 _NEEDED = ('state/_METADATA', 'state/manifest.ocdbt')
 _SEAL = 'sha256'
+_PATIENCE = 30.0  # seconds
 _DAMAGE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)  # other errors are not the checkpoint's
 
 
@@ -24,6 +27,7 @@ def write(folder: Path, step: int) -> None:
     Raises:
         OSError: a file is not there that a restore needs.
     """
+    _wait_for_metadata(folder)
     digests = _digests(folder)
     for name in _NEEDED:
         if name not in digests:
@@ -80,6 +84,16 @@ def check_results(file: Path) -> None:
         raise ValueError(f'{figures!r} is no dictionary')
     if figures.pop(_SEAL, _of(figures)) != _of(figures):
         raise ValueError('its checksum is another')
+
+
+def _wait_for_metadata(folder: Path) -> None:
+    """Waits for Orbax, which writes its metadata in another thread and may not be done yet."""
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError, ValueError):
+            json.loads((folder / _METADATA).read_text())
+            return
+        time.sleep(0.01)
 
 
 def _digests(folder: Path) -> dict[str, str]:
