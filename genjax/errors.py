@@ -134,7 +134,7 @@ def summary(error: BaseException) -> str:
 
 
 def location(file: str, line: int | None) -> str:
-    """How messages name a line of a file."""
+    """Returns the name of a line of a file, for messages."""
     relative = os.path.relpath(file)
     return f'{file if relative.startswith("..") else relative}:{line}'
 
@@ -146,7 +146,7 @@ def _is_users(file: str) -> bool:
 
 
 def _of_devices(message: str) -> str | None:
-    """What the runtime says of devices, for the user."""
+    """Returns the message of a runtime error about devices, for the user."""
     if 'RESOURCE_EXHAUSTED' in message:
         found = re.search(r'allocat\w* (?:of )?([\d.]+ ?(?:[KMGT]i?B|bytes))', message)
         return _NO_MEMORY.format(f' (for {found[1]} more)' if found else '')

@@ -48,7 +48,7 @@ def workdir(path: str) -> str:
 
 
 def disk_full(error: Exception) -> bool:
-    """Whether an error of some library means that the disk, or a quota, is full."""
+    """Returns whether an error of some library means that the disk, or a quota, is full."""
     full = ('No space left', 'RESOURCE_EXHAUSTED', 'Disk quota exceeded')
     return any(text in str(error) for text in full)
 

@@ -47,7 +47,7 @@ def came() -> bool:
 
 
 def importing(frame: FrameType | None) -> bool:
-    """Whether a module is being imported: an exception there may crash the libraries beneath."""
+    """Returns whether a module is being imported: an exception there may crash the libraries."""
     while frame:
         if frame.f_code.co_filename == '<frozen importlib._bootstrap>':
             return True

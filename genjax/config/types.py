@@ -70,7 +70,7 @@ def quote_references(text: str) -> str:
 
 
 def takes_function(hint: Any) -> bool:
-    """Whether a function is among the values that `hint` allows."""
+    """Returns whether a function is among the values that `hint` allows."""
     return any((typing.get_origin(m) or m) is Callable for m in members_of(hint))
 
 

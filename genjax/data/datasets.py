@@ -146,7 +146,7 @@ class TFDS:
 
     @property
     def why_no_labels(self) -> str:
-        """Which features could be the label, where none is."""
+        """Names the features that could be the label, where none is."""
         return _why_no_labels(self._builder.info.features)
 
     def source(self, split: str) -> Source:
@@ -251,7 +251,7 @@ def _why_no_labels(features: Mapping[str, Any]) -> str:
 
 
 def _kind_of_label(kind: Any) -> str | None:
-    """What a feature is, where it could be a label."""
+    """Describes a feature that could be a label; None for others."""
     from tensorflow_datasets import features as kinds
 
     if isinstance(kind, kinds.ClassLabel):

@@ -92,7 +92,7 @@ class Text:
 
     @property
     def num_values(self) -> int:
-        """How many tokens there are; for characters, the file must be there."""
+        """The number of tokens; for characters, the file must be there."""
         return self.tokens.vocab_size
 
     @property

@@ -15,7 +15,7 @@ class Tokenizer(Protocol):
 
     @property
     def vocab_size(self) -> int:
-        """How many tokens there are."""
+        """The number of tokens."""
 
     def encode(self, text: str) -> np.ndarray:
         """Returns the tokens of a text, int32 [T]."""

@@ -61,7 +61,7 @@ def draw_like(
 
 
 def has_classes(model: Any) -> bool:
-    """Whether samples of the model have a label."""
+    """Returns whether samples of the model have a label."""
     return getattr(model, 'num_classes', None) is not None
 
 
@@ -153,12 +153,9 @@ def random_batches(data: EvaluationData, num: int, batch_size: int) -> Iterator[
     for batch in data.batches(batch_size):
         mask = fetch(batch['mask'])
         parts.append({name: fetch(rows)[mask] for name, rows in batch.items() if name != 'mask'})
-        layout, size = (
-            {name: jax.device_put(rows).sharding for name, rows in batch.items()},
-            len(mask),
-        )
     if not parts:
         return
+    size, layout = len(mask), {name: jax.device_put(a).sharding for name, a in batch.items()}
     rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     chosen = random_subset(len(rows['x']), num)
     for start in range(0, len(chosen), batch_size):

@@ -68,7 +68,7 @@ class Encode:
 
     @property
     def num_values(self) -> int | None:
-        """How many tokens there are; None: codes are not tokens."""
+        """The number of tokens; None: codes are not tokens."""
         return getattr(self._stage.model, 'num_codes', None)
 
     def __call__(self, x: Array, key: Array) -> tuple[Array, Array]:
@@ -119,7 +119,7 @@ class Encoded:
 
     @property
     def num_values(self) -> int | None:
-        """How many tokens there are; None: codes are not tokens."""
+        """The number of tokens; None: codes are not tokens."""
         return getattr(self._stage.model, 'num_codes', None)
 
     def check(self, dataset: Dataset) -> None:

@@ -55,7 +55,7 @@ class GPT(SequenceModel):
 
     @property
     def vocab_size(self) -> int:
-        """How many tokens there are."""
+        """The number of tokens."""
         return self.network.vocab_size
 
     @property

@@ -60,7 +60,7 @@ class DiscreteModel:
 
     @property
     def vocab_size(self) -> int | None:
-        """How many tokens there are; None: bits."""
+        """The number of tokens; None: bits."""
         return self.num_values if self._has_tokens else None
 
     @property
