@@ -19,9 +19,10 @@ PACKAGE = Path(genjax.__file__).parent
 SOURCES = sorted(PACKAGE.rglob('*.py'))
 
 # Parts, from the bottom up: what each may import of genjax. A part is a module or a folder.
-FOUNDATION = {'errors', 'files', 'schedules'}
+FOUNDATION = {'errors', 'files', 'keys', 'schedules'}
 MAY_IMPORT = {
     'errors': set(),
+    'keys': set(),
     'schedules': set(),
     'files': {'errors'},
     'interruption': {'errors'},

@@ -18,6 +18,7 @@ from genjax.data.pipeline import eval_batches
 from genjax.errors import CannotWrite, UserError, plain
 from genjax.evaluation.base import EvaluationData, Figures
 from genjax.files import refuse_links, write_json
+from genjax.keys import key_of
 from genjax.models.base import Variables
 from genjax.training import distributed, sharding, workdir
 from genjax.training.checkpoints import Checkpoints, steps_in
@@ -25,7 +26,7 @@ from genjax.training.contract import checked_figures
 from genjax.training.experiment import Experiment, experiment_of
 from genjax.training.programs import abstract_state
 from genjax.training.sharding import MeshShape
-from genjax.training.state import TrainState, key_of
+from genjax.training.state import TrainState
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
 from genjax.evaluation import pictures
 from genjax.evaluation.host import fetch, mesh_of, spread
+from genjax.keys import key_of
 from genjax.models.base import GenerativeModel, HasEncoder, HasTranslation, Variables
 from genjax.training import distributed, sharding
 from genjax.training.experiment import Experiment
-from genjax.training.state import key_of
 
 SAMPLES_PER_CALL = 256
 """Samples drawn at a time, at most, unless the caller sets another number."""

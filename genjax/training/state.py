@@ -1,9 +1,8 @@
 """Everything that training changes, and how it starts."""
 
 import functools
-import zlib
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import flax.struct
 import jax
@@ -91,14 +90,3 @@ def init_state(experiment: Experiment, batch: Batch) -> TrainState:
         ema_state=averaged_states(variables, len(experiment.ema)),
         key=key,
     )
-
-
-def key_of(seed: int, purpose: Literal['evaluation', 'samples', 'examples', 'codes']) -> Array:
-    """The key of a seed for a purpose outside of training, also where implicit transfers are
-    refused: seeds are the host's.
-
-    Folding in a hash of the purpose sets it apart from the keys of training: `init_state` splits
-    `jax.random.key(seed)`, and `split(key)[i]` is `fold_in(key, i)`.
-    """
-    with jax.transfer_guard('allow'):
-        return jax.random.fold_in(jax.random.key(seed), zlib.crc32(purpose.encode()))

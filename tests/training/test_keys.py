@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genjax.training.state import key_of
+from genjax.keys import key_of
 
 FEW = jnp.arange(200, dtype=jnp.uint32)
 PURPOSES = ('evaluation', 'samples', 'examples', 'codes')
