@@ -95,6 +95,7 @@ def run(args: argparse.Namespace) -> None:
     trials = trials_of(config.load(args.config, args.overrides), sweep)
     check(trials, elsewhere=args.launcher not in ('local', 'vectorized'))
     folder = Folder(Path(args.workdir))
+    trials = folder.known(trials)
     if args.check:
         folder.before(args.config)
         for trial in trials:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from genjax.config import kinds, trust
+from genjax.config import kinds, legacy, trust
 from genjax.config.ranges import in_range
 from genjax.config.specs import (
     MISSING,
@@ -151,7 +151,8 @@ def to_json(config: Any) -> Any:
 
 
 def from_json(data: Any, folders: Sequence[str] = ()) -> Any:
-    """Inverse of `to_json`. Fields that the code has gained since get their defaults.
+    """Inverse of `to_json`. A config of an older version of the code is upgraded (`legacy`), and
+    fields that the code has gained since get their defaults.
 
     Args:
         data: the config.
@@ -161,8 +162,9 @@ def from_json(data: Any, folders: Sequence[str] = ()) -> Any:
         UserError: a field or constructor that this version of the code does not have; or a name
             that may not be imported, or is not of the kind of its field. Nothing is imported then.
     """
+    data = legacy.renamed(data)
     trust.check(data, folders)
-    return _from_json(data, Any, 'config', folders)
+    return _from_json(legacy.upgraded(data), Any, 'config', folders)
 
 
 def _from_json(data: Any, hint: Any, where: str, folders: Sequence[str]) -> Any:

@@ -8,6 +8,8 @@ results/ID.json     how it ended
 populations/ID/     trials that one program is training, and their checkpoints
 """
 
+import contextlib
+import dataclasses
 import hashlib
 import json
 import re
@@ -55,6 +57,21 @@ class Folder:
                 ' choose another --workdir'
             )
         return record
+
+    def known(self, trials: list[Trial]) -> list[Trial]:
+        """The trials under the ids that they have here: an older version of the code, which wrote
+        their configs with other fields, gave them others.
+        """
+        ids = {row['id'] for row in self.read()['trials']} if (self.path / RECORD).exists() else ()
+        other = {}
+        for name in set(ids) - {trial.id for trial in trials}:
+            with contextlib.suppress(UserError):  # it is of code that is gone
+                other[configs.fingerprint(configs.load(str(self.config(name))))] = name
+        if not other:
+            return trials
+        names = [other.get(configs.fingerprint(trial.config), trial.id) for trial in trials]
+        pairs = zip(trials, names, strict=True)
+        return [dataclasses.replace(trial, id=name) for trial, name in pairs]
 
     def add(self, config_file: str, trials: list[Trial]) -> None:
         """Writes down the trials beside those that are there.

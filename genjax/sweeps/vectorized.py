@@ -8,7 +8,7 @@ from genjax import files
 from genjax.errors import UserError
 from genjax.interruption import Interruption
 from genjax.sweeps.folder import Folder
-from genjax.sweeps.grouping import populations_of, told
+from genjax.sweeps.grouping import populations_of, told, varying_fields
 from genjax.sweeps.population import Population
 from genjax.sweeps.population_loop import PopulationLoop
 from genjax.sweeps.sources import sources
@@ -94,10 +94,13 @@ def _unfinished(folder: Folder) -> list[Population]:
         for file in sorted(folder.path.glob(f'populations/*/{_MEMBERS}'))
     ]
     trials = folder.trials() if records else {}
-    return [
-        Population(tuple(trials[t] for t in record['trials']), tuple(record['traced']))
-        for record in records
-    ]
+    populations = []
+    for record in records:
+        members, traced = [trials[t] for t in record['trials']], record['traced']
+        if not members[0].fields.keys() >= set(traced):  # fields of an older version of the code
+            traced = varying_fields(members)
+        populations.append(Population(tuple(members), tuple(traced)))
+    return populations
 
 
 def _check(folder: Folder, trial: Trial) -> None:

@@ -123,7 +123,7 @@ def claim(
         _check_unchanged(workdir, before, config, data)
         check_preprocess(workdir, before, preprocess)
         check_settings(workdir, before)
-    elif before.get('fingerprint') != configs.fingerprint(config):
+    elif not _describes(before, config):
         before = new
     record = {
         'id': before['id'],
@@ -167,6 +167,16 @@ def config_of(record: Mapping[str, Any]) -> ConfigDict:
     """
     config, found = configs.origin.parts(record)
     return configs.from_json(config, configs.origin.folders(found))
+
+
+def _describes(record: Mapping[str, Any], config: ConfigDict) -> bool:
+    """Whether a config is that of a record, which an older version of the code may have written."""
+    if record.get('fingerprint') == configs.fingerprint(config):
+        return True
+    try:
+        return 'config' in record and config_of(record) == configs.absolute(config)
+    except UserError:
+        return False
 
 
 def check_preprocess(workdir: Path, record: dict[str, Any], now: Mapping[str, Any]) -> None:

@@ -1,0 +1,62 @@
+"""Configs that an older version of the code wrote, upgraded when they are read.
+
+Run folders, sweeps and JSON files hold configs with the names and fields of their time. `RENAMED`
+lists the constructors that moved; a constructor whose fields moved has a static method
+
+    upgrade(fields: dict[str, Any]) -> dict[str, Any]
+
+which takes the fields of an older config as plain JSON data, the constructors inside already
+upgraded (`{'_target_': 'module.name', …}`), and returns those of today. It is called on every
+config that is read, so fields of today must pass through unchanged.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from genjax.config.trust import TARGET, import_path
+from genjax.errors import UserError
+
+RENAMED: dict[str, str] = {}
+"""Import paths of classes and functions that moved or were renamed: the old one and today's."""
+
+
+def renamed(data: Any) -> Any:
+    """Returns a config, as plain data, with the import paths of today; imports nothing."""
+    if isinstance(data, Mapping):
+        return {
+            key: RENAMED.get(value, value)
+            if key == TARGET and isinstance(value, str)
+            else renamed(value)
+            for key, value in data.items()
+        }
+    if isinstance(data, tuple | list):
+        return [renamed(value) for value in data]
+    if isinstance(data, str) and data.startswith('@'):
+        return '@' + RENAMED.get(data[1:], data[1:])
+    return data
+
+
+def upgraded(data: Any, where: str = 'config') -> Any:
+    """Returns a config, as plain data with the import paths of today, with the fields of today.
+
+    Raises:
+        UserError: a constructor cannot be imported or upgraded.
+    """
+    if isinstance(data, list):
+        return [upgraded(value, f'{where}[{i}]') for i, value in enumerate(data)]
+    if not isinstance(data, Mapping):
+        return data
+    fields = {key: upgraded(value, f'{where}.{key}') for key, value in data.items()}
+    if TARGET not in fields:
+        return fields
+    target = fields.pop(TARGET)
+    try:
+        constructor = import_path(target)
+    except UserError as e:
+        raise UserError(f'{where}: {e}') from None
+    if upgrade := getattr(constructor, 'upgrade', None):
+        try:
+            fields = upgrade(fields)
+        except (AttributeError, LookupError, TypeError, ValueError) as e:
+            raise UserError(f'{where}: {target} cannot read these fields: {e}') from None
+    return {TARGET: target, **fields}
