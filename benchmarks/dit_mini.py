@@ -21,7 +21,14 @@ import optax
 from timing import measure, training
 
 from genjax.models.base import num_params
-from genjax.models.diffusion import DDIM, ClassifierFree, DiffusionModel, DiscreteVP, Epsilon
+from genjax.models.diffusion import (
+    DDIM,
+    ClassifierFree,
+    DiffusionModel,
+    DiffusionSampling,
+    DiscreteVP,
+    Epsilon,
+)
 from genjax.networks import DiT
 
 SHAPE, BATCH, SAMPLES, STEPS, CLASSES = (32, 32, 3), 32, 16, 50, 10
@@ -34,11 +41,9 @@ def calls(scan: bool) -> tuple[int, dict[str, tuple[int, Callable]]]:
         network,
         path=DiscreteVP(),
         parameterisation=Epsilon(),
-        sampler=DDIM(),
-        steps=STEPS,
+        sampling=DiffusionSampling(DDIM(), steps=STEPS, guide=ClassifierFree(4.0)),
         num_classes=CLASSES,
         label_dropout=0.1,
-        guide=ClassifierFree(4.0),
     )
     keys = [jax.random.key(i) for i in range(8)]
     pictures = [jax.random.uniform(key, (BATCH, *SHAPE), minval=-1) for key in keys]

@@ -19,7 +19,7 @@ import optax
 from timing import measure, training
 
 from genjax.models.base import num_params
-from genjax.models.diffusion import DDIM, DiffusionModel, DiscreteVP, Epsilon
+from genjax.models.diffusion import DDIM, DiffusionModel, DiffusionSampling, DiscreteVP, Epsilon
 from genjax.networks import UNet
 
 SHAPE, BATCH, SAMPLES, STEPS = (32, 32, 1), 32, 16, 50
@@ -36,8 +36,9 @@ def calls() -> tuple[int, dict[str, tuple[int, Callable]]]:
         groups=32,
         scale_shift=False,
     )
+    sampling = DiffusionSampling(DDIM(), steps=STEPS)
     model = DiffusionModel(
-        network, path=DiscreteVP(), parameterisation=Epsilon(), sampler=DDIM(), steps=STEPS
+        network, path=DiscreteVP(), parameterisation=Epsilon(), sampling=sampling
     )
     keys = [jax.random.key(i) for i in range(8)]
     pictures = [jax.random.uniform(key, (BATCH, *SHAPE), minval=-1) for key in keys]

@@ -16,7 +16,7 @@ from genjax.config import spec
 from genjax.data import Binary
 from genjax.evaluation import Likelihood
 from genjax.models import DiscreteDiffusion
-from genjax.models.diffusion import UniformNoise
+from genjax.models.diffusion import DiscreteSampling, UniformNoise
 from genjax.networks import TimeMLP
 from genjax.training import Experiment
 
@@ -33,7 +33,7 @@ def get_config():
             network=spec(TimeMLP, shape=(16,), features=128, num_layers=2),
             path=spec(UniformNoise, schedule='linear'),
             chain=1000,
-            steps=1000,
+            sampling=spec(DiscreteSampling, steps=1000),
             eval_samples=100,
         ),
         optimizer=spec(

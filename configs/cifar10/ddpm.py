@@ -22,7 +22,7 @@ from genjax.config import spec
 from genjax.data import TFDS, Chain, Digits, Scale
 from genjax.errors import UserError
 from genjax.models import DiffusionModel
-from genjax.models.diffusion import Ancestral, DiscreteVP, Epsilon
+from genjax.models.diffusion import Ancestral, DiffusionSampling, DiscreteVP, Epsilon
 from genjax.networks import UNet
 from genjax.training import Experiment
 
@@ -53,9 +53,12 @@ def get_config(data: str = 'cifar10'):
             network=spec(UNet, scale_shift=False, **network),
             path=spec(DiscreteVP),
             parameterisation=spec(Epsilon),
-            sampler=spec(Ancestral, upper_variance=True),
-            steps=100 if small else 1000,
-            bounds=(-1.0, 1.0),
+            sampling=spec(
+                DiffusionSampling,
+                sampler=spec(Ancestral, upper_variance=True),
+                steps=100 if small else 1000,
+                bounds=(-1.0, 1.0),
+            ),
         ),
         optimizer=spec(
             optax.adam,

@@ -13,7 +13,7 @@ from genjax.config import spec
 from genjax.data import Density
 from genjax.evaluation import MMD, Outliers
 from genjax.models import DiffusionModel
-from genjax.models.diffusion import Autoguidance
+from genjax.models.diffusion import Autoguidance, DiffusionSampling
 from genjax.networks import TimeMLP
 from genjax.training import Experiment
 
@@ -28,10 +28,13 @@ def get_config(weight: str = '2'):
         model=spec(
             DiffusionModel,
             network=spec(TimeMLP, shape=(2,), features=64, num_layers=2),
-            guide=spec(
-                Autoguidance,
-                network=spec(TimeMLP, shape=(2,), features=16, num_layers=1),
-                weight=float(weight),
+            sampling=spec(
+                DiffusionSampling,
+                guide=spec(
+                    Autoguidance,
+                    network=spec(TimeMLP, shape=(2,), features=16, num_layers=1),
+                    weight=float(weight),
+                ),
             ),
         ),
         optimizer=spec(

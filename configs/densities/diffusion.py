@@ -22,6 +22,7 @@ from genjax.models.diffusion import (
     EDM,
     ELBO,
     CosineVP,
+    DiffusionSampling,
     Karras,
     LogNormal,
     NoiseRatio,
@@ -41,14 +42,14 @@ RECIPES = {
         path=spec(Karras),
         parameterisation=spec(EDM, data_scale=2.0),
         times=spec(LogNormal, mean=-1.0, std=1.6),
-        grid=spec(NoiseRatio),
+        sampling=spec(DiffusionSampling, grid=spec(NoiseRatio)),
     ),
     'vdm': dict(
         path=spec(CosineVP),
         parameterisation=spec(V),
         weighting=spec(ELBO),
         times=spec(UniformLogSNR),
-        grid=spec(NoiseRatio),
+        sampling=spec(DiffusionSampling, grid=spec(NoiseRatio)),
     ),
 }
 

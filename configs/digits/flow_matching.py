@@ -14,7 +14,14 @@ from genjax.config import spec
 from genjax.data import Chain, Digits, Scale
 from genjax.evaluation import C2ST, LabelAccuracy
 from genjax.models import DiffusionModel
-from genjax.models.diffusion import ClassifierFree, Data, LogitNormal, Rectified, TruncatedSNR
+from genjax.models.diffusion import (
+    ClassifierFree,
+    Data,
+    DiffusionSampling,
+    LogitNormal,
+    Rectified,
+    TruncatedSNR,
+)
 from genjax.networks import TimeMLP
 from genjax.training import Experiment
 
@@ -36,10 +43,13 @@ def get_config():
             # Not MinSNR: it weights the noisy end, which the label decides, by nearly 0.
             weighting=spec(TruncatedSNR, high=20.0),
             times=spec(LogitNormal),
-            steps=20,
-            bounds=(-1.0, 1.0),
             num_classes=10,
-            guide=spec(ClassifierFree, weight=1.2),
+            sampling=spec(
+                DiffusionSampling,
+                steps=20,
+                bounds=(-1.0, 1.0),
+                guide=spec(ClassifierFree, weight=1.2),
+            ),
         ),
         optimizer=spec(
             optax.adam,

@@ -24,7 +24,7 @@ from genjax.config import spec
 from genjax.data import Chain, Digits, Latents, Scale
 from genjax.errors import UserError
 from genjax.models import DiffusionModel
-from genjax.models.diffusion import ClassifierFree, Heun, Rectified, Velocity
+from genjax.models.diffusion import ClassifierFree, DiffusionSampling, Heun, Rectified, Velocity
 from genjax.networks import DiT
 from genjax.training import Encoded, Experiment
 
@@ -64,10 +64,13 @@ def get_config(data: str = 'imagenet256'):
             network=spec(DiT, **network),
             path=spec(Rectified),
             parameterisation=spec(Velocity),
-            sampler=spec(Heun),
-            steps=25 if small else 125,
             num_classes=10 if small else 1000,
-            guide=spec(ClassifierFree, weight=1.5),
+            sampling=spec(
+                DiffusionSampling,
+                sampler=spec(Heun),
+                steps=25 if small else 125,
+                guide=spec(ClassifierFree, weight=1.5),
+            ),
         ),
         optimizer=spec(optax.adamw, learning_rate=1e-4, weight_decay=0.0),
         steps=7_000_000,

@@ -26,6 +26,7 @@ from genjax.evaluation.draws import draw
 from genjax.evaluation.mmd import median_distance, mmd2
 from genjax.evaluation.outliers import outlier_share
 from genjax.models.base import GenerativeModel, Variables
+from genjax.models.diffusion import FewStepSampling
 from genjax.training import run as runs
 
 NUM, SETS = 10_000, 8
@@ -66,7 +67,7 @@ def main() -> None:
         if path == args.workdirs[0]:
             print(row('data |', dataset, partial(new, dataset.name)))
         for steps in args.steps:
-            model = dataclasses.replace(run.experiment.model, steps=steps)
+            model = dataclasses.replace(run.experiment.model, sampling=FewStepSampling(steps))
             sample = partial(sampled, model, variables)
             print(row(f'{path.name} | {steps}', dataset, sample), flush=True)
 

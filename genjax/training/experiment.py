@@ -44,7 +44,7 @@ DOES_NOT_CHANGE_TRAINING = frozenset(
 """Fields that a resumed run may change: the parameters after step `s` do not depend on them (on
 `nonfinite`, as long as all is finite, which it was up to any checkpoint under 'stop'; on
 `accumulate`, but for the noise). Models, networks and data sets list theirs in an attribute,
-`FREE: ClassVar = ('eval_samples',)`.
+`FREE: ClassVar = ('eval_samples',)`; what is trained within such a field they list in `TRAINED`.
 """
 
 

@@ -234,12 +234,15 @@ def _check_unchanged(
 ) -> None:
     config_before = config_of(record)
     before, now = dict(configs.leaves(config_before)), dict(configs.leaves(config))
-    free = set(DOES_NOT_CHANGE_TRAINING)
+    free, trained = set(DOES_NOT_CHANGE_TRAINING), set()
     for each in (config_before, config):
         for attribute in ('FREE', 'PATHS'):  # what lies at a path has a fingerprint
             free |= {name for name, _ in configs.declared(each, attribute)}
+        for name, _ in configs.declared(each, 'TRAINED'):
+            # The constructor that trains it as well: `….guide.network` and `….guide._target_`.
+            trained |= {name, f'{name.rpartition(".")[0]}.{configs.TARGET}'}
     for name in sorted(before.keys() | now.keys()):
-        if any(name == f or name.startswith((f'{f}.', f'{f}[')) for f in free):
+        if _matched(name, free) > _matched(name, trained):
             continue
         if before.get(name) != now.get(name):
             field = name.removesuffix(f'.{configs.TARGET}')
@@ -255,6 +258,12 @@ def _check_unchanged(
             f'the training data are not those that the run in {workdir} was begun with'
             f' (fingerprint {data[name][:12]}, then {record[name][:12]})'
         )
+
+
+def _matched(name: str, fields: set[str]) -> int:
+    """The length of the longest of the fields that is `name` or holds it."""
+    held = (f for f in fields if name == f or name.startswith((f'{f}.', f'{f}[')))
+    return max(map(len, held), default=0)
 
 
 def _command() -> str:

@@ -1,6 +1,5 @@
 """Autoregressive models: exact masses, causality, cached sampling, and the algebra of decoding."""
 
-import dataclasses
 import functools
 
 import flax.linen as nn
@@ -20,8 +19,10 @@ from genjax.models import (
     MaskGIT,
     PixelCNN,
 )
+from genjax.models.autoregressive import TokenSampling
 from genjax.models.autoregressive.decoding import filter_logits, keep_top_k, keep_top_p
-from genjax.models.diffusion import Confidence
+from genjax.models.diffusion import Confidence, MaskGITSampling
+from genjax.models.sampling_options import with_sampling
 from genjax.networks import (
     TCN,
     GatedPixelCNN,
@@ -199,8 +200,9 @@ CACHED = {name: network.clone(shape=(6,), vocab_size=7) for name, network in SEQ
 @pytest.mark.parametrize('name', CACHED)
 def test_cached_and_uncached_sampling_draw_the_same_tokens(name):
     network = CACHED[name]
-    cached, plain = GPT(network, end=0, temperature=1.5), GPT(Plain(network), end=0)
-    plain = dataclasses.replace(plain, temperature=1.5)
+    cached, plain = (
+        GPT(net, end=0, sampling=TokenSampling(1.5)) for net in (network, Plain(network))
+    )
     variables = _variables(cached)
     wrapped = {'params': {'network': {'inner': variables['params']['network']}}, 'state': {}}
     x = jax.jit(cached.sample, static_argnums=2)(variables, KEY, 8)
@@ -292,7 +294,7 @@ def test_filters_come_one_after_the_other():
     got = filter_logits(logits, 0.5, top_k=3, top_p=0.9)
     assert np.isfinite(np.asarray(got)).tolist() == [True, True, False, False]
     np.testing.assert_allclose(got[:2], 2 * logits[:2], rtol=1e-6)
-    model = GPT(SMALL, top_k=1)
+    model = GPT(SMALL, sampling=TokenSampling(top_k=1))
     x = model.sample(_variables(model), KEY, 4)
     np.testing.assert_array_equal(x, jnp.broadcast_to(x[0], x.shape))
 
@@ -307,24 +309,28 @@ def test_temperatures_down_to_zero_and_options_out_of_range():
     each = jnp.array([[0.0], [1.0]])
     got = filter_logits(logits, each)
     np.testing.assert_array_equal(got, [[-jnp.inf, 0, -jnp.inf, -jnp.inf], logits[1]])
-    greedy = GPT(SMALL, temperature=0.0)
+    greedy = GPT(SMALL, sampling=TokenSampling(0.0))
     variables = _variables(greedy)
     x = greedy.sample(variables, KEY, 3)
-    np.testing.assert_array_equal(x, GPT(SMALL, top_k=1).sample(variables, KEY, 3))
+    np.testing.assert_array_equal(
+        x, GPT(SMALL, sampling=TokenSampling(top_k=1)).sample(variables, KEY, 3)
+    )
     for options in (
         {'temperature': -1.0}, {'temperature': np.nan}, {'temperature': np.inf}, {'top_k': 0},
         {'top_k': -1}, {'top_p': 0.0}, {'top_p': 1.01}, {'top_p': -0.1}, {'top_p': np.nan},
     ):  # fmt: skip
         (name,) = options
-        with pytest.raises(UserError, match=f'GPT.{name} must be'):
-            GPT(SMALL, **options)
+        with pytest.raises(UserError, match=f'TokenSampling.{name} must be'):
+            TokenSampling(**options)
         with pytest.raises(UserError, match=f'{name} must be'):
             filter_logits(logits, **options)
     with pytest.raises(UserError, match='temperature must be at least 0'):
         filter_logits(logits, jnp.array([[1.0], [-1.0]]))
     for value in (-1.0, np.nan, np.inf):
-        with pytest.raises(UserError, match=r'MaskGIT\.choice_temperature must be at least 0'):
-            MaskGIT(Fixed((5,), 3), choice_temperature=value)
+        with pytest.raises(
+            UserError, match=r'MaskGITSampling\.choice_temperature must be at least 0'
+        ):
+            MaskGITSampling(choice_temperature=value)
         with pytest.raises(UserError, match=r'Confidence\.temperature must be at least 0'):
             Confidence(value)
 
@@ -361,7 +367,7 @@ def test_the_bound_of_masked_diffusion_is_tight_for_independent_tokens():
 @pytest.mark.parametrize('kind', [MDLM, MaskGIT])
 @pytest.mark.parametrize('steps', [1, 6])
 def test_masked_models_unmask_everything_and_follow_independent_tokens(kind, steps):
-    model = kind(Fixed((5,), 3), steps=steps)
+    model = with_sampling(kind(Fixed((5,), 3)), steps=steps)
     variables = model.init(KEY, {'x': jnp.zeros((1, 5), jnp.int32)})
     x = jax.jit(model.sample, static_argnums=2)(variables, KEY, 4000)
     assert int(jnp.max(x)) < 3

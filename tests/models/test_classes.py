@@ -12,7 +12,7 @@ from genjax.networks import MLP, TimeMLP
 @pytest.mark.parametrize('label', [-1, 3, 99])
 def test_a_label_that_is_no_class_is_refused(label):
     vae = VAE(encoder=MLP((4,)), decoder=MLP((4,), shape=(2,)), latent_dim=2, num_classes=3)
-    diffusion = DiffusionModel(network=TimeMLP(features=4, shape=(2,)), num_classes=3, steps=1)
+    diffusion = DiffusionModel(network=TimeMLP(features=4, shape=(2,)), num_classes=3)
     batch = {'x': np.zeros((2, 2), np.float32), 'label': np.zeros(2, np.int32)}
     for model in (vae, diffusion):
         labels = np.array([0, label], np.int32)

@@ -43,11 +43,15 @@ from genjax.models.diffusion import (
     ConsistencyModel,
     CosineVP,
     DiffusionModel,
+    DiffusionSampling,
     DiscreteDiffusion,
+    DiscreteSampling,
     Epsilon,
+    FewStepSampling,
     Karras,
     LinearVP,
     LogNormal,
+    MaskGITSampling,
     MeanFlow,
     NoiseRatio,
     Shortcut,
@@ -386,19 +390,33 @@ ZOO = (
         PixelCNN(PixelCNNPlusPlus((2, 4, 2), 4, 1, 2, dropout=0.1), LogisticMixture(2)),
         'levels',
     ),
-    Entry('mdlm', MDLM(Transformer((6,), 5, 8, 1, 2, causal=False), 4, 4), 'tokens'),
-    Entry('maskgit', MaskGIT(Transformer((6,), 5, 8, 1, 2, causal=False), 4), 'tokens'),
+    Entry(
+        'mdlm',
+        MDLM(Transformer((6,), 5, 8, 1, 2, causal=False), DiscreteSampling(steps=4), 4),
+        'tokens',
+    ),
+    Entry(
+        'maskgit',
+        MaskGIT(Transformer((6,), 5, 8, 1, 2, causal=False), MaskGITSampling(4)),
+        'tokens',
+    ),
     Entry(
         'discrete-masking',
         DiscreteDiffusion(
-            Transformer((6,), 5, 8, 1, 2, causal=False, dropout=0.1), steps=4, eval_samples=4
+            Transformer((6,), 5, 8, 1, 2, causal=False, dropout=0.1),
+            sampling=DiscreteSampling(steps=4),
+            eval_samples=4,
         ),
         'tokens',
     ),
     Entry(
         'discrete-uniform',
         DiscreteDiffusion(
-            TimeMLP((4, 2), 8, 1), UniformNoise('cosine'), 10, steps=4, eval_samples=4
+            TimeMLP((4, 2), 8, 1),
+            UniformNoise('cosine'),
+            10,
+            sampling=DiscreteSampling(steps=4),
+            eval_samples=4,
         ),
         'bits',
     ),
@@ -453,7 +471,9 @@ ZOO = (
     ),
     Entry(
         'flow-matching',
-        DiffusionModel(TimeMLP((2,), 8, 1, dropout=0.1), steps=4, tolerance=1e-3),
+        DiffusionModel(
+            TimeMLP((2,), 8, 1, dropout=0.1), sampling=DiffusionSampling(steps=4), tolerance=1e-3
+        ),
         'reals',
     ),
     Entry(
@@ -461,7 +481,7 @@ ZOO = (
         DiffusionModel(
             TimeMLP((2,), 8, 1),
             coupling='optimal',
-            steps=4,
+            sampling=DiffusionSampling(steps=4),
             likelihood='hutchinson',
             tolerance=1e-3,
         ),
@@ -474,11 +494,10 @@ ZOO = (
             TimeMLP((2,), 8, 1),
             CosineVP(),
             V(),
-            sampler=Ancestral(),
-            steps=4,
-            bounds=(-1, 1),
+            sampling=DiffusionSampling(
+                Ancestral(), steps=4, bounds=(-1, 1), guide=ClassifierFree(3.0, (0.1, 0.9))
+            ),
             num_classes=3,
-            guide=ClassifierFree(3.0, (0.1, 0.9)),
             likelihood='vlb',
             eval_samples=4,
         ),
@@ -491,10 +510,9 @@ ZOO = (
             Karras(),
             EDM(),
             times=LogNormal(),
-            sampler=Churn(),
-            steps=4,
-            grid=NoiseRatio(),
-            guide=Autoguidance(TimeMLP((2,), 4, 1)),
+            sampling=DiffusionSampling(
+                Churn(), NoiseRatio(), 4, guide=Autoguidance(TimeMLP((2,), 4, 1))
+            ),
             likelihood='vlb',
             eval_samples=4,
         ),
@@ -506,10 +524,8 @@ ZOO = (
             TimeMLP((2,), 8, 1),
             LinearVP(),
             Epsilon(),
-            sampler=DPM2M(),
-            steps=4,
+            sampling=DiffusionSampling(DPM2M(), steps=4, guide=Classifier(TimeMLP((3,), 4, 1))),
             num_classes=3,
-            guide=Classifier(TimeMLP((3,), 4, 1)),
             likelihood='vlb',
             eval_samples=4,
         ),
@@ -519,15 +535,21 @@ ZOO = (
         'diffusion-dit',
         DiffusionModel(
             DiT((4, 4, 1), 2, 16, 2, 2, num_classes=3, scan=True, remat='dots'),
-            steps=4,
+            sampling=DiffusionSampling(steps=4),
             num_classes=3,
             tolerance=1e-3,
         ),
         'reals',
     ),
     Entry('mean-flow', MeanFlow(TimeMLP((2,), 8, 1, dropout=0.1)), 'reals'),
-    Entry('shortcut', Shortcut(TimeMLP((2,), 8, 1), steps=2, num_classes=3), 'reals'),
-    Entry('consistency', ConsistencyModel(TimeMLP((2,), 8, 1), steps=2), 'reals'),
+    Entry(
+        'shortcut',
+        Shortcut(TimeMLP((2,), 8, 1), sampling=FewStepSampling(2), num_classes=3),
+        'reals',
+    ),
+    Entry(
+        'consistency', ConsistencyModel(TimeMLP((2,), 8, 1), sampling=FewStepSampling(2)), 'reals'
+    ),
 )
 
 BY_NAME = {entry.name: entry for entry in ZOO}

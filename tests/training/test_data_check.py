@@ -11,7 +11,7 @@ from genjax.data.sources import InMemorySource
 from genjax.errors import UserError
 from genjax.models import GAN, VAE, DiffusionModel, DiscretisedLogistic, Gaussian
 from genjax.models.autoregressive import GPT, MADE, MDLM, LogisticMixture, PixelCNN
-from genjax.models.diffusion import Classifier
+from genjax.models.diffusion import Classifier, DiffusionSampling
 from genjax.models.flow import ContinuousFlow
 from genjax.models.tabular import PixelNaiveBayes
 from genjax.networks import (
@@ -218,9 +218,8 @@ def test_the_vocabulary_is_that_of_the_codes_of_a_first_stage(digits):
 def test_a_classifier_has_the_classes_of_its_model():
     for classes in (9, 11):
         with pytest.raises(UserError, match=rf'logits of shape \({classes},\).*num_classes=10'):
-            DiffusionModel(
-                TimeMLP(SHAPE, 4, 1), num_classes=10, guide=Classifier(TimeMLP((classes,), 4, 1))
-            )
+            sampling = DiffusionSampling(guide=Classifier(TimeMLP((classes,), 4, 1)))
+            DiffusionModel(TimeMLP(SHAPE, 4, 1), num_classes=10, sampling=sampling)
 
 
 class Stored:

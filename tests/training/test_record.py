@@ -1,5 +1,6 @@
 """What a folder holds after a start: whose it is, and what may change on the next one."""
 
+import functools
 import json
 import shutil
 
@@ -15,8 +16,13 @@ from genjax.config import spec
 from genjax.data import TFDS
 from genjax.data.sources import sampled_fingerprint
 from genjax.errors import CannotWrite, UserError
-from genjax.models.diffusion import ClassifierFree, DiffusionModel, Heun
-from genjax.networks import UNet
+from genjax.models.diffusion import (
+    Autoguidance,
+    ClassifierFree,
+    DiffusionModel,
+    DiffusionSampling,
+)
+from genjax.networks import TimeMLP, UNet
 from genjax.training import loop
 from genjax.training import run as runs
 from genjax.training.checkpoints import Checkpoints
@@ -132,13 +138,11 @@ def test_models_networks_and_data_say_which_of_their_fields_do_not_change_the_tr
     config = spec(
         DiffusionModel,
         network=spec(UNet, shape=(8, 8, 1), remat='dots'),
-        sampler=spec(Heun),
-        guide=spec(ClassifierFree),
+        sampling=spec(DiffusionSampling, guide=spec(ClassifierFree)),
         num_classes=3,
     )
     free = {name for name, _ in configs.declared(config, 'FREE')}
-    assert {'network.remat', 'sampler', 'steps', 'grid', 'eval_samples'} <= free
-    assert {'guide.weight', 'guide.interval'} <= free
+    assert {'network.remat', 'sampling', 'eval_samples'} <= free
     assert not {'network', 'path', 'weighting', 'times', 'label_dropout', 'coupling'} & free
     fields = {f'{kind.__name__}.{name}' for kind in _constructors() for name in kind.FREE}
     for kind in _constructors():
@@ -146,6 +150,35 @@ def test_models_networks_and_data_say_which_of_their_fields_do_not_change_the_tr
             if name in getattr(kind, '__dataclass_fields__', ()):
                 assert f'{kind.__name__}.{name}' in fields
         assert set(kind.FREE) <= set(kind.__dataclass_fields__)
+
+
+def test_a_resumed_run_may_change_its_guide_but_not_the_networks_of_one(tmp_path):
+    """Those are trained with the model."""
+    network = spec(TimeMLP, shape=(2,))
+    source = TFDS('gaussians/ring').source('test')
+
+    def config(guide, steps=50):
+        sampling = spec(DiffusionSampling, steps=steps, guide=guide)
+        return spec(DiffusionModel, network=network, num_classes=3, sampling=sampling)
+
+    def begun(name, guide):
+        begin(tmp_path / name, claim(tmp_path / name, config(guide), {}, source, {}))
+        (tmp_path / name / 'checkpoints' / '1').mkdir(parents=True)
+        return functools.partial(claim, tmp_path / name, example={}, source=source, preprocess={})
+
+    free = begun('free', spec(ClassifierFree))
+    for guide in (spec(ClassifierFree, weight=3.0), None):
+        free(config=config(guide, steps=3))
+    weak = spec(Autoguidance, network=spec(TimeMLP, shape=(2,), features=4))
+    with pytest.raises(UserError, match=r'config\.sampling\.guide is .*Autoguidance.* begun with'):
+        free(config=config(weak))
+    trained = begun('trained', weak)
+    again = spec(Autoguidance, network=spec(TimeMLP, shape=(2,), features=4), weight=3.0)
+    trained(config=config(again, steps=3))
+    other = spec(Autoguidance, network=spec(TimeMLP, shape=(2,), features=8))
+    for guide, field in ((other, 'guide.network.features'), (None, 'guide')):
+        with pytest.raises(UserError, match=rf'config\.sampling\.{field} is'):
+            trained(config=config(guide))
 
 
 def _constructors():

@@ -1,5 +1,6 @@
 """Autoregressive models and their relatives: exact likelihoods, one element after the other."""
 
+from genjax.models.autoregressive.decoding import TokenSampling
 from genjax.models.autoregressive.frames import FrameModel
 from genjax.models.autoregressive.gpt import GPT
 from genjax.models.autoregressive.made import MADE
@@ -16,4 +17,5 @@ __all__ = [
     'LogisticMixture',
     'MaskGIT',
     'PixelCNN',
+    'TokenSampling',
 ]

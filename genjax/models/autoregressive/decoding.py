@@ -1,6 +1,7 @@
 """Drawing sequences one element at a time: pure functions of logits, and the loop around them."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -82,6 +83,29 @@ def filter_logits(
     if top_p is not None:
         logits = keep_top_p(logits, top_p)
     return logits
+
+
+@dataclass(frozen=True)
+class TokenSampling:
+    """Sampling options of models that draw tokens one by one.
+
+    Attributes:
+        temperature: divides the logits; 0 draws the most probable token.
+        top_k: draws from the `top_k` most probable tokens only.
+        top_p: draws from the nucleus: the fewest most probable tokens that together have this
+            probability, in (0, 1].
+    """
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+
+    def __post_init__(self):
+        check_options('TokenSampling.', self.temperature, self.top_k, self.top_p)
+
+    def filter(self, logits: Array) -> Array:
+        """Logits [..., V] of the tokens that are drawn; see `filter_logits`."""
+        return filter_logits(logits, self.temperature, self.top_k, self.top_p)
 
 
 def generate(

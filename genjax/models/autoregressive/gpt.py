@@ -1,6 +1,6 @@
 """Autoregressive models of tokens."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -10,9 +10,10 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.models import draws, modules
-from genjax.models.autoregressive.decoding import check_options, filter_logits
+from genjax.models.autoregressive.decoding import TokenSampling
 from genjax.models.autoregressive.sequences import SequenceModel
 from genjax.models.base import Values, Variables
+from genjax.models.sampling_options import gathered
 
 
 @dataclass(frozen=True)
@@ -29,19 +30,14 @@ class GPT(SequenceModel):
             one pass a token.
         end: the token that ends a sequence, if they may end early: what follows it is the same
             token again, and counts for nothing.
-        temperature: divides the logits in sampling; 0 draws the most probable token.
-        top_k: samples from so many most probable tokens only.
-        top_p: samples from the fewest most probable tokens that together have this probability, in
-            (0, 1].
+        sampling: how tokens are drawn.
     """
 
     network: nn.Module
     end: int | None = None
-    temperature: float = 1.0
-    top_k: int | None = None
-    top_p: float | None = None
+    sampling: TokenSampling = field(default_factory=TokenSampling)
 
-    FREE: ClassVar[tuple[str, ...]] = ('temperature', 'top_k', 'top_p')
+    FREE: ClassVar[tuple[str, ...]] = ('sampling',)
 
     def __post_init__(self):
         modules.event_shape(self.network, 'network')
@@ -51,7 +47,12 @@ class GPT(SequenceModel):
             raise UserError('the network of a GPT must not see later tokens: set causal=True')
         if self.end is not None and not 0 <= self.end < self.network.vocab_size:
             raise UserError(f'GPT.end={self.end} is none of the {self.network.vocab_size} tokens')
-        check_options('GPT.', self.temperature, self.top_k, self.top_p)
+
+    @staticmethod
+    def upgrade(fields: dict[str, Any]) -> dict[str, Any]:
+        """The fields of an older config, in which sampling options were fields of the model."""
+        names = {name: name for name in ('temperature', 'top_k', 'top_p')}
+        return gathered(fields, TokenSampling, names)
 
     @property
     def vocab_size(self) -> int:
@@ -83,6 +84,5 @@ class GPT(SequenceModel):
 
     def _draw(self, variables: Variables, key: Array, logits: Array, previous: Array) -> Array:
         del variables
-        logits = filter_logits(logits.astype(jnp.float32), self.temperature, self.top_k, self.top_p)
-        token = draws.categorical(key, logits)
+        token = draws.categorical(key, self.sampling.filter(logits.astype(jnp.float32)))
         return token if self.end is None else jnp.where(previous == self.end, self.end, token)

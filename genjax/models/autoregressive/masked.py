@@ -1,7 +1,7 @@
 """Models that fill in masked tokens: masked diffusion (MDLM) and MaskGIT."""
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -9,11 +9,12 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.models.base import Batch, LossOutput, Variables
-from genjax.models.checks import check_number
 from genjax.models.diffusion.discrete import DiscreteBound, DiscreteModel
 from genjax.models.diffusion.discrete_paths import Masking
-from genjax.models.diffusion.discrete_samplers import Confidence, DiscreteAncestral, smallest
+from genjax.models.diffusion.discrete_samplers import Confidence, smallest
 from genjax.models.diffusion.grids import Power
+from genjax.models.diffusion.sampling import DiscreteSampling, MaskGITSampling
+from genjax.models.sampling_options import gathered
 
 
 @dataclass(frozen=True)
@@ -31,19 +32,23 @@ class MDLM(DiscreteBound):
         network: int32 [B, T] to logits [B, T, vocab_size], not causal; the token `vocab_size` is
             the mask. Such as `Transformer` with causal=False. If it takes `time`, that is the share
             of tokens masked, in sampling the expected one.
-        steps: passes of the network in sampling.
+        sampling: how samples are drawn.
         eval_samples: sets of masks drawn an example in `log_prob`, their sizes spread evenly.
     """
 
     network: nn.Module
-    steps: int = 64
+    sampling: DiscreteSampling = field(default_factory=DiscreteSampling)
     eval_samples: int = 16
 
-    FREE: ClassVar[tuple[str, ...]] = ('steps', 'eval_samples')
+    FREE: ClassVar[tuple[str, ...]] = ('sampling', 'eval_samples')
 
     path = Masking()
-    sampler = DiscreteAncestral()
     grid = Power()
+
+    @staticmethod
+    def upgrade(fields: dict[str, Any]) -> dict[str, Any]:
+        """The fields of an older config, in which sampling options were fields of the model."""
+        return gathered(fields, DiscreteSampling, {'steps': 'steps'})
 
     def _bound(
         self,
@@ -73,28 +78,26 @@ class MaskGIT(DiscreteModel):
     Attributes:
         network: int32 [B, T] to logits [B, T, vocab_size], not causal; the token `vocab_size` is
             the mask. Such as `Transformer` with causal=False.
-        steps: passes of the network in sampling.
-        choice_temperature: scale of the Gumbel noise on the confidence, at least 0; it falls to 0
-            over the passes.
+        sampling: how samples are drawn.
     """
 
     network: nn.Module
-    steps: int = 12
-    choice_temperature: float = 4.5
+    sampling: MaskGITSampling = field(default_factory=MaskGITSampling)
 
-    FREE: ClassVar[tuple[str, ...]] = ('steps', 'choice_temperature')
+    FREE: ClassVar[tuple[str, ...]] = ('sampling',)
 
     path = Masking('sine')
     grid = Power()
 
-    def __post_init__(self):
-        super().__post_init__()
-        check_number('MaskGIT.choice_temperature', self.choice_temperature)
+    @staticmethod
+    def upgrade(fields: dict[str, Any]) -> dict[str, Any]:
+        """The fields of an older config, in which sampling options were fields of the model."""
+        names = {name: name for name in ('steps', 'choice_temperature')}
+        return gathered(fields, MaskGITSampling, names)
 
     @property
-    def sampler(self) -> Confidence:
-        """Unmasks by confidence."""
-        return Confidence(self.choice_temperature)
+    def _sampler(self) -> Confidence:
+        return Confidence(self.sampling.choice_temperature)
 
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         time_key, mask_key, network_key = jax.random.split(key, 3)

@@ -26,6 +26,12 @@ from genjax.models.diffusion.paths import (
     SubVP,
 )
 from genjax.models.diffusion.samplers import DDIM, DPM2M, Ancestral, Churn, Euler, Heun
+from genjax.models.diffusion.sampling import (
+    DiffusionSampling,
+    DiscreteSampling,
+    FewStepSampling,
+    MaskGITSampling,
+)
 from genjax.models.diffusion.training import (
     ELBO,
     LogitNormal,
@@ -53,17 +59,21 @@ __all__ = [
     'CosineVP',
     'Data',
     'DiffusionModel',
+    'DiffusionSampling',
     'DiscreteAncestral',
     'DiscreteDiffusion',
+    'DiscreteSampling',
     'DiscreteVP',
     'Epsilon',
     'Euler',
+    'FewStepSampling',
     'Heun',
     'Karras',
     'LinearVP',
     'LogNormal',
     'LogSNR',
     'LogitNormal',
+    'MaskGITSampling',
     'Masking',
     'MeanFlow',
     'MinSNR',

@@ -1,7 +1,7 @@
 """Consistency training: every point of a noisy path goes to the same data in one step."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import flax.linen as nn
@@ -12,6 +12,8 @@ from jax import Array
 from genjax.errors import UserError
 from genjax.models import classes, modules
 from genjax.models.base import Batch, LossOutput, Phase, Values, Variables
+from genjax.models.diffusion.sampling import FewStepSampling
+from genjax.models.sampling_options import gathered
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class ConsistencyModel:
         rho: ρ of the spread.
         mean: of the normal log σ in training.
         std: its standard deviation.
-        steps: passes of the network a sample; after the first, noise is put back.
+        sampling: how samples are drawn; before each step but the first, noise is added anew.
         num_classes: when given, the network is cloned with this `num_classes` and takes a label.
     """
 
@@ -45,20 +47,23 @@ class ConsistencyModel:
     rho: float = 7.0
     mean: float = -1.1
     std: float = 2.0
-    steps: int = 1
+    sampling: FewStepSampling = field(default_factory=FewStepSampling)
     num_classes: int | None = None
 
-    FREE: ClassVar[tuple[str, ...]] = ('steps',)
+    FREE: ClassVar[tuple[str, ...]] = ('sampling',)
 
     def __post_init__(self):
         modules.event_shape(self.network, 'network')
         classes.check_takes_labels(self, network=self.network)
-        if self.steps < 1:
-            raise UserError(f'ConsistencyModel.steps must be at least 1, not {self.steps}')
         if isinstance(self.num_scales, (int, float)) and self.num_scales < 2:
             raise UserError(
                 f'ConsistencyModel.num_scales must be at least 2, not {self.num_scales}'
             )
+
+    @staticmethod
+    def upgrade(fields: dict[str, Any]) -> dict[str, Any]:
+        """The fields of an older config, in which sampling options were fields of the model."""
+        return gathered(fields, FewStepSampling, {'steps': 'steps'})
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -97,9 +102,9 @@ class ConsistencyModel:
             at = jnp.full((num,), sigma)
             return self._denoised(variables, x + fresh * noise, at, *label)[0], None
 
-        sigmas = self._sigma(jnp.linspace(1.0, 0.0, self.steps + 1)[:-1])
+        sigmas = self._sigma(jnp.linspace(1.0, 0.0, self.sampling.steps + 1)[:-1])
         start = jnp.zeros((num, *self.event_shape))
-        return jax.lax.scan(step, start, (sigmas, jax.random.split(key, self.steps)))[0]
+        return jax.lax.scan(step, start, (sigmas, jax.random.split(key, self.sampling.steps)))[0]
 
     @property
     def _network(self) -> nn.Module:

@@ -14,7 +14,6 @@ from genjax.models import classes, modules
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
 from genjax.models.diffusion import likelihood
 from genjax.models.diffusion.coupling import optimal_noise
-from genjax.models.diffusion.grids import Grid, Power
 from genjax.models.diffusion.guidance import bounded, inpainting
 from genjax.models.diffusion.guides import Guide
 from genjax.models.diffusion.parameterisations import (
@@ -23,9 +22,11 @@ from genjax.models.diffusion.parameterisations import (
     Velocity,
 )
 from genjax.models.diffusion.paths import Path, Rectified
-from genjax.models.diffusion.samplers import Denoiser, Heun, Sampler, along
+from genjax.models.diffusion.samplers import Denoiser, along
+from genjax.models.diffusion.sampling import DiffusionSampling
 from genjax.models.diffusion.training import TimeSampling, Uniform, Unweighted, Weighting
 from genjax.models.precision import full_precision
+from genjax.models.sampling_options import gathered
 
 _LIKELIHOODS = ('ode', 'hutchinson', 'vlb')
 
@@ -49,15 +50,10 @@ class DiffusionModel:
         coupling: which noise goes with which example of a batch: 'independent', or 'optimal', by
             the assignment of least squared distance, so that paths cross less (Pooladian et al.,
             "Multisample flow matching", 2023), with classes within each class.
-        sampler: how samples are drawn.
-        grid: the times of its steps.
-        steps: how many.
-        sampling_path: the path that samples take; None: `path`.
-        bounds: least and greatest value of the data, which the sampler keeps to.
+        sampling: how samples are drawn; the networks of its guide are trained with the model.
         num_classes: when given, the network is cloned with this `num_classes` and takes a label;
             the label `num_classes` stands for none.
         label_dropout: the share of training examples that lose their label.
-        guide: changes the denoiser in sampling; may train networks of its own.
         likelihood: of `log_prob`: 'ode', by the probability-flow ODE, exact; 'hutchinson', the same
             with an estimate of the divergence; 'vlb', the variational lower bound. Without a label
             where there are classes.
@@ -71,22 +67,14 @@ class DiffusionModel:
     weighting: Weighting = field(default_factory=Unweighted)
     times: TimeSampling = field(default_factory=Uniform)
     coupling: Literal['independent', 'optimal'] = 'independent'
-    sampler: Sampler = field(default_factory=Heun)
-    grid: Grid = field(default_factory=Power)
-    steps: int = 50
-    sampling_path: Path | None = None
-    bounds: tuple[float, float] | None = None
+    sampling: DiffusionSampling = field(default_factory=DiffusionSampling)
     num_classes: int | None = None
     label_dropout: float = 0.1
-    guide: Guide | None = None
     likelihood: Literal['ode', 'hutchinson', 'vlb'] = 'ode'
     eval_samples: int = 64
     tolerance: float = 1e-5
 
-    FREE: ClassVar[tuple[str, ...]] = (
-        'sampler', 'grid', 'steps', 'sampling_path', 'bounds', 'likelihood', 'eval_samples',
-        'tolerance',
-    )  # fmt: skip
+    FREE: ClassVar[tuple[str, ...]] = ('sampling', 'likelihood', 'eval_samples', 'tolerance')
 
     def __post_init__(self):
         modules.event_shape(self.network, 'network')
@@ -100,14 +88,24 @@ class DiffusionModel:
                     f'DiffusionModel.{name} is one of {", ".join(known)}, '
                     f'not {getattr(self, name)!r}'
                 )
-        for name in ('steps', 'eval_samples'):
-            if getattr(self, name) < 1:
-                raise UserError(
-                    f'DiffusionModel.{name} must be at least 1, not {getattr(self, name)}'
-                )
+        if self.eval_samples < 1:
+            raise UserError(
+                f'DiffusionModel.eval_samples must be at least 1, not {self.eval_samples}'
+            )
         modules.check_shares(self, 'label_dropout')
-        if self.guide is not None:
-            self.guide.check(self)
+        if self._guide is not None:
+            self._guide.check(self)
+
+    @staticmethod
+    def upgrade(fields: dict[str, Any]) -> dict[str, Any]:
+        """The fields of an older config, in which sampling options were fields of the model."""
+        same = ('sampler', 'grid', 'steps', 'bounds', 'guide')
+        names = {name: name for name in same} | {'sampling_path': 'path'}
+        return gathered(fields, DiffusionSampling, names)
+
+    @property
+    def _guide(self) -> Guide | None:
+        return self.sampling.guide
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -122,7 +120,7 @@ class DiffusionModel:
     @property
     def phases(self) -> tuple[Phase, ...]:
         """The denoiser's turn, then those of the guide."""
-        guide = () if self.guide is None else self.guide.phases(self)
+        guide = () if self._guide is None else self._guide.phases(self)
         return (Phase('network', ('network',), self.denoising_loss), *guide)
 
     def init(self, key: Array, batch: Batch) -> Variables:
@@ -130,8 +128,8 @@ class DiffusionModel:
         time = jnp.zeros(len(batch['x']))
         label = classes.labels(self, batch)
         networks = {'network': self.with_classes(self.network)}
-        if self.guide is not None:
-            networks |= self.guide.networks(self)
+        if self._guide is not None:
+            networks |= self._guide.networks(self)
         args = (batch['x'].astype(jnp.float32), time)
         labelled = {group for group, net in networks.items() if getattr(net, 'num_classes', None)}
         calls = {
@@ -225,7 +223,7 @@ class DiffusionModel:
         self, variables: Variables, x: Array, t: Array, *label: Array, group: str, **options: Any
     ) -> tuple[Array, Any]:
         """The output F [B, *event] of a group's network for x_t at t [B, 1, ...], and the state."""
-        network = self.network if group == 'network' else self.guide.networks(self)[group]
+        network = self.network if group == 'network' else self._guide.networks(self)[group]
         time = self.parameterisation.network_time(self.path, t).reshape(len(x))
         x = x * self.parameterisation.input_scale(self.path, t)
         out, state = modules.apply(
@@ -283,16 +281,16 @@ class DiffusionModel:
         condition: Callable[[Denoiser, Path], Denoiser] | None = None,
     ) -> Denoiser:
         """The denoiser along the sampler's path: guided, conditioned, then kept within bounds."""
-        if self.guide is None:
+        if self._guide is None:
             denoise = self.denoiser(variables, *label)
         else:
-            denoise = self.guide.guided(self, variables, *label)
-        path = self.path
-        if self.sampling_path is not None:
-            path, denoise = self.sampling_path, along(denoise, self.path, self.sampling_path)
+            denoise = self._guide.guided(self, variables, *label)
+        path, bounds = self.path, self.sampling.bounds
+        if self.sampling.path is not None:
+            path, denoise = self.sampling.path, along(denoise, self.path, self.sampling.path)
         if condition is not None:
             denoise = condition(denoise, path)
-        return denoise if self.bounds is None else bounded(denoise, path, *self.bounds)
+        return denoise if bounds is None else bounded(denoise, path, *bounds)
 
     def denoiser(self, variables: Variables, *label: Array, group: str = 'network') -> Denoiser:
         """`(x, t) -> Prediction` of a group's network, for these labels."""
@@ -300,7 +298,8 @@ class DiffusionModel:
 
     def _run(self, denoise: Denoiser, key: Array, num: int) -> Array:
         noise_key, key = jax.random.split(key)
-        path = self.sampling_path or self.path
+        options = self.sampling
+        path = options.path or self.path
         noise = jax.random.normal(noise_key, (num, *self.event_shape))
-        times = self.grid(path, self.steps)
-        return self.sampler(denoise, path, times, path.sigma(times[0]) * noise, key)
+        times = options.grid(path, options.steps)
+        return options.sampler(denoise, path, times, path.sigma(times[0]) * noise, key)

@@ -3,7 +3,7 @@
 import inspect
 import math
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -14,10 +14,11 @@ from genjax.errors import UserError
 from genjax.models import modules
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
 from genjax.models.diffusion.discrete_paths import DiscretePath, Masking, log_one_hot
-from genjax.models.diffusion.discrete_samplers import DiscreteAncestral
 from genjax.models.diffusion.grids import Grid, Power
 from genjax.models.diffusion.samplers import Sampler
+from genjax.models.diffusion.sampling import DiscreteSampling
 from genjax.models.precision import full_precision
+from genjax.models.sampling_options import gathered
 
 
 class DiscreteModel:
@@ -31,16 +32,14 @@ class DiscreteModel:
             [B, *event]. They are those of an element given the others; what its own noisy value
             says is added by Bayes' rule. A network that takes `time` is given t in [0, 1], [B].
         path: from data to noise.
-        sampler: how samples are drawn.
-        grid: the times of its steps.
-        steps: how many.
+        grid: the times of the sampler's steps.
+        sampling: how samples are drawn; has `steps`.
     """
 
     network: nn.Module
     path: DiscretePath
-    sampler: Sampler
     grid: Grid
-    steps: int
+    sampling: Any
 
     def __post_init__(self):
         modules.event_shape(self.network, 'network')
@@ -49,7 +48,7 @@ class DiscreteModel:
             raise UserError(f'the network of a {name} needs a field vocab_size: masks are tokens')
         if getattr(self.network, 'causal', False):
             raise UserError(f'the network of a {name} must see all tokens: set causal=False')
-        for number in ('steps', 'chain', 'eval_samples'):
+        for number in ('chain', 'eval_samples'):
             if getattr(self, number, 1) < 1:
                 raise UserError(f'{name}.{number} must be at least 1, not {getattr(self, number)}')
 
@@ -87,8 +86,10 @@ class DiscreteModel:
     def sample(
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
     ) -> Array:
-        """Draws [num, *event] in `steps` passes of the network. Raises a UserError when given a
-        label.
+        """Draws [num, *event] with `sampling.steps` passes of the network.
+
+        Raises:
+            UserError: a label.
         """
         if label is not None:
             raise UserError(f'a {type(self).__name__} learns no labels: sample without one')
@@ -98,7 +99,8 @@ class DiscreteModel:
 
         noise_key, key = jax.random.split(key)
         noise = self.path.stationary(noise_key, (num, *self.event_shape), self.num_values)
-        x = self.sampler(predict, self.path, self.grid(self.path, self.steps), noise, key)
+        times = self.grid(self.path, self.sampling.steps)
+        x = self._sampler(predict, self.path, times, noise, key)
         return x.astype(self._dtype)
 
     def log_probs(
@@ -124,6 +126,10 @@ class DiscreteModel:
 
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         raise NotImplementedError
+
+    @property
+    def _sampler(self) -> Sampler:
+        return self.sampling.sampler
 
     @property
     def _has_tokens(self) -> bool:
@@ -222,21 +228,25 @@ class DiscreteDiffusion(DiscreteBound):
         network: such as `Transformer` with causal=False for tokens, `TimeMLP` for bits.
         path: from data to noise.
         chain: T, the steps of the chain that loss and bound are of.
-        sampler: how samples are drawn.
         grid: the times of the chain and of the sampler.
-        steps: of the sampler; with the number of the chain its samples are those it bounds.
+        sampling: how samples are drawn; with as many steps as the chain, the bound is that of the
+            distribution of the samples.
         eval_samples: steps of the chain an example in `log_prob`, spread evenly.
     """
 
     network: nn.Module
     path: DiscretePath = field(default_factory=Masking)
     chain: int = 1000
-    sampler: Sampler = field(default_factory=DiscreteAncestral)
     grid: Grid = field(default_factory=Power)
-    steps: int = 64
+    sampling: DiscreteSampling = field(default_factory=DiscreteSampling)
     eval_samples: int = 64
 
-    FREE: ClassVar[tuple[str, ...]] = ('sampler', 'steps', 'eval_samples')
+    FREE: ClassVar[tuple[str, ...]] = ('sampling', 'eval_samples')
+
+    @staticmethod
+    def upgrade(fields: dict[str, Any]) -> dict[str, Any]:
+        """The fields of an older config, in which sampling options were fields of the model."""
+        return gathered(fields, DiscreteSampling, {'sampler': 'sampler', 'steps': 'steps'})
 
     @property
     def log_prob_method(self) -> str:

@@ -16,7 +16,9 @@ from genjax.errors import UserError
 from genjax.models import classes, modules
 from genjax.models.base import Batch, LossOutput, Phase, Values, Variables
 from genjax.models.diffusion.paths import Rectified
+from genjax.models.diffusion.sampling import FewStepSampling
 from genjax.models.diffusion.training import LogitNormal, TimeSampling
+from genjax.models.sampling_options import gathered
 
 
 class _MeanVelocity:
@@ -28,16 +30,19 @@ class _MeanVelocity:
 
     time_scale = 1000.0
     network: nn.Module
-    steps: int
+    sampling: FewStepSampling
     num_classes: int | None
 
-    FREE: ClassVar[tuple[str, ...]] = ('steps',)
+    FREE: ClassVar[tuple[str, ...]] = ('sampling',)
 
     def __post_init__(self):
         modules.event_shape(self.network, 'network')
         classes.check_takes_labels(self, network=self.network)
-        if self.steps < 1:
-            raise UserError(f'{type(self).__name__}.steps must be at least 1, not {self.steps}')
+
+    @staticmethod
+    def upgrade(fields: dict[str, Any]) -> dict[str, Any]:
+        """The fields of an older config, in which sampling options were fields of the model."""
+        return gathered(fields, FewStepSampling, {'steps': 'steps'})
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -63,19 +68,22 @@ class _MeanVelocity:
     def sample(
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
     ) -> Array:
-        """Draws [num, *event] in `steps` passes of the network; without a `label`, a model with
-        classes draws those uniformly. Raises a UserError for a label for one without classes.
+        """Draws [num, *event]; without a `label`, a model with classes draws those uniformly.
+
+        Raises:
+            UserError: a label for a model without classes.
         """
         label_key, key = jax.random.split(key)
         label = classes.sampled_labels(self, label_key, num, label)
-        length = jnp.full((num,), 1.0 / self.steps)
+        steps = self.sampling.steps
+        length = jnp.full((num,), 1.0 / steps)
 
         def step(x: Array, t: Array) -> tuple[Array, None]:
             velocity, _ = self._velocity(variables, x, jnp.full((num,), t), length, *label)
-            return x - velocity / self.steps, None
+            return x - velocity / steps, None
 
         x = jax.random.normal(key, (num, *self.event_shape))
-        return jax.lax.scan(step, x, jnp.arange(self.steps, 0, -1) / self.steps)[0]
+        return jax.lax.scan(step, x, jnp.arange(steps, 0, -1) / steps)[0]
 
     def _velocity(
         self, variables: Variables, x: Array, t: Array, length: Array, *label: Array, **options: Any
@@ -112,7 +120,7 @@ class MeanFlow(_MeanVelocity):
         tangent: along what x_t moves in du/dt: the 'sampled' velocity, as in the paper, or the
             'predicted' one, u at r = t, which has the same mean and no noise (Geng et al.,
             "Improved mean flows", 2025) and costs one more pass of the network.
-        steps: passes of the network a sample.
+        sampling: how samples are drawn.
         num_classes: when given, the network is cloned with this `num_classes` and takes a label.
     """
 
@@ -122,7 +130,7 @@ class MeanFlow(_MeanVelocity):
     instant: float = 0.75
     power: float = 1.0
     tangent: Literal['sampled', 'predicted'] = 'sampled'
-    steps: int = 1
+    sampling: FewStepSampling = field(default_factory=FewStepSampling)
     num_classes: int | None = None
 
     def __post_init__(self):
@@ -171,22 +179,24 @@ class Shortcut(_MeanVelocity):
             such as `TimeMLP`; its field `shape` is the shape of one example.
         consistent: the share of examples that learn two steps to be one.
         halvings: the shortest step is 1 / 2^halvings.
-        steps: passes of the network a sample, a power of two.
+        sampling: how samples are drawn; its `steps` must be a power of two.
         num_classes: when given, the network is cloned with this `num_classes` and takes a label.
     """
 
     network: nn.Module
     consistent: float = 0.25
     halvings: int = 7
-    steps: int = 1
+    sampling: FewStepSampling = field(default_factory=FewStepSampling)
     num_classes: int | None = None
 
     def __post_init__(self):
         super().__post_init__()
         modules.check_shares(self, 'consistent')
-        if self.steps not in [2**k for k in range(self.halvings + 1)]:
+        steps = self.sampling.steps
+        if steps not in [2**k for k in range(self.halvings + 1)]:
             raise UserError(
-                f'Shortcut.steps must be a power of two up to {2**self.halvings}, not {self.steps}'
+                f'Shortcut.sampling.steps must be a power of two up to {2**self.halvings},'
+                f' not {steps}'
             )
 
     def _velocity(

@@ -63,7 +63,7 @@ class Guide:
             if group not in variables['params']:
                 raise UserError(
                     f'{type(self).__name__} needs its network {group!r}, which this model was not '
-                    f'trained with: train with guide={type(self).__name__}(...)'
+                    f'trained with: train with sampling.guide={type(self).__name__}(...)'
                 )
         denoise = self.denoiser(model, variables, *label)
         if self.interval == (0.0, 1.0):
@@ -106,6 +106,8 @@ class Autoguidance(Guide):
     weight: float = 2.0
     interval: tuple[float, float] = (0.0, 1.0)
 
+    TRAINED: ClassVar[tuple[str, ...]] = ('network',)
+
     def check(self, model: 'DiffusionModel') -> None:
         """Raises a UserError for a network of another shape, or one without classes."""
         super().check(model)
@@ -147,6 +149,8 @@ class Classifier(Guide):
     network: nn.Module
     weight: float = 1.0
     interval: tuple[float, float] = (0.0, 1.0)
+
+    TRAINED: ClassVar[tuple[str, ...]] = ('network',)
 
     def check(self, model: 'DiffusionModel') -> None:
         """Raises a UserError for a model without classes, or with more or fewer than logits."""

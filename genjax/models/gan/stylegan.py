@@ -5,7 +5,7 @@ train a generator of styles.
 import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import jax
@@ -19,8 +19,24 @@ from genjax.models.checks import check_number
 from genjax.models.gan.classifying import complete
 from genjax.models.gan.gan import GAN
 from genjax.models.gan.objectives import r1_penalty
+from genjax.models.sampling_options import gathered
 
 LATENT_DECAY, LENGTH_DECAY = 0.995, 0.99
+
+
+@dataclass(frozen=True)
+class StyleGANSampling:
+    """Sampling options of a `StyleGAN`.
+
+    Attributes:
+        truncation: scales the distance of latents from their average, at least 0; below 1 for less
+            variety.
+    """
+
+    truncation: float = 1.0
+
+    def __post_init__(self):
+        check_number('StyleGANSampling.truncation', self.truncation)
 
 
 @dataclass(frozen=True)
@@ -41,8 +57,7 @@ class StyleGAN(GAN):
         path_length_every: 0: never.
         style_mixing: how often a training sample has the latent of a second code from a random
             layer on (Karras et al., 2019).
-        truncation: scales the distance of latents from their average in sampling, at least 0; below
-            1 for less variety.
+        sampling: how samples are drawn.
     """
 
     r1: float = 1.0
@@ -50,16 +65,20 @@ class StyleGAN(GAN):
     path_length: float = 2.0
     path_length_every: int = 4
     style_mixing: float = 0.9
-    truncation: float = 1.0
+    sampling: StyleGANSampling = field(default_factory=StyleGANSampling)
 
-    FREE: ClassVar[tuple[str, ...]] = ('truncation',)
+    FREE: ClassVar[tuple[str, ...]] = ('sampling',)
 
     def __post_init__(self):
         super().__post_init__()
         if not hasattr(self.generator, 'to_latent'):
             name = type(self.generator).__name__
             raise UserError(f'StyleGAN needs a generator of styles (StyleGANGenerator), not {name}')
-        check_number('StyleGAN.truncation', self.truncation)
+
+    @staticmethod
+    def upgrade(fields: dict[str, Any]) -> dict[str, Any]:
+        """The fields of an older config, in which sampling options were fields of the model."""
+        return gathered(fields, StyleGANSampling, {'truncation': 'truncation'})
 
     def init(self, key: Array, batch: Batch) -> Variables:
         """Draws the initial variables; raises what `GAN.init` does."""
@@ -86,7 +105,7 @@ class StyleGAN(GAN):
 
     def to_latent(self, variables: Variables, z: Array, *label: Array) -> Array:
         """The truncated latents w [B, D'] of codes z [B, latent_dim]."""
-        return self._mapped(variables, z, *label, truncation=self.truncation)
+        return self._mapped(variables, z, *label, truncation=self.sampling.truncation)
 
     def synthesise(self, variables: Variables, w: Array, key: Array | None = None) -> Array:
         """Pictures [B, *event] of latents [B, D'], or [B, num_latents, D'] with one of each layer;

@@ -20,7 +20,7 @@ RECIPES = {'config': None, 'defaults': DiffusionModel(TimeMLP((8,)))}
 def test_the_expected_data_at_high_noise_are_the_mean_of_the_label(recipe):
     model = RECIPES[recipe] or build(get_config()).model
     network = TimeMLP((8,), 64, 2)
-    model = dataclasses.replace(model, network=network, num_classes=3, guide=None, bounds=None)
+    model = dataclasses.replace(model, network=network, num_classes=3)
     variables = train(model)
     noise = jax.random.normal(jax.random.key(4), (100, 8))
 

@@ -21,6 +21,7 @@ from genjax.models.diffusion import (
     CosineVP,
     Data,
     DiffusionModel,
+    DiffusionSampling,
     Epsilon,
     Karras,
     LinearVP,
@@ -34,6 +35,7 @@ from genjax.models.diffusion import (
 )
 from genjax.models.diffusion.coupling import optimal_noise
 from genjax.models.diffusion.likelihood import vlb_ends
+from genjax.models.sampling_options import with_sampling
 from genjax.networks import TimeMLP
 from tests.models.diffusion.gaussians import (
     MEANS,
@@ -87,8 +89,9 @@ VARIABLES = {'params': {'network': {}}, 'state': {}}
 )
 def test_every_parameterisation_draws_the_same_samples(parameterisation):
     path = CosineVP(t_max=0.99)
-    model = exact_model(path, parameterisation, steps=20)
-    want = exact_model(path, Epsilon(), steps=20).sample(VARIABLES, KEY, 16)
+    sampling = DiffusionSampling(steps=20)
+    model = exact_model(path, parameterisation, sampling=sampling)
+    want = exact_model(path, Epsilon(), sampling=sampling).sample(VARIABLES, KEY, 16)
     np.testing.assert_allclose(model.sample(VARIABLES, KEY, 16), want, atol=2e-3)
 
 
@@ -138,8 +141,8 @@ def test_another_sampling_path():
     """DDIM sees the signal-to-noise ratio alone: along both paths it draws the same."""
     trained, path = LinearVP(), Karras(sigma_max=80.0)
     grid = NoiseRatio()
-    model = exact_model(trained, Epsilon(), sampler=DDIM(), grid=grid, steps=40)
-    other = dataclasses.replace(model, sampling_path=Karras(sigma_max=1.0))
+    model = exact_model(trained, Epsilon(), sampling=DiffusionSampling(DDIM(), grid, 40))
+    other = with_sampling(model, path=Karras(sigma_max=1.0))
     times = grid(trained, 40)
     moved = path.time(trained.log_snr(times))
     x = jax.random.normal(KEY, (16, 2))
@@ -178,8 +181,9 @@ def test_guidance_by_bayes_rule(path):
 
 def test_classifier_free_guidance_and_its_interval():
     path, label = CosineVP(), jnp.arange(16) % 3
-    model = exact_model(path, V(), num_classes=3, guide=ClassifierFree(2.5, (0.2, 0.6)))
-    guided = model.guide.guided(model, VARIABLES, label)
+    sampling = DiffusionSampling(guide=ClassifierFree(2.5, (0.2, 0.6)))
+    model = exact_model(path, V(), num_classes=3, sampling=sampling)
+    guided = sampling.guide.guided(model, VARIABLES, label)
     for t, weight in ((0.4, 2.5), (0.7, 1.0), (0.1, 1.0)):
         at = jnp.float32(t)
         plain = denoiser(path)(X[:16], at).data
@@ -189,7 +193,8 @@ def test_classifier_free_guidance_and_its_interval():
 
 
 def test_guided_samples_carry_their_label():
-    model = exact_model(CosineVP(), V(), num_classes=3, guide=ClassifierFree(3.0), steps=20)
+    sampling = DiffusionSampling(steps=20, guide=ClassifierFree(3.0))
+    model = exact_model(CosineVP(), V(), num_classes=3, sampling=sampling)
     label = jnp.arange(300) % 3
     x = jax.jit(lambda: model.sample(VARIABLES, KEY, 300, label=label))()
     nearest = jnp.argmin(jnp.sum((x[:, None] - MEANS) ** 2, axis=-1), axis=-1)
@@ -203,7 +208,8 @@ def test_autoguidance_goes_away_from_the_weak_network():
     at = jnp.float32(0.4)
     want = 3.0 * strong(X, at).data - 2.0 * weak(X, at).data
     np.testing.assert_allclose(guided(X, at).data, want, atol=1e-5)
-    model = DiffusionModel(TimeMLP((2,), 8, 1), guide=Autoguidance(TimeMLP((2,), 4, 1)))
+    sampling = DiffusionSampling(guide=Autoguidance(TimeMLP((2,), 4, 1)))
+    model = DiffusionModel(TimeMLP((2,), 8, 1), sampling=sampling)
     variables = model.init(KEY, {'x': X})
     assert sorted(variables['params']) == ['network', 'weak']
     assert [phase.trains for phase in model.phases] == [('network',), ('weak',)]
@@ -211,7 +217,7 @@ def test_autoguidance_goes_away_from_the_weak_network():
 
 def test_what_is_known_stays_and_the_rest_goes_with_it():
     """Given the first coordinate, the second is drawn near the part that has it."""
-    model = exact_model(CosineVP(), V(), steps=50)
+    model = exact_model(CosineVP(), V())
     known = jnp.tile(jnp.array([[1.0, 0.0], [-1.0, 0.0]]), (500, 1))
     mask = jnp.array([True, False])
     x = jax.jit(lambda: model.inpaint(VARIABLES, KEY, known, mask, data_scale=SCALE))()
@@ -265,7 +271,7 @@ def test_the_optimal_coupling_keeps_noise_within_its_class():
 def test_labels_act_under_the_optimal_coupling():
     """Two classes on either side of 0, a network trained for 300 steps."""
     network = TimeMLP((1,), 32, 2, time_scale=10.0)
-    model = DiffusionModel(network, coupling='optimal', num_classes=2, steps=10)
+    model = DiffusionModel(network, coupling='optimal', num_classes=2)
 
     def data(key, num=32):
         label = jnp.arange(num) % 2
@@ -299,32 +305,38 @@ def test_labels_act_under_the_optimal_coupling():
 
 def test_edm_on_the_straight_path():
     """α is 0 at its end."""
-    model = exact_model(Rectified(), EDM(), steps=20)
-    want = exact_model(Rectified(), Velocity(), steps=20).sample(VARIABLES, KEY, 16)
+    sampling = DiffusionSampling(steps=20)
+    model = exact_model(Rectified(), EDM(), sampling=sampling)
+    want = exact_model(Rectified(), Velocity(), sampling=sampling).sample(VARIABLES, KEY, 16)
     np.testing.assert_allclose(model.sample(VARIABLES, KEY, 16), want, atol=5e-3)
 
 
 def test_guides_need_what_training_has_taught():
     """Also where they are set after training."""
     network, label = TimeMLP((2,), 8, 1), jnp.zeros(3, jnp.int32)
-    model = DiffusionModel(network, num_classes=3, label_dropout=0.0, steps=2)
+    sampling = DiffusionSampling(steps=2)
+    model = DiffusionModel(network, num_classes=3, label_dropout=0.0, sampling=sampling)
     variables = model.init(KEY, {'x': X[:2], 'label': label[:2]})
     with pytest.raises(UserError, match=r'ClassifierFree asks .* without a label.*label_dropout=0'):
-        dataclasses.replace(model, guide=ClassifierFree())
+        with_sampling(model, guide=ClassifierFree())
     with pytest.raises(UserError, match=r'log_prob asks .* without a label.*label_dropout=0'):
         model.log_prob(variables, X[:2], KEY)
     for guide, group in (
         (Classifier(TimeMLP((3,), 4, 1)), 'classifier'),
         (Autoguidance(TimeMLP((2,), 4, 1)), 'weak'),
     ):
-        guided = dataclasses.replace(model, guide=guide)
+        other = with_sampling(model, guide=guide)
         for sample in (
-            lambda guided=guided: guided.sample(variables, KEY, 3, label=label),
-            lambda guided=guided: guided.inpaint(variables, KEY, X[:3], X[:3] > 0, label=label),
+            lambda other=other: other.sample(variables, KEY, 3, label=label),
+            lambda other=other: other.inpaint(variables, KEY, X[:3], X[:3] > 0, label=label),
         ):
             with pytest.raises(UserError, match=f'needs its network {group!r}.*guide='):
                 sample()
     assert model.sample(variables, KEY, 3, label=label).shape == (3, 2)
+
+
+def guided(network, guide, **fields):
+    return DiffusionModel(network, sampling=DiffusionSampling(guide=guide), **fields)
 
 
 def test_mistakes_are_named():
@@ -334,19 +346,19 @@ def test_mistakes_are_named():
     with pytest.raises(UserError, match='likelihood'):
         DiffusionModel(network, likelihood='exact')
     with pytest.raises(UserError, match='steps'):
-        DiffusionModel(network, steps=0)
+        DiffusionSampling(steps=0)
     with pytest.raises(UserError, match='num_classes'):
-        DiffusionModel(network, guide=ClassifierFree())
+        guided(network, ClassifierFree())
     for share in (-0.1, 1.0, 1.5, float('nan')):
         with pytest.raises(UserError, match='label_dropout must be at least 0 and less than 1'):
             DiffusionModel(network, num_classes=3, label_dropout=share)
     for interval in ((0.5, 0.5), (0.9, 0.1), (-0.1, 1.0), (0.0, 1.5)):
         with pytest.raises(UserError, match='interval must be two times'):
-            DiffusionModel(network, num_classes=3, guide=ClassifierFree(2.0, interval))
+            guided(network, ClassifierFree(2.0, interval), num_classes=3)
     with pytest.raises(UserError, match='num_classes'):
-        DiffusionModel(network, guide=Classifier(TimeMLP((3,), 4, 1)))
+        guided(network, Classifier(TimeMLP((3,), 4, 1)))
     with pytest.raises(UserError, match=r'network.shape must be \(2,\)'):
-        DiffusionModel(network, guide=Autoguidance(TimeMLP((3,), 4, 1)))
+        guided(network, Autoguidance(TimeMLP((3,), 4, 1)))
     with pytest.raises(UserError, match=r'UniformLogSNR needs .* Rectified a t_min above 0'):
         UniformLogSNR().draw(Rectified(), KEY, 3)
     with pytest.raises(UserError, match='the variational bound needs'):

@@ -14,7 +14,7 @@ import scipy.stats
 
 from genjax.errors import UserError
 from genjax.models import MDLM, DiscreteDiffusion
-from genjax.models.diffusion import Confidence, Masking, UniformNoise
+from genjax.models.diffusion import Confidence, DiscreteSampling, Masking, UniformNoise
 from genjax.models.diffusion.discrete_paths import log_one_hot
 from genjax.networks import TimeMLP, Transformer
 
@@ -298,7 +298,7 @@ def test_the_bound_is_tight_for_many_steps(path, num_values, monkeypatch):
 
 @CASES
 def test_samples_follow_the_reverse_chain(path, num_values):
-    model = exact_model(path, num_values, steps=3)
+    model = exact_model(path, num_values, sampling=DiscreteSampling(steps=3))
     reverse, noisy = reverse_chain(path, 3, num_values)
     want = first_noise(path, noisy, num_values)
     for step in reversed(reverse):
@@ -345,7 +345,7 @@ def test_unmasking_by_confidence_one_token_a_pass():
         else:
             sharpened[:, b] += drawn * share[:, b] / second[b]
     for temperature, want in ((1e6, share), (0.0, sharpened)):
-        model = exact_model(Masking(), sampler=Confidence(temperature), steps=2)
+        model = exact_model(Masking(), sampling=DiscreteSampling(Confidence(temperature), 2))
         x = jax.jit(model.sample, static_argnums=2)(NOTHING, KEY, 20_000)
         assert follows(x, STATES[3], want.ravel())
     assert np.abs(sharpened - share).sum() > 0.1

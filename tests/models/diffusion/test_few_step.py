@@ -17,11 +17,14 @@ from genjax.models.diffusion import (
     Classifier,
     ConsistencyModel,
     DiffusionModel,
+    DiffusionSampling,
+    FewStepSampling,
     Karras,
     MeanFlow,
     Shortcut,
     Uniform,
 )
+from genjax.models.sampling_options import with_sampling
 from genjax.networks import TimeMLP
 from tests.models.diffusion.trained import train
 
@@ -82,10 +85,10 @@ def test_the_true_mean_velocity_is_where_the_loss_is_flat(model):
 @pytest.mark.parametrize('kind', [MeanFlow, Shortcut])
 @pytest.mark.parametrize('steps', [1, 4])
 def test_samples_of_the_true_mean_velocity(kind, steps):
-    model = kind(ExactMeanVelocity(), steps=steps)
+    model = kind(ExactMeanVelocity(), sampling=FewStepSampling(steps))
     x = model.sample(model.init(KEY, {'x': X}), KEY, 1000)
     assert float(jnp.std(x)) == pytest.approx(SCALE, rel=0.05)
-    one = dataclasses.replace(model, steps=1).sample(model.init(KEY, {'x': X}), KEY, 1000)
+    one = kind(ExactMeanVelocity()).sample(model.init(KEY, {'x': X}), KEY, 1000)
     np.testing.assert_allclose(x, one, atol=1e-5)
 
 
@@ -128,7 +131,7 @@ def test_a_consistent_function_has_samples_of_the_data_and_no_loss():
     variables = model.init(KEY, {'x': X})
     x = model.sample(variables, KEY, 4000)
     assert float(jnp.std(x)) == pytest.approx(SCALE, rel=0.03)
-    two = dataclasses.replace(model, steps=2).sample(variables, KEY, 4000)
+    two = with_sampling(model, steps=2).sample(variables, KEY, 4000)
     assert float(jnp.std(two)) == pytest.approx(SCALE, rel=0.03)
     # Neighbours of the same noise are no two points of one path, so a little is left.
     assert (
@@ -181,11 +184,11 @@ def test_the_scales_are_those_of_karras():
 @pytest.mark.parametrize('kind', [MeanFlow, Shortcut, ConsistencyModel])
 def test_mistakes_are_named(kind):
     with pytest.raises(UserError, match='steps'):
-        kind(TimeMLP((2,), 8, 1), steps=0)
+        with_sampling(kind(TimeMLP((2,), 8, 1)), steps=0)
     with pytest.raises(UserError, match='tangent'):
         MeanFlow(TimeMLP((2,), 8, 1), tangent='true')
     with pytest.raises(UserError, match='power of two'):
-        Shortcut(TimeMLP((2,), 8, 1), steps=100)
+        Shortcut(TimeMLP((2,), 8, 1), sampling=FewStepSampling(100))
     with pytest.raises(UserError, match='label'):
         model = kind(TimeMLP((2,), 8, 1))
         model.sample({}, KEY, 2, label=jnp.zeros(2, jnp.int32))
@@ -221,10 +224,9 @@ def test_the_scale_of_times_is_what_the_model_needs():
     """Consistency models and EDM see ¼ log σ, MeanFlow takes slopes in time."""
     network = TimeMLP((2,), 8, 1)
     smooth = (MeanFlow(network)._network, ConsistencyModel(network)._network)
-    edm = DiffusionModel(
-        network, Karras(), EDM(), num_classes=3, guide=Classifier(TimeMLP((3,), 8, 1))
-    )
-    smooth += (edm.with_classes(network), edm.guide.networks(edm)['classifier'])
+    sampling = DiffusionSampling(guide=Classifier(TimeMLP((3,), 8, 1)))
+    edm = DiffusionModel(network, Karras(), EDM(), num_classes=3, sampling=sampling)
+    smooth += (edm.with_classes(network), sampling.guide.networks(edm)['classifier'])
     assert [network.time_scale for network in smooth] == [10.0] * 4
     assert Shortcut(network)._network.time_scale == 1000.0
     assert DiffusionModel(network).with_classes(network).time_scale == 1000.0

@@ -180,9 +180,9 @@ def test_churn_keeps_the_distribution():
 
 def test_the_config_of_ddpm_has_the_variance_of_the_figure_it_quotes():
     """FID 3.17 is of σ² = β in table 1 of Ho et al. (2020): of x_t given x_s."""
-    model = build(ddpm.get_config()).model
-    assert model.sampler == Ancestral(upper_variance=True)
-    assert (model.steps, model.bounds) == (1000, (-1.0, 1.0))
+    sampling = build(ddpm.get_config()).model.sampling
+    assert sampling.sampler == Ancestral(upper_variance=True)
+    assert (sampling.steps, sampling.bounds) == (1000, (-1.0, 1.0))
 
 
 @pytest.mark.parametrize('path', [DiscreteVP(), LinearVP(), CosineVP(), Karras()], ids=str)

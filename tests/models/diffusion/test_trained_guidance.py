@@ -17,6 +17,7 @@ from genjax.models.diffusion import (
     Churn,
     Classifier,
     CosineVP,
+    DiffusionSampling,
     DiscreteVP,
     Euler,
     Heun,
@@ -28,6 +29,7 @@ from genjax.models.diffusion import (
     SubVP,
 )
 from genjax.models.diffusion.paths import Path
+from genjax.models.sampling_options import with_sampling
 from genjax.networks import TimeMLP
 from tests.models.diffusion.trained import MEANS, SCALE, STD, Unlabelled, cluster, draw, train
 
@@ -85,8 +87,7 @@ LEARNED = DiffusionModel(
     EDM(STD),
     times=LogNormal(-0.5, 1.6),
     num_classes=3,
-    guide=Classifier(TimeMLP((3,), 32, 1, time_scale=100.0)),
-    steps=30,
+    sampling=DiffusionSampling(steps=30, guide=Classifier(TimeMLP((3,), 32, 1, time_scale=100.0))),
 )
 
 
@@ -98,10 +99,10 @@ def test_guidance_along_every_path(sampler):
     @jax.jit
     def sample(number):
         power = jnp.where(number == len(PATHS) - 1, 7.0, 1.0)  # Karras
-        along = {'path': OneOf(number), 'sampler': sampler, 'grid': Power(power)}
-        model = dataclasses.replace(LEARNED, **along)
+        model = dataclasses.replace(LEARNED, path=OneOf(number))
+        model = with_sampling(model, sampler=sampler, grid=Power(power))
         guided = model.sample(variables, KEY, 200, label=TRUTH['label'])
-        model = dataclasses.replace(model, guide=None)
+        model = with_sampling(model, guide=None)
         return guided, model.inpaint(variables, KEY, TRUTH['x'], MASK, data_scale=SCALE)
 
     for number, path in enumerate(PATHS):
@@ -114,11 +115,11 @@ def test_guidance_along_every_path(sampler):
 
 
 def test_inpainting_with_all_defaults():
-    model = DiffusionModel(TimeMLP((8,), 64, 2), steps=30)
+    model = DiffusionModel(TimeMLP((8,), 64, 2), sampling=DiffusionSampling(steps=30))
     variables = train(model)
 
-    fields = ({}, {'sampling_path': CosineVP()}, {'bounds': (-1.0, 1.0)})
-    models = [dataclasses.replace(model, **changed) for changed in fields]
+    fields = ({}, {'path': CosineVP()}, {'bounds': (-1.0, 1.0)})
+    models = [with_sampling(model, **changed) for changed in fields]
 
     @jax.jit
     def inpaint():

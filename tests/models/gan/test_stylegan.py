@@ -9,6 +9,8 @@ import pytest
 
 from genjax.errors import UserError
 from genjax.models import GAN, StyleGAN
+from genjax.models.gan import StyleGANSampling
+from genjax.models.sampling_options import with_sampling
 from genjax.networks import MLP, StyleGANDiscriminator, StyleGANGenerator
 
 pytestmark = pytest.mark.slow
@@ -162,16 +164,16 @@ def test_truncation_draws_latents_towards_their_average():
     variables['state']['generator']['w_average']['w'] = average
     z = jax.random.normal(KEY, (3, 5))
     whole = MODEL.to_latent(variables, z)
-    half = dataclasses.replace(MODEL, truncation=0.5)
+    half = with_sampling(MODEL, truncation=0.5)
     want = average + 0.5 * (whole - average)
     np.testing.assert_allclose(half.to_latent(variables, z), want, rtol=1e-5)
-    none = dataclasses.replace(MODEL, truncation=0.0).sample(variables, KEY, 2)
+    none = with_sampling(MODEL, truncation=0.0).sample(variables, KEY, 2)
     key = jax.random.split(KEY, 3)[2]
     want = MODEL.synthesise(variables, jnp.stack([average, average]), key)
     np.testing.assert_allclose(none, want, atol=1e-5)
     for value in (-1.0, np.nan):
-        with pytest.raises(UserError, match=r'StyleGAN\.truncation must be at least 0'):
-            dataclasses.replace(MODEL, truncation=value)
+        with pytest.raises(UserError, match=r'StyleGANSampling\.truncation must be at least 0'):
+            StyleGANSampling(value)
 
 
 def test_style_mixing_takes_the_second_code_from_a_random_layer_on():

@@ -1,0 +1,84 @@
+"""Sampling options of models of this family."""
+
+from dataclasses import dataclass, field
+
+from genjax.models.checks import check_number
+from genjax.models.diffusion.discrete_samplers import DiscreteAncestral
+from genjax.models.diffusion.grids import Grid, Power
+from genjax.models.diffusion.guides import Guide
+from genjax.models.diffusion.paths import Path
+from genjax.models.diffusion.samplers import Heun, Sampler
+from genjax.models.sampling_options import check_steps
+
+
+@dataclass(frozen=True)
+class DiffusionSampling:
+    """Sampling options of a `DiffusionModel`.
+
+    Attributes:
+        sampler: solves the reverse process.
+        grid: the times of its steps.
+        steps: number of steps.
+        path: the path that samples take; None: that of the model. Any path with the same
+            signal-to-noise ratios will do.
+        bounds: least and greatest value of the data, to which the denoiser's output is clipped.
+        guide: changes the denoiser; its own networks, if any, are trained with the model.
+    """
+
+    sampler: Sampler = field(default_factory=Heun)
+    grid: Grid = field(default_factory=Power)
+    steps: int = 50
+    path: Path | None = None
+    bounds: tuple[float, float] | None = None
+    guide: Guide | None = None
+
+    def __post_init__(self):
+        check_steps(self)
+
+
+@dataclass(frozen=True)
+class FewStepSampling:
+    """Sampling options of models that draw in one step or few.
+
+    Attributes:
+        steps: network evaluations per sample.
+    """
+
+    steps: int = 1
+
+    def __post_init__(self):
+        check_steps(self)
+
+
+@dataclass(frozen=True)
+class DiscreteSampling:
+    """Sampling options of a `DiscreteDiffusion` and an `MDLM`.
+
+    Attributes:
+        sampler: solves the reverse process, such as `DiscreteAncestral` or `Confidence`.
+        steps: network evaluations per sample.
+    """
+
+    sampler: Sampler = field(default_factory=DiscreteAncestral)
+    steps: int = 64
+
+    def __post_init__(self):
+        check_steps(self)
+
+
+@dataclass(frozen=True)
+class MaskGITSampling:
+    """Sampling options of a `MaskGIT`.
+
+    Attributes:
+        steps: network evaluations per sample.
+        choice_temperature: scale of the Gumbel noise on the confidence, at least 0; it falls to 0
+            over the steps.
+    """
+
+    steps: int = 12
+    choice_temperature: float = 4.5
+
+    def __post_init__(self):
+        check_steps(self)
+        check_number('MaskGITSampling.choice_temperature', self.choice_temperature)
