@@ -100,7 +100,7 @@ def of_user(error: BaseException) -> str | None:
     """`file:line in function: Type: message` of an exception in code of the user's own, with the
     innermost line of that; None where there is none in its traceback.
     """
-    own = [f for f in traceback.extract_tb(error.__traceback__) if _is_users(f.filename)]
+    own = [f for f in traceback.extract_tb(error.__traceback__) if is_users(f.filename)]
     if not own:
         return None
     frame = own[-1]
@@ -139,7 +139,8 @@ def location(file: str, line: int | None) -> str:
     return f'{file if relative.startswith("..") else relative}:{line}'
 
 
-def _is_users(file: str) -> bool:
+def is_users(file: str) -> bool:
+    """Returns whether a file is neither of genjax nor of an installed package."""
     path = Path(file)
     library = path.is_relative_to(_LIBRARY) or _PACKAGES & set(path.parts)
     return not (file.startswith('<') or library or path.is_relative_to(_OURS))

@@ -14,6 +14,7 @@ from genjax.config.specs import (
     MISSING,
     TARGET,
     as_config,
+    copied,
     hints_of,
     make_spec,
     reference,
@@ -99,12 +100,12 @@ def check_complete(config: Any, path: str = 'config') -> None:
 
 
 def with_fields(config: ConfigDict, fields: Mapping[str, Any]) -> ConfigDict:
-    """A copy of a config with other values in some fields, by path.
+    """A copy of a config with other values in some fields, by path; what follows them, follows.
 
     Raises:
         UserError: no such field, or a value that does not fit it.
     """
-    copy = from_json(to_json(config))
+    copy = copied(config)
     for path, value in fields.items():
         override(copy, path, value)
     check_complete(copy)

@@ -1,8 +1,10 @@
 """Config files: Python that describes an experiment, or JSON that does."""
 
 import importlib.util
+import inspect
 import json
 import typing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +12,17 @@ from ml_collections import ConfigDict
 
 from genjax.config import origin, trust
 from genjax.config.fields import check_complete, from_json, override
-from genjax.config.specs import TARGET
+from genjax.config.mistakes import located, of_call
+from genjax.config.specs import TARGET, copied, hints_of
+from genjax.config.types import parse
 from genjax.errors import UserError, location, nearest, of_user, summary
 
 
 def load(path: str, overrides: typing.Iterable[tuple[str, str]] = ()) -> ConfigDict:
     """Runs `get_config()` of a config file and applies `(dotted path, text)` overrides.
 
-    `file.py:argument` calls `get_config('argument')`; a `.json` file holds a config as `to_json`
+    `file.py:argument` calls `get_config('argument')`, the argument read as the type that it is
+    declared to be, such as `Literal['small', 'full']`; a `.json` file holds a config as `to_json`
     writes it, or is the `config.json` of a run.
 
     Raises:
@@ -26,6 +31,7 @@ def load(path: str, overrides: typing.Iterable[tuple[str, str]] = ()) -> ConfigD
     config = _load_json(path) if path.endswith('.json') else call(path, 'get_config')
     if not isinstance(config, ConfigDict) or TARGET not in config:
         raise UserError(f'{_split(path)[0]}: get_config() must return spec(Experiment, ...)')
+    config = copied(config)  # setting a field changes no other that shares a part with it
     for name, text in overrides:
         override(config, name, text)
     check_complete(config)
@@ -59,12 +65,27 @@ def call(path: str, function: str, otherwise: str = '') -> Any:
         module_spec.loader.exec_module(module)
         if not hasattr(module, function):
             raise UserError(f'{file} has no function {function}(){otherwise}')
-        return getattr(module, function)(*([argument] if argument else []))
-    except UserError:
-        raise
+        called = getattr(module, function)
+        return called(*_arguments(called, path, argument))
+    except UserError as e:
+        raise UserError(located(e)) from None
     except (Exception, SystemExit) as e:
-        line = of_user(e) or f'{location(file, getattr(e, "lineno", None) or 1)}: {summary(e)}'
+        line = of_call(e) or of_user(e)
+        line = line or f'{location(file, getattr(e, "lineno", None) or 1)}: {summary(e)}'
         raise UserError(line) from e
+
+
+def _arguments(function: Callable, path: str, text: str) -> list[Any]:
+    """The argument in `file.py:argument` as the type that the function declares."""
+    if not text:
+        return []
+    names = list(inspect.signature(function).parameters)
+    if not names:
+        raise UserError(f'{path}: {function.__name__}() takes no argument')
+    try:
+        return [parse(text, hints_of(function).get(names[0], str))]
+    except (TypeError, ValueError) as e:
+        raise UserError(f'{path}: {names[0]}: {e}') from None
 
 
 def _nearest_file(file: Path) -> str:

@@ -1,15 +1,17 @@
 """Constructor calls as data, and back."""
 
+import copy
 import dataclasses
 import inspect
 import sys
 import typing
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-from ml_collections import ConfigDict, config_dict
+from ml_collections import ConfigDict, FieldReference, config_dict
 
 from genjax.config import trust
+from genjax.config.mistakes import inside, line_of
 from genjax.config.ranges import in_range
 from genjax.config.trust import TARGET, import_path
 from genjax.config.types import coerce, only_type, takes_function
@@ -22,23 +24,31 @@ class _Missing:
     def __repr__(self) -> str:
         return '(missing)'
 
+    def __reduce__(self) -> str:
+        return 'MISSING'
+
 
 MISSING = _Missing()
 
 
-def spec(constructor: Callable, /, **fields: Any) -> ConfigDict:
-    """Describes the call `constructor(**fields)` with every default filled in.
+def spec(constructor: Callable, /, *args: Any, **fields: Any) -> ConfigDict:
+    """Describes the call `constructor(*args, **fields)` with every default filled in.
+
+    Arguments are numbers, strings, tuples, mappings, functions, further specs, dataclasses and Flax
+    modules, and `ml_collections.FieldReference`s: a field that holds one follows the field that the
+    reference stands for (`Experiment.steps`), until it is set itself.
 
     Raises:
-        UserError: an unknown, missing or mistyped argument, with the calling file and line.
+        UserError: an unknown, missing or mistyped argument, with its file and line.
     """
     caller = sys._getframe(1)
     try:
-        made = make_spec(constructor, fields)
+        made = make_spec(constructor, _by_name(constructor, args, fields))
         trust.name(made)
         return made
     except (TypeError, ValueError) as e:
-        raise UserError(f'{location(caller.f_code.co_filename, caller.f_lineno)}: {e}') from None
+        where = location(caller.f_code.co_filename, line_of(caller, getattr(e, 'path', ())))
+        raise UserError(f'{where}: {e}') from None
 
 
 def build(config: Any, where: str = 'config') -> Any:
@@ -74,15 +84,12 @@ def make_spec(constructor: Callable, fields: Mapping[str, Any]) -> ConfigDict:
     _check_names(constructor, fields)
     hints = hints_of(constructor)
     config = ConfigDict({TARGET: _path_of(constructor)}, convert_dict=False)
-    for name, default in _parameters(constructor).items():
+    for position, (name, default) in enumerate(_parameters(constructor).items()):
         if name in fields:
             try:
-                value = fields[name]
-                if value is not MISSING:
-                    value = coerce(as_config(value), hints.get(name, Any))
-                    value = in_range(constructor, name, value)
+                value = _checked(constructor, name, fields[name], hints.get(name, Any))
             except (TypeError, ValueError) as e:
-                raise type(e)(f'{constructor.__name__}.{name}: {e}') from None
+                raise inside(e, (name, position), f'{constructor.__name__}.{name}') from None
         else:
             try:
                 value = as_config(default)
@@ -92,6 +99,42 @@ def make_spec(constructor: Callable, fields: Mapping[str, Any]) -> ConfigDict:
             value = config_dict.placeholder(only_type(hints.get(name, Any)))
         config[name] = value
     return config
+
+
+def _checked(constructor: Callable, name: str, value: Any, hint: Any) -> Any:
+    """The value of an argument as it stands in a config."""
+    if value is MISSING:
+        return value
+    value = as_config(value)
+    follows = isinstance(value, FieldReference)
+    now = in_range(constructor, name, coerce(value.get() if follows else value, hint))
+    if not follows:
+        return now
+    if name in getattr(constructor, 'FOLLOWED', ()):
+        return value
+    # One way: setting this field leaves the one that it follows alone.
+    kind = only_type(hint) if now is None else type(now)
+    return FieldReference(now, kind, _Op(lambda _, new: coerce(new, hint), (value,)))
+
+
+class _Op(NamedTuple):
+    """What a `FieldReference` computes: `fn(own value, *args)`."""
+
+    fn: Callable
+    args: tuple[Any, ...]
+
+
+def copied(config: Any, seen: dict[int, Any] | None = None) -> Any:
+    """Returns a copy whose fields follow those of the copy, and which holds no part twice."""
+    seen = {} if seen is None else seen
+    if isinstance(config, ConfigDict):
+        new = ConfigDict(convert_dict=False)
+        for name, value in config.items(preserve_field_references=True):
+            new[name] = copied(value, seen)
+        return new
+    if isinstance(config, tuple):
+        return tuple(copied(item, seen) for item in config)
+    return copy.deepcopy(config, seen) if isinstance(config, FieldReference) else config
 
 
 def reference(path: str, hint: Any, now: Any) -> ConfigDict | str:
@@ -133,6 +176,19 @@ def hints_of(constructor: Callable) -> dict[str, Any]:
         return {name: hint for name, hint in found.items() if not isinstance(hint, str)}
     except (TypeError, AttributeError):
         return {}
+
+
+def _by_name(
+    constructor: Callable, args: tuple[Any, ...], fields: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The arguments of a call by name."""
+    names = list(_parameters(constructor))
+    if len(args) > len(names):
+        raise TypeError(f'{constructor.__name__} takes {len(names)} arguments, not {len(args)}')
+    given = dict(zip(names, args, strict=False))
+    if twice := given.keys() & fields.keys():
+        raise TypeError(f'{constructor.__name__} has two values for {min(twice)!r}')
+    return given | fields
 
 
 def _check_names(constructor: Callable, fields: Mapping[str, Any]) -> None:
@@ -180,19 +236,42 @@ def _is_linen(constructor: Callable) -> bool:
 
 def as_config(value: Any) -> Any:
     """Returns a value as it can stand in a config; raises TypeError when it cannot."""
-    if value is None or isinstance(value, bool | int | float | str | ConfigDict):
+    if value is None or isinstance(value, bool | int | float | str | ConfigDict | FieldReference):
         return value
     if isinstance(value, tuple | list):
-        return tuple(as_config(item) for item in value)
+        items = tuple(_item(item, i) for i, item in enumerate(value))
+        if any(isinstance(item, FieldReference) for item in items):
+            return FieldReference((), op=_Op(lambda _, *each: each, items))
+        return items
     if isinstance(value, Mapping):
-        return ConfigDict({key: as_config(item) for key, item in value.items()}, convert_dict=False)
+        fields = {key: _item(item, key) for key, item in value.items()}
+        return ConfigDict(fields, convert_dict=False)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return make_spec(
-            type(value), {name: getattr(value, name) for name in _parameters(type(value))}
-        )
+        return make_spec(type(value), _arguments(value))
     if callable(value):
         return '@' + _path_of(value)
     raise TypeError(f'a config cannot hold {value!r}; give a number, a string, a tuple or a spec')
+
+
+def _item(value: Any, key: str | int) -> Any:
+    try:
+        return as_config(value)
+    except (TypeError, ValueError) as e:
+        raise inside(e, (key, -1)) from None
+
+
+def _arguments(value: Any) -> dict[str, Any]:
+    """The arguments that a dataclass was called with, but for defaults."""
+    found = {}
+    for name, default in _parameters(type(value)).items():
+        try:
+            argument = getattr(value, name)
+        except AttributeError:
+            made = type(value).__name__
+            raise TypeError(f'{made} does not keep {name!r}; write spec({made}, …)') from None
+        if argument is not default:
+            found[name] = argument
+    return found
 
 
 def _path_of(obj: Any) -> str:

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax
 import optax
@@ -135,6 +135,8 @@ class Experiment:
     test: tuple[Callable, ...] = ()
     wandb: str | None = None
     profile: tuple[int, int] | None = None
+
+    FOLLOWED: ClassVar[tuple[str, ...]] = ('steps', 'batch_size')
 
     def __post_init__(self):
         """Refuses what no run can do."""
