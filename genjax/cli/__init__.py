@@ -19,8 +19,19 @@ from genjax.cli import process
 from genjax.errors import TRACEBACK, UserError, nearest, told
 from genjax.interruption import SIGNALS
 
-_PRINT = ('report', 'plan', 'data')  # whose result is what they print
-VERBS = ('train', 'sweep', 'run_trial', 'encode', 'sample', 'evaluate', 'report', 'plan', 'data')
+_PRINT = ('report', 'plan', 'config', 'data')  # whose result is what they print
+VERBS = (
+    'train',
+    'sweep',
+    'run_trial',
+    'encode',
+    'sample',
+    'evaluate',
+    'report',
+    'plan',
+    'config',
+    'data',
+)
 
 
 class Parser(argparse.ArgumentParser):

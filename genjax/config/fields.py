@@ -13,6 +13,7 @@ from genjax.config.ranges import in_range
 from genjax.config.specs import (
     MISSING,
     TARGET,
+    Config,
     as_config,
     copied,
     hints_of,
@@ -202,7 +203,7 @@ def _from_json(data: Any, hint: Any, where: str, folders: Sequence[str]) -> Any:
             for key, value in data.items()
             if key != TARGET
         }
-        return make_spec(constructor, fields) if constructor else ConfigDict(fields)
+        return make_spec(constructor, fields) if constructor else Config(fields)
     except (TypeError, ValueError, KeyError) as e:
         raise UserError(f'saved config: {e}') from None
 

@@ -10,12 +10,24 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict, FieldReference, config_dict
 
-from genjax.config import trust
+from genjax.config import show, trust
 from genjax.config.mistakes import inside, line_of
 from genjax.config.ranges import in_range
 from genjax.config.trust import TARGET, import_path
 from genjax.config.types import coerce, only_type, takes_function
 from genjax.errors import UserError, location, nearest
+
+
+class Config(ConfigDict):
+    """A `ConfigDict` that prints as the calls that make it."""
+
+    def __repr__(self) -> str:
+        try:
+            return show.calls(self)
+        except UserError:  # a constructor that is gone
+            return super().__repr__()
+
+    __str__ = __repr__
 
 
 class _Missing:
@@ -83,8 +95,8 @@ def make_spec(constructor: Callable, fields: Mapping[str, Any]) -> ConfigDict:
     """`spec` without the place of a mistake: raises TypeError or ValueError."""
     _check_names(constructor, fields)
     hints = hints_of(constructor)
-    config = ConfigDict({TARGET: _path_of(constructor)}, convert_dict=False)
-    for position, (name, default) in enumerate(_parameters(constructor).items()):
+    config = Config({TARGET: _path_of(constructor)}, convert_dict=False)
+    for position, (name, default) in enumerate(parameters_of(constructor).items()):
         if name in fields:
             try:
                 value = _checked(constructor, name, fields[name], hints.get(name, Any))
@@ -128,7 +140,7 @@ def copied(config: Any, seen: dict[int, Any] | None = None) -> Any:
     """Returns a copy whose fields follow those of the copy, and which holds no part twice."""
     seen = {} if seen is None else seen
     if isinstance(config, ConfigDict):
-        new = ConfigDict(convert_dict=False)
+        new = Config(convert_dict=False)
         for name, value in config.items(preserve_field_references=True):
             new[name] = copied(value, seen)
         return new
@@ -159,7 +171,7 @@ def reference(path: str, hint: Any, now: Any) -> ConfigDict | str:
             return f'@{path}'
     required = {
         name: MISSING
-        for name, default in _parameters(target).items()
+        for name, default in parameters_of(target).items()
         if default is inspect.Parameter.empty
     }
     return make_spec(target, required)
@@ -182,7 +194,7 @@ def _by_name(
     constructor: Callable, args: tuple[Any, ...], fields: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The arguments of a call by name."""
-    names = list(_parameters(constructor))
+    names = list(parameters_of(constructor))
     if len(args) > len(names):
         raise TypeError(f'{constructor.__name__} takes {len(names)} arguments, not {len(args)}')
     given = dict(zip(names, args, strict=False))
@@ -192,7 +204,7 @@ def _by_name(
 
 
 def _check_names(constructor: Callable, fields: Mapping[str, Any]) -> None:
-    parameters = _parameters(constructor)
+    parameters = parameters_of(constructor)
     name = getattr(constructor, '__name__', str(constructor))
     for field in fields:
         if field not in parameters:
@@ -205,7 +217,7 @@ def _check_names(constructor: Callable, fields: Mapping[str, Any]) -> None:
             raise TypeError(f'{name} needs the argument {parameter!r}')
 
 
-def _parameters(constructor: Callable) -> dict[str, Any]:
+def parameters_of(constructor: Callable) -> dict[str, Any]:
     """Names and defaults of the keyword arguments, without Flax's own `parent` and `name`."""
     by_keyword = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     flax_own = (
@@ -245,7 +257,7 @@ def as_config(value: Any) -> Any:
         return items
     if isinstance(value, Mapping):
         fields = {key: _item(item, key) for key, item in value.items()}
-        return ConfigDict(fields, convert_dict=False)
+        return Config(fields, convert_dict=False)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return make_spec(type(value), _arguments(value))
     if callable(value):
@@ -263,7 +275,7 @@ def _item(value: Any, key: str | int) -> Any:
 def _arguments(value: Any) -> dict[str, Any]:
     """The arguments that a dataclass was called with, but for defaults."""
     found = {}
-    for name, default in _parameters(type(value)).items():
+    for name, default in parameters_of(type(value)).items():
         try:
             argument = getattr(value, name)
         except AttributeError:
