@@ -86,27 +86,24 @@ def test_checkpoints_that_are_gone_are_missed(what, train, refused, workdir):
     assert (workdir / 'metrics.jsonl').read_text() == metrics
 
 
-@pytest.mark.parametrize(
-    ('setting', 'value'),
-    [
+def test_settings_that_make_other_numbers_are_refused(train, genjax, workdir):
+    train(steps=1)
+    for setting, value in (
         ('jax_enable_x64', True),
         ('jax_default_prng_impl', 'rbg'),
         ('jax_threefry_partitionable', False),
         ('jax_random_seed_offset', 1),
-    ],
-)
-def test_settings_that_make_other_numbers_are_refused(setting, value, train, genjax, workdir):
-    before = getattr(jax.config, setting)
-    train(steps=1)
-    jax.config.update(setting, value)
-    try:
-        for words in (['sample', f'--out={workdir}.png'], ['evaluate']):
-            line = the_line(*genjax(*words, f'--workdir={workdir}')[::2])
-            assert f'was begun with {setting.upper()}={before}, and here it is {value}' in line
-        line = the_line(*train(steps=2)[::2])
-        assert f'set {setting.upper()}={before}' in line
-    finally:
-        jax.config.update(setting, before)
+    ):
+        before = getattr(jax.config, setting)
+        jax.config.update(setting, value)
+        try:
+            for words in (['sample', f'--out={workdir}.png'], ['evaluate']):
+                line = the_line(*genjax(*words, f'--workdir={workdir}')[::2])
+                assert f'was begun with {setting.upper()}={before}, and here it is {value}' in line
+            line = the_line(*train(steps=2)[::2])
+            assert f'set {setting.upper()}={before}' in line
+        finally:
+            jax.config.update(setting, before)
     assert steps_saved(workdir) == [1] and not (workdir / 'damaged_checkpoints').exists()
 
 
@@ -116,7 +113,7 @@ def test_the_metrics_of_a_resumed_run_are_bit_for_bit_those_of_one_that_was_not(
 ):
     """The checkpoints are between two records."""
     fields = {'log_every': 8, 'steps_per_call': calls, 'checkpoint_every': 0}
-    for steps in (2, 6, 10, 20):
+    for steps in (6, 20):
         assert train(**fields, steps=steps)[0] == 0
     assert train(**fields, steps=20, workdir=tmp_path / 'whole')[0] == 0
     assert records(tmp_path / 'run') == records(tmp_path / 'whole')
@@ -124,14 +121,10 @@ def test_the_metrics_of_a_resumed_run_are_bit_for_bit_those_of_one_that_was_not(
     assert_same(state_of(tmp_path / 'run'), state_of(tmp_path / 'whole'))
 
 
-@pytest.mark.parametrize(
-    'change',
-    [{'accumulate': 1}, {'model__eval_samples': 7}, {'mesh__fsdp': 1, 'num_samples': 9}],
-    ids=str,
-)
-def test_changes_that_do_not_change_the_training_are_accepted(change, train):
+def test_changes_that_do_not_change_the_training_are_accepted(train):
+    changes = {'accumulate': 1, 'model__eval_samples': 7, 'mesh__fsdp': 1, 'num_samples': 9}
     assert train(steps=1)[0] == 0
-    assert train(steps=2, **change)[0] == 0
+    assert train(steps=2, **changes)[0] == 0
 
 
 def test_models_networks_and_data_say_which_of_their_fields_do_not_change_the_training():
