@@ -12,9 +12,10 @@ from tests.training import tiny
 def get_config(family='vae'):
     if family == 'nan':
         beta = spec(Scheduled, schedule=spec(tiny.nan_at, step=99))
-        return tiny.vae(checkpoint_every=2, model=tiny.vae_model(beta=beta))
+        return tiny.vae(**_PLAIN, checkpoint_every=2, model=tiny.vae_model(beta=beta))
     if family == 'judged':
         return tiny.vae(
+            **_PLAIN,
             optimizer=spec(optax.sgd, learning_rate=1e-2),
             validation=('@tests.training.tiny.moved',),
             test=('@tests.training.tiny.moved',),
@@ -22,10 +23,15 @@ def get_config(family='vae'):
             best='function/moved',
         )
     if family == 'convolutions':
-        config = tiny.gan()
+        config = tiny.gan(**_PLAIN)
         config.model.discriminator = spec(DCGANDiscriminator, features=4)
         return config
-    return {'vae': tiny.vae, 'gan': tiny.gan}[family]()
+    if family == 'accumulated':
+        return tiny.vae()
+    return {'vae': tiny.vae, 'gan': tiny.gan}[family](**_PLAIN)
+
+
+_PLAIN = {'accumulate': 1, 'ema': (0.9,)}  # traced in half the time
 
 
 def sweep(family='vae'):

@@ -82,15 +82,14 @@ def assert_same_runs(one, other, tolerance=TOLERANCE):
     ('family', 'words'),
     [
         (
-            'vae',
-            'zip(optimizer.learning_rate=[1e-3,1e-2,1e-3], model.beta=[.5,.5,2.], seed=[0,7,7])',
+            'accumulated',
+            'zip(optimizer.learning_rate=[1e-3,1e-2], model.beta=[.5,2.], seed=[0,7])',
         ),
         (
             'gan',
             'zip(optimizer.generator.learning_rate=[1e-3,1e-2],'
-            ' optimizer.discriminator.b1=[.5,.9], ema=[(.9,.99),(.8,.9)], clip_norm=[.1,1.])',
+            ' optimizer.discriminator.b1=[.5,.9], ema=[(.9,),(.8,)], clip_norm=[.1,1.])',
         ),
-        ('judged', 'product(optimizer.learning_rate=[1e-2], seed=[1,2])'),
         pytest.param(
             'convolutions',
             'zip(optimizer.generator.learning_rate=[1e-3,1e-2], seed=[1,2])',
@@ -132,9 +131,9 @@ def test_a_member_that_is_not_finite_ends_alone(sweep, tmp_path):
     good, bad, other = folder.trials()
     assert folder.result(bad)['status'] == 'failed'
     assert records(folder.workdir(bad))[-1]['step'] == 5
-    for trial in (good, other):
-        loop.train(folder.trials()[trial].config, tmp_path / trial)
-        assert_same_runs(folder.workdir(trial), tmp_path / trial)
+    assert records(folder.workdir(good))[-1]['step'] == 12
+    loop.train(folder.trials()[other].config, tmp_path / other)
+    assert_same_runs(folder.workdir(other), tmp_path / other)
     status, out, again = sweep('nan', 'product(model.beta.schedule.step=[99,5,98])')
     assert '3 of 3 trials have ended already' in out and again == err
 
@@ -155,8 +154,8 @@ def test_a_member_ends_early_alone(sweep, tmp_path):
 def test_a_population_goes_on_bit_for_bit(sweep, tmp_path):
     """Stopped by SIGTERM once, killed once."""
     words = 'product(optimizer.learning_rate=[1e-3,1e-2], seed=[0,1])'
-    options = ('--config.steps=1500', '--config.checkpoint_every=100')
-    options += ('--config.validate_every=500',)
+    options = ('--config.steps=300', '--config.checkpoint_every=25')
+    options += ('--config.validate_every=100',)
     command = [
         sys.executable, '-m', 'genjax', 'sweep', '--config=tests/sweeps/config.py:judged',
         f'--sweep={words}', f'--workdir={tmp_path / "runs"}', '--launcher=vectorized', *options,
@@ -171,7 +170,7 @@ def test_a_population_goes_on_bit_for_bit(sweep, tmp_path):
         while time.monotonic() < deadline:
             saved = [int(p.name) for p in folder.path.glob('populations/*/checkpoints/[0-9]*')
                      if p.name.isdigit()]  # fmt: skip
-            if saved and max(saved) >= before + 200:
+            if saved and max(saved) >= before + 25:
                 break
             time.sleep(0.01)
         child.send_signal(number)
@@ -184,7 +183,9 @@ def test_a_population_goes_on_bit_for_bit(sweep, tmp_path):
         assert_same_runs(folder.workdir(trial), tmp_path / 'whole/trials' / trial, tolerance=0)
 
 
-@pytest.mark.parametrize(('step', 'mode'), [(2, 'max'), (12, 'min')])
+@pytest.mark.parametrize(
+    ('step', 'mode'), [(2, 'max'), pytest.param(12, 'min', marks=pytest.mark.full)]
+)
 def test_a_population_killed_between_a_record_and_its_checkpoint(
     step, mode, sweep, monkeypatch, tmp_path
 ):
@@ -262,9 +263,7 @@ def test_a_disk_that_is_full_ends_no_member(sweep, monkeypatch, tmp_path):
     folder = Folder(tmp_path / 'runs')
     assert list(folder.path.glob('populations/*'))
     assert sweep('judged', 'seeds(2)')[::2] == (0, '')
-    for trial in folder.trials():
-        loop.train(folder.trials()[trial].config, tmp_path / trial)
-        assert_same_runs(folder.workdir(trial), tmp_path / trial)
+    assert all(steps_saved(folder.workdir(trial))[-1] == 12 for trial in folder.trials())
 
 
 def test_a_population_that_was_not_asked_for_is_left_alone(sweep, monkeypatch, tmp_path):
