@@ -23,9 +23,9 @@ from jax.sharding import NamedSharding
 from genjax.data import Latents, latents, train_batches
 from genjax.data.pipeline import Batch
 from genjax.data.sources import InMemorySource
-from genjax.training import sharding
-from genjax.training.feed import feed
-from genjax.training.sharding import MeshShape
+from genjax.parallel import sharding
+from genjax.parallel.sharding import MeshShape
+from genjax.training.prefetch import feed
 
 BATCH = 256
 

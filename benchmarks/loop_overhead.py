@@ -21,10 +21,11 @@ import numpy as np
 import optax
 
 from genjax.data import Binarise, Chain, Digits, train_batches
-from genjax.interruption import Interruption
 from genjax.models import VAE
 from genjax.networks import MLP
-from genjax.training import Experiment, sharding
+from genjax.parallel import sharding
+from genjax.parallel.preemption import Preemption
+from genjax.training import Experiment
 from genjax.training import run as runs
 from genjax.training.loop import Loop
 from genjax.training.programs import Programs, example_of
@@ -73,7 +74,7 @@ def looped(settings: Experiment, programs: Programs, source) -> float:
         workdir = Path(folder)
         checkpoints = runs.open_checkpoints(settings, workdir)
         wrapped = dataclasses.replace(programs, step=timed_step)
-        with Interruption() as interruption:
+        with Preemption() as interruption:
             Loop(settings, workdir, source, wrapped, checkpoints, interruption).train({})
         checkpoints.close()
     return (len(times) - 1 - WARM_UP) / (times[-1] - times[WARM_UP])

@@ -19,7 +19,7 @@ class UserError(Exception):
     """A mistake of the user. The message is one line: what, where, what to do."""
 
 
-class Busy(UserError):
+class RunLocked(UserError):
     """Another process holds the folder; what happens in it is that one's to tell."""
 
 
@@ -31,7 +31,7 @@ class Interrupted(Exception):
     """The run was stopped from outside and saved. The message says how to go on."""
 
 
-class PeerGone(Exception):
+class PeerLost(Exception):
     """Another process of the run is not there. The message says which."""
 
 
@@ -62,12 +62,12 @@ def told(error: BaseException) -> tuple[str, int] | None:
     match error:
         case Interrupted():
             return f'genjax: {error}', EXIT_INTERRUPTED
-        case PeerGone():
+        case PeerLost():
             return f'genjax: {error}', EXIT_PEER
         case KeyboardInterrupt():
             return '', EXIT_CTRL_C
         case Exception():
-            status = EXIT_BUSY if isinstance(error, Busy) else 2
+            status = EXIT_BUSY if isinstance(error, RunLocked) else 2
             line = line_of(error)
             return (f'genjax: error: {line}', status) if line else None
     return None

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from genjax.errors import Busy, CannotWrite, UserError
+from genjax.errors import CannotWrite, RunLocked, UserError
 
 _LOCK = '.lock'
 
@@ -127,7 +127,7 @@ def locked(folder: Path, kind: str, record: str, busy: str) -> Iterator[IO[str]]
         busy: what to say where it is held, with `{owner}` for the process and `{folder}`.
 
     Raises:
-        Busy: another process holds it. Nothing in it has changed then.
+        RunLocked: another process holds it. Nothing in it has changed then.
         UserError: it holds something else, or it cannot be written. Nothing either.
     """
     workdir(folder)
@@ -142,7 +142,7 @@ def locked(folder: Path, kind: str, record: str, busy: str) -> Iterator[IO[str]]
             except BlockingIOError:
                 file.seek(0)
                 owner = file.read().strip() or 'unknown'
-                raise Busy(busy.format(owner=owner, folder=folder)) from None
+                raise RunLocked(busy.format(owner=owner, folder=folder)) from None
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()

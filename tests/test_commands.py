@@ -9,7 +9,7 @@ import pytest
 
 from genjax import config as configs
 from genjax.cli import VERBS, main
-from genjax.sweeps import words as sweep_words
+from genjax.sweeps import combinators as sweep_words
 from genjax.sweeps.trials import trials_of
 
 ROOT = Path(__file__).parent.parent

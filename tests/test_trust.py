@@ -282,7 +282,7 @@ def test_every_process_that_genjax_starts_leaves_out_the_current_folder():
 
 def test_files_of_data_import_no_module(tmp_path):
     """TFDS imports the module of a feature's class, which a prepared folder names."""
-    from genjax.data import store
+    from genjax.data import tfds_store
 
     (tmp_path / 'evil_of_test.py').write_text("open('was_run', 'w')\n")
     sys.path.append(str(tmp_path))
@@ -293,9 +293,9 @@ def test_files_of_data_import_no_module(tmp_path):
         json.dumps(features).replace('pythonClassName', 'python\\u0043lassName')
     )
     for read in (
-        lambda: store.open_builder('mine', str(tmp_path / 'data')),
-        lambda: store.prepare('mine', str(tmp_path / 'data')),
-        lambda: store.read_builder(folder),
+        lambda: tfds_store.open_builder('mine', str(tmp_path / 'data')),
+        lambda: tfds_store.prepare('mine', str(tmp_path / 'data')),
+        lambda: tfds_store.read_builder(folder),
     ):
         with pytest.raises(UserError, match=r'evil_of_test\.Image'):
             read()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from genjax.reports.reading import read
+from genjax.reports.load import read
 from genjax.reports.statistics import Estimate, Group, groups_of, outcome
 
 SIZE, BETA = 'model.latent_dim', 'model.beta'

@@ -52,8 +52,8 @@ import optax
 from ml_collections import ConfigDict
 
 from genjax import config as configs
-from genjax.data.densities import DENSITIES
 from genjax.data.pipeline import train_batches
+from genjax.data.toy.densities import DENSITIES
 from genjax.errors import Interrupted
 from genjax.files import replacing
 from genjax.models.base import num_params

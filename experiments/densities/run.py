@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from genjax.data.densities import DENSITIES
+from genjax.data.toy.densities import DENSITIES
 from genjax.files import replacing
 
 MODELS = ('realnvp', 'maf', 'nsf', 'cnf')

@@ -21,7 +21,7 @@ import jax
 import numpy as np
 
 from genjax.data import Density
-from genjax.data.densities import DENSITIES
+from genjax.data.toy.densities import DENSITIES
 from genjax.evaluation.draws import draw
 from genjax.evaluation.mmd import median_distance, mmd2
 from genjax.evaluation.outliers import outlier_share

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from genjax.reports.reading import Trial, read
+from genjax.reports.load import Trial, read
 
 LIMITS = {'ring': 0.07, 'grid': 0.04}
 """The reverse KL, in nats, above which a run counts as collapsed (what Lin et al., 2018, reach with

@@ -78,7 +78,7 @@ def _timed(way: str, workdir: Path, cached: bool) -> float:
 def _single(genjax: list[str], workdir: Path) -> list[list[str]]:
     """`genjax train` of each trial, in the place where the sweep would have it."""
     from genjax import config
-    from genjax.sweeps import words
+    from genjax.sweeps import combinators
     from genjax.sweeps.trials import trials_of
 
     overrides = [tuple(f.removeprefix('--config.').split('=', 1)) for f in FIELDS]
@@ -91,7 +91,7 @@ def _single(genjax: list[str], workdir: Path) -> list[list[str]]:
             *(f'--config.{name}={value}' for name, value in trial.changes.items()),
             f'--workdir={workdir / "trials" / trial.id}',
         ]
-        for trial in trials_of(config.load(CONFIG, overrides), words.parse(WORDS))
+        for trial in trials_of(config.load(CONFIG, overrides), combinators.parse(WORDS))
     ]
 
 

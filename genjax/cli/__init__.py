@@ -17,7 +17,7 @@ from types import ModuleType
 import genjax
 from genjax.cli import process
 from genjax.errors import TRACEBACK, UserError, nearest, told
-from genjax.interruption import SIGNALS
+from genjax.parallel.preemption import SIGNALS
 
 _PRINT = ('report', 'plan', 'config', 'data')  # whose result is what they print
 VERBS = (

@@ -48,12 +48,12 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _list(args: argparse.Namespace) -> None:
-    from genjax.data import store
+    from genjax.data import tfds_store
     from genjax.data.builders import BUNDLED
 
     head = ('name', 'examples', 'shape of x', 'size', 'where')
     rows, found = [], set()
-    for prepared in store.prepared(args.data_dir):
+    for prepared in tfds_store.prepared(args.data_dir):
         found.add(prepared.name.partition('/')[0])
         sizes = ', '.join(f'{split} {size:,}' for split, size in prepared.sizes.items())
         shape = '×'.join(str(length or '?') for length in prepared.shape or ())
@@ -78,9 +78,9 @@ def _bytes(number: int) -> str:
 
 
 def _prepare(args: argparse.Namespace) -> None:
-    from genjax.data import store
+    from genjax.data import tfds_store
 
-    print(f'{args.name} is prepared: {store.prepare(args.name, args.data_dir)}')
+    print(f'{args.name} is prepared: {tfds_store.prepare(args.name, args.data_dir)}')
 
 
 def _show(args: argparse.Namespace) -> None:

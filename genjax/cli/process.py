@@ -10,7 +10,7 @@ from types import FrameType
 from typing import NoReturn
 
 from genjax.errors import EXIT_CTRL_C
-from genjax.interruption import importing
+from genjax.parallel.preemption import importing
 
 
 def own() -> None:

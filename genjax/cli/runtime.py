@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from genjax import files
 from genjax.errors import UserError
-from genjax.interruption import Interruption
-from genjax.places import find_place
+from genjax.parallel.cluster import detect_cluster
+from genjax.parallel.preemption import Preemption
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +52,7 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
 
 
 @contextlib.contextmanager
-def computing(args: argparse.Namespace, interruption: Interruption | None = None) -> Iterator[None]:
+def computing(args: argparse.Namespace, interruption: Preemption | None = None) -> Iterator[None]:
     """Sets up what a verb needs that computes, together with the other processes of its run.
 
     Args:
@@ -60,7 +60,7 @@ def computing(args: argparse.Namespace, interruption: Interruption | None = None
         interruption: to be shared by all processes.
 
     Raises:
-        PeerGone: the processes do not find each other.
+        PeerLost: the processes do not find each other.
         UserError: they were told different things.
         Interrupted: one of them was told to stop as they met.
     """
@@ -68,9 +68,9 @@ def computing(args: argparse.Namespace, interruption: Interruption | None = None
         if not getattr(args, name) >= 1:
             raise UserError(f'--{name}={getattr(args, name):g} must be at least 1')
     prepare()
-    from genjax.training import distributed
+    from genjax.parallel import distributed
 
-    place = find_place(args.coordinator, args.num_processes, args.process_id)
+    place = detect_cluster(args.coordinator, args.num_processes, args.process_id)
     with distributed.together(
         place, interruption, heartbeat=args.heartbeat, timeout=args.start_timeout
     ):

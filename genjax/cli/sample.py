@@ -73,7 +73,8 @@ def _draw(args: argparse.Namespace, out: Path, kind: str) -> None:
 
     from genjax.errors import UserError
     from genjax.evaluation import pictures
-    from genjax.training import distributed, npz, sampling
+    from genjax.parallel import distributed
+    from genjax.training import npz, sampling
     from genjax.training import run as runs
 
     run = runs.load(Path(args.workdir), args.step, args.first_stage)

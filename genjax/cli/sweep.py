@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> None:
     elif 'xla_force_host_platform_device_count' not in os.environ.get('XLA_FLAGS', ''):
         # Members on devices of their own use the cores better than one member on all of them.
         jax.config.update('jax_num_cpu_devices', os.cpu_count())
-    from genjax.sweeps import words
+    from genjax.sweeps import combinators
     from genjax.sweeps.check import check
     from genjax.sweeps.folder import Folder
     from genjax.sweeps.trials import title, trials_of
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> None:
     if args.sweep is None:
         sweep = config.call(args.config, 'sweep', otherwise)
     else:
-        sweep = words.parse(args.sweep)
+        sweep = combinators.parse(args.sweep)
     trials = trials_of(config.load(args.config, args.overrides), sweep)
     check(trials, elsewhere=args.launcher not in ('local', 'vectorized'))
     folder = Folder(Path(args.workdir))

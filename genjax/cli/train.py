@@ -5,7 +5,7 @@ import argparse
 from genjax import files
 from genjax.cli import runtime
 from genjax.errors import Interrupted
-from genjax.interruption import Interruption
+from genjax.parallel.preemption import Preemption
 
 HELP = 'train what a config file describes, or go on with it'
 
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Trains."""
-    interruption = Interruption()
+    interruption = Preemption()
     try:
         with interruption:
             _train(args, interruption)
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
         raise Interrupted(interruption.line) from None
 
 
-def _train(args: argparse.Namespace, interruption: Interruption) -> None:
+def _train(args: argparse.Namespace, interruption: Preemption) -> None:
     from pathlib import Path
 
     from genjax import config

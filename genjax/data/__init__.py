@@ -10,14 +10,14 @@ from genjax.data.datasets import TFDS, Digits, Gaussians
 from genjax.data.jars import Jars
 from genjax.data.latents import Latents
 from genjax.data.pipeline import batch_indices, eval_batches, train_batches
-from genjax.data.plane import Density
 from genjax.data.preprocessing import Binarise, Chain, Dequantise, Logit, Scale
 from genjax.data.stacked import Stacked
 from genjax.data.tables import Binary, PianoRolls
 from genjax.data.text import Text
 from genjax.data.tokenizers import Bytes, Characters, Pixels
+from genjax.data.toy.plane import Density
+from genjax.data.toy.world import WorldPoints
 from genjax.data.unpaired import Part, Transformed, Unpaired
-from genjax.data.world import WorldPoints
 
 __all__ = [
     'TFDS',

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import numpy as np
 from jax import Array
 
-from genjax.data import splits, store
-from genjax.data.mixtures import LAYOUTS, Mixture
+from genjax.data import splits, tfds_store
 from genjax.data.sources import Columns, RecordSource, Source, load
+from genjax.data.toy.mixtures import LAYOUTS, Mixture
 from genjax.errors import UserError, nearest
 
 _FEW_LEVELS = {'binarized_mnist': 2}
@@ -169,7 +169,7 @@ class TFDS:
 
     @property
     def _builder(self):
-        folder = store.data_dir_path(self.data_dir)
+        folder = tfds_store.data_dir_path(self.data_dir)
         return _builder(self.name, str(folder), self.data_dir)
 
     @property
@@ -184,13 +184,13 @@ class TFDS:
 @functools.lru_cache(maxsize=32)
 def _builder(name: str, folder: str, data_dir: str | None):
     del folder  # part of the key only: $TFDS_DATA_DIR may change
-    return store.open_builder(name, data_dir)
+    return tfds_store.open_builder(name, data_dir)
 
 
 @functools.lru_cache(maxsize=8)
 def open_split(folder: str, expression: str, columns: Columns, in_memory: bool) -> Source:
     """Returns a source, the same one whenever it is asked for: decoding happens once a process."""
-    source = RecordSource(store.read_builder(Path(folder)), expression, columns)
+    source = RecordSource(tfds_store.read_builder(Path(folder)), expression, columns)
     return load(source) if in_memory else source
 
 

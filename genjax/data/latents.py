@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from genjax.data import store
+from genjax.data import tfds_store
 from genjax.data.datasets import open_split
 from genjax.data.sources import Columns, Source
 from genjax.errors import CannotWrite, UserError, nearest
@@ -126,7 +126,7 @@ class Latents:
 
 @functools.lru_cache(maxsize=8)
 def _columns(folder: str) -> Columns:
-    features = dict(store.read_builder(Path(folder)).info.features.items())
+    features = dict(tfds_store.read_builder(Path(folder)).info.features.items())
     code, label = features['code'], features.get('label')
     return Columns(
         x_key='code',

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from genjax.data.permutation import permuted
+from genjax.data.shuffle import permuted
 from genjax.data.sources import Source
 from genjax.errors import UserError
 

@@ -7,10 +7,11 @@ an `EvaluationData` and a key, and gives named figures.
 from genjax.evaluation.aggregate import AggregatePosterior
 from genjax.evaluation.ais import AIS
 from genjax.evaluation.base import EvaluationData, Evaluator
+from genjax.evaluation.c2st import C2ST
 from genjax.evaluation.class_modes import ClassModes
-from genjax.evaluation.codes import CodebookUse
-from genjax.evaluation.divergence import KL
-from genjax.evaluation.factors import FactorR2
+from genjax.evaluation.codebook import CodebookUse
+from genjax.evaluation.factor_r2 import FactorR2
+from genjax.evaluation.kl import KL
 from genjax.evaluation.labels import LabelAccuracy
 from genjax.evaluation.likelihood import Likelihood
 from genjax.evaluation.mmd import MMD
@@ -20,10 +21,9 @@ from genjax.evaluation.path_length import PerceptualPathLength
 from genjax.evaluation.rate_distortion import RateDistortion
 from genjax.evaluation.reconstruction import Reconstruction
 from genjax.evaluation.support import Support
-from genjax.evaluation.tokens import TokenLikelihood
+from genjax.evaluation.token_likelihood import TokenLikelihood
 from genjax.evaluation.translation import TranslationAccuracy
-from genjax.evaluation.transport import CriticW1, wasserstein_1
-from genjax.evaluation.two_sample import C2ST
+from genjax.evaluation.wasserstein import CriticW1, wasserstein_1
 
 __all__ = [
     'AIS',

@@ -12,8 +12,8 @@ from jax import Array
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Figures, require
-from genjax.evaluation.host import fetch
 from genjax.models.base import Variables
+from genjax.parallel.host import fetch
 
 
 def normal_kl(mean: np.ndarray, covariance: np.ndarray) -> float:

@@ -31,11 +31,11 @@ from genjax.evaluation.base import (
     require_density,
 )
 from genjax.evaluation.draws import random_batches
-from genjax.evaluation.host import fetch
 from genjax.evaluation.likelihood import Moments, bits_per_dim, masked_moments
 from genjax.models.base import LogProb, Variables
 from genjax.models.precision import full_precision
 from genjax.models.vae.likelihoods import is_density
+from genjax.parallel.host import fetch
 
 _TARGET = 0.65  # share of accepted proposals that the step sizes are tuned for
 _ROWS = 2048  # chains at a time, over all examples

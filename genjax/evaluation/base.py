@@ -11,8 +11,8 @@ from jax import Array
 
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
-from genjax.evaluation.host import fetch
 from genjax.models.base import GenerativeModel, LogProb, Variables
+from genjax.parallel.host import fetch
 
 Figures = dict[str, float | str]
 

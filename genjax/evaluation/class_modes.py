@@ -9,10 +9,10 @@ from jax import Array
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Figures, require
 from genjax.evaluation.draws import draw_like, label_protocol
-from genjax.evaluation.host import fetch
 from genjax.evaluation.labels import Classifier, Learner, everything, train_classifier
 from genjax.evaluation.modes import modes_covered
 from genjax.models.base import GenerativeModel, Variables
+from genjax.parallel.host import fetch
 
 
 def stacked_modes(x: np.ndarray, classifier: Classifier, num_classes: int) -> np.ndarray:

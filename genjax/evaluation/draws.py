@@ -12,8 +12,8 @@ from jax.sharding import Mesh
 from genjax.data.pipeline import random_subset
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData
-from genjax.evaluation.host import fetch, mesh_of, spread
 from genjax.models.base import GenerativeModel, Variables
+from genjax.parallel.host import fetch, mesh_of, spread
 
 
 def draw(

@@ -14,8 +14,8 @@ from genjax.errors import UserError
 from genjax.evaluation import convolutional
 from genjax.evaluation.base import EvaluationData, Figures, require
 from genjax.evaluation.draws import draw
-from genjax.evaluation.host import fetch
 from genjax.models.base import GenerativeModel, Variables
+from genjax.parallel.host import fetch
 
 Classifier = Callable[[np.ndarray], np.ndarray]
 Learner = Literal['svm', 'mlp', 'cnn']

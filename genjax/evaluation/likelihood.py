@@ -19,8 +19,8 @@ from genjax.evaluation.base import (
     require,
     require_density,
 )
-from genjax.evaluation.host import fetch
 from genjax.models.base import HasLogProb, LogProb, Variables
+from genjax.parallel.host import fetch
 
 
 def bits_per_dim(nats: float, dimensions: int) -> float:

@@ -12,8 +12,8 @@ from genjax.data.pipeline import random_subset
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Figures, require
 from genjax.evaluation.draws import draw_like, examples, label_protocol
-from genjax.evaluation.host import fetch
 from genjax.models.base import GenerativeModel, Variables
+from genjax.parallel.host import fetch
 
 _FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 _MEDIAN_ROWS = 1000  # half a million distances are enough for their median

@@ -12,8 +12,8 @@ from jax import Array
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Figures, require
 from genjax.evaluation.draws import draw_like, label_protocol
-from genjax.evaluation.host import fetch
 from genjax.models.base import GenerativeModel, Variables
+from genjax.parallel.host import fetch
 
 
 def mode_counts(samples: Array, centres: Array, radius: Array | float) -> tuple[Array, Array]:

@@ -14,8 +14,8 @@ from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Figures, require
 from genjax.evaluation.draws import draw_like, label_protocol
-from genjax.evaluation.host import fetch
 from genjax.models.base import GenerativeModel, Variables
+from genjax.parallel.host import fetch
 
 
 def outlier_share(log_prob: np.ndarray, reference: np.ndarray, quantile: float) -> float:

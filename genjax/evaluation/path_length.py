@@ -14,9 +14,9 @@ from jax import Array
 
 from genjax.evaluation.base import EvaluationData, Figures, require
 from genjax.evaluation.draws import has_classes, label_protocol, sampled_labels
-from genjax.evaluation.host import fetch
 from genjax.models.base import Variables
 from genjax.models.precision import full_precision
+from genjax.parallel.host import fetch
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from jax import Array
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Figures, require
-from genjax.evaluation.host import fetch
 from genjax.evaluation.likelihood import Moments, masked_moments
 from genjax.models.base import HasEncoder, Variables
+from genjax.parallel.host import fetch
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from jax import Array
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Figures, require
-from genjax.evaluation.host import fetch
 from genjax.evaluation.labels import Learner, accuracy, train_classifier
 from genjax.models.base import HasTranslation, Variables
+from genjax.parallel.host import fetch
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ field `shape`, the shape of one example. Modules that take a class label have a 
 from genjax.networks.autoencoder import MapDecoder, MapEncoder
 from genjax.networks.convert import from_diffusers
 from genjax.networks.convolutional import ConvDecoder, ConvEncoder, ConvNet
+from genjax.networks.cyclegan import PatchDiscriminator, Translator
 from genjax.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from genjax.networks.dit import DiT
 from genjax.networks.embedding import LabelEmbedding, TimeEmbedding
@@ -22,10 +23,9 @@ from genjax.networks.resnet_gan import ResNetDiscriminator, ResNetGenerator
 from genjax.networks.sequences import TCN, Recurrent
 from genjax.networks.stylegan import StyleGANGenerator
 from genjax.networks.stylegan_discriminator import StyleGANDiscriminator
+from genjax.networks.tarflow import TokenTransformer
 from genjax.networks.time_mlp import TimeMLP
-from genjax.networks.token_transformer import TokenTransformer
 from genjax.networks.transformer import Transformer
-from genjax.networks.translator import PatchDiscriminator, Translator
 from genjax.networks.unet import UNet
 
 __all__ = [

@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
+from genjax.networks.image_levels import check_square
 from genjax.networks.layers import (
     BatchNorm,
     Dropout,
@@ -17,7 +18,6 @@ from genjax.networks.layers import (
     one_hot,
     upsample,
 )
-from genjax.networks.pyramid import check_square
 
 _NORMAL = nn.initializers.normal(0.02)
 

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
+from genjax.networks.batch_sharding import keep_rows
 from genjax.networks.embedding import LabelEmbedding, TimeEmbedding, sinusoids
 from genjax.networks.layers import Dense
 from genjax.networks.remat import Remat, rematerialised
-from genjax.networks.rows import keep_rows
 from genjax.networks.transformer import attend, split_heads
 
 _ZEROS = nn.initializers.zeros

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.networks.filters import downsample_filtered, upsample_filtered
+from genjax.networks.image_levels import check_square, coarsest, widths
 from genjax.networks.layers import one_hot
-from genjax.networks.pyramid import check_square, coarsest, widths
 
 
 class _Block(nn.Module):

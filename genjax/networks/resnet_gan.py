@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from genjax.networks.image_levels import check_square, coarsest, widths
 from genjax.networks.layers import BatchNorm, GroupNorm, activation_function, one_hot, upsample
-from genjax.networks.pyramid import check_square, coarsest, widths
 
 
 class SelfAttention(nn.Module):

@@ -15,8 +15,8 @@ from genjax.networks.filters import (
     halving_convolution,
     upsample_filtered,
 )
+from genjax.networks.image_levels import check_square, coarsest, widths
 from genjax.networks.layers import one_hot
-from genjax.networks.pyramid import check_square, coarsest, widths
 
 
 class EqualDense(nn.Module):

@@ -8,8 +8,8 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.networks.filters import downsample_filtered
+from genjax.networks.image_levels import check_square, coarsest, widths
 from genjax.networks.layers import one_hot
-from genjax.networks.pyramid import check_square, coarsest, widths
 from genjax.networks.stylegan import EqualConv, EqualDense, pixel_norm, scaled_leaky_relu
 
 

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
+from genjax.networks.batch_sharding import keep_rows
 from genjax.networks.layers import Dense, Dropout, LayerNorm, activation_function
 from genjax.networks.remat import Remat, rematerialised
-from genjax.networks.rows import keep_rows
 from genjax.networks.sequences import SequenceInput, check_sequence
 
 _HALF = ('bfloat16', 'float16')  # what cuDNN's attention computes in

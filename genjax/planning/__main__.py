@@ -13,10 +13,10 @@ from typing import Any
 
 from genjax import config as configs
 from genjax.errors import UserError
+from genjax.hardware.chips import chip_of
+from genjax.parallel import sharding
 from genjax.planning import plan as plans
 from genjax.planning import programs, search, topology
-from genjax.training import sharding
-from genjax.training.chips import chip_of
 from genjax.training.experiment import experiment_of
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import jax
 
+from genjax.hardware.chips import Chip, chip_of
+from genjax.hardware.flops import Flops, flops_of_jaxpr
 from genjax.planning.collectives import Collective, collectives_of
 from genjax.planning.programs import Program
-from genjax.training.chips import Chip, chip_of
-from genjax.training.flops import Flops, flops_of_jaxpr
 from genjax.training.layout import Layout, bytes_per_device, layouts
 
 _UNITS = {'K': 2**10, 'M': 2**20, 'G': 2**30, 'T': 2**40}

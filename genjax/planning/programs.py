@@ -10,7 +10,8 @@ import jax
 from genjax.data import Chain
 from genjax.errors import UserError
 from genjax.evaluation.likelihood import Likelihood
-from genjax.training import sampling, sharding
+from genjax.parallel import sharding
+from genjax.training import sampling
 from genjax.training.experiment import Experiment
 from genjax.training.programs import Example, Programs, example_of
 

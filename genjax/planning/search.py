@@ -8,8 +8,8 @@ from ml_collections import ConfigDict
 
 from genjax import config as configs
 from genjax.errors import UserError
+from genjax.hardware.chips import Chip
 from genjax.planning.plan import Plan
-from genjax.training.chips import Chip
 from genjax.training.experiment import experiment_of
 from genjax.training.layout import bytes_per_device, layouts
 from genjax.training.programs import Example, Programs

@@ -15,7 +15,7 @@ class Topology:
     """An arrangement of devices, by name.
 
     Attributes:
-        kind: of the chips, a row of `genjax.training.chips.CHIPS`; or 'cpu'.
+        kind: of the chips, a row of `genjax.hardware.chips.CHIPS`; or 'cpu'.
         shape: of the torus of chips in one slice; of CPU devices, how many.
         slices: how many slices, joined by the network of the data centre.
     """

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from genjax.errors import plain
-from genjax.reports import words
+from genjax.reports import formatting
 from genjax.reports.report import Report
 from genjax.reports.statistics import comparisons, outcome
 
@@ -45,19 +45,19 @@ def _metric(report: Report, metric: str) -> Iterator[str]:
     outcomes = [outcome(group, metric) for group in report.groups]
     rows = [
         [
-            *map(words.value, group.settings.values()),
-            *words.estimate(found.estimate),
-            words.missing(found),
+            *map(formatting.value, group.settings.values()),
+            *formatting.estimate(found.estimate),
+            formatting.missing(found),
         ]
         for group, found in zip(report.groups, outcomes, strict=True)
     ]
-    heads = [*report.fields, *words.ESTIMATE, 'not in it']
+    heads = [*report.fields, *formatting.ESTIMATE, 'not in it']
     yield from _table(heads, rows)
     for field in report.by:
         found = comparisons(report.groups, field, metric)
         if found:
             yield from ('', f'Difference that {code(field)} makes, over the seeds of both:', '')
-            yield from _table(*words.comparisons(found, field))
+            yield from _table(*formatting.comparisons(found, field))
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:

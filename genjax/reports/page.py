@@ -8,10 +8,10 @@ from html import escape
 from pathlib import Path
 
 from genjax.errors import plain
-from genjax.reports import pictures, plot_data, words
-from genjax.reports.reading import STATUSES
+from genjax.reports import formatting, pictures, plot_data
+from genjax.reports.load import STATUSES
+from genjax.reports.plot_series import curve_for, curve_names
 from genjax.reports.report import Report
-from genjax.reports.series import curve_for, curve_names
 from genjax.reports.statistics import comparisons, outcome
 
 _HEAD = """<!doctype html>
@@ -82,8 +82,8 @@ def _top(report: Report, name: str) -> Iterable[str]:
         (f'{complete} / {len(trials)}', 'trials complete'),
         (str(len(report.groups)), 'settings'),
         (str(len({trial.seed for trial in trials})), 'seeds'),
-        (words.duration(sum(seconds) if seconds else None), f'wall time{whose}, summed'),
-        (f'{sum(hours):.3g}' if hours else words.NONE, f'device hours{whose}'),
+        (formatting.duration(sum(seconds) if seconds else None), f'wall time{whose}, summed'),
+        (f'{sum(hours):.3g}' if hours else formatting.NONE, f'device hours{whose}'),
     ]
     yield '<div class="tiles">'
     yield from (
@@ -104,9 +104,12 @@ def _metric(report: Report, metric: str) -> Iterable[str]:
     best = report.best(metric, outcomes)
     rows = []
     for group, found in zip(report.groups, outcomes, strict=True):
-        cells = [*map(words.value, group.settings.values()), *words.estimate(found.estimate)]
-        rows.append(([*cells, words.missing(found)], 'best' if found is best else ''))
-    heads = [*report.fields, *words.ESTIMATE, 'not in it']
+        cells = [
+            *map(formatting.value, group.settings.values()),
+            *formatting.estimate(found.estimate),
+        ]
+        rows.append(([*cells, formatting.missing(found)], 'best' if found is best else ''))
+    heads = [*report.fields, *formatting.ESTIMATE, 'not in it']
     yield '<h3>By setting</h3>'
     yield _card(_table(heads, rows))
     yield _INTERVALS
@@ -114,7 +117,7 @@ def _metric(report: Report, metric: str) -> Iterable[str]:
         found = comparisons(report.groups, field, metric)
         if found:
             yield f'<h3>The difference that {escape(field)} makes</h3>'
-            heads, rows = words.comparisons(found, field)
+            heads, rows = formatting.comparisons(found, field)
             kinds = ['best' if c.others is None else '' for c in found]
             yield _card(_table(heads, list(zip(rows, kinds, strict=True))))
             yield f'<p class="note">{_PAIRS} {_MEANS if any(kinds) else ""}</p>'
@@ -149,11 +152,11 @@ def _pictures(report: Report) -> Iterable[str]:
             yield f'<p class="note">The first {len(found)} settings; {left} more have some.</p>'
         yield '<div class="pictures">'
         for group, trial, step, source in found:
-            label = escape(words.settings(group.settings))
+            label = escape(formatting.settings(group.settings))
             caption = f'{label}<br>' if label else ''
             yield (
                 f'<figure><img src="{source}" alt="{kind} {label}">'
-                f'<figcaption>{caption}seed {escape(words.value(trial.seed))}, step {step:,}'
+                f'<figcaption>{caption}seed {escape(formatting.value(trial.seed))}, step {step:,}'
                 '</figcaption></figure>'
             )
         yield '</div>'
@@ -180,12 +183,12 @@ def _trials(report: Report) -> Iterable[str]:
         status = f'<span class="{_class(trial.status)}">{escape(trial.status)}</span>'
         cells = [
             f'<td class="id">{escape(trial.id)}</td><td>{status}</td>',
-            *(_cell(words.value(trial.fields.get(name))) for name in [*report.fields, 'seed']),
-            *(_sorted(words.number(v), v) for v in map(trial.figures.get, report.metrics)),
+            *(_cell(formatting.value(trial.fields.get(name))) for name in [*report.fields, 'seed']),
+            *(_sorted(formatting.number(v), v) for v in map(trial.figures.get, report.metrics)),
             _sorted(f'{trial.steps:,}', trial.steps),
-            _sorted(words.duration(trial.seconds), trial.seconds),
-            _sorted(words.number(trial.device_hours, 3), trial.device_hours),
-            f'<td class="id">{escape(words.commit(trial))}</td>',
+            _sorted(formatting.duration(trial.seconds), trial.seconds),
+            _sorted(formatting.number(trial.device_hours, 3), trial.device_hours),
+            f'<td class="id">{escape(formatting.commit(trial))}</td>',
         ]
         rows.append(f'<tr>{"".join(cells)}</tr>')
     titles = ''.join(f'<th>{escape(head)}</th>' for head in heads)
@@ -195,7 +198,9 @@ def _trials(report: Report) -> Iterable[str]:
         f'<tbody>{"".join(rows)}</tbody></table>'
     )
     differ = {*report.fields, 'seed'}
-    shared = [(k, words.value(v)) for k, v in report.trials[0].fields.items() if k not in differ]
+    shared = [
+        (k, formatting.value(v)) for k, v in report.trials[0].fields.items() if k not in differ
+    ]
     table = _table(['field', 'value'], [(row, '') for row in shared])
     yield f'<details><summary>{len(shared)} fields that all trials share</summary>{_card(table)}'
     yield '</details>'
@@ -233,7 +238,7 @@ def _cell(text: str) -> str:
 
 def _sorted(text: str, value: float | None) -> str:
     """A cell that is sorted by its number."""
-    number = words.NONE if value is None else str(value)
+    number = formatting.NONE if value is None else str(value)
     return f'<td data-value="{escape(number)}">{escape(text)}</td>'
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from genjax.reports.reading import Trial
+from genjax.reports.load import Trial
 from genjax.reports.report import Report
 from genjax.reports.statistics import Group, order
 

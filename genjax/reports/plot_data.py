@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from genjax.reports import series, words
+from genjax.reports import formatting, plot_series
 from genjax.reports.report import Report
 from genjax.reports.statistics import Group
 
@@ -16,9 +16,9 @@ _MOST_POINTS = 120
 
 def json_of(report: Report) -> str:
     """The content of every plot, as JSON that can stand inside a script element."""
-    axis = series.axis_of(report)
+    axis = plot_series.axis_of(report)
     grids: dict[tuple[int, ...], int] = {}
-    colours = [series.colour_of(report, group) for group in report.groups]
+    colours = [plot_series.colour_of(report, group) for group in report.groups]
     content = {
         'axis': {
             'name': axis.name,
@@ -28,11 +28,11 @@ def json_of(report: Report) -> str:
             'log': axis.log,
         },
         'colours': list(dict.fromkeys(colours)),
-        'labels': [words.settings(group.settings) for group in report.groups],
+        'labels': [formatting.settings(group.settings) for group in report.groups],
         'values': {metric: _values(report, metric, axis) for metric in report.metrics},
         'curves': {
             name: [_curve(group, name, grids) for group in report.groups]
-            for name in series.curve_names(report)
+            for name in plot_series.curve_names(report)
         },
     }
     content['grids'] = list(grids)
@@ -42,18 +42,18 @@ def json_of(report: Report) -> str:
     return text
 
 
-def _values(report: Report, metric: str, axis: series.Axis) -> dict[str, Any]:
+def _values(report: Report, metric: str, axis: plot_series.Axis) -> dict[str, Any]:
     lines, every = [], []
-    for line in series.lines_of(report, metric, axis):
+    for line in plot_series.lines_of(report, metric, axis):
         points = []
         for x, group, outcome in zip(line.places, line.groups, line.outcomes, strict=True):
             if outcome.values:
                 every += outcome.values.values()
-                label = words.settings(group.settings)
+                label = formatting.settings(group.settings)
                 seeds = list(outcome.values.items())
                 points.append({'x': x, 'label': label, 'seeds': seeds, **asdict(outcome.estimate)})
         lines.append({'colour': line.colour, 'points': points})
-    return {'log': series.spans(every, 100), 'lines': lines}
+    return {'log': plot_series.spans(every, 100), 'lines': lines}
 
 
 def _curve(group: Group, name: str, grids: dict[tuple[int, ...], int]) -> dict[str, Any]:
@@ -62,18 +62,22 @@ def _curve(group: Group, name: str, grids: dict[tuple[int, ...], int]) -> dict[s
     def grid(steps: Sequence[int]) -> int:
         return grids.setdefault(tuple(map(int, steps)), len(grids))
 
-    band = series.band(group, name)
+    band = plot_series.band(group, name)
     points = [] if band is None else list(zip(band.steps, band.mean, band.stderr, strict=True))
-    steps, mean, stderr = list(zip(*series.thin(points, _MOST_POINTS), strict=True)) or ((), (), ())
+    steps, mean, stderr = list(zip(*plot_series.thin(points, _MOST_POINTS), strict=True)) or (
+        (),
+        (),
+        (),
+    )
     trials = []
     for trial in group.trials:
         if name in trial.curves:
-            at, values = zip(*series.thin(trial.curves[name], _MOST_POINTS), strict=True)
+            at, values = zip(*plot_series.thin(trial.curves[name], _MOST_POINTS), strict=True)
             complete = trial.status == 'complete'
             rounded = list(map(_round, values))
             trials.append({'grid': grid(at), 'values': rounded, 'complete': complete})
     return {
-        'label': words.settings(group.settings),
+        'label': formatting.settings(group.settings),
         'n': sum(trial['complete'] for trial in trials),
         'grid': grid(steps),
         'mean': list(map(_round, mean)),

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
 from genjax.errors import UserError
-from genjax.reports import series, words
+from genjax.reports import formatting, plot_series
 from genjax.reports.report import Report
 
 _LONGEST = 60  # characters of a name in a plot
@@ -42,8 +42,8 @@ def _save(report: Report, path: Path) -> None:
 
 def _values(axes: Axes, report: Report, metric: str) -> None:
     """Means with 95 % intervals, and each seed as a dot."""
-    axis = series.axis_of(report)
-    lines = series.lines_of(report, metric, axis)
+    axis = plot_series.axis_of(report)
+    lines = plot_series.lines_of(report, metric, axis)
     colours = _colours([line.colour for line in lines])
     beside = axes.transData + ScaledTranslation(7 / 72, 0, axes.figure.dpi_scale_trans)
     shown, every = set(), []
@@ -71,7 +71,7 @@ def _values(axes: Axes, report: Report, metric: str) -> None:
         axes.minorticks_off()
     if not axis.numeric:
         axes.set_xlim(-0.5, len(axis.numbers) - 0.5)
-    if series.spans(every, 100):
+    if plot_series.spans(every, 100):
         axes.set_yscale('log')
     axes.set(xlabel=_short(axis.name), ylabel=_short(metric))
     axes.set_title('mean, 95 % interval, single seeds', fontsize=9, color='0.4')
@@ -81,15 +81,15 @@ def _values(axes: Axes, report: Report, metric: str) -> None:
 
 def _curves(axes: Axes, report: Report, metric: str) -> None:
     """Curves: the mean of each group with its standard error, and unfinished trials."""
-    name = series.curve_for(report, metric)
+    name = plot_series.curve_for(report, metric)
     if name is None:
         axes.set_axis_off()
         return
-    labels = [words.settings(group.settings) for group in report.groups]
+    labels = [formatting.settings(group.settings) for group in report.groups]
     colours = _colours(labels)
     every: list[float] = []
     for label, group in zip(labels, report.groups, strict=True):
-        band = series.band(group, name)
+        band = plot_series.band(group, name)
         if band is not None:
             marker = 'o-' if len(band.steps) == 1 else '-'  # a line of one point is not seen
             axes.plot(
@@ -108,7 +108,7 @@ def _curves(axes: Axes, report: Report, metric: str) -> None:
                 steps, values = zip(*trial.curves[name], strict=True)
                 values = np.array(values, float)
                 axes.plot(steps, values, ':', color=colours[label], linewidth=1)
-    if series.spans(every, 100):
+    if plot_series.spans(every, 100):
         axes.set_yscale('log')
     axes.set(xlabel='step', ylabel=_short(name))
     axes.set_title(

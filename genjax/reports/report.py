@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genjax.errors import UserError, nearest
-from genjax.reports import words
-from genjax.reports.reading import Runs, Trial, read
+from genjax.reports import formatting
+from genjax.reports.load import Runs, Trial, read
 from genjax.reports.statistics import Group, Outcome, differing, groups_of
 
 
@@ -66,7 +66,9 @@ class Report:
 
     def title(self, trial: Trial) -> str:
         """What tells a trial from the others: `model.beta=0.5 seed=1`."""
-        return words.settings({name: trial.fields.get(name) for name in [*self.fields, 'seed']})
+        return formatting.settings(
+            {name: trial.fields.get(name) for name in [*self.fields, 'seed']}
+        )
 
     def provenance(self) -> dict[str, list[str]]:
         """What the results depend on: for each trial that has begun, by its last start."""

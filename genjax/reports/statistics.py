@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from genjax.reports.reading import Trial
+from genjax.reports.load import Trial
 
 ALL_PAIRS = 8
 """Up to so many settings each is compared with each; more, with the first."""

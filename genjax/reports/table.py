@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from genjax.reports.reading import Trial
+from genjax.reports.load import Trial
 from genjax.reports.report import Report
 
 Row = dict[str, Any]

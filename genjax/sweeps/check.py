@@ -8,12 +8,12 @@ from ml_collections import ConfigDict
 
 from genjax import config as configs
 from genjax.errors import UserError, line_of
+from genjax.parallel.sharding import MeshShape
 from genjax.sweeps.sources import sources
 from genjax.sweeps.trials import Trial, title
 from genjax.training.data_check import check_data
 from genjax.training.experiment import experiment_of
 from genjax.training.programs import Programs, example_of
-from genjax.training.sharding import MeshShape
 
 
 def check(trials: list[Trial], elsewhere: bool = False) -> None:

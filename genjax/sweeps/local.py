@@ -11,9 +11,9 @@ from typing import IO
 
 from genjax.config import trust
 from genjax.errors import Interrupted, UserError
-from genjax.interruption import Interruption, Stop
+from genjax.parallel.preemption import Preemption, Stop
 from genjax.sweeps import child
-from genjax.sweeps.ending import ending
+from genjax.sweeps.exit_status import ending
 from genjax.sweeps.folder import Folder
 from genjax.sweeps.trials import Trial, title
 
@@ -57,14 +57,14 @@ def run(folder: Folder, trials: list[Trial], max_parallel: int, lock: IO) -> Non
             )
         time.sleep(_POLL)
 
-    with Interruption() as interruption:
+    with Preemption() as interruption:
         try:
             while running or waiting:
-                interruption.point()
+                interruption.sync_point()
                 while waiting and free:
                     running.append(_Running(folder, waiting.pop(0), free.pop(0), lock))
                 collect()
-            interruption.done()
+            interruption.saved()
         except Stop:
             for found in running:
                 found.stop()

@@ -9,8 +9,8 @@ import time
 
 from genjax.config import trust
 from genjax.errors import EXIT_INTERRUPTED, UserError, nearest
-from genjax.places import find_place
-from genjax.sweeps.ending import ending
+from genjax.parallel.cluster import detect_cluster
+from genjax.sweeps.exit_status import ending
 from genjax.sweeps.folder import Folder
 from genjax.sweeps.trials import Trial
 
@@ -77,7 +77,7 @@ def run(folder: Folder, trial: str) -> int:
 
 def _is_first() -> bool:
     try:
-        place = find_place(None, None, None)
+        place = detect_cluster(None, None, None)
     except UserError:  # the training ends with it
         return True
     return place is None or place.index == 0

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from genjax import config as configs
 from genjax.errors import UserError
-from genjax.sweeps.words import Sweep
+from genjax.sweeps.combinators import Sweep
 
 _LARGEST = 10_000
 

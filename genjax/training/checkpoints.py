@@ -15,10 +15,10 @@ import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-from genjax import interruption
 from genjax.errors import CannotWrite, UserError
 from genjax.files import disk_full, replacing
-from genjax.training import checksums, distributed
+from genjax.parallel import distributed, preemption
+from genjax.training import checksums
 from genjax.training.finite import first_nonfinite
 from genjax.training.state import TrainState, averaged_states
 
@@ -202,7 +202,7 @@ class Checkpoints:
             try:
                 state = self._read(candidate, target)
             except Exception as e:
-                if interruption.came():  # broken off
+                if preemption.came():  # broken off
                     raise KeyboardInterrupt from e
                 raise UserError(
                     f'cannot restore {folder}, whose files are what was saved: {_first_line(e)}'

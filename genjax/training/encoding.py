@@ -10,10 +10,10 @@ from genjax.data import latents
 from genjax.data.pipeline import eval_batches
 from genjax.data.sources import Source
 from genjax.keys import key_of
-from genjax.training import sharding
+from genjax.parallel import sharding
+from genjax.parallel.sharding import MeshShape
 from genjax.training.first_stage import FirstStage
 from genjax.training.programs import example_of
-from genjax.training.sharding import MeshShape
 from genjax.training.workdir import provenance
 
 

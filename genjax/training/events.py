@@ -9,7 +9,7 @@ from pathlib import Path
 from jax.sharding import Mesh
 
 from genjax.errors import UserError
-from genjax.training import distributed
+from genjax.parallel import distributed
 from genjax.training import run as runs
 from genjax.training.checkpoints import Checkpoints
 from genjax.training.experiment import Experiment

@@ -14,9 +14,9 @@ from genjax.data.preprocessing import Chain
 from genjax.data.sources import Dataset
 from genjax.errors import UserError, nearest
 from genjax.models.base import GenerativeModel, Phase
+from genjax.parallel.sharding import MeshShape
 from genjax.schedules import at_step
 from genjax.training.contract import check_parts, preprocessed
-from genjax.training.sharding import MeshShape
 
 DOES_NOT_CHANGE_TRAINING = frozenset(
     {

@@ -13,8 +13,8 @@ from jax import Array
 from genjax.data.preprocessing import Chain
 from genjax.data.sources import Dataset
 from genjax.errors import UserError
-from genjax.evaluation.host import fetch
 from genjax.models.base import HasEncoder, HasNormalCodes, Variables
+from genjax.parallel.host import fetch
 from genjax.training import run as runs
 from genjax.training import workdir
 

@@ -12,18 +12,18 @@ from genjax.data.pipeline import Batch, train_batches
 from genjax.data.sources import Source
 from genjax.errors import Interrupted, UserError
 from genjax.evaluation.base import Figures
-from genjax.interruption import Interruption, Stop
 from genjax.models.base import num_params
+from genjax.parallel import distributed, sharding
+from genjax.parallel.preemption import Preemption, Stop
 from genjax.training import branch as branches
-from genjax.training import distributed, sharding
 from genjax.training import run as runs
 from genjax.training.branch import Origin
 from genjax.training.checkpoints import Checkpoints
 from genjax.training.data_check import check_data
 from genjax.training.events import Events
 from genjax.training.experiment import Experiment, experiment_of
-from genjax.training.feed import feed
 from genjax.training.metrics import MetricLog, mfu_per_rate
+from genjax.training.prefetch import feed
 from genjax.training.programs import Programs, example_of
 from genjax.training.progress import Progress
 from genjax.training.state import TrainState
@@ -34,7 +34,7 @@ from genjax.training.writers import MetricWriter, NoMetrics, wandb_module
 def train(
     config: ConfigDict,
     workdir: Path,
-    interruption: Interruption | None = None,
+    interruption: Preemption | None = None,
     branch_from: str | None = None,
 ) -> None:
     """Trains what a config describes, from the latest checkpoint in `workdir` or from the
@@ -72,7 +72,7 @@ def train(
             raise UserError('the training data here are not those that process 0 has')
         with runs.open_checkpoints(experiment, workdir) as checkpoints:
             run = Loop(
-                experiment, workdir, source, programs, checkpoints, interruption or Interruption()
+                experiment, workdir, source, programs, checkpoints, interruption or Preemption()
             ).train(record, origin)
         finish(run)
 
@@ -87,7 +87,7 @@ class Loop:
         source: Source,
         programs: Programs,
         checkpoints: Checkpoints,
-        interruption: Interruption,
+        interruption: Preemption,
     ):
         self.experiment = experiment
         self.workdir = workdir
@@ -145,13 +145,13 @@ class Loop:
                     state, metrics = self.programs.step(state, batch)
                     step += experiment.steps_per_call
                     log.push(step, metrics)
-                    self.interruption.point()
+                    self.interruption.sync_point()
                     if due := self.events.due(step):
                         log.flush()
                         self.events.hold(due, step, state, writer, progress, log.window)
                 self._profile(step, log)
                 self.checkpoints.wait()
-                self.interruption.done()
+                self.interruption.saved()
                 return step, state
             except Stop:
                 log.flush()

@@ -10,10 +10,10 @@ import numpy as np
 from jax import Array
 
 from genjax.errors import UserError
+from genjax.hardware.chips import chip_of
+from genjax.hardware.flops import flops_of_jaxpr
 from genjax.schedules import at_step
-from genjax.training.chips import chip_of
 from genjax.training.experiment import Experiment
-from genjax.training.flops import flops_of_jaxpr
 from genjax.training.programs import Programs
 from genjax.training.progress import Progress
 from genjax.training.writers import MetricWriter

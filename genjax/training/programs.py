@@ -11,8 +11,8 @@ from jax.sharding import Mesh, NamedSharding
 
 from genjax.data.sources import Source
 from genjax.errors import explaining
+from genjax.parallel import sharding
 from genjax.schedules import at_step
-from genjax.training import sharding
 from genjax.training.contract import check_abilities
 from genjax.training.experiment import Experiment
 from genjax.training.state import TrainState, init_state

@@ -13,19 +13,19 @@ from rich.table import Table
 from rich.text import Text
 
 from genjax import config as configs
-from genjax import interruption
 from genjax.data.pipeline import eval_batches
 from genjax.errors import CannotWrite, UserError, plain
 from genjax.evaluation.base import EvaluationData, Figures
 from genjax.files import refuse_links, write_json
 from genjax.keys import key_of
 from genjax.models.base import Variables
-from genjax.training import distributed, sharding, workdir
+from genjax.parallel import distributed, preemption, sharding
+from genjax.parallel.sharding import MeshShape
+from genjax.training import workdir
 from genjax.training.checkpoints import Checkpoints, steps_in
 from genjax.training.contract import checked_figures
 from genjax.training.experiment import Experiment, experiment_of
 from genjax.training.programs import abstract_state
-from genjax.training.sharding import MeshShape
 from genjax.training.state import TrainState
 
 
@@ -125,7 +125,7 @@ def judge(
         source = experiment.dataset.source(split)
         for batch in eval_batches(source, batch_size=size, rows=rows, filled_to=whole):
             yield sharding.place(batch, layout)
-            interruption.point()
+            preemption.sync_point()
 
     data = EvaluationData(experiment.dataset, split, batches, experiment.preprocess)
     key = key_of(experiment.seed, 'evaluation')

@@ -14,10 +14,10 @@ from genjax.data.pipeline import random_subset
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
 from genjax.evaluation import pictures
-from genjax.evaluation.host import fetch, mesh_of, spread
 from genjax.keys import key_of
 from genjax.models.base import GenerativeModel, HasEncoder, HasTranslation, Variables
-from genjax.training import distributed, sharding
+from genjax.parallel import distributed, sharding
+from genjax.parallel.host import fetch, mesh_of, spread
 from genjax.training.experiment import Experiment
 
 SAMPLES_PER_CALL = 256

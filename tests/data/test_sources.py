@@ -6,7 +6,7 @@ import pytest
 from array_record.python import array_record_module
 
 from genjax import data
-from genjax.data import datasets, sources, store
+from genjax.data import datasets, sources, tfds_store
 from genjax.errors import UserError
 
 
@@ -60,7 +60,7 @@ def test_a_kept_copy_that_is_damaged_or_stale_is_decoded_again(harm, tmp_path, r
 
 
 def test_a_folder_that_cannot_be_written_is_read_all_the_same(tmp_path, reopen):
-    folder = store.prepare('toys.Toy', str(tmp_path))
+    folder = tfds_store.prepare('toys.Toy', str(tmp_path))
     (folder / 'decoded').touch()  # a file where the folder should be
     reopen(tmp_path)
     assert len(reopen(tmp_path)) == 45
@@ -102,7 +102,7 @@ def test_the_fingerprint_of_records_tells_their_content(tmp_path, reopen):
 
 
 def test_damaged_files_are_refused(tmp_path):
-    folder = store.prepare('toys.Toy', str(tmp_path))
+    folder = tfds_store.prepare('toys.Toy', str(tmp_path))
     (file,) = folder.glob('*train.array_record*')
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(UserError, match=r'are damaged .* remove the folder and prepare it again'):

@@ -6,12 +6,12 @@ import pytest
 from PIL import Image
 
 from genjax import cli
-from genjax.data import store
+from genjax.data import tfds_store
 from genjax.data.builders import BUNDLED
 
 
 def test_list_names_what_is_there_and_what_could_be(tmp_path, capsys):
-    store.prepare('toys.Toy', str(tmp_path))
+    tfds_store.prepare('toys.Toy', str(tmp_path))
     assert cli.main(['data', 'list', f'--data_dir={tmp_path}']) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ['name', 'examples', 'shape', 'of', 'x', 'size', 'where']

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from genjax.data import Avatars, Jars, WorldPoints, avatars, jars
-from genjax.data.world import clip, inside, shoelace
+from genjax.data.toy.world import clip, inside, shoelace
 from genjax.errors import UserError
 
 SQUARE = np.array([(0.0, 0.0), (2.0, 0.0), (2.0, 2.0), (0.0, 2.0)])

@@ -6,7 +6,7 @@ import pytest
 from jax.extend.core import ClosedJaxpr, Jaxpr
 
 from genjax.data import Chain
-from genjax.evaluation import AIS, PerceptualPathLength, ais, path_length, transport
+from genjax.evaluation import AIS, PerceptualPathLength, ais, path_length, wasserstein
 from genjax.models import flow
 from genjax.models.autoregressive import LogisticMixture
 from genjax.models.diffusion.coupling import optimal_noise
@@ -150,5 +150,5 @@ def test_evaluations_that_compute_with_networks():
     model, (batch, variables) = entry['gan-wasserstein'].model, _abstract(entry['gan-wasserstein'])
     x = batch['x']
     assert not rounded_products(
-        lambda v, x, k: transport._gap_and_slope(model, v, x, x, k), variables, x, KEY
+        lambda v, x, k: wasserstein._gap_and_slope(model, v, x, x, k), variables, x, KEY
     )

@@ -15,7 +15,7 @@ from genjax.networks.filters import (
     halving_convolution,
     upsample_filtered,
 )
-from genjax.networks.pyramid import coarsest, widths
+from genjax.networks.image_levels import coarsest, widths
 from genjax.networks.stylegan import EqualDense, Mapping, ModulatedConv
 from genjax.networks.stylegan_discriminator import group_stddev
 

@@ -6,11 +6,11 @@ import pytest
 
 from genjax import config as configs
 from genjax.errors import UserError
+from genjax.hardware import flops
 from genjax.planning import programs as planned
 from genjax.planning import search
 from genjax.planning.__main__ import answer
 from genjax.planning.plan import refusal_of
-from genjax.training import flops
 from genjax.training.experiment import experiment_of
 from genjax.training.layout import bytes_per_device
 from genjax.training.programs import Programs, example_of

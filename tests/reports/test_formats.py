@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from genjax.cli import main
-from genjax.reports import markdown, report, series, table
+from genjax.reports import markdown, plot_series, report, table
 from tests.reports import folders
 
 
@@ -86,7 +86,7 @@ def test_a_band_is_over_the_complete_trials_where_all_have_a_value(tmp_path):
         result = ('complete', '') if number < 2 else ('stopped', '')
         folders.trial(tmp_path, number, {'seed': number}, records, result=result)
     (group,) = report.make(tmp_path).groups
-    band = series.band(group, 'vae/loss')
+    band = plot_series.band(group, 'vae/loss')
     np.testing.assert_array_equal(band.steps, [0, 2])
     np.testing.assert_allclose(band.mean, [2.0, 4.0])
     np.testing.assert_allclose(band.stderr, [1.0, 1.0])
@@ -100,7 +100,7 @@ def test_a_band_is_over_the_complete_trials_where_all_have_a_value(tmp_path):
 def test_the_axis_is_logarithmic_where_values_span_a_decade(tmp_path, values, numeric, log):
     for number, value in enumerate(values):
         folders.trial(tmp_path, number, {'model.beta': value}, test={'likelihood/nll': 1.0})
-    axis = series.axis_of(report.make(tmp_path))
+    axis = plot_series.axis_of(report.make(tmp_path))
     assert (axis.numeric, axis.log) == (numeric, log)
     assert axis.numbers == (values if numeric else [0.0, 1.0])
 
@@ -110,17 +110,17 @@ def test_values_that_differ_little_lie_apart(tmp_path):
     for number, value in enumerate(values):
         folders.trial(tmp_path, number, {'model.beta': value}, test={'likelihood/nll': number})
     made = report.make(tmp_path)
-    axis = series.axis_of(made)
+    axis = plot_series.axis_of(made)
     assert axis.labels == ['0.12345678', '0.12345679']
-    (line,) = series.lines_of(made, 'test/likelihood/nll', axis)
+    (line,) = plot_series.lines_of(made, 'test/likelihood/nll', axis)
     assert line.places == values
 
 
 def test_thinned_curves_keep_their_last_point():
     for length in (1, 5, 119, 120, 121, 1000):
-        points = series.thin(range(length), 120)
+        points = plot_series.thin(range(length), 120)
         assert points[-1] == length - 1 and len(points) <= 120
-    assert series.thin([], 120) == []
+    assert plot_series.thin([], 120) == []
 
 
 def test_the_picture_has_a_row_a_metric(mixed, tmp_path):

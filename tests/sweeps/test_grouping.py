@@ -3,9 +3,9 @@
 import pytest
 
 from genjax import config as configs
-from genjax.sweeps.grouping import populations_of, told
+from genjax.sweeps.combinators import parse
 from genjax.sweeps.trials import trials_of
-from genjax.sweeps.words import parse
+from genjax.sweeps.vectorized.grouping import populations_of, told
 from genjax.training.experiment import experiment_of
 from genjax.training.programs import example_of
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from genjax import cli
-from genjax.places import find_place
+from genjax.parallel.cluster import detect_cluster
 from genjax.sweeps.folder import Folder
 
 SCHEMA = Path(__file__).parents[1] / 'fixtures' / 'jobset-v1alpha2.schema.json'
@@ -103,7 +103,9 @@ def place_of(container, job_index, completion, tmp_path):
         text=True,
         check=True,
     ).stdout
-    return find_place(None, None, None, dict(line.split('=', 1) for line in output.splitlines()))
+    return detect_cluster(
+        None, None, None, dict(line.split('=', 1) for line in output.splitlines())
+    )
 
 
 @pytest.mark.parametrize(

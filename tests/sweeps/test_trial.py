@@ -11,7 +11,7 @@ import pytest
 from genjax import cli
 from genjax.errors import EXIT_BUSY, EXIT_INTERRUPTED
 from genjax.sweeps import trial
-from genjax.sweeps.ending import ending
+from genjax.sweeps.exit_status import ending
 from genjax.sweeps.folder import Folder
 from genjax.training.workdir import locked
 

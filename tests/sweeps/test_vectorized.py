@@ -11,8 +11,9 @@ import jax
 import numpy as np
 import pytest
 
-from genjax import cli, interruption
+from genjax import cli
 from genjax.errors import CannotWrite
+from genjax.parallel import preemption
 from genjax.sweeps.folder import Folder
 from genjax.training import loop
 from genjax.training import run as runs
@@ -219,7 +220,7 @@ def test_a_population_stopped_in_its_tests_loses_no_member(sweep, monkeypatch, t
         if data.split == 'test' and stops:
             os.kill(os.getpid(), signal.SIGTERM)
             stops.clear()
-            interruption.point()
+            preemption.sync_point()
         return moved(model, variables, data, key)
 
     # Without validations a member has a checkpoint at its end alone.

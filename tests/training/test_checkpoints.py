@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import pytest
 
 from genjax.errors import Interrupted, UserError
-from genjax.interruption import Interruption
+from genjax.parallel.preemption import Preemption
 from genjax.training import checksums
 from genjax.training.checkpoints import Checkpoints
 from genjax.training.state import TrainState
@@ -320,7 +320,7 @@ def test_a_restore_that_a_signal_breaks_off_leaves_the_checkpoint_alone(tmp_path
     monkeypatch.setattr(Checkpoints, '_read', broken_off)
     with (
         pytest.raises(Interrupted, match='SIGTERM'),
-        Interruption(),
+        Preemption(),
         Checkpoints(folder) as checkpoints,
     ):
         checkpoints.restore({'a': jnp.ones(3)})

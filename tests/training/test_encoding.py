@@ -121,7 +121,7 @@ def test_resumed_it_is_the_same_bit_for_bit(codes, trained, tmp_path):
     assert_same(runs.load(tmp_path / 'halves').state, runs.load(tmp_path / 'whole').state)
 
 
-def test_tokens(tmp_path):
+def test_token_likelihood(tmp_path):
     first, out = tmp_path / 'first', tmp_path / 'codes'
     loop.train(first_stage(VQAutoencoder), first)
     encoding.encode(FirstStage.load(first), out, SPLITS, batch_size=16)

@@ -2,7 +2,8 @@
 
 import jax
 
-from genjax.training import MeshShape, sharding
+from genjax.parallel import sharding
+from genjax.training import MeshShape
 from genjax.training.layout import bytes_per_device
 from tests.models.zoo import BY_NAME, REPRESENTATIVES, every
 from tests.training.zoo_programs import batch_of, programs_of, start, train

@@ -7,10 +7,10 @@ import math
 import jax
 import pytest
 
+from genjax.hardware.chips import CHIPS
+from genjax.hardware.flops import flops_of
 from genjax.training import loop, metrics, step
-from genjax.training.chips import CHIPS
 from genjax.training.experiment import experiment_of
-from genjax.training.flops import flops_of
 from genjax.training.programs import Programs, example_of
 from tests.training import tiny
 

@@ -15,7 +15,7 @@ import pytest
 
 from genjax.data.pipeline import batch_indices
 from genjax.errors import UserError
-from genjax.training import distributed
+from genjax.parallel import distributed
 from tests.training import tiny
 from tests.training.conftest import arguments, records, steps_saved
 from tests.training.processes import said

@@ -6,7 +6,8 @@ import jax
 import optax
 import pytest
 
-from genjax.training import Experiment, MeshShape, sharding
+from genjax.parallel import sharding
+from genjax.training import Experiment, MeshShape
 from genjax.training.programs import Programs
 from tests.training import tiny
 

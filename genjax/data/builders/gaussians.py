@@ -5,7 +5,7 @@ from typing import ClassVar
 import numpy as np
 import tensorflow_datasets as tfds
 
-from genjax.data.mixtures import LAYOUTS
+from genjax.data.toy.mixtures import LAYOUTS
 
 SIZES = {'train': 100_000, 'validation': 10_000, 'test': 10_000}
 

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow_datasets as tfds
 
-from genjax.data.world import WorldPoints as World
+from genjax.data.toy.world import WorldPoints as World
 
 SIZES = {'train': 10_000, 'validation': 1_000, 'test': 1_000}
 

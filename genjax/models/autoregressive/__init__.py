@@ -4,9 +4,9 @@ from genjax.models.autoregressive.decoding import TokenSampling
 from genjax.models.autoregressive.frames import FrameModel
 from genjax.models.autoregressive.gpt import GPT
 from genjax.models.autoregressive.made import MADE
-from genjax.models.autoregressive.masked import MDLM, MaskGIT
 from genjax.models.autoregressive.mixtures import Categorical, LogisticMixture
 from genjax.models.autoregressive.pixelcnn import PixelCNN
+from genjax.models.diffusion.masked import MDLM, MaskGIT
 
 __all__ = [
     'GPT',

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import draws, modules
+from genjax.models import draws, flax_utils
 from genjax.models.autoregressive.sequences import SequenceModel
 from genjax.models.base import Batch, Phase, Values, Variables
 
@@ -38,12 +38,12 @@ class FrameModel(SequenceModel):
     within: nn.Module | None = None
 
     def __post_init__(self):
-        shape = modules.event_shape(self.network, 'network')
+        shape = flax_utils.event_shape(self.network, 'network')
         if len(shape) != 2:
             raise UserError('the network of a FrameModel needs shape=(length, bits of a frame)')
         if not getattr(self.network, 'causal', True):
             raise UserError('the network of a FrameModel must not see later frames: causal=True')
-        if self.within is not None and modules.event_shape(self.within, 'within') != shape[1:]:
+        if self.within is not None and flax_utils.event_shape(self.within, 'within') != shape[1:]:
             raise UserError(f'FrameModel.within.shape must be ({shape[1]},), the bits of a frame')
 
     @property
@@ -63,7 +63,7 @@ class FrameModel(SequenceModel):
         networks = {'network': (self.network, (x,))}
         if self.within is not None:
             networks['within'] = (self.within, (x[:, 0],))
-        return modules.initialise(key, networks)
+        return flax_utils.initialise(key, networks)
 
     def _first(self, num: int) -> Array:
         return jnp.zeros((num, self.event_shape[1]), jnp.float32)
@@ -95,5 +95,5 @@ class FrameModel(SequenceModel):
         if self.within is None:
             return 0.0
         frames = x.reshape(-1, x.shape[-1])
-        out, _ = modules.apply(self.within, variables, 'within', frames, **options)
+        out, _ = flax_utils.apply(self.within, variables, 'within', frames, **options)
         return out.reshape(x.shape)

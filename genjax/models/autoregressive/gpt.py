@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import draws, modules
+from genjax.models import draws, flax_utils
 from genjax.models.autoregressive.decoding import TokenSampling
 from genjax.models.autoregressive.sequences import SequenceModel
 from genjax.models.base import Values, Variables
@@ -40,7 +40,7 @@ class GPT(SequenceModel):
     FREE: ClassVar[tuple[str, ...]] = ('sampling',)
 
     def __post_init__(self):
-        modules.event_shape(self.network, 'network')
+        flax_utils.event_shape(self.network, 'network')
         if getattr(self.network, 'vocab_size', None) is None:
             raise UserError('the network of a GPT needs a field vocab_size')
         if not getattr(self.network, 'causal', True):

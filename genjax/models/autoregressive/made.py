@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import draws, modules
+from genjax.models import draws, flax_utils
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
 from genjax.models.precision import full_precision
 
@@ -31,7 +31,7 @@ class MADE:
     @property
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one example."""
-        return modules.event_shape(self.network, 'network')
+        return flax_utils.event_shape(self.network, 'network')
 
     @property
     def data_values(self) -> Values:
@@ -45,7 +45,7 @@ class MADE:
 
     def init(self, key: Array, batch: Batch) -> Variables:
         """Draws the initial variables; `batch` gives shapes only."""
-        return modules.initialise(key, {'network': (self.network, (batch['x'],))})
+        return flax_utils.initialise(key, {'network': (self.network, (batch['x'],))})
 
     @full_precision
     def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
@@ -53,7 +53,7 @@ class MADE:
         del key
 
         def of_set(index: Array) -> Array:
-            logits, _ = modules.apply(self.network, variables, 'network', x, index)
+            logits, _ = flax_utils.apply(self.network, variables, 'network', x, index)
             return _log_prob(logits, x)
 
         sets = jnp.arange(self.network.num_masks)
@@ -85,7 +85,7 @@ class MADE:
         def draw(x: Array, inputs: tuple[Array, Array]) -> tuple[Array, None]:
             place, key = inputs
             shaped = x.reshape(num, *self.event_shape)
-            logits, _ = modules.apply(self.network, variables, 'network', shaped, index)
+            logits, _ = flax_utils.apply(self.network, variables, 'network', shaped, index)
             logit = jax.lax.dynamic_index_in_dim(logits.reshape(num, -1), place, 1, keepdims=False)
             bit = draws.bernoulli(key, logit)
             return jax.lax.dynamic_update_index_in_dim(x, bit, place, axis=1), None
@@ -96,7 +96,7 @@ class MADE:
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         mask_key, dropout_key = jax.random.split(key)
         index = jax.random.randint(mask_key, (), 0, self.network.num_masks)
-        logits, state = modules.apply(
+        logits, state = flax_utils.apply(
             self.network, variables, 'network', batch['x'], index, train=True, key=dropout_key
         )
         return LossOutput(-_log_prob(logits, batch['x']), {}, state)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import modules
+from genjax.models import flax_utils
 from genjax.models.autoregressive.mixtures import Categorical
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
 from genjax.models.precision import full_precision
@@ -49,13 +49,13 @@ class PixelCNN:
     likelihood: PixelLikelihood = field(default_factory=Categorical)
 
     def __post_init__(self):
-        if len(modules.event_shape(self.network, 'network')) != 3:
+        if len(flax_utils.event_shape(self.network, 'network')) != 3:
             raise UserError('the network of a PixelCNN needs shape=(height, width, channels)')
 
     @property
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one picture."""
-        return modules.event_shape(self.network, 'network')
+        return flax_utils.event_shape(self.network, 'network')
 
     @property
     def data_values(self) -> Values | None:
@@ -75,7 +75,7 @@ class PixelCNN:
     def init(self, key: Array, batch: Batch) -> Variables:
         """Draws the initial variables; `batch` gives shapes only."""
         x = self.likelihood.centre(batch['x'])
-        return modules.initialise(key, {'network': (self._network, (x,))})
+        return flax_utils.initialise(key, {'network': (self._network, (x,))})
 
     @full_precision
     def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
@@ -109,11 +109,11 @@ class PixelCNN:
         return jax.lax.scan(draw, jnp.zeros((num, *self.event_shape)), inputs)[0]
 
     def _params(self, variables: Variables, x: Array) -> Array:
-        return modules.apply(self._network, variables, 'network', self.likelihood.centre(x))[0]
+        return flax_utils.apply(self._network, variables, 'network', self.likelihood.centre(x))[0]
 
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         x = batch['x']
-        params, state = modules.apply(
+        params, state = flax_utils.apply(
             self._network, variables, 'network', self.likelihood.centre(x), train=True, key=key
         )
         pixels = self.likelihood.log_prob(params, x)

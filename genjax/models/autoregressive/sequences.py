@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import modules
+from genjax.models import flax_utils
 from genjax.models.autoregressive.decoding import generate, uncached
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
 from genjax.models.precision import full_precision
@@ -27,7 +27,7 @@ class SequenceModel:
     @property
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one sequence."""
-        return modules.event_shape(self.network, 'network')
+        return flax_utils.event_shape(self.network, 'network')
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -36,7 +36,7 @@ class SequenceModel:
 
     def init(self, key: Array, batch: Batch) -> Variables:
         """Draws the initial variables; `batch` gives shapes only."""
-        return modules.initialise(key, {'network': (self.network, (self._shift(batch['x']),))})
+        return flax_utils.initialise(key, {'network': (self.network, (self._shift(batch['x']),))})
 
     def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
         """Exact log-probability [B] of sequences x; `key` is not used."""
@@ -49,7 +49,7 @@ class SequenceModel:
         bool [B, T]: padding is not, and has log-probability 0. `key` is not used.
         """
         del key
-        out, _ = modules.apply(self.network, variables, 'network', self._shift(x))
+        out, _ = flax_utils.apply(self.network, variables, 'network', self._shift(x))
         values, counted = self._element_log_probs(variables, out.astype(jnp.float32), x)
         return LogProb(values, 'exact'), counted
 
@@ -67,7 +67,7 @@ class SequenceModel:
             return self._draw(variables, *args)
 
         def call(*args: Any, method: str) -> Any:
-            return modules.apply(self.network, variables, 'network', *args, method=method)[0]
+            return flax_utils.apply(self.network, variables, 'network', *args, method=method)[0]
 
         if hasattr(self.network, 'step'):
 
@@ -81,7 +81,7 @@ class SequenceModel:
 
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         x, (key, element_key) = batch['x'], jax.random.split(key)
-        out, state = modules.apply(
+        out, state = flax_utils.apply(
             self.network, variables, 'network', self._shift(x), train=True, key=key
         )
         values, counted = self._element_log_probs(

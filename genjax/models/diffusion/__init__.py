@@ -6,7 +6,6 @@ from genjax.models.diffusion.discrete import DiscreteDiffusion
 from genjax.models.diffusion.discrete_paths import Masking, UniformNoise
 from genjax.models.diffusion.discrete_samplers import Confidence, DiscreteAncestral
 from genjax.models.diffusion.few_step import MeanFlow, Shortcut
-from genjax.models.diffusion.grids import LogSNR, NoiseRatio, Power
 from genjax.models.diffusion.guides import Autoguidance, Classifier, ClassifierFree
 from genjax.models.diffusion.parameterisations import (
     EDM,
@@ -32,7 +31,7 @@ from genjax.models.diffusion.sampling import (
     FewStepSampling,
     MaskGITSampling,
 )
-from genjax.models.diffusion.training import (
+from genjax.models.diffusion.weighting import (
     ELBO,
     LogitNormal,
     LogNormal,

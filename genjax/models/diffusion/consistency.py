@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import classes, modules
+from genjax.models import flax_utils, labels
 from genjax.models.base import Batch, LossOutput, Phase, Values, Variables
 from genjax.models.diffusion.sampling import FewStepSampling
 from genjax.models.sampling_options import gathered
@@ -68,7 +68,7 @@ class ConsistencyModel:
     @property
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one example."""
-        return modules.event_shape(self.network, 'network')
+        return flax_utils.event_shape(self.network, 'network')
 
     @property
     def data_values(self) -> Values:
@@ -83,8 +83,8 @@ class ConsistencyModel:
     def init(self, key: Array, batch: Batch) -> Variables:
         """Draws the initial variables; `batch` gives shapes only."""
         x = batch['x'].astype(jnp.float32)
-        args = (x, jnp.zeros(len(x)), *classes.labels(self, batch))
-        return modules.initialise(key, {'network': (self._network, args)})
+        args = (x, jnp.zeros(len(x)), *labels.of_batch(self, batch))
+        return flax_utils.initialise(key, {'network': (self._network, args)})
 
     def sample(
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
@@ -93,7 +93,7 @@ class ConsistencyModel:
         Raises a UserError for a label for one without classes.
         """
         label_key, key = jax.random.split(key)
-        label = classes.sampled_labels(self, label_key, num, label)
+        label = labels.sampled_labels(self, label_key, num, label)
 
         def step(x: Array, inputs: tuple[Array, Array]) -> tuple[Array, None]:
             sigma, key = inputs
@@ -109,8 +109,8 @@ class ConsistencyModel:
     @property
     def _network(self) -> nn.Module:
         """The network, taking this model's labels and times."""
-        network = classes.with_classes(self.network, self.num_classes)
-        return modules.with_time_scale(network, modules.SMOOTH_TIME)
+        network = labels.with_classes(self.network, self.num_classes)
+        return flax_utils.with_time_scale(network, flax_utils.SMOOTH_TIME)
 
     def _sigma(self, place: Array) -> Array:
         """σ at a place in [0, 1] of the spread, from σ_min to σ_max."""
@@ -125,7 +125,7 @@ class ConsistencyModel:
         sigma, s = sigma.reshape(-1, *(1,) * (x.ndim - 1)), self.data_scale
         norm = jnp.sqrt(sigma**2 + s**2)
         above = sigma - self.sigma_min
-        out, state = modules.apply(
+        out, state = flax_utils.apply(
             self._network, variables, 'network', x / norm, time, *label, **options
         )
         skip = s**2 / (above**2 + s**2)
@@ -133,7 +133,7 @@ class ConsistencyModel:
 
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         sigma_key, noise_key, key = jax.random.split(key, 3)
-        x, label = batch['x'].astype(jnp.float32), classes.labels(self, batch)
+        x, label = batch['x'].astype(jnp.float32), labels.of_batch(self, batch)
         # The neighbours between which a normal log σ lies, given that it is in the range: the
         # paper's discrete distribution, section 3.5.
         ends = [(math.log(end) - self.mean) / self.std for end in (self.sigma_min, self.sigma_max)]

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import classes, modules
+from genjax.models import flax_utils, labels
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
 from genjax.models.diffusion import likelihood
 from genjax.models.diffusion.coupling import optimal_noise
@@ -24,7 +24,7 @@ from genjax.models.diffusion.parameterisations import (
 from genjax.models.diffusion.paths import Path, Rectified
 from genjax.models.diffusion.samplers import Denoiser, along
 from genjax.models.diffusion.sampling import DiffusionSampling
-from genjax.models.diffusion.training import TimeSampling, Uniform, Unweighted, Weighting
+from genjax.models.diffusion.weighting import TimeSampling, Uniform, Unweighted, Weighting
 from genjax.models.precision import full_precision
 from genjax.models.sampling_options import gathered
 
@@ -77,8 +77,8 @@ class DiffusionModel:
     FREE: ClassVar[tuple[str, ...]] = ('sampling', 'likelihood', 'eval_samples', 'tolerance')
 
     def __post_init__(self):
-        modules.event_shape(self.network, 'network')
-        classes.check_takes_labels(self, network=self.network)
+        flax_utils.event_shape(self.network, 'network')
+        labels.check_takes_labels(self, network=self.network)
         for name, known in (
             ('coupling', ('independent', 'optimal')),
             ('likelihood', _LIKELIHOODS),
@@ -110,7 +110,7 @@ class DiffusionModel:
     @property
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one example."""
-        return modules.event_shape(self.network, 'network')
+        return flax_utils.event_shape(self.network, 'network')
 
     @property
     def data_values(self) -> Values:
@@ -126,7 +126,7 @@ class DiffusionModel:
     def init(self, key: Array, batch: Batch) -> Variables:
         """Draws the initial variables; `batch` gives shapes only."""
         time = jnp.zeros(len(batch['x']))
-        label = classes.labels(self, batch)
+        label = labels.of_batch(self, batch)
         networks = {'network': self.with_classes(self.network)}
         if self._guide is not None:
             networks |= self._guide.networks(self)
@@ -136,15 +136,15 @@ class DiffusionModel:
             group: (network, (*args, *label) if group in labelled else args)
             for group, network in networks.items()
         }
-        return modules.initialise(key, calls)
+        return flax_utils.initialise(key, calls)
 
     def with_classes(self, network: nn.Module) -> nn.Module:
         """A denoising network that takes this model's labels and times."""
-        return self.with_times(classes.with_classes(network, self.num_classes))
+        return self.with_times(labels.with_classes(network, self.num_classes))
 
     def with_times(self, network: nn.Module) -> nn.Module:
         """A network that takes this model's times."""
-        return modules.with_time_scale(network, self.parameterisation.time_scale)
+        return flax_utils.with_time_scale(network, self.parameterisation.time_scale)
 
     def sample(
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
@@ -155,7 +155,7 @@ class DiffusionModel:
             UserError: a label for a model without classes.
         """
         label_key, key = jax.random.split(key)
-        label = classes.sampled_labels(self, label_key, num, label)
+        label = labels.sampled_labels(self, label_key, num, label)
         return self._run(self._sampling_denoiser(variables, *label), key, num)
 
     def inpaint(
@@ -172,7 +172,7 @@ class DiffusionModel:
         it) is true (`guidance.inpainting`).
         """
         label_key, key = jax.random.split(key)
-        label = classes.sampled_labels(self, label_key, len(known), label)
+        label = labels.sampled_labels(self, label_key, len(known), label)
 
         def towards_known(denoise: Denoiser, path: Path) -> Denoiser:
             return inpainting(denoise, path, known, mask, data_scale)
@@ -226,7 +226,7 @@ class DiffusionModel:
         network = self.network if group == 'network' else self._guide.networks(self)[group]
         time = self.parameterisation.network_time(self.path, t).reshape(len(x))
         x = x * self.parameterisation.input_scale(self.path, t)
-        out, state = modules.apply(
+        out, state = flax_utils.apply(
             self.with_classes(network), variables, group, x, time, *label, **options
         )
         return out.astype(jnp.float32), state
@@ -248,7 +248,7 @@ class DiffusionModel:
         """The loss of a group's network: the weighted squared error of its output."""
         diffuse_key, label_key, network_key = jax.random.split(key, 3)
         x = batch['x'].astype(jnp.float32)
-        label = classes.labels(self, batch)
+        label = labels.of_batch(self, batch)
         noisy, t, noise = self.diffuse(diffuse_key, x, batch.get('mask'), *label)
         label = [self._dropped(label_key, each) for each in label]
         output, state = self.output(

@@ -11,12 +11,12 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import modules
+from genjax.models import flax_utils
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
 from genjax.models.diffusion.discrete_paths import DiscretePath, Masking, log_one_hot
-from genjax.models.diffusion.grids import Grid, Power
 from genjax.models.diffusion.samplers import Sampler
 from genjax.models.diffusion.sampling import DiscreteSampling
+from genjax.models.diffusion.time_schedules import Grid, Power
 from genjax.models.precision import full_precision
 from genjax.models.sampling_options import gathered
 
@@ -42,7 +42,7 @@ class DiscreteModel:
     sampling: Any
 
     def __post_init__(self):
-        modules.event_shape(self.network, 'network')
+        flax_utils.event_shape(self.network, 'network')
         name = type(self).__name__
         if isinstance(self.path, Masking) and not self._has_tokens:
             raise UserError(f'the network of a {name} needs a field vocab_size: masks are tokens')
@@ -55,7 +55,7 @@ class DiscreteModel:
     @property
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one example."""
-        return modules.event_shape(self.network, 'network')
+        return flax_utils.event_shape(self.network, 'network')
 
     @property
     def vocab_size(self) -> int | None:
@@ -79,7 +79,7 @@ class DiscreteModel:
 
     def init(self, key: Array, batch: Batch) -> Variables:
         """Draws the initial variables; `batch` gives shapes only."""
-        return modules.initialise(
+        return flax_utils.initialise(
             key, {'network': (self.network, self._inputs(batch['x'], jnp.zeros(())))}
         )
 
@@ -109,7 +109,7 @@ class DiscreteModel:
         """log p(x | x_t), [B, *event, K], at t, [] or [B, 1, ...], and the new state; with a key
         for dropout as in training.
         """
-        out, state = modules.apply(
+        out, state = flax_utils.apply(
             self.network,
             variables,
             'network',

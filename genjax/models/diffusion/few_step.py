@@ -13,11 +13,11 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import classes, modules
+from genjax.models import flax_utils, labels
 from genjax.models.base import Batch, LossOutput, Phase, Values, Variables
 from genjax.models.diffusion.paths import Rectified
 from genjax.models.diffusion.sampling import FewStepSampling
-from genjax.models.diffusion.training import LogitNormal, TimeSampling
+from genjax.models.diffusion.weighting import LogitNormal, TimeSampling
 from genjax.models.sampling_options import gathered
 
 
@@ -47,7 +47,7 @@ class _MeanVelocity:
     @property
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one example."""
-        return modules.event_shape(self.network, 'network')
+        return flax_utils.event_shape(self.network, 'network')
 
     @property
     def data_values(self) -> Values:
@@ -62,8 +62,8 @@ class _MeanVelocity:
     def init(self, key: Array, batch: Batch) -> Variables:
         """Draws the initial variables; `batch` gives shapes only."""
         x = batch['x'].astype(jnp.float32)
-        args = (x, jnp.zeros((len(x), 2)), *classes.labels(self, batch))
-        return modules.initialise(key, {'network': (self._network, args)})
+        args = (x, jnp.zeros((len(x), 2)), *labels.of_batch(self, batch))
+        return flax_utils.initialise(key, {'network': (self._network, args)})
 
     def sample(
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
@@ -90,14 +90,16 @@ class _MeanVelocity:
     ) -> tuple[Array, Any]:
         """The mean velocity [B, *event] from t [B] to t - length, and the new state."""
         time = jnp.stack([t, length], axis=-1)
-        out, state = modules.apply(self._network, variables, 'network', x, time, *label, **options)
+        out, state = flax_utils.apply(
+            self._network, variables, 'network', x, time, *label, **options
+        )
         return out.astype(jnp.float32), state
 
     @property
     def _network(self) -> nn.Module:
         """The network, taking this model's labels and times."""
-        network = classes.with_classes(self.network, self.num_classes)
-        return modules.with_time_scale(network, self.time_scale)
+        network = labels.with_classes(self.network, self.num_classes)
+        return flax_utils.with_time_scale(network, self.time_scale)
 
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         raise NotImplementedError
@@ -124,7 +126,7 @@ class MeanFlow(_MeanVelocity):
         num_classes: when given, the network is cloned with this `num_classes` and takes a label.
     """
 
-    time_scale = modules.SMOOTH_TIME
+    time_scale = flax_utils.SMOOTH_TIME
     network: nn.Module
     times: TimeSampling = field(default_factory=lambda: LogitNormal(-0.4, 1.0))
     instant: float = 0.75
@@ -135,13 +137,13 @@ class MeanFlow(_MeanVelocity):
 
     def __post_init__(self):
         super().__post_init__()
-        modules.check_shares(self, 'instant')
+        flax_utils.check_shares(self, 'instant')
         if self.tangent not in ('sampled', 'predicted'):
             raise UserError(f"MeanFlow.tangent is 'sampled' or 'predicted', not {self.tangent!r}")
 
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         t_key, r_key, instant_key, noise_key, key = jax.random.split(key, 5)
-        x, label = batch['x'].astype(jnp.float32), classes.labels(self, batch)
+        x, label = batch['x'].astype(jnp.float32), labels.of_batch(self, batch)
         a, b = (
             jax.random.permutation(k, self.times.draw(Rectified(), k, len(x)))
             for k in (t_key, r_key)
@@ -208,7 +210,7 @@ class Shortcut(_MeanVelocity):
 
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         t_key, level_key, noise_key, key = jax.random.split(key, 4)
-        x, label = batch['x'].astype(jnp.float32), classes.labels(self, batch)
+        x, label = batch['x'].astype(jnp.float32), labels.of_batch(self, batch)
         noise = jax.random.normal(noise_key, x.shape)
         pairs = max(1, round(self.consistent * len(x)))
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import classes, modules
+from genjax.models import flax_utils, labels
 from genjax.models.base import Batch, LossOutput, Phase, Variables
 from genjax.models.diffusion import guidance
 from genjax.models.diffusion.samplers import Denoiser
@@ -111,7 +111,7 @@ class Autoguidance(Guide):
     def check(self, model: 'DiffusionModel') -> None:
         """Raises a UserError for a network of another shape, or one without classes."""
         super().check(model)
-        if modules.event_shape(self.network, 'network') != model.event_shape:
+        if flax_utils.event_shape(self.network, 'network') != model.event_shape:
             raise UserError(f'Autoguidance.network.shape must be {model.event_shape}')
         if model.num_classes is not None and not hasattr(self.network, 'num_classes'):
             raise UserError(
@@ -172,7 +172,7 @@ class Classifier(Guide):
 
         def loss(variables: Variables, batch: Batch, key: Array) -> LossOutput:
             diffuse_key, key = jax.random.split(key)
-            (label,) = classes.labels(model, batch)
+            (label,) = labels.of_batch(model, batch)
             x = batch['x'].astype(jnp.float32)
             x, t, _ = model.diffuse(diffuse_key, x, batch.get('mask'), label)
             logits, state = self._logits(model, variables, x, t, train=True, key=key)
@@ -197,7 +197,7 @@ class Classifier(Guide):
         time = parameterisation.network_time(model.path, t).reshape(len(x))
         x = x * parameterisation.input_scale(model.path, t)
         network = self.networks(model)['classifier']
-        logits, state = modules.apply(network, variables, 'classifier', x, time, **options)
+        logits, state = flax_utils.apply(network, variables, 'classifier', x, time, **options)
         return jax.nn.log_softmax(logits.astype(jnp.float32)), state
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
-from genjax.models import modules
+from genjax.models import flax_utils
 from genjax.models.diffusion.paths import Path
 
 
@@ -109,7 +109,7 @@ class EDM(Parameterisation):
         data_scale: s, the standard deviation of the data.
     """
 
-    time_scale = modules.SMOOTH_TIME
+    time_scale = flax_utils.SMOOTH_TIME
     data_scale: float = 0.5
 
     def target(self, path: Path, t: Array) -> tuple[Array, Array]:

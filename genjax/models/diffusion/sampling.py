@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 
 from genjax.models.checks import check_number
 from genjax.models.diffusion.discrete_samplers import DiscreteAncestral
-from genjax.models.diffusion.grids import Grid, Power
 from genjax.models.diffusion.guides import Guide
 from genjax.models.diffusion.paths import Path
 from genjax.models.diffusion.samplers import Heun, Sampler
+from genjax.models.diffusion.time_schedules import Grid, Power
 from genjax.models.sampling_options import check_steps
 
 

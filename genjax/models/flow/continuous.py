@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import modules, ode
+from genjax.models import flax_utils, ode
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
 from genjax.models.flow.coupling import refuse_dropout
 from genjax.models.flow.flow import Base, StandardNormal
@@ -102,7 +102,7 @@ class ContinuousFlow:
     def init(self, key: Array, batch: Batch) -> Variables:
         """Draws the initial variables; `batch` gives shapes only."""
         x = batch['x'].astype(jnp.float32)
-        return modules.initialise(key, {'flow': (_Velocity(self.network), (x, jnp.zeros(())))})
+        return flax_utils.initialise(key, {'flow': (_Velocity(self.network), (x, jnp.zeros(())))})
 
     def sample(
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
@@ -135,7 +135,7 @@ class ContinuousFlow:
 
     def velocity(self, variables: Variables, x: Array, time: Array) -> Array:
         """v(x, t) [B, *event] of x [B, *event] at `time` []."""
-        return modules.apply(_Velocity(self.network), variables, 'flow', x, time)[0]
+        return flax_utils.apply(_Velocity(self.network), variables, 'flow', x, time)[0]
 
     @full_precision
     def _solve(

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import draws, modules
+from genjax.models import draws, flax_utils
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
 from genjax.models.precision import full_precision
 
@@ -99,7 +99,7 @@ class Flow:
             UserError: the bijection changes the shape of an example.
         """
         x = batch['x'].astype(jnp.float32)
-        variables = modules.initialise(key, {'flow': (self.bijection, (x,))})
+        variables = flax_utils.initialise(key, {'flow': (self.bijection, (x,))})
         z, _ = jax.eval_shape(self._transform, variables, x)
         if z.shape != x.shape:
             raise UserError(
@@ -132,7 +132,7 @@ class Flow:
         """The x [B, *event] that belongs to z [B, D]; `key` is not used."""
         del key
         z = z.reshape(-1, *self.shape)
-        (x, _), _ = modules.apply(
+        (x, _), _ = flax_utils.apply(
             self.bijection, variables, 'flow', z, method='inverse_and_log_det'
         )
         return x
@@ -143,7 +143,9 @@ class Flow:
         return self._transform(variables, x)[0].reshape(len(x), -1)
 
     def _transform(self, variables: Variables, x: Array) -> tuple[Array, Array]:
-        out, _ = modules.apply(self.bijection, variables, 'flow', x, method='transform_and_log_det')
+        out, _ = flax_utils.apply(
+            self.bijection, variables, 'flow', x, method='transform_and_log_det'
+        )
         return out
 
     def _log_prob_and_log_det(self, variables: Variables, x: Array) -> tuple[Array, Array]:

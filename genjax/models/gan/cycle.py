@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import modules
+from genjax.models import flax_utils
 from genjax.models.base import Batch, LossOutput, Phase, Values, Variables
 from genjax.models.gan.objectives import OBJECTIVES
 
@@ -52,7 +52,7 @@ class CycleGAN:
 
     def __post_init__(self):
         shapes = [
-            modules.event_shape(getattr(self, name), name)
+            flax_utils.event_shape(getattr(self, name), name)
             for name in ('generator_ab', 'generator_ba')
         ]
         if shapes[0] != shapes[1]:
@@ -61,12 +61,12 @@ class CycleGAN:
     @property
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one example: a picture of each domain."""
-        return (2, *modules.event_shape(self.generator_ab, 'generator_ab'))
+        return (2, *flax_utils.event_shape(self.generator_ab, 'generator_ab'))
 
     @property
     def data_values(self) -> Values | None:
         """The values that the generators can give."""
-        return modules.output_values(self.generator_ab, 'generator_ab')
+        return flax_utils.output_values(self.generator_ab, 'generator_ab')
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -81,7 +81,7 @@ class CycleGAN:
     def init(self, key: Array, batch: Batch) -> Variables:
         """Draws the initial variables; `batch` gives shapes and dtypes only."""
         a, b = batch['x'][:, 0], batch['x'][:, 1]
-        return modules.initialise(
+        return flax_utils.initialise(
             key,
             {
                 'generator_ab': (self.generator_ab, (a,)),
@@ -102,7 +102,7 @@ class CycleGAN:
         if direction not in ('ab', 'ba'):
             raise UserError(f"direction is 'ab' or 'ba', not {direction!r}")
         group = f'generator_{direction}'
-        return modules.apply(getattr(self, group), variables, group, x)[0].astype(jnp.float32)
+        return flax_utils.apply(getattr(self, group), variables, group, x)[0].astype(jnp.float32)
 
     def _discriminator_loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         play = _Play(self, variables, key)
@@ -141,7 +141,7 @@ class _Play:
         self._keys: Callable[[], Any] = iter(jax.random.split(key, 8)).__next__
 
     def __call__(self, group: str, x: Array) -> Array:
-        out, state = modules.apply(
+        out, state = flax_utils.apply(
             getattr(self._model, group), self._variables, group, x, train=True, key=self._keys()
         )
         self._variables = {**self._variables, 'state': state}

@@ -10,11 +10,11 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import classes, modules
+from genjax.models import flax_utils, labels
 from genjax.models.base import Batch, LossOutput, Phase, Values, Variables, average_states
-from genjax.models.gan import classifying
+from genjax.models.gan import auxiliary_classifier
 from genjax.models.gan.augment import Augment
-from genjax.models.gan.judge import Deal, Judge
+from genjax.models.gan.discriminator import Deal, Judge
 from genjax.models.gan.objectives import (
     OBJECTIVES,
     gradient_norm_penalty,
@@ -73,11 +73,14 @@ class GAN:
     pack: int = 1
     augment: Augment | None = None
     num_classes: int | None = None
-    conditioning: classifying.Conditioning = 'input'
+    conditioning: auxiliary_classifier.Conditioning = 'input'
 
     def __post_init__(self):
-        modules.event_shape(self.generator, 'generator')
-        for name, known in (('loss', OBJECTIVES), ('conditioning', classifying.CONDITIONINGS)):
+        flax_utils.event_shape(self.generator, 'generator')
+        for name, known in (
+            ('loss', OBJECTIVES),
+            ('conditioning', auxiliary_classifier.CONDITIONINGS),
+        ):
             if getattr(self, name) not in known:
                 value = getattr(self, name)
                 raise UserError(f'GAN.{name} is one of {", ".join(known)}, not {value!r}')
@@ -88,7 +91,7 @@ class GAN:
             self.augment.check(self.event_shape)
         if self.conditioning == 'input':
             networks = {'generator': self.generator, 'discriminator': self.discriminator}
-            classes.check_takes_labels(self, **networks)
+            labels.check_takes_labels(self, **networks)
         else:
             self._check_classifier()
         self._check_penalties()
@@ -110,7 +113,7 @@ class GAN:
     def _check_classifier(self) -> None:
         if self.num_classes is None:
             raise UserError(f'GAN.conditioning={self.conditioning!r} needs num_classes')
-        classes.check_takes_labels(self, generator=self.generator)
+        labels.check_takes_labels(self, generator=self.generator)
         if not hasattr(self.discriminator, 'shape'):
             name = type(self.discriminator).__name__
             raise UserError(
@@ -121,12 +124,12 @@ class GAN:
     @property
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one example."""
-        return modules.event_shape(self.generator, 'generator')
+        return flax_utils.event_shape(self.generator, 'generator')
 
     @property
     def data_values(self) -> Values | None:
         """The values that the generator can give."""
-        return modules.output_values(self.generator, 'generator')
+        return flax_utils.output_values(self.generator, 'generator')
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -152,7 +155,7 @@ class GAN:
 
     @property
     def _generator(self) -> nn.Module:
-        return classes.with_classes(self.generator, self.num_classes)
+        return labels.with_classes(self.generator, self.num_classes)
 
     @property
     def _judge(self) -> Judge:
@@ -172,9 +175,9 @@ class GAN:
                 multiple of `pack`.
         """
         z = jnp.zeros((len(batch['x']), self.latent_dim))
-        label = classes.labels(self, batch)
+        label = labels.of_batch(self, batch)
         inputs = self._judge.inputs(self._judge.packed(batch['x']), label)
-        variables = modules.initialise(
+        variables = flax_utils.initialise(
             key,
             {
                 'generator': (self._generator, (z, *label)),
@@ -198,7 +201,7 @@ class GAN:
         """
         z_key, label_key = jax.random.split(key)
         z = jax.random.normal(z_key, (num, self.latent_dim))
-        label = classes.sampled_labels(self, label_key, num, label)
+        label = labels.sampled_labels(self, label_key, num, label)
         return self._generate(variables, z, *label)[0]
 
     def discriminate(self, variables: Variables, x: Array, *label: Array) -> Array:
@@ -218,14 +221,14 @@ class GAN:
     def _generate(
         self, variables: Variables, z: Array, *label: Array, **options: Any
     ) -> tuple[Array, Any]:
-        x, state = modules.apply(self._generator, variables, 'generator', z, *label, **options)
+        x, state = flax_utils.apply(self._generator, variables, 'generator', z, *label, **options)
         return x.astype(jnp.float32), state
 
     def _deal(self, variables: Variables, batch: Batch, key: Array) -> Deal:
         z_key, label_key, generator_key, real_key, fake_key = jax.random.split(key, 5)
-        real, label = batch['x'].astype(jnp.float32), classes.labels(self, batch)
+        real, label = batch['x'].astype(jnp.float32), labels.of_batch(self, batch)
         if self.conditioning != 'input':
-            label = (classifying.complete(label_key, *label, self.num_classes),)
+            label = (auxiliary_classifier.complete(label_key, *label, self.num_classes),)
         z = jax.random.normal(z_key, (len(real), self.latent_dim))
         fake, state = self._generate(variables, z, *label, train=True, key=generator_key)
         return Deal(real, fake, label, real_key, fake_key, state)
@@ -245,10 +248,12 @@ class GAN:
         }
         counts = batch.get('mask', jnp.ones(len(batch['x']), bool))
         if real.class_logits is not None:
-            metrics['accuracy'] = classifying.accuracy(real.class_logits, batch['label'], counts)
-            values += classifying.class_loss(real.class_logits, batch['label'])
+            metrics['accuracy'] = auxiliary_classifier.accuracy(
+                real.class_logits, batch['label'], counts
+            )
+            values += auxiliary_classifier.class_loss(real.class_logits, batch['label'])
         if self.conditioning == 'auxiliary':
-            values += classifying.class_loss(fake.class_logits, *label)
+            values += auxiliary_classifier.class_loss(fake.class_logits, *label)
 
         penalties, extra = {}, {}
         counts = jnp.all(counts.reshape(-1, self.pack), axis=1)
@@ -289,7 +294,7 @@ class GAN:
         fake, _ = self._judge(variables, deal.fake, *label, keys=(deal.fake_key, fake_key))
         values = OBJECTIVES[self.loss].generator(real.logits, fake.logits)
         if fake.class_logits is not None:
-            values += classifying.class_loss(fake.class_logits, *label)
+            values += auxiliary_classifier.class_loss(fake.class_logits, *label)
         return self._output(values, {}, deal.state)
 
     def _output(self, values: Array, metrics: Mapping[str, Array], state: Any) -> LossOutput:

@@ -13,10 +13,10 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import classes, modules
+from genjax.models import flax_utils, labels
 from genjax.models.base import Batch, LossOutput, Variables
 from genjax.models.checks import check_number
-from genjax.models.gan.classifying import complete
+from genjax.models.gan.auxiliary_classifier import complete
 from genjax.models.gan.gan import GAN
 from genjax.models.gan.objectives import r1_penalty
 from genjax.models.sampling_options import gathered
@@ -100,7 +100,7 @@ class StyleGAN(GAN):
         """
         z_key, label_key, noise_key = jax.random.split(key, 3)
         z = jax.random.normal(z_key, (num, self.latent_dim))
-        label = classes.sampled_labels(self, label_key, num, label)
+        label = labels.sampled_labels(self, label_key, num, label)
         return self.synthesise(variables, self.to_latent(variables, z, *label), noise_key)
 
     def to_latent(self, variables: Variables, z: Array, *label: Array) -> Array:
@@ -112,13 +112,17 @@ class StyleGAN(GAN):
         without a key there is no noise.
         """
         args = (w,) if key is None else (w, key)
-        return modules.apply(self._generator, variables, 'generator', *args, method='synthesise')[0]
+        return flax_utils.apply(
+            self._generator, variables, 'generator', *args, method='synthesise'
+        )[0]
 
     def _mapped(
         self, variables: Variables, z: Array, *label: Array, truncation: float = 1.0
     ) -> Array:
         args = (z, *(label or (None,)), truncation)
-        return modules.apply(self._generator, variables, 'generator', *args, method='to_latent')[0]
+        return flax_utils.apply(self._generator, variables, 'generator', *args, method='to_latent')[
+            0
+        ]
 
     def _mixed(self, variables: Variables, z: Array, *label: Array, key: Array) -> Array:
         """Latents [B, num_latents, D'], those from a random layer on of a second code."""
@@ -145,7 +149,7 @@ class StyleGAN(GAN):
         out = GAN._discriminator_loss(plain, variables, batch, loss_key)
         if not self.r1_every:
             return out
-        real, label = batch['x'].astype(jnp.float32), classes.labels(self, batch)
+        real, label = batch['x'].astype(jnp.float32), labels.of_batch(self, batch)
 
         def penalty(params):
             judged = {**variables, 'params': params}
@@ -160,7 +164,7 @@ class StyleGAN(GAN):
     def _generator_loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         loss_key, z_key, length_key, label_key = jax.random.split(key, 4)
         out = super()._generator_loss(variables, batch, loss_key)
-        old, label = variables['state']['generator'], classes.labels(self, batch)
+        old, label = variables['state']['generator'], labels.of_batch(self, batch)
         if self.conditioning != 'input':
             label = (complete(label_key, *label, self.num_classes),)
         counts = batch.get('mask', jnp.ones(len(batch['x']), bool))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import modules
+from genjax.models import flax_utils
 from genjax.models.base import Batch, LossOutput, Phase, Values, Variables, average_states
 from genjax.models.gan.objectives import OBJECTIVES, squared_norm
 
@@ -60,7 +60,7 @@ class Autoencoder:
     adaptive: bool = False
 
     def __post_init__(self):
-        modules.event_shape(self.decoder, 'decoder')
+        flax_utils.event_shape(self.decoder, 'decoder')
         name = type(self).__name__
         for attribute, known in (
             ('loss', ('non_saturating', 'least_squares', 'hinge', 'wasserstein')),
@@ -73,7 +73,7 @@ class Autoencoder:
     @property
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one example."""
-        return modules.event_shape(self.decoder, 'decoder')
+        return flax_utils.event_shape(self.decoder, 'decoder')
 
     @property
     def data_values(self) -> Values:
@@ -101,7 +101,7 @@ class Autoencoder:
         networks = {'encoder': (self._code, (x,)), 'decoder': (self.decoder, (z,))}
         if self.discriminator is not None:
             networks['discriminator'] = (self.discriminator, (x,))
-        variables = modules.initialise(key, networks)
+        variables = flax_utils.initialise(key, networks)
         if self.discriminator is not None and not jax.eval_shape(self._look, variables, x, key)[1]:
             name = type(self.discriminator).__name__
             raise UserError(f'the discriminator {name} has no convolutions to take features from')
@@ -141,7 +141,7 @@ class Autoencoder:
         return shape[1:3]
 
     def _decode(self, variables: Variables, z: Array, **options: Any) -> tuple[Array, Any]:
-        x, state = modules.apply(self.decoder, variables, 'decoder', z, **options)
+        x, state = flax_utils.apply(self.decoder, variables, 'decoder', z, **options)
         return x.astype(jnp.float32), state
 
     def _look(self, variables: Variables, x: Array, key: Array) -> 'Look':
@@ -150,7 +150,7 @@ class Autoencoder:
         logits, new = self.discriminator.apply(
             {'params': variables['params']['discriminator'], **state},
             x,
-            **modules.train_option(self.discriminator, True),
+            **flax_utils.train_option(self.discriminator, True),
             rngs={'dropout': key},
             mutable=[*state, 'intermediates'],
             capture_intermediates=lambda module, method: (

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import modules
+from genjax.models import flax_utils
 from genjax.models.base import Batch, LossOutput, Phase, Variables
 from genjax.models.vae.bounds import gaussian_log_prob
 from genjax.models.vae.objectives import Metrics, Terms
@@ -108,7 +108,7 @@ class FactorVAE(VAE):
         vae_key, key = jax.random.split(key)
         variables = super().init(vae_key, batch)
         z = jnp.zeros((len(batch['x']), self.latent_dim))
-        new = modules.initialise(key, {'discriminator': (self.discriminator, (z,))})
+        new = flax_utils.initialise(key, {'discriminator': (self.discriminator, (z,))})
         return {name: {**variables[name], **new[name]} for name in variables}
 
     def _objective(
@@ -121,7 +121,7 @@ class FactorVAE(VAE):
 
     def _logits(self, variables: Variables, z: Array, key: Array) -> tuple[Array, Any]:
         """Logits [...] of codes z [..., D] and the new state."""
-        logits, state = modules.apply(
+        logits, state = flax_utils.apply(
             self.discriminator, variables, 'discriminator', z.reshape(-1, self.latent_dim),
             train=True, key=key,
         )  # fmt: skip

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from genjax.models import modules
+from genjax.models import flax_utils
 from genjax.models.base import Batch, Variables
 from genjax.models.vae.autoencoder import Autoencoder, Encoded, flat
 from genjax.models.vae.bounds import gaussian_kl_per_dim
@@ -56,7 +56,7 @@ class KLAutoencoder(Autoencoder):
 
     def code_moments(self, variables: Variables, x: Array) -> tuple[Array, Array]:
         """Mean and standard deviation of the codes of x, each [B, h, w, channels]."""
-        code, _ = modules.apply(self._code, variables, 'encoder', x.astype(jnp.float32))
+        code, _ = flax_utils.apply(self._code, variables, 'encoder', x.astype(jnp.float32))
         centre, spread = _centre_and_spread(variables)
         return (code.mean - centre) / spread, jnp.exp(code.log_std) / spread
 
@@ -81,7 +81,7 @@ class KLAutoencoder(Autoencoder):
     def _encoded(self, variables: Variables, batch: Batch, key: Array) -> Encoded:
         noise_key, encoder_key = jax.random.split(key)
         x = batch['x'].astype(jnp.float32)
-        code, state = modules.apply(
+        code, state = flax_utils.apply(
             self._code, variables, 'encoder', x, *_mask(batch), train=True, key=encoder_key
         )
         rate = jnp.sum(flat(gaussian_kl_per_dim(code.mean, code.log_std)), axis=-1)
@@ -128,7 +128,7 @@ class VQAutoencoder(Autoencoder):
     def decode(self, variables: Variables, z: Array, key: Array) -> Array:
         """The picture [B, *event] of tokens [B, h * w]; `key` is not used."""
         del key
-        vectors, _ = modules.apply(self._code, variables, 'encoder', z, method='lookup')
+        vectors, _ = flax_utils.apply(self._code, variables, 'encoder', z, method='lookup')
         return self._decode(variables, vectors.reshape(len(z), *self._map_size, -1))[0]
 
     def features(self, variables: Variables, x: Array) -> Array:
@@ -148,11 +148,13 @@ class VQAutoencoder(Autoencoder):
         return self.quantiser.dim
 
     def _quantise(self, variables: Variables, x: Array) -> Quantised:
-        return modules.apply(self._code, variables, 'encoder', x.astype(jnp.float32))[0]
+        return flax_utils.apply(self._code, variables, 'encoder', x.astype(jnp.float32))[0]
 
     def _encoded(self, variables: Variables, batch: Batch, key: Array) -> Encoded:
         x, mask = batch['x'].astype(jnp.float32), *_mask(batch)
-        code, state = modules.apply(self._code, variables, 'encoder', x, mask, train=True, key=key)
+        code, state = flax_utils.apply(
+            self._code, variables, 'encoder', x, mask, train=True, key=key
+        )
         commitment = _mean(code.distance) / self.quantiser.dim
         counts = code_counts(code.index, self.num_codes, mask[:, None, None])
         use, perplexity = codebook_use(counts)
@@ -175,7 +177,7 @@ class _GaussianMap(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, mask: Array | bool = True, train: bool = False) -> _Normals:
-        h = self.network(x, **modules.train_option(self.network, train)).astype(jnp.float32)
+        h = self.network(x, **flax_utils.train_option(self.network, train)).astype(jnp.float32)
         mean, log_std = jnp.split(nn.Dense(2 * self.channels, name='head')(h), 2, axis=-1)
         code = _Normals(mean, soft_bound(log_std))
         weight = jnp.broadcast_to(jnp.reshape(mask, (-1, 1, 1, 1)), mean.shape)
@@ -202,7 +204,7 @@ class _TokenMap(nn.Module):
         self.head = nn.Dense(self.quantiser.dim)
 
     def __call__(self, x: Array, mask: Array | bool = True, train: bool = False) -> Quantised:
-        h = self.network(x, **modules.train_option(self.network, train)).astype(jnp.float32)
+        h = self.network(x, **flax_utils.train_option(self.network, train)).astype(jnp.float32)
         return self.quantiser(self.head(h), jnp.reshape(mask, (-1, 1, 1)), train=train)
 
     def lookup(self, index: Array) -> Array:

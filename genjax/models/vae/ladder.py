@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import modules
+from genjax.models import flax_utils
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
 from genjax.models.precision import full_precision
 from genjax.models.vae.bounds import streaming_log_mean_exp
@@ -49,14 +49,14 @@ class LadderVAE:
     FREE: ClassVar[tuple[str, ...]] = ('eval_samples',)
 
     def __post_init__(self):
-        modules.event_shape(self.decoder, 'decoder')
+        flax_utils.event_shape(self.decoder, 'decoder')
         if self.eval_samples < 1:
             raise UserError(f'LadderVAE.eval_samples must be at least 1, not {self.eval_samples}')
 
     @property
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one example."""
-        return modules.event_shape(self.decoder, 'decoder')
+        return flax_utils.event_shape(self.decoder, 'decoder')
 
     @property
     def data_values(self) -> Values | None:
@@ -86,11 +86,11 @@ class LadderVAE:
         """Draws the initial variables; `batch` gives shapes and dtypes only."""
         x = self.likelihood.centre(batch['x'])
         encoder_key, key = jax.random.split(key)
-        variables = modules.initialise(encoder_key, {'encoder': (self.encoder, (x,))})
-        features = _flat(modules.apply(self.encoder, variables, 'encoder', x)[0])
+        variables = flax_utils.initialise(encoder_key, {'encoder': (self.encoder, (x,))})
+        features = _flat(flax_utils.apply(self.encoder, variables, 'encoder', x)[0])
         noise = jnp.zeros((len(x), self.latent_dim))
         hidden = jnp.zeros((len(x), self.ladder.width))
-        rest = modules.initialise(
+        rest = flax_utils.initialise(
             key,
             {'ladder': (self.ladder, (features, noise)), 'decoder': (self._decoder, (hidden,))},
         )
@@ -104,7 +104,7 @@ class LadderVAE:
             raise UserError('a LadderVAE learns no labels: sample without one')
         z_key, x_key = jax.random.split(key)
         noise = jax.random.normal(z_key, (num, self.latent_dim))
-        _, hidden = modules.apply(self.ladder, variables, 'ladder', noise, method='generate')[0]
+        _, hidden = flax_utils.apply(self.ladder, variables, 'ladder', noise, method='generate')[0]
         return self.likelihood.sample(self._decode(variables, hidden), x_key)
 
     @full_precision
@@ -133,7 +133,7 @@ class LadderVAE:
     def decode(self, variables: Variables, z: Array, key: Array) -> Array:
         """The mean of p(x|z), [B, *event]; `key` is not used."""
         del key
-        hidden, _ = modules.apply(self.ladder, variables, 'ladder', z, method='decode')
+        hidden, _ = flax_utils.apply(self.ladder, variables, 'ladder', z, method='decode')
         return self.likelihood.mean(self._decode(variables, hidden))
 
     def features(self, variables: Variables, x: Array) -> Array:
@@ -143,24 +143,24 @@ class LadderVAE:
 
     def _encode(self, variables: Variables, x: Array) -> Array:
         centred = self.likelihood.centre(x)
-        return _flat(modules.apply(self.encoder, variables, 'encoder', centred)[0])
+        return _flat(flax_utils.apply(self.encoder, variables, 'encoder', centred)[0])
 
     def _climb(self, variables: Variables, features: Array, noise: Array) -> Climb:
-        return modules.apply(self.ladder, variables, 'ladder', features, noise)[0]
+        return flax_utils.apply(self.ladder, variables, 'ladder', features, noise)[0]
 
     def _decode(self, variables: Variables, hidden: Array) -> Array:
-        return modules.apply(self._decoder, variables, 'decoder', hidden)[0].astype(jnp.float32)
+        return flax_utils.apply(self._decoder, variables, 'decoder', hidden)[0].astype(jnp.float32)
 
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         noise_key, encoder_key, decoder_key = jax.random.split(key, 3)
         x = batch['x']
-        features, state = modules.apply(
+        features, state = flax_utils.apply(
             self.encoder, variables, 'encoder', self.likelihood.centre(x),
             train=True, key=encoder_key,
         )  # fmt: skip
         noise = jax.random.normal(noise_key, (len(x), self.latent_dim))
         climb = self._climb(variables, _flat(features), noise)
-        params, state = modules.apply(
+        params, state = flax_utils.apply(
             self._decoder, {**variables, 'state': state}, 'decoder', climb.hidden,
             train=True, key=decoder_key,
         )  # fmt: skip

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import draws, modules
+from genjax.models import draws, flax_utils
 from genjax.models.base import Values
 
 _LOG_SCALE_BOUND = 10.0
@@ -56,7 +56,7 @@ def emitting(decoder: nn.Module, likelihood: Likelihood) -> nn.Module:
     """The decoder, whose field `shape` is that of one example, made to emit the likelihood's
     parameters: with the last dimension times its width.
     """
-    *rest, last = modules.event_shape(decoder, 'decoder')
+    *rest, last = flax_utils.event_shape(decoder, 'decoder')
     return decoder.clone(shape=(*rest, last * likelihood.width))
 
 
@@ -72,7 +72,7 @@ class FromStart(nn.Module):
     @nn.compact
     def __call__(self, z: Array, label: Array | None = None, train: bool = False) -> Array:
         """Maps codes z [B, D] to the likelihood's parameters [B, *event] in float32."""
-        options = modules.train_option(self.network, train)
+        options = flax_utils.train_option(self.network, train)
         change = self.network(z, *(() if label is None else (label,)), **options)
         start = self.variable('constants', 'start', jnp.zeros, change.shape[1:])
         return start.value + change.astype(jnp.float32)

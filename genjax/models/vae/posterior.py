@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from genjax.models import modules
+from genjax.models import flax_utils
 from genjax.models.vae.likelihoods import soft_bound
 
 
@@ -68,7 +68,7 @@ class GaussianHead(nn.Module):
     @nn.compact
     def __call__(self, x: Array, label: Array | None = None, train: bool = False) -> Posterior:
         """Maps x [B, ...] to the posterior, in float32."""
-        options = modules.train_option(self.network, train)
+        options = flax_utils.train_option(self.network, train)
         h = self.network(x, *(() if label is None else (label,)), **options)
         h = h.reshape(h.shape[0], -1).astype(jnp.float32)
         parts = 3 if self.has_context else 2

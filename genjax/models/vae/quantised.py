@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import draws, modules
+from genjax.models import draws, flax_utils
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables, average_states
 from genjax.models.precision import full_precision
 from genjax.models.vae.likelihoods import Bernoulli, Likelihood, emitting, is_density
@@ -34,7 +34,7 @@ class _Encoder(nn.Module):
         self.head = nn.Dense(self.num_tokens * self.quantiser.dim)
 
     def __call__(self, x: Array, mask: Array | bool = True, train: bool = False) -> Quantised:
-        options = modules.train_option(self.network, train)
+        options = flax_utils.train_option(self.network, train)
         h = self.network(x, **options)
         h = self.head(h.reshape(h.shape[0], -1).astype(jnp.float32))
         h = h.reshape(-1, self.num_tokens, self.quantiser.dim)
@@ -95,14 +95,14 @@ class VQVAE:
     prior: nn.Module | None = None
 
     def __post_init__(self):
-        modules.event_shape(self.decoder, 'decoder')
+        flax_utils.event_shape(self.decoder, 'decoder')
         if self.num_tokens < 1:
             raise UserError(f'VQVAE.num_tokens must be at least 1, not {self.num_tokens}')
 
     @property
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one example."""
-        return modules.event_shape(self.decoder, 'decoder')
+        return flax_utils.event_shape(self.decoder, 'decoder')
 
     @property
     def data_values(self) -> Values | None:
@@ -150,7 +150,7 @@ class VQVAE:
         if self.prior is not None:
             tokens = jnp.zeros((size, self.num_tokens, self.num_codes))
             networks['prior'] = (self._prior, (tokens,))
-        return modules.initialise(key, networks)
+        return flax_utils.initialise(key, networks)
 
     def sample(
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
@@ -206,19 +206,19 @@ class VQVAE:
         return self._quantise(variables, x).z.reshape(len(x), -1)
 
     def _quantise(self, variables: Variables, x: Array) -> Quantised:
-        return modules.apply(self._encoder, variables, 'encoder', self.likelihood.centre(x))[0]
+        return flax_utils.apply(self._encoder, variables, 'encoder', self.likelihood.centre(x))[0]
 
     def _lookup(self, variables: Variables, index: Array) -> Array:
-        return modules.apply(self._encoder, variables, 'encoder', index, method='lookup')[0]
+        return flax_utils.apply(self._encoder, variables, 'encoder', index, method='lookup')[0]
 
     def _decode(self, variables: Variables, z: Array) -> Array:
         z = z.reshape(len(z), -1)
-        return modules.apply(self._decoder, variables, 'decoder', z)[0].astype(jnp.float32)
+        return flax_utils.apply(self._decoder, variables, 'decoder', z)[0].astype(jnp.float32)
 
     def _prior_logits(self, variables: Variables, index: Array, **options: Any) -> Array:
         """Logits [B, num_tokens, num_codes] of each token given those before it."""
         tokens = jax.nn.one_hot(index, self.num_codes)
-        return modules.apply(self._prior, variables, 'prior', tokens, **options)[0]
+        return flax_utils.apply(self._prior, variables, 'prior', tokens, **options)[0]
 
     def _log_prior(self, variables: Variables, index: Array, **options: Any) -> Array:
         if self.prior is None:
@@ -230,12 +230,12 @@ class VQVAE:
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         encoder_key, decoder_key = jax.random.split(key)
         x, mask = batch['x'], batch.get('mask', jnp.ones(len(batch['x']), bool))
-        quantised, state = modules.apply(
+        quantised, state = flax_utils.apply(
             self._encoder, variables, 'encoder', self.likelihood.centre(x), mask,
             train=True, key=encoder_key,
         )  # fmt: skip
         z = quantised.z.reshape(len(x), -1)
-        params, state = modules.apply(
+        params, state = flax_utils.apply(
             self._decoder, {**variables, 'state': state}, 'decoder', z, train=True, key=decoder_key
         )
         distortion = -self.likelihood.log_prob(params.astype(jnp.float32), x)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import classes, modules
+from genjax.models import flax_utils, labels
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
 from genjax.models.precision import full_precision
 from genjax.models.vae.bounds import (
@@ -77,7 +77,7 @@ class VAE:
     FREE: ClassVar[tuple[str, ...]] = ('eval_samples',)
 
     def __post_init__(self):
-        modules.event_shape(self.decoder, 'decoder')
+        flax_utils.event_shape(self.decoder, 'decoder')
         if self.bound not in BOUNDS:
             raise UserError(f'VAE.bound is one of {", ".join(BOUNDS)}, not {self.bound!r}')
         for name in ('latent_dim', 'num_samples', 'eval_samples'):
@@ -95,12 +95,12 @@ class VAE:
             )
         if self.prior.learned and self.num_classes is not None:
             raise UserError('VAE.num_classes goes with the prior StandardNormal only')
-        classes.check_takes_labels(self, encoder=self.encoder, decoder=self.decoder)
+        labels.check_takes_labels(self, encoder=self.encoder, decoder=self.decoder)
 
     @property
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one example."""
-        return modules.event_shape(self.decoder, 'decoder')
+        return flax_utils.event_shape(self.decoder, 'decoder')
 
     @property
     def data_values(self) -> Values | None:
@@ -131,13 +131,13 @@ class VAE:
 
     @property
     def _posterior(self) -> GaussianHead:
-        encoder = classes.with_classes(self.encoder, self.num_classes)
+        encoder = labels.with_classes(self.encoder, self.num_classes)
         return GaussianHead(encoder, self.latent_dim, has_context=self.flow is not None)
 
     @property
     def _decoder(self) -> nn.Module:
         decoder = emitting(self.decoder, self.likelihood)
-        return FromStart(classes.with_classes(decoder, self.num_classes))
+        return FromStart(labels.with_classes(decoder, self.num_classes))
 
     def init(self, key: Array, batch: Batch) -> Variables:
         """Draws the initial variables; `batch` gives shapes and dtypes, and the posterior, the
@@ -148,14 +148,14 @@ class VAE:
         """
         z = jnp.zeros((len(batch['x']), self.latent_dim))
         x = self.likelihood.centre(batch['x'])
-        label = classes.labels(self, batch)
+        label = labels.of_batch(self, batch)
         networks = {
             'encoder': (self._posterior, (x, *label)),
             'decoder': (self._decoder, (z, *label)),
         }
         if self.flow is not None:
             networks['flow'] = (self.flow, (z, z))
-        variables = modules.initialise(key, networks)
+        variables = flax_utils.initialise(key, networks)
         variables['state']['decoder']['constants']['start'] = self.likelihood.start(batch['x'])
         variables['params']['encoder'] = start_head(
             variables['params']['encoder'], self._encode_centred(variables, x, *label)
@@ -175,7 +175,7 @@ class VAE:
             UserError: a label for a model without classes.
         """
         z_key, x_key, label_key = jax.random.split(key, 3)
-        label = classes.sampled_labels(self, label_key, num, label)
+        label = labels.sampled_labels(self, label_key, num, label)
         z = self.prior_sample(variables, z_key, num)
         return self.sample_given_code(variables, x_key, z, *label)
 
@@ -280,10 +280,10 @@ class VAE:
         return self._encode_centred(variables, self.likelihood.centre(x), *label)
 
     def _encode_centred(self, variables: Variables, x: Array, *label: Array) -> Posterior:
-        return modules.apply(self._posterior, variables, 'encoder', x, *label)[0]
+        return flax_utils.apply(self._posterior, variables, 'encoder', x, *label)[0]
 
     def _decode(self, variables: Variables, z: Array, *label: Array) -> Array:
-        return modules.apply(self._decoder, variables, 'decoder', z, *label)[0]
+        return flax_utils.apply(self._decoder, variables, 'decoder', z, *label)[0]
 
     def _likely_class(self, variables: Variables, x: Array, key: Array) -> tuple[Array, ...]:
         if self.num_classes is None:
@@ -299,7 +299,7 @@ class VAE:
         log_q = gaussian_log_prob(noise) - jnp.sum(posterior.log_std, axis=-1)
         if self.flow is None:
             return z, log_q
-        flow = functools.partial(modules.apply, self.flow, variables, 'flow')
+        flow = functools.partial(flax_utils.apply, self.flow, variables, 'flow')
         z, log_det = jax.vmap(lambda z: flow(z, posterior.context)[0])(z)
         return z, log_q - log_det
 
@@ -339,9 +339,9 @@ class VAE:
     def _draw(self, variables: Variables, batch: Batch, key: Array) -> tuple[Draw, Any]:
         """Encodes in training and draws codes: with the new state."""
         noise_key, encoder_key = jax.random.split(key)
-        posterior, state = modules.apply(
+        posterior, state = flax_utils.apply(
             self._posterior, variables, 'encoder', self.likelihood.centre(batch['x']),
-            *classes.labels(self, batch), train=True, key=encoder_key,
+            *labels.of_batch(self, batch), train=True, key=encoder_key,
         )  # fmt: skip
         noise = jax.random.normal(noise_key, (self.num_samples, *posterior.mean.shape))
         return Draw(*self._codes(variables, posterior, noise), posterior), state
@@ -352,12 +352,12 @@ class VAE:
         draw, state = self._draw(variables, batch, draw_key)
         posterior, samples = draw.posterior, self.num_samples
         variables = {**variables, 'state': state}
-        label = classes.labels(self, batch)
+        label = labels.of_batch(self, batch)
         x, *label = (jnp.tile(a, (samples,) + (1,) * (a.ndim - 1)) for a in (batch['x'], *label))
 
         def log_joint(z: Array) -> tuple[Array, Array, Any]:
             flat = z.reshape(-1, self.latent_dim)
-            params, state = modules.apply(
+            params, state = flax_utils.apply(
                 self._decoder, variables, 'decoder', flat, *label, train=True, key=decoder_key
             )
             log_likelihood = self.likelihood.log_prob(params, x)

@@ -1,0 +1,1 @@
+"""Toy data whose density is known."""

@@ -1,0 +1,83 @@
+"""Does a representation hold the known factors of its data?"""
+
+import functools
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jax import Array
+
+from genjax.errors import UserError
+from genjax.evaluation.base import EvaluationData, Figures, require
+from genjax.models.base import HasFeatures, Variables
+from genjax.parallel.host import fetch
+
+
+def linear_r2(features: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    """How much of each factor a linear map of the features explains, where it was not fitted.
+
+    Least squares on the rows of even number, judged on the others.
+
+    Args:
+        features: [N, D].
+        factors: [N, K].
+
+    Returns:
+        R² of each factor, [K]: 1 for all of it, 0 or less for nothing.
+    """
+    design = np.concatenate([np.asarray(features, np.float64), np.ones((len(features), 1))], 1)
+    factors = np.asarray(factors, np.float64)
+    weights = np.linalg.lstsq(design[::2], factors[::2], rcond=None)[0]
+    rest, error = factors[1::2], factors[1::2] - design[1::2] @ weights
+    return 1 - np.sum(error**2, axis=0) / np.sum((rest - rest.mean(axis=0)) ** 2, axis=0)
+
+
+@dataclass(frozen=True)
+class FactorR2:
+    """R² of linear regression from the features of a model to the factors of the data, for data
+    with `factors(split)` and `factor_names`.
+
+    Gives 'r2', the mean over the factors, 'r2_<name>' of each, and 'protocol'. It says that the
+    factors can be read, not that each has a feature of its own.
+
+    Attributes:
+        batch_size: examples at a time.
+    """
+
+    batch_size: int = 500
+
+    def __call__(
+        self, model: HasFeatures, variables: Variables, data: EvaluationData, key: Array
+    ) -> Figures:
+        """Judges a model; raises a UserError when the factors of the data are not known."""
+        require(self, model, 'features')
+        if not callable(getattr(data.dataset, 'factors', None)):
+            name = type(data.dataset).__name__
+            raise UserError(f'FactorR2 needs data with known factors (Jars); {name} has none')
+        parts = []
+        for batch in data.batches(self.batch_size):
+            part, key = _features(model, data.preprocess, variables, batch['x'], key)
+            parts.append(fetch(part)[fetch(batch['mask'])])
+        features = np.concatenate(parts)
+        r2 = linear_r2(features, data.dataset.factors(data.split))
+        return {
+            'r2': float(np.mean(r2)),
+            **{
+                f'r2_{name}': float(value)
+                for name, value in zip(data.dataset.factor_names, r2, strict=True)
+            },
+            'protocol': f'linear, {features.shape[1]} features, {data.split}: fitted on one half '
+            f'of {len(features)}, judged on the other',
+        }
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _features(
+    model: HasFeatures, preprocess: Any, variables: Variables, x: Array, key: Array
+) -> tuple[Array, Array]:
+    """Features [B, D] of a batch, and the key of the next."""
+    next_key, key = jax.random.split(key)
+    y, _ = preprocess(x, key)
+    features = model.features(variables, y)
+    return features.reshape(len(features), -1), next_key

@@ -1,0 +1,114 @@
+"""Log-likelihood a token: of text, or a frame of music."""
+
+import functools
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from genjax.data.preprocessing import Chain
+from genjax.errors import UserError
+from genjax.evaluation.base import EvaluationData, Figures, require
+from genjax.models.base import LogProb, Variables
+from genjax.parallel.host import fetch
+
+
+class HasTokenLogProbs(Protocol):
+    """A model of sequences."""
+
+    def token_log_probs(self, variables: Variables, x: Array, key: Array) -> tuple[LogProb, Array]:
+        """Log-probabilities [B, T] of the elements of x in nats, each given those before it, and
+        which count, bool [B, T].
+
+        A model that does not take the elements one after the other has the option `given`, the
+        number of the first elements that are known: the log-probabilities are of the others given
+        these.
+        """
+
+
+@dataclass(frozen=True)
+class TokenLikelihood:
+    """Negative log-probability a token: the nats of all sequences over the number of all tokens.
+
+    Long and short sequences thus count by their tokens, ends included and padding not. Gives
+    'nats_per_token', 'bits_per_token', 'perplexity', 'tokens', 'kind' and 'protocol'.
+
+    Attributes:
+        batch_size: sequences at a time.
+        given: number of tokens at the beginning of each sequence that are known: the
+            log-probability is that of the others given these.
+        unit: what a token is called in the names of the figures: 'token', 'char', 'frame'.
+    """
+
+    batch_size: int = 100
+    given: int = 0
+    unit: str = 'token'
+
+    def __post_init__(self):
+        for name, least in (('batch_size', 1), ('given', 0)):
+            if getattr(self, name) < least:
+                value = getattr(self, name)
+                raise UserError(f'TokenLikelihood.{name} must be at least {least}, not {value}')
+
+    def __call__(
+        self, model: HasTokenLogProbs, variables: Variables, data: EvaluationData, key: Array
+    ) -> Figures:
+        """Judges a model; raises a UserError when it has no `token_log_probs`, or cannot be given
+        the first tokens.
+        """
+        require(self, model, 'token_log_probs')
+        parts = []
+        for batch in data.batches(self.batch_size):
+            part, key = _batch_sums(model, data.preprocess, self.given, variables, batch, key)
+            parts.append(part)
+        if not parts:
+            raise UserError(f'the {data.split} split has no examples to evaluate on')
+        kind = parts[0].kind
+        if self.given and kind != 'exact' and not _takes_given(model):
+            raise UserError(
+                f'TokenLikelihood.given={self.given}: token_log_probs of {type(model).__name__} '
+                'takes no `given`, so that its bound is not that of the others given these tokens'
+            )
+        sums = np.array([part.value for part in fetch(parts)], np.float64).sum(axis=0)
+        if not sums[1]:
+            raise UserError(f'given={self.given} leaves no token of {data.split} to judge')
+        nats = -sums[0] / sums[1]
+        given = f'first {self.given} given, ' if self.given else ''
+        return {
+            f'nats_per_{self.unit}': float(nats),
+            f'bits_per_{self.unit}': float(nats / np.log(2)),
+            'perplexity': float(np.exp(nats)),
+            f'{self.unit}s': float(sums[1]),
+            'kind': kind,
+            'protocol': f'{kind}, {given}{data.split} ({sums[2]:.0f} sequences)',
+        }
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _batch_sums(
+    model: HasTokenLogProbs,
+    preprocess: Chain,
+    given: int,
+    variables: Variables,
+    batch: Mapping[str, Array],
+    key: Array,
+) -> tuple[LogProb, Array]:
+    """Sums [3] of the log-probabilities, tokens and sequences of a batch, and the next key."""
+    next_key, preprocess_key, model_key = jax.random.split(key, 3)
+    x, _ = preprocess(batch['x'], preprocess_key)
+    options = {'given': given} if _takes_given(model) else {}
+    result, counted = model.token_log_probs(variables, x, model_key, **options)
+    counted = counted.reshape(len(x), -1)
+    counted &= batch['mask'][:, None] & (jnp.arange(counted.shape[1]) >= given)
+    nats = jnp.sum(jnp.where(counted, result.value.reshape(counted.shape), 0.0))
+    sums = jnp.stack([nats, jnp.sum(counted, dtype=jnp.float32), jnp.sum(batch['mask'])])
+    return result.replace(value=sums), next_key
+
+
+def _takes_given(model: HasTokenLogProbs) -> bool:
+    return 'given' in inspect.signature(model.token_log_probs).parameters

@@ -1,0 +1,1 @@
+"""Accelerators: their speed and memory, and FLOPs of programs."""

@@ -1,0 +1,137 @@
+"""The discriminator as the players meet it: of augmented, packed examples, read as logits."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from genjax.errors import UserError
+from genjax.models import flax_utils, labels
+from genjax.models.base import Variables
+from genjax.models.gan import auxiliary_classifier
+from genjax.models.gan.augment import Augment
+
+
+class Verdict(NamedTuple):
+    """What the discriminator says of B examples, or B packs of them.
+
+    Attributes:
+        logits: of being real, [B].
+        class_logits: [B, K], of a discriminator that classifies.
+        gradient: () -> the gradient of each logit with respect to its examples as they were before
+            augmentation, packed.
+    """
+
+    logits: Array
+    class_logits: Array | None
+    gradient: Callable[[], Array]
+
+
+class Deal(NamedTuple):
+    """What a turn is played with.
+
+    Attributes:
+        real: data [B, *event].
+        fake: samples [B, *event].
+        label: of the samples.
+        real_key: of the augmentation of data.
+        fake_key: of the augmentation of samples.
+        state: new, of the generator.
+    """
+
+    real: Array
+    fake: Array
+    label: tuple[Array, ...]
+    real_key: Array
+    fake_key: Array
+    state: Any
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A discriminator with what stands before and behind it; the fields are those of `GAN`."""
+
+    discriminator: nn.Module
+    pack: int
+    augment: Augment | None
+    num_classes: int | None
+    conditioning: auxiliary_classifier.Conditioning
+
+    @property
+    def network(self) -> nn.Module:
+        """The discriminator, made to take a label or to give class logits."""
+        if self.conditioning == 'input':
+            return labels.with_classes(self.discriminator, self.num_classes)
+        return self.discriminator.clone(shape=(1 + self.num_classes,))
+
+    def inputs(self, seen: Array, label: tuple[Array, ...]) -> tuple[Array, ...]:
+        """What the network is called with."""
+        return (seen, *label) if self.conditioning == 'input' else (seen,)
+
+    def keeps_batch_statistics(self, shape: tuple[int, ...]) -> bool:
+        """Whether the network, on examples of this shape, normalises over the batch."""
+
+        def state() -> Any:
+            label = () if self.num_classes is None else (jnp.zeros(1, jnp.int32),)
+            inputs = self.inputs(self.packed(jnp.zeros((self.pack, *shape))), label)
+            return flax_utils.initialise(jax.random.key(0), {'d': (self.network, inputs)})['state']
+
+        return flax_utils.has_batch_statistics(jax.eval_shape(state))
+
+    def packed(self, x: Array) -> Array:
+        """[B, ..., C] -> [B / pack, ..., pack * C].
+
+        Raises:
+            UserError: `pack` does not divide B.
+        """
+        if len(x) % self.pack:
+            raise UserError(f'GAN.pack={self.pack} does not divide a batch of {len(x)}')
+        x = jnp.moveaxis(x.reshape(-1, self.pack, *x.shape[1:]), 1, -2)
+        return x.reshape(*x.shape[:-2], -1)
+
+    def __call__(
+        self, variables: Variables, x: Array, *label: Array, keys: tuple[Array, Array]
+    ) -> tuple[Verdict, Any]:
+        """The verdict on examples [B, *event] in training, augmented and packed, and the new state.
+
+        Args:
+            variables: of all groups.
+            x: the examples.
+            *label: their labels, for a discriminator that takes them.
+            keys: of the augmentation, and of the network.
+        """
+
+        def look(x):
+            output, state = flax_utils.apply(
+                self.network,
+                variables,
+                'discriminator',
+                *self.inputs(self.packed(self._augmented(variables, x, keys[0])), label),
+                train=True,
+                key=keys[1],
+            )
+            logits, class_logits = auxiliary_classifier.read(output, self.conditioning)
+            return logits, (class_logits, state)
+
+        logits, pull_back, (class_logits, state) = jax.vjp(look, x, has_aux=True)
+
+        def gradient():
+            return self.packed(pull_back(jnp.ones_like(logits))[0])
+
+        return Verdict(logits, class_logits, gradient), state
+
+    def _augmented(self, variables: Variables, x: Array, key: Array) -> Array:
+        if self.augment is None:
+            return x
+        state = variables['state'].get('discriminator', {}).get('augment', {})
+        return self.augment(x, key, state.get('probability', self.augment.probability))
+
+    def read(self, variables: Variables, x: Array, *label: Array) -> tuple[Array, Array | None]:
+        """Logits, and class logits if there are any, of examples as they are, in use."""
+        inputs = self.inputs(self.packed(x), label)
+        output, _ = flax_utils.apply(self.network, variables, 'discriminator', *inputs)
+        return auxiliary_classifier.read(output, self.conditioning)

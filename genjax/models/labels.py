@@ -1,0 +1,71 @@
+"""What models with and without classes do about labels.
+
+A model with classes has the field `num_classes`; without, it is None. A network that takes a label
+has the field `num_classes` too, and takes the label as its second argument.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import numpy as np
+from jax import Array
+
+from genjax.errors import UserError
+from genjax.models.base import Batch
+
+
+def with_classes(network: nn.Module, num_classes: int | None) -> nn.Module:
+    """The network, taking a label where there are classes."""
+    return network if num_classes is None else network.clone(num_classes=num_classes)
+
+
+def check_takes_labels(model: Any, **networks: nn.Module) -> None:
+    """Raises a UserError unless each network, named by its role, can take the model's labels."""
+    for role, network in networks.items():
+        if model.num_classes is not None and not hasattr(network, 'num_classes'):
+            names = type(model).__name__, role, type(network).__name__
+            raise UserError('{}.num_classes: the {} {} has no field num_classes'.format(*names))
+
+
+def of_batch(model: Any, batch: Batch) -> tuple[Array, ...]:
+    """The labels of a batch as further arguments of a network: one or none.
+
+    Raises:
+        UserError: the model has classes and the data have no labels.
+    """
+    if model.num_classes is None:
+        return ()
+    if 'label' not in batch:
+        name = type(model).__name__
+        raise UserError(f'{name}.num_classes={model.num_classes}, and the data have no labels')
+    return (batch['label'],)
+
+
+def sampled_labels(model: Any, key: Array, num: int, label: Array | None) -> tuple[Array, ...]:
+    """The labels [num] to sample, as further arguments: those given or, without, uniform ones.
+
+    Raises:
+        UserError: a label for a model without classes, or one that is none of its classes (or,
+            where training drops labels, `num_classes`, which stands for none).
+    """
+    if model.num_classes is None:
+        if label is None:
+            return ()
+        name = type(model).__name__
+        raise UserError(
+            f'this {name} learned no labels ({name}.num_classes is not set): sample without one'
+        )
+    if label is None:
+        return (jax.random.randint(key, (num,), 0, model.num_classes),)
+    if not isinstance(label, jax.core.Tracer):
+        largest = model.num_classes - (not hasattr(model, 'label_dropout'))
+        wrong = [
+            value for value in np.ravel(jax.device_get(label)).tolist() if not 0 <= value <= largest
+        ]
+        if wrong:
+            raise UserError(
+                f'label={wrong[0]} is not one of the {model.num_classes} classes'
+                f' 0..{model.num_classes - 1}'
+            )
+    return (label,)

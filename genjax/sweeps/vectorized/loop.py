@@ -1,0 +1,224 @@
+"""The training loop of a population: one step program; records and events of each member."""
+
+import contextlib
+import statistics
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from jax import Array
+
+from genjax.data.pipeline import Batch, train_batches
+from genjax.data.sources import Source
+from genjax.errors import CannotWrite, Interrupted, UserError, line_of, summary
+from genjax.models.base import num_params
+from genjax.parallel import sharding
+from genjax.parallel.preemption import Preemption, Stop
+from genjax.sweeps.folder import Folder
+from genjax.sweeps.trials import title
+from genjax.sweeps.vectorized.member import Member
+from genjax.sweeps.vectorized.program import Population, PopulationPrograms, PopulationState
+from genjax.training.checkpoints import Checkpoints
+from genjax.training.events import Events
+from genjax.training.prefetch import feed
+from genjax.training.programs import example_of
+from genjax.training.progress import Progress
+from genjax.training.state import TrainState
+
+
+class PopulationLoop:
+    """Trains a population from its latest checkpoint, or from the beginning, until all members have
+    ended.
+
+    A member ends at the last step, early (`Experiment.patience`), or where something is wrong with
+    it alone, such as a loss that is not finite; what becomes of it is written down at once, and the
+    others go on. The checkpoints of the population are for going on only; those of a member, of its
+    validations and its end, lie in its own run.
+    """
+
+    def __init__(
+        self, folder: Folder, population: Population, source: Source, interruption: Preemption
+    ):
+        """Traces the programs for the devices of this process."""
+        self._folder, self._population, self._source = folder, population, source
+        self._interruption = interruption
+        self._example = example_of(source)
+        devices = jax.devices()
+        self._programs = PopulationPrograms(population, self._example, devices)
+        self._experiment = population.experiments[0]
+        # To judge members on. One of several CPU devices has all cores for itself then.
+        is_cpu = devices[0].platform == 'cpu'
+        self._mesh = self._experiment.mesh.make(devices[:1] if is_cpu else devices)
+        self._take = jax.jit(lambda train, index: jax.tree.map(lambda a: a[index], train))
+        self._members: dict[int, Member] = {}  # those that have not ended
+        self._pending: tuple[int, Mapping[str, Array]] | None = None
+        self._since = time.monotonic()
+
+    def train(self) -> None:
+        """Raises Interrupted where Ctrl-C or SIGTERM came: the population is saved."""
+        population, experiment = self._population, self._experiment
+        path = self._folder.population(population.trials)
+        with (
+            Checkpoints(path / 'checkpoints', keep=experiment.keep) as checkpoints,
+            contextlib.ExitStack() as held,
+        ):
+            step, train = checkpoints.restore(self._programs.state.train) or self._first()
+            self._open(held, step, checkpoints.window(step))
+            progress = held.enter_context(Progress(step, experiment.steps))
+            progress.say(
+                f'{len(self._members)} of {len(population.trials)} members of'
+                f' {num_params(train.variables) // self._programs.size:,} parameters,'
+                f' {self._programs.mesh.size} device(s), from step {step:,} to {experiment.steps:,}'
+            )
+            try:
+                self._events(step, train, progress, Events.left)
+                state = PopulationState(train, self._going())
+                batches = feed(
+                    self._batches(step), self._programs.batch_sharding, experiment.steps_per_call
+                )
+                while self._members:
+                    count = len(self._members)
+                    state, metrics = self._programs.step(
+                        self._programs.values, state, next(batches)
+                    )
+                    step += experiment.steps_per_call
+                    self._push((step, metrics), progress)
+                    self._interruption.sync_point()
+                    if due := self._due(step):
+                        self._push(None, progress)
+                        if 'checkpoint' in due:
+                            checkpoints.save(step, state.train, window=self._windows())
+                        self._events(step, state.train, progress, Events.due)
+                    if len(self._members) < count:
+                        state = state.replace(going=self._going())
+                checkpoints.wait()
+                self._interruption.saved()
+            except Stop:
+                self._push(None, progress)
+                checkpoints.save(step, state.train, window=self._windows())
+                checkpoints.wait()
+                for index in list(self._members):
+                    self._end(index, 'stopped')
+                raise Interrupted(
+                    f'{self._interruption.reason}: saved step {step:,} of {experiment.steps:,} of'
+                    f' {len(population.trials)} trials; the same command goes on from there'
+                ) from None
+
+    def _first(self) -> tuple[int, TrainState]:
+        stacked = sharding.place(next(self._batches(0)), self._programs.members)
+        return 0, self._programs.init(self._programs.values, stacked)
+
+    def _windows(self) -> dict[str, Any]:
+        return {m.trial.id: dict(m.means.window) for m in self._members.values()}
+
+    def _open(self, held: contextlib.ExitStack, step: int, windows: Mapping[str, Any]) -> None:
+        """Opens the run of each member that has not ended."""
+        population = self._population
+        for index, (trial, experiment) in enumerate(
+            zip(population.trials, population.experiments, strict=True)
+        ):
+            if self._folder.status(trial.id) in ('complete', 'failed'):
+                continue
+            self._members[index] = member = Member(
+                trial, experiment, self._folder.workdir(trial.id), step,
+                self._source, self._example, self._mesh, windows.get(trial.id, {}),
+            )  # fmt: skip
+            held.callback(member.close)
+        self._share = 1 / max(len(self._members), 1)
+
+    def _going(self) -> Array:
+        going = [index in self._members for index in range(self._programs.size)]
+        return jax.device_put(np.asarray(going), self._programs.members)
+
+    def _batches(self, step: int) -> Iterator[Batch]:
+        """The batches [members, rows, ...] from `step` on; members of one seed have the same."""
+        experiments = self._population.experiments
+        seeds = [experiment.seed for experiment in experiments]
+        seeds += seeds[:1] * (self._programs.size - len(seeds))
+        streams = {
+            seed: train_batches(
+                self._source, batch_size=self._experiment.rows_per_step, seed=seed, start=step
+            )
+            for seed in dict.fromkeys(seeds)
+        }
+        while True:
+            batches = {seed: next(stream) for seed, stream in streams.items()}
+            yield {
+                name: np.stack([batches[seed][name] for seed in seeds])
+                for name in batches[seeds[0]]
+            }
+
+    def _due(self, step: int) -> set[str]:
+        """The same for all members that have not ended."""
+        return next((m.events.due(step) for m in self._members.values()), set())
+
+    def _push(self, call: tuple[int, Mapping[str, Array]] | None, progress: Progress) -> None:
+        """Takes the metrics of a call, and records those of the call before, which has ended by
+        now.
+        """
+        before, self._pending = self._pending, call
+        if before is None:
+            if call:  # it compiles, or events came before it
+                progress.restart_clock(call[0])
+            return
+        step, metrics = before[0], jax.device_get(before[1])
+        means = {}
+        for index, member in list(self._members.items()):
+            own = {name: np.atleast_1d(values[index]) for name, values in metrics.items()}
+            with self._ending_alone(index):
+                means[index] = member.means.add(step, own)
+        means = {index: found for index, found in means.items() if found is not None}
+        if not means:
+            return
+        names = next(iter(means.values()))
+        medians = {name: statistics.median(m[name] for m in means.values()) for name in names}
+        skipped = sum(member.means.skipped for member in self._members.values())
+        rate = progress.update(step, medians, skipped)
+        for index, found in means.items():
+            self._members[index].writer.write(step, {**found, 'steps_per_second': rate})
+
+    def _events(
+        self,
+        step: int,
+        train: TrainState,
+        progress: Progress,
+        what: Callable[[Events, int], set[str]],
+    ) -> None:
+        """Does what is due of each member, and ends those whose last step this is."""
+        for index, member in list(self._members.items()):
+            with self._ending_alone(index):
+                due = what(member.events, step)
+                if not due and not member.events.ended(step):
+                    continue
+                own = self._take(train, np.int32(index))
+                own = jax.device_put(own, sharding.replicated(self._mesh))
+                member.hold(due, step, own, progress)
+                if member.events.ended(step):
+                    member.finish(step, own)
+                    self._end(index, 'complete')
+
+    @contextlib.contextmanager
+    def _ending_alone(self, index: int) -> Iterator[None]:
+        """What is wrong with one member ends it alone; a full disk ends all, to go on later."""
+        try:
+            yield
+        except CannotWrite:
+            raise
+        except UserError as error:
+            self._end(index, 'failed', str(error))
+        except Exception as error:  # an evaluator of someone's own
+            log = self._folder.log(self._members[index].trial.id)
+            log.parent.mkdir(exist_ok=True)
+            log.write_text(traceback.format_exc())
+            self._end(index, 'failed', f'{line_of(error) or summary(error)} ({log})')
+
+    def _end(self, index: int, status: str, reason: str = '') -> None:
+        member = self._members.pop(index)
+        member.close()
+        trial, seconds = member.trial, (time.monotonic() - self._since) * self._share
+        self._folder.end(trial.id, status, reason, seconds)
+        if status == 'failed':
+            print(f'{trial.id} {title(trial.changes)}: failed: {reason}')

@@ -1,0 +1,161 @@
+"""What is read from the folders of runs, whole or not."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from genjax.errors import UserError
+from genjax.reports import report
+from genjax.reports.load import read
+from tests.reports import folders
+
+RECORDS = [
+    {'step': 100, 'vae/loss': 5.0},
+    {'step': 100, 'validation/likelihood/nll': 4.0},
+    {'step': 200, 'validation/likelihood/nll': 2.0, 'validation/likelihood/stderr': 0.1},
+    {'step': 300, 'vae/loss': None, 'validation/likelihood/nll': 3.0},
+]
+
+
+def test_figures_of_the_last_step_and_of_the_best(tmp_path):
+    folders.trial(tmp_path, 0, {'model.beta': 2.0, 'seed': 3}, RECORDS, {'likelihood/nll': 2.5})
+    (trial,) = read(tmp_path).trials
+    assert (trial.seed, trial.status, trial.steps) == (3, 'complete', folders.STEPS)
+    assert trial.figures == {
+        'test/likelihood/nll': 2.5,
+        'vae/loss': None,
+        'validation/likelihood/nll': 3.0,
+        'validation/likelihood/stderr': 0.1,
+        'best/validation/likelihood/nll': 2.0,
+        'best/validation/likelihood/stderr': 0.1,
+    }
+    assert trial.curves['vae/loss'] == [(100, 5.0), (300, None)]
+    assert trial.devices == (4, 'TPU v5e')
+    assert trial.device_hours == pytest.approx(4 * 90 / 3600)
+
+
+def test_the_largest_may_be_the_best(tmp_path):
+    changes = {'best_mode': 'max'}
+    folders.trial(tmp_path, 0, changes, RECORDS)
+    (trial,) = read(tmp_path).trials
+    assert trial.figures['best/validation/likelihood/nll'] == 4.0
+
+
+def test_the_test_is_that_of_the_best_checkpoint_and_of_this_config(tmp_path):
+    folders.trial(tmp_path, 0, {}, RECORDS, {'likelihood/nll': 1.0}, step=200)
+    place = folders.workdir(tmp_path, 0) / 'evaluations'
+    judged = json.loads((place / '200.json').read_text())
+    folders.write(place / '300.json', judged | {'step': 300, 'figures': {'likelihood/nll': 2.0}})
+    assert read(tmp_path).trials[0].figures['test/likelihood/nll'] == 1.0
+    folders.write(place / '200.json', judged | {'config': 'of another run'})
+    assert read(tmp_path).trials[0].figures['test/likelihood/nll'] == 2.0
+
+
+@pytest.mark.parametrize('torn', ['{"step": 400, "vae/lo', '{"step": 4', '12', '\0\0\0'])
+def test_a_line_that_is_being_written_is_none_yet(tmp_path, torn):
+    folders.trial(tmp_path, 0, {}, RECORDS, result=None)
+    with (folders.workdir(tmp_path, 0) / 'metrics.jsonl').open('a') as file:
+        file.write(torn)
+    (trial,) = read(tmp_path).trials
+    assert (trial.status, trial.steps) == ('unfinished', 300)
+    assert trial.curves['vae/loss'] == [(100, 5.0), (300, None)]
+
+
+def test_a_trial_that_was_started_again_has_not_ended(tmp_path):
+    later = {**folders.START, 'time': '2999-01-01T12:00:00+0000'}
+    folders.trial(tmp_path, 0, {}, RECORDS, result=('failed', 'no space'), start=later)
+    (trial,) = read(tmp_path).trials
+    assert (trial.status, trial.reason, trial.seconds) == ('unfinished', '', 90.0)
+
+
+def test_folders_of_runs_and_single_runs(tmp_path):
+    done = [{'step': folders.STEPS, 'vae/loss': 1.0}]
+    folders.run(tmp_path / 'b', folders.config(seed=1), done)
+    folders.run(tmp_path / 'a', folders.config(seed=0), RECORDS)
+    (tmp_path / 'notes').mkdir()
+    trials = read(tmp_path).trials
+    assert [(t.id, t.status, t.seconds) for t in trials] == [
+        ('a', 'unfinished', None),
+        ('b', 'complete', None),
+    ]
+    (alone,) = read(tmp_path / 'b').trials
+    assert alone == trials[1]
+
+
+def test_a_run_that_ended_early_and_was_judged_is_complete(tmp_path):
+    patient = folders.config(patience=2)
+    folders.run(tmp_path, patient, RECORDS)
+    assert read(tmp_path).trials[0].status == 'unfinished'
+    folders.run(tmp_path, patient, RECORDS, {'likelihood/nll': 2.0}, step=200)
+    assert read(tmp_path).trials[0].status == 'complete'
+
+
+def test_a_constructor_is_the_value_of_its_field(tmp_path):
+    schedule = {'_target_': 'optax.cosine_decay_schedule', 'init_value': 1e-3}
+    for number, rate in enumerate([1e-3, schedule]):
+        folders.trial(tmp_path, number, {'optimizer.learning_rate': rate})
+    made = report.make(tmp_path)
+    assert made.fields == ['optimizer.learning_rate', 'optimizer.learning_rate.init_value']
+    names = [group.settings['optimizer.learning_rate'] for group in made.groups]
+    assert names == [1e-3, 'optax.cosine_decay_schedule']
+
+
+def test_the_metric_is_the_best_figure_of_the_config_where_it_was_measured(tmp_path):
+    test = {'modes/modes': 9.0, 'likelihood/kind': 'exact', 'likelihood/nll': 2.0}
+    folders.trial(tmp_path, 0, {}, RECORDS, test)
+    assert report.make(tmp_path).metrics == ['test/likelihood/nll']
+    folders.trial(tmp_path / 'other', 0, {'best': None}, RECORDS, test)
+    assert report.make(tmp_path / 'other').metrics == ['test/modes/modes']
+    folders.trial(tmp_path / 'running', 0, {}, RECORDS, result=None)
+    assert report.make(tmp_path / 'running').metrics == ['best/validation/likelihood/nll']
+
+
+def test_a_metric_may_be_named_by_its_ends_where_one_alone_has_them(tmp_path):
+    folders.trial(tmp_path, 0, {}, test={'likelihood/nll': 2.0, 'ais/nll': 2.0, 'modes/kl': 1.0})
+    assert report.make(tmp_path, ['test/kl']).metrics == ['test/modes/kl']
+    with pytest.raises(UserError, match="has the metric 'test/nll'"):
+        report.make(tmp_path, ['test/nll'])
+
+
+@pytest.mark.parametrize(
+    'metrics, by, message',
+    [
+        (['test/likelihood/nlll'], [], "did you mean 'test/likelihood/nll'?"),
+        (['test/likelihood/kind'], [], "no run in .* has the metric 'test/likelihood/kind'"),
+        ([], ['model.bata'], "no field 'model.bata'; did you mean 'model.beta'?"),
+        ([], ['seed'], 'not the seed'),
+        ([], ['model.beta', 'model.beta'], 'two different'),
+    ],
+)
+def test_a_wrong_name_is_told_with_the_nearest(tmp_path, metrics, by, message):
+    test = {'likelihood/nll': 2.0, 'likelihood/kind': 'exact'}
+    folders.trial(tmp_path, 0, {'model.beta': 2.0}, test=test)
+    with pytest.raises(UserError, match=message.replace('?', r'\?')):
+        report.make(tmp_path, metrics, by)
+
+
+def test_a_folder_without_runs(tmp_path):
+    with pytest.raises(UserError, match='holds no runs'):
+        read(tmp_path)
+    with pytest.raises(UserError, match=r'there is no folder .*nowhere'):
+        read(tmp_path / 'nowhere')
+
+
+@pytest.mark.parametrize('content', ['{', '{}', '[]', '{"config": {"seed": 1}}', '{"config": 3}'])
+def test_a_damaged_record_is_named(tmp_path, content):
+    folders.write(tmp_path / 'run/config.json', content)
+    with pytest.raises(UserError, match=r'cannot read .*run'):
+        read(tmp_path)
+
+
+def test_it_starts_without_jax(tmp_path):
+    folders.trial(tmp_path, 0, {}, RECORDS, {'likelihood/nll': 2.0})
+    code = f"""
+import sys
+from genjax.cli import main
+assert main(['report', {str(tmp_path)!r}, '--out={tmp_path}/page.html']) == 0
+assert not {{'jax', 'flax', 'matplotlib', 'tensorflow_datasets'}} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, '-c', code], check=True)
