@@ -16,7 +16,13 @@ from typing import Any
 from genjax.config.trust import TARGET, import_path
 from genjax.errors import UserError
 
-RENAMED: dict[str, str] = {}
+RENAMED: dict[str, str] = {
+    'genjax.data.densities.Checkerboard': 'genjax.data.toy.densities.Checkerboard',
+    'genjax.data.densities.Rings': 'genjax.data.toy.densities.Rings',
+    'genjax.data.mixtures.Mixture': 'genjax.data.toy.mixtures.Mixture',
+    'genjax.data.mixtures.ring': 'genjax.data.toy.mixtures.ring',
+    'genjax.training.MeshShape': 'genjax.parallel.sharding.MeshShape',
+}
 """Import paths of classes and functions that moved or were renamed: the old one and today's."""
 
 

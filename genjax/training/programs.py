@@ -140,7 +140,7 @@ class Programs:
 
 
 def _on(mesh: Mesh, function: Callable) -> Callable:
-    """The function, traced so that networks know the mesh (`networks.rows`)."""
+    """The function, traced so that networks know the mesh (`networks.batch_sharding`)."""
 
     @functools.wraps(function)
     def traced(*args: Any, **kwargs: Any) -> Any:
