@@ -55,7 +55,7 @@ _NO_MEMORY = (
 )
 
 
-def told(error: BaseException) -> tuple[str, int] | None:
+def exit_message(error: BaseException) -> tuple[str, int] | None:
     """The line to print for an error and the exit status; None for a defect of genjax, which keeps
     its traceback.
     """
@@ -119,7 +119,7 @@ def explaining(where: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if told(error) is not None:
+        if exit_message(error) is not None:
             raise
         message = f'{where}: {summary(error)} ({TRACEBACK}=1 shows where)'
         raise UserError(message) from error

@@ -20,7 +20,7 @@ from genjax.config import spec
 from genjax.data import TFDS, Chain, Digits, Scale
 from genjax.errors import UserError
 from genjax.models import DiffusionModel
-from genjax.models.diffusion import EDM, DiffusionSampling, Karras, LogNormal, NoiseRatio
+from genjax.models.diffusion import EDM, DiffusionSampling, Karras, KarrasSchedule, LogNormal
 from genjax.networks import UNet
 from genjax.training import Experiment
 
@@ -55,7 +55,7 @@ def get_config(data: str = 'cifar10'):
             path=spec(Karras),
             parameterisation=spec(EDM, data_scale=0.5),
             times=spec(LogNormal, mean=-1.2, std=1.2),
-            sampling=spec(DiffusionSampling, grid=spec(NoiseRatio, rho=7.0), steps=18),
+            sampling=spec(DiffusionSampling, grid=spec(KarrasSchedule, rho=7.0), steps=18),
         ),
         optimizer=spec(
             optax.adam,

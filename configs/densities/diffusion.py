@@ -24,8 +24,8 @@ from genjax.models.diffusion import (
     CosineVP,
     DiffusionSampling,
     Karras,
+    KarrasSchedule,
     LogNormal,
-    NoiseRatio,
     Rectified,
     UniformLogSNR,
     V,
@@ -42,14 +42,14 @@ RECIPES = {
         path=spec(Karras),
         parameterisation=spec(EDM, data_scale=2.0),
         times=spec(LogNormal, mean=-1.0, std=1.6),
-        sampling=spec(DiffusionSampling, grid=spec(NoiseRatio)),
+        sampling=spec(DiffusionSampling, grid=spec(KarrasSchedule)),
     ),
     'vdm': dict(
         path=spec(CosineVP),
         parameterisation=spec(V),
         weighting=spec(ELBO),
         times=spec(UniformLogSNR),
-        sampling=spec(DiffusionSampling, grid=spec(NoiseRatio)),
+        sampling=spec(DiffusionSampling, grid=spec(KarrasSchedule)),
     ),
 }
 

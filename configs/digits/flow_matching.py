@@ -15,8 +15,8 @@ from genjax.data import Chain, Digits, Scale
 from genjax.evaluation import C2ST, LabelAccuracy
 from genjax.models import DiffusionModel
 from genjax.models.diffusion import (
+    X0,
     ClassifierFree,
-    Data,
     DiffusionSampling,
     LogitNormal,
     Rectified,
@@ -39,7 +39,7 @@ def get_config():
             network=spec(TimeMLP, shape=(8, 8, 1), features=384, num_layers=4, dropout=0.1),
             path=spec(Rectified, t_min=1e-3),
             # Images are simpler than noise, for a small network above all.
-            parameterisation=spec(Data),
+            parameterisation=spec(X0),
             # Not MinSNR: it weights the noisy end, which the label decides, by nearly 0.
             weighting=spec(TruncatedSNR, high=20.0),
             times=spec(LogitNormal),

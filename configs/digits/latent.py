@@ -32,7 +32,7 @@ from genjax.data import Chain, Digits, Latents
 from genjax.evaluation import C2ST, LabelAccuracy, TokenLikelihood
 from genjax.models import GPT, DiffusionModel
 from genjax.networks import TimeMLP, Transformer
-from genjax.training import Encode, Encoded, Experiment
+from genjax.training import EncodeLatents, Experiment, LoadLatents
 
 STEPS = 4000
 
@@ -49,16 +49,16 @@ def get_config(code: str = 'kl'):
     figures = (spec(LabelAccuracy), spec(C2ST))
     first, second = 'runs/autoencoder', 'runs/vq_autoencoder'
     dataset, step, model, test = {
-        'kl': (spec(Digits), spec(Encode, workdir=first), flow, figures),
+        'kl': (spec(Digits), spec(EncodeLatents, workdir=first), flow, figures),
         'stored': (
             spec(Latents, path='runs/digits_codes'),
-            spec(Encoded, workdir=first),
+            spec(LoadLatents, workdir=first),
             flow,
             figures,
         ),
         'vq': (
             spec(Digits),
-            spec(Encode, workdir=second),
+            spec(EncodeLatents, workdir=second),
             spec(GPT, network=transformer),
             (spec(TokenLikelihood),),
         ),

@@ -32,7 +32,7 @@ from genjax.models.diffusion import (
     Epsilon,
 )
 from genjax.networks import DiT
-from genjax.training import Encoded, Experiment
+from genjax.training import Experiment, LoadLatents
 
 
 def get_config(data: str = 'imagenet256'):
@@ -60,7 +60,7 @@ def get_config(data: str = 'imagenet256'):
         # Shape and classes are for a dry run, before the codes are there.
         codes = {'path': 'runs/imagenet256_codes', 'shape': (32, 32, 4), 'classes': 1000}
         dataset = spec(Latents, in_memory=False, **codes)
-        step = spec(Encoded, workdir='runs/imagenet256_autoencoder')
+        step = spec(LoadLatents, workdir='runs/imagenet256_autoencoder')
     return spec(
         Experiment,
         dataset=dataset,

@@ -16,7 +16,7 @@ from types import ModuleType
 
 import genjax
 from genjax.cli import process
-from genjax.errors import TRACEBACK, UserError, nearest, told
+from genjax.errors import TRACEBACK, UserError, exit_message, nearest
 from genjax.parallel.preemption import SIGNALS
 
 _PRINT = ('report', 'plan', 'config', 'data')  # whose result is what they print
@@ -94,7 +94,7 @@ def _status(argv: list[str]) -> int:
     try:
         return _dispatch(argv)
     except BaseException as error:
-        known = told(error)
+        known = exit_message(error)
         if known is None:
             raise
         if os.environ.get(TRACEBACK) and isinstance(error, Exception):

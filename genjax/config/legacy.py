@@ -20,7 +20,12 @@ RENAMED: dict[str, str] = {
     'genjax.data.densities.Checkerboard': 'genjax.data.toy.densities.Checkerboard',
     'genjax.data.densities.Rings': 'genjax.data.toy.densities.Rings',
     'genjax.data.mixtures.Mixture': 'genjax.data.toy.mixtures.Mixture',
-    'genjax.data.mixtures.ring': 'genjax.data.toy.mixtures.ring',
+    'genjax.models.diffusion.Data': 'genjax.models.diffusion.X0',
+    'genjax.models.diffusion.LogSNR': 'genjax.models.diffusion.LogSNRSchedule',
+    'genjax.models.diffusion.NoiseRatio': 'genjax.models.diffusion.KarrasSchedule',
+    'genjax.models.diffusion.Power': 'genjax.models.diffusion.PowerSchedule',
+    'genjax.training.Encode': 'genjax.training.EncodeLatents',
+    'genjax.training.Encoded': 'genjax.training.LoadLatents',
     'genjax.training.MeshShape': 'genjax.parallel.sharding.MeshShape',
 }
 """Import paths of classes and functions that moved or were renamed: the old one and today's."""

@@ -29,8 +29,8 @@ class Latents:
     labels.
 
     Where the first stage draws codes from a normal, x is float32 [2, *shape], its means and
-    standard deviations; tokens are int32 [*shape]. The preprocessing step `genjax.training.Encoded`
-    makes codes of them.
+    standard deviations; tokens are int32 [*shape]. The preprocessing step
+    `genjax.training.LoadLatents` makes codes of them.
 
     Attributes:
         path: the folder.

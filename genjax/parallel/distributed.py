@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding
 
-from genjax.errors import EXIT_INTERRUPTED, UserError, told
+from genjax.errors import EXIT_INTERRUPTED, UserError, exit_message
 from genjax.parallel.cluster import ProcessInfo
 from genjax.parallel.coordination import Worker
 from genjax.parallel.preemption import Preemption
@@ -89,7 +89,7 @@ def _fail(peer: Worker, error: BaseException, interruption: Preemption | None) -
     while cause := causes[-1].__cause__ or causes[-1].__context__:
         causes.append(cause)
     broken = any(isinstance(cause, jax.errors.JaxRuntimeError) for cause in causes)
-    known = told(error)
+    known = exit_message(error)
     if known is None:
         text = ''.join(traceback.format_exception(error))
         known = (text, 1)

@@ -2,6 +2,6 @@
 
 from genjax.parallel.sharding import MeshShape
 from genjax.training.experiment import Experiment
-from genjax.training.latent import Encode, Encoded
+from genjax.training.latent import EncodeLatents, LoadLatents
 
-__all__ = ['Encode', 'Encoded', 'Experiment', 'MeshShape']
+__all__ = ['EncodeLatents', 'Experiment', 'LoadLatents', 'MeshShape']

@@ -87,13 +87,19 @@ def check_results(file: Path) -> None:
 
 
 def _wait_for_metadata(folder: Path) -> None:
-    """Waits for Orbax, which writes its metadata in another thread and may not be done yet."""
+    """Waits for Orbax, which writes its metadata twice in another thread: as the save begins, and
+    with `item_handlers` as it ends.
+
+    Raises:
+        OSError: it has not done so in time.
+    """
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
-        with contextlib.suppress(OSError, ValueError):
-            json.loads((folder / _METADATA).read_text())
-            return
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            if json.loads((folder / _METADATA).read_text()).get('item_handlers'):
+                return
         time.sleep(0.01)
+    raise OSError(f'Orbax has not written {_METADATA}')
 
 
 def _digests(folder: Path) -> dict[str, str]:

@@ -23,7 +23,7 @@ _SHOWN = 256  # codes decoded at a time, to be shown
 
 
 @dataclass(frozen=True)
-class Encode:
+class EncodeLatents:
     """Encodes data with the trained model of another run, the first stage; the inverse decodes.
 
     It applies the preprocessing of that run too, so it comes first; codes are what its model's
@@ -80,8 +80,8 @@ class Encode:
         stage = self._stage
         if x.shape[1:] != stage.shape:
             raise UserError(
-                f'Encode: the run in {self.workdir} encodes examples of shape {stage.shape}, '
-                f'the data have {x.shape[1:]}'
+                f'EncodeLatents: the run in {self.workdir} encodes examples of shape '
+                f'{stage.shape}, the data have {x.shape[1:]}'
             )
         return stage.encode(_constants(stage), x, key), jnp.full(len(x), jnp.nan)
 
@@ -91,12 +91,13 @@ class Encode:
 
 
 @dataclass(frozen=True, eq=False)
-class Encoded:
+class LoadLatents:
     """Draws codes from what `genjax encode` stored (`Latents`); the inverse decodes.
 
-    Training sees what it would through `Encode`, without the encoder's work in each step. The first
-    stage is needed for its decoder, and for what `Encode` says of it; it is read when training or
-    sampling begins, so that a dry run does without, and must be the one that made the codes.
+    Training sees what it would through `EncodeLatents`, without the encoder's work in each step.
+    The first stage is needed for its decoder, and for what `EncodeLatents` says of it; it is read
+    when training or sampling begins, so that a dry run does without, and must be the one that made
+    the codes.
 
     Attributes:
         workdir: the folder of the first stage's run.
@@ -126,8 +127,8 @@ class Encoded:
         """Raises a UserError unless the data are codes of this first stage."""
         if not isinstance(dataset, Latents):
             raise UserError(
-                f'Encoded takes the codes of a Latents data set, not {type(dataset).__name__}; '
-                'Encode takes data as they are'
+                f'LoadLatents takes the codes of a Latents data set, not {type(dataset).__name__}; '
+                'EncodeLatents takes data as they are'
             )
         made_by = dataset.record['first_stage']
         if made_by['fingerprint'] != self.provenance['fingerprint']:
@@ -139,7 +140,7 @@ class Encoded:
     def __call__(self, x: Array, key: Array) -> tuple[Array, Array]:
         """Returns codes drawn from x, as `Latents` has them, and what is not a number."""
         if x.dtype == jnp.uint8:
-            raise UserError('Encoded takes the codes of a Latents data set, not pictures')
+            raise UserError('LoadLatents takes the codes of a Latents data set, not pictures')
         return codes_of(x, key), jnp.full(len(x), jnp.nan)
 
     def inverse(self, y: Array) -> Array:

@@ -49,11 +49,11 @@ from genjax.models.diffusion import (
     Epsilon,
     FewStepSampling,
     Karras,
+    KarrasSchedule,
     LinearVP,
     LogNormal,
     MaskGITSampling,
     MeanFlow,
-    NoiseRatio,
     Shortcut,
     UniformNoise,
     V,
@@ -511,7 +511,7 @@ ZOO = (
             EDM(),
             times=LogNormal(),
             sampling=DiffusionSampling(
-                Churn(), NoiseRatio(), 4, guide=Autoguidance(TimeMLP((2,), 4, 1))
+                Churn(), KarrasSchedule(), 4, guide=Autoguidance(TimeMLP((2,), 4, 1))
             ),
             likelihood='vlb',
             eval_samples=4,

@@ -5,7 +5,7 @@ import pytest
 from genjax import config as configs
 from genjax.sweeps.combinators import parse
 from genjax.sweeps.trials import trials_of
-from genjax.sweeps.vectorized.grouping import populations_of, told
+from genjax.sweeps.vectorized.grouping import populations_of
 from genjax.training.experiment import experiment_of
 from genjax.training.programs import example_of
 
@@ -20,7 +20,7 @@ def grouped(family, words):
     source = experiment_of(trials[0].config).dataset.source('train')
     populations = populations_of(trials, lambda _: example_of(source), len(trials))
     assert {t.id for p in populations for t in p.trials} == {t.id for t in trials}
-    return told(populations), [len(population.trials) for population in populations]
+    return summary(populations), [len(population.trials) for population in populations]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from genjax.config import spec
 from genjax.data import Chain, Scale
 from genjax.models import GPT, VAE, Gaussian, KLAutoencoder
 from genjax.networks import MLP, MapDecoder, MapEncoder, PatchDiscriminator, Transformer
-from genjax.training import Encode, Experiment
+from genjax.training import EncodeLatents, Experiment
 from tests.training import tiny
 
 _COMMON = {'dataset': spec(tiny.Blots), 'batch_size': 16, 'log_every': 1, 'num_samples': 4}
@@ -49,7 +49,7 @@ def second_stage(workdir, **fields):
         Experiment,
         **{
             **_COMMON,
-            'preprocess': spec(Chain, steps=(spec(Encode, workdir=str(workdir)),)),
+            'preprocess': spec(Chain, steps=(spec(EncodeLatents, workdir=str(workdir)),)),
             'model': model,
             'optimizer': spec(optax.adam, learning_rate=1e-2),
             'steps': 4,

@@ -15,7 +15,11 @@ def test_metadata_that_are_still_being_written_are_waited_for(tmp_path):
 
     def finish():
         time.sleep(0.1)
-        metadata.write_text(json.dumps({'init_timestamp_nsecs': 1}))
+        metadata.write_text(json.dumps({'init_timestamp_nsecs': 1, 'item_handlers': None}))
+        time.sleep(0.1)
+        metadata.write_text(
+            json.dumps({'init_timestamp_nsecs': 1, 'item_handlers': {'state': 'x'}})
+        )
 
     thread = threading.Thread(target=finish)
     thread.start()

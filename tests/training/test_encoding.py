@@ -1,4 +1,4 @@
-"""Codes that are stored once are those that `Encode` makes anew, and so is all that follows."""
+"""Codes that are stored once are those that `EncodeLatents` makes anew, as is what follows."""
 
 import dataclasses
 import json
@@ -13,7 +13,7 @@ from genjax.data import Chain, Latents, eval_batches, latents
 from genjax.errors import UserError
 from genjax.evaluation import LabelAccuracy
 from genjax.models import VQAutoencoder
-from genjax.training import Encode, Encoded, encoding, loop, sampling
+from genjax.training import EncodeLatents, LoadLatents, encoding, loop, sampling
 from genjax.training import run as runs
 from genjax.training.experiment import experiment_of
 from genjax.training.first_stage import FirstStage
@@ -45,7 +45,7 @@ def codes(trained):
 
 def of_stored(codes, trained, **fields):
     """The second stage on stored codes."""
-    chain = spec(Chain, steps=(spec(Encoded, workdir=str(trained)),))
+    chain = spec(Chain, steps=(spec(LoadLatents, workdir=str(trained)),))
     dataset = spec(Latents, path=str(codes))
     return second_stage(trained, **{'dataset': dataset, 'preprocess': chain, **fields})
 
@@ -69,7 +69,7 @@ def test_means_and_deviations_are_those_of_the_model_in_the_order_of_the_data(
 
 
 def test_what_is_drawn_and_decoded_is_what_encode_draws_and_decodes(codes, trained):
-    encode, encoded = Encode(str(trained)), Encoded(str(trained))
+    encode, encoded = EncodeLatents(str(trained)), LoadLatents(str(trained))
     x = everything(tiny.Blots().source('test'))['x']
     stored = everything(Latents(str(codes)).source('test'))['x']
     z, want = encoded(stored, KEY)[0], encode(x, KEY)[0]
@@ -127,7 +127,7 @@ def test_token_likelihood(tmp_path):
     encoding.encode(FirstStage.load(first), out, SPLITS, batch_size=16)
     found = everything(Latents(str(out)).source('test'))['x']
     x = everything(tiny.Blots().source('test'))['x']
-    np.testing.assert_array_equal(found, Encode(str(first))(x, KEY)[0])
+    np.testing.assert_array_equal(found, EncodeLatents(str(first))(x, KEY)[0])
     assert (found.dtype, Latents(str(out)).event_shape) == (np.int32, (16,))
     loop.train(of_stored(out, first, model=of_tokens()), tmp_path / 'second')
     step = runs.load(tmp_path / 'second').experiment.preprocess
@@ -166,7 +166,7 @@ def test_a_classifier_of_stored_codes_learns_from_what_they_stand_for(codes, tra
     """Its own accuracy is that of a classifier of reconstructions."""
     from genjax.evaluation.labels import train_classifier
 
-    dataset, step = Latents(str(codes)), Encoded(str(trained))
+    dataset, step = Latents(str(codes)), LoadLatents(str(trained))
     shapes = []
 
     def show(x):
@@ -204,7 +204,8 @@ def test_what_does_not_belong_together_is_refused(codes, trained, tmp_path, genj
     refused(of_stored(tmp_path / 'x', trained), 'there are no codes in .*x: `genjax encode')
     refused(of_stored(codes, tmp_path / 'x'), 'is not the folder of a run')
     refused(
-        of_stored(codes, trained, dataset=spec(tiny.Blots)), 'Encoded takes .* Latents .* not Blots'
+        of_stored(codes, trained, dataset=spec(tiny.Blots)),
+        'LoadLatents takes .* Latents .* not Blots',
     )
     stated = spec(Latents, path=str(codes), shape=(4, 4, 2))
     refused(of_stored(codes, trained, dataset=stated), r'shape=\(4, 4, 2\), but .* \(4, 4, 4\)')

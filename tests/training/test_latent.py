@@ -13,7 +13,7 @@ from genjax.config import build, spec
 from genjax.data import Chain, Scale
 from genjax.errors import UserError
 from genjax.models import VQAutoencoder
-from genjax.training import Encode, loop, sampling
+from genjax.training import EncodeLatents, loop, sampling
 from genjax.training import run as runs
 from tests.training import tiny
 from tests.training.conftest import assert_same, the_line
@@ -82,15 +82,17 @@ def test_the_first_stage_is_found_from_anywhere_and_after_a_move(
 
 
 def test_the_step_encodes_as_the_first_stage_does(trained):
-    step, first = Encode(str(trained)), runs.load(trained)
+    step, first = EncodeLatents(str(trained)), runs.load(trained)
     x = tiny.Blots().source('test')[np.arange(6)]['x']
     z, log_det = jax.jit(step)(x, KEY)
     _, encode_key = jax.random.split(KEY)
     want = first.experiment.model.encode(first.state.averaged, x / 127.5 - 1, encode_key)
     np.testing.assert_allclose(z, want, rtol=1e-3, atol=1e-4)
     assert np.all(np.isnan(log_det)) and log_det.shape == (6,)
-    assert step == Encode(str(trained)) and hash(step) == hash(Encode(str(trained), None))
-    assert step != Encode(str(trained), 4)
+    assert step == EncodeLatents(str(trained)) and hash(step) == hash(
+        EncodeLatents(str(trained), None)
+    )
+    assert step != EncodeLatents(str(trained), 4)
 
 
 def test_resumed_it_is_the_same_bit_for_bit(trained, tmp_path):
@@ -114,7 +116,7 @@ def test_likelihoods_are_refused(trained, tmp_path):
     from genjax.evaluation import Likelihood
 
     config = second_stage(trained, test=(spec(Likelihood),))
-    with pytest.raises(UserError, match=r'density .* through the preprocessing \(Encode\)'):
+    with pytest.raises(UserError, match=r'density .* through the preprocessing \(EncodeLatents\)'):
         loop.train(config, tmp_path / 'run')
 
 
@@ -128,7 +130,7 @@ def test_another_first_stage_is_refused(trained, tmp_path, genjax):
     line = the_line(*genjax('sample', f'--workdir={second}', '--out=x.png')[::2])
     assert f'it was step 4 of {first}' in line
     pinned = second_stage(
-        first, preprocess=spec(Chain, steps=(spec(Encode, workdir=str(first), step=4),))
+        first, preprocess=spec(Chain, steps=(spec(EncodeLatents, workdir=str(first), step=4),))
     )
     loop.train(pinned, tmp_path / 'third')
     record = json.loads((tmp_path / 'third' / 'config.json').read_text())
@@ -141,17 +143,17 @@ def test_what_cannot_be_encoded_is_refused(trained, tmp_path):
     ):
         build(second_stage(tmp_path / 'nowhere'))
     with pytest.raises(UserError, match='has no step 3'):
-        Encode(str(trained), 3)
+        EncodeLatents(str(trained), 3)
     with pytest.raises(
         UserError, match=r'examples of shape \(8, 8, 1\), the data have \(9, 8, 1\)'
     ):
-        Encode(str(trained))(np.zeros((2, 9, 8, 1), np.uint8), KEY)
+        EncodeLatents(str(trained))(np.zeros((2, 9, 8, 1), np.uint8), KEY)
     loop.train(tiny.gan(steps=1), tmp_path / 'gan')
     with pytest.raises(UserError, match='a GAN, which has no encode'):
-        Encode(str(tmp_path / 'gan'))
+        EncodeLatents(str(tmp_path / 'gan'))
     model = second_stage(trained).model
     model.decoder.shape = (5,)
     with pytest.raises(UserError, match=r'shape \(5,\), the data have \(4, 4, 4\)'):
         loop.train(second_stage(trained, model=model), tmp_path / 'misfit')
-    with pytest.raises(UserError, match='Encode takes the pixels'):
-        Chain((Scale(), Encode(str(trained))))
+    with pytest.raises(UserError, match='EncodeLatents takes the pixels'):
+        Chain((Scale(), EncodeLatents(str(trained))))

@@ -9,7 +9,7 @@ from genjax.models.diffusion.few_step import MeanFlow, Shortcut
 from genjax.models.diffusion.guides import Autoguidance, Classifier, ClassifierFree
 from genjax.models.diffusion.parameterisations import (
     EDM,
-    Data,
+    X0,
     Epsilon,
     Prediction,
     V,
@@ -31,6 +31,7 @@ from genjax.models.diffusion.sampling import (
     FewStepSampling,
     MaskGITSampling,
 )
+from genjax.models.diffusion.time_schedules import KarrasSchedule, LogSNRSchedule, PowerSchedule
 from genjax.models.diffusion.weighting import (
     ELBO,
     LogitNormal,
@@ -48,6 +49,7 @@ __all__ = [
     'EDM',
     'ELBO',
     'VE',
+    'X0',
     'Ancestral',
     'Autoguidance',
     'Churn',
@@ -56,7 +58,6 @@ __all__ = [
     'Confidence',
     'ConsistencyModel',
     'CosineVP',
-    'Data',
     'DiffusionModel',
     'DiffusionSampling',
     'DiscreteAncestral',
@@ -68,16 +69,16 @@ __all__ = [
     'FewStepSampling',
     'Heun',
     'Karras',
+    'KarrasSchedule',
     'LinearVP',
     'LogNormal',
-    'LogSNR',
+    'LogSNRSchedule',
     'LogitNormal',
     'MaskGITSampling',
     'Masking',
     'MeanFlow',
     'MinSNR',
-    'NoiseRatio',
-    'Power',
+    'PowerSchedule',
     'Prediction',
     'Rectified',
     'Shortcut',

@@ -27,8 +27,8 @@ class ConsistencyModel:
     Attributes:
         network: F, `(x [B, *event], time [B]) -> [B, *event]`, told ¼ log σ; such as `TimeMLP` or
             `UNet`; its field `shape` is the shape of one example.
-        num_scales: how many σ there are, spread as in `NoiseRatio`; a schedule that doubles it from
-            10 as training goes is best (`Scheduled`).
+        num_scales: how many σ there are, spread as in `KarrasSchedule`; a schedule that doubles it
+            from 10 as training goes is best (`Scheduled`).
         data_scale: s, the standard deviation of the data.
         sigma_min: the least σ.
         sigma_max: the greatest, with which sampling starts.
@@ -53,8 +53,8 @@ class ConsistencyModel:
     FREE: ClassVar[tuple[str, ...]] = ('sampling',)
 
     def __post_init__(self):
-        modules.event_shape(self.network, 'network')
-        classes.check_takes_labels(self, network=self.network)
+        flax_utils.event_shape(self.network, 'network')
+        labels.check_takes_labels(self, network=self.network)
         if isinstance(self.num_scales, (int, float)) and self.num_scales < 2:
             raise UserError(
                 f'ConsistencyModel.num_scales must be at least 2, not {self.num_scales}'

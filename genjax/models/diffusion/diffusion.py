@@ -92,7 +92,7 @@ class DiffusionModel:
             raise UserError(
                 f'DiffusionModel.eval_samples must be at least 1, not {self.eval_samples}'
             )
-        modules.check_shares(self, 'label_dropout')
+        flax_utils.check_shares(self, 'label_dropout')
         if self._guide is not None:
             self._guide.check(self)
 

@@ -16,7 +16,7 @@ from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variab
 from genjax.models.diffusion.discrete_paths import DiscretePath, Masking, log_one_hot
 from genjax.models.diffusion.samplers import Sampler
 from genjax.models.diffusion.sampling import DiscreteSampling
-from genjax.models.diffusion.time_schedules import Grid, Power
+from genjax.models.diffusion.time_schedules import Grid, PowerSchedule
 from genjax.models.precision import full_precision
 from genjax.models.sampling_options import gathered
 
@@ -237,7 +237,7 @@ class DiscreteDiffusion(DiscreteBound):
     network: nn.Module
     path: DiscretePath = field(default_factory=Masking)
     chain: int = 1000
-    grid: Grid = field(default_factory=Power)
+    grid: Grid = field(default_factory=PowerSchedule)
     sampling: DiscreteSampling = field(default_factory=DiscreteSampling)
     eval_samples: int = 64
 

@@ -36,8 +36,8 @@ class _MeanVelocity:
     FREE: ClassVar[tuple[str, ...]] = ('sampling',)
 
     def __post_init__(self):
-        modules.event_shape(self.network, 'network')
-        classes.check_takes_labels(self, network=self.network)
+        flax_utils.event_shape(self.network, 'network')
+        labels.check_takes_labels(self, network=self.network)
 
     @staticmethod
     def upgrade(fields: dict[str, Any]) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class _MeanVelocity:
             UserError: a label for a model without classes.
         """
         label_key, key = jax.random.split(key)
-        label = classes.sampled_labels(self, label_key, num, label)
+        label = labels.sampled_labels(self, label_key, num, label)
         steps = self.sampling.steps
         length = jnp.full((num,), 1.0 / steps)
 
@@ -193,7 +193,7 @@ class Shortcut(_MeanVelocity):
 
     def __post_init__(self):
         super().__post_init__()
-        modules.check_shares(self, 'consistent')
+        flax_utils.check_shares(self, 'consistent')
         steps = self.sampling.steps
         if steps not in [2**k for k in range(self.halvings + 1)]:
             raise UserError(

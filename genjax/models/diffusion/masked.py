@@ -13,7 +13,7 @@ from genjax.models.diffusion.discrete import DiscreteBound, DiscreteModel
 from genjax.models.diffusion.discrete_paths import Masking
 from genjax.models.diffusion.discrete_samplers import Confidence, smallest
 from genjax.models.diffusion.sampling import DiscreteSampling, MaskGITSampling
-from genjax.models.diffusion.time_schedules import Power
+from genjax.models.diffusion.time_schedules import PowerSchedule
 from genjax.models.sampling_options import gathered
 
 
@@ -43,7 +43,7 @@ class MDLM(DiscreteBound):
     FREE: ClassVar[tuple[str, ...]] = ('sampling', 'eval_samples')
 
     path = Masking()
-    grid = Power()
+    grid = PowerSchedule()
 
     @staticmethod
     def upgrade(fields: dict[str, Any]) -> dict[str, Any]:
@@ -87,7 +87,7 @@ class MaskGIT(DiscreteModel):
     FREE: ClassVar[tuple[str, ...]] = ('sampling',)
 
     path = Masking('sine')
-    grid = Power()
+    grid = PowerSchedule()
 
     @staticmethod
     def upgrade(fields: dict[str, Any]) -> dict[str, Any]:

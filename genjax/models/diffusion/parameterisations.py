@@ -71,7 +71,7 @@ class Epsilon(Parameterisation):
 
 
 @dataclass(frozen=True)
-class Data(Parameterisation):
+class X0(Parameterisation):
     """F = x. It says nothing of ε where σ is 0: t_min must be more."""
 
     def target(self, path: Path, t: Array) -> tuple[Array, Array]:

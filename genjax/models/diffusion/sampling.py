@@ -7,7 +7,7 @@ from genjax.models.diffusion.discrete_samplers import DiscreteAncestral
 from genjax.models.diffusion.guides import Guide
 from genjax.models.diffusion.paths import Path
 from genjax.models.diffusion.samplers import Heun, Sampler
-from genjax.models.diffusion.time_schedules import Grid, Power
+from genjax.models.diffusion.time_schedules import Grid, PowerSchedule
 from genjax.models.sampling_options import check_steps
 
 
@@ -26,7 +26,7 @@ class DiffusionSampling:
     """
 
     sampler: Sampler = field(default_factory=Heun)
-    grid: Grid = field(default_factory=Power)
+    grid: Grid = field(default_factory=PowerSchedule)
     steps: int = 50
     path: Path | None = None
     bounds: tuple[float, float] | None = None

@@ -18,7 +18,7 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Power(Grid):
+class PowerSchedule(Grid):
     """t = t_max (i / num)^power: with 1 evenly spread, with more finer near the data.
 
     Attributes:
@@ -33,7 +33,7 @@ class Power(Grid):
 
 
 @dataclass(frozen=True)
-class NoiseRatio(Grid):
+class KarrasSchedule(Grid):
     """(σ / α)^(1/ρ) evenly spread between t_max and t_min, then 0 (Karras et al., 2022, eq. 5).
 
     Attributes:
@@ -51,7 +51,7 @@ class NoiseRatio(Grid):
 
 
 @dataclass(frozen=True)
-class LogSNR(Grid):
+class LogSNRSchedule(Grid):
     """The log-SNR evenly spread between t_max and t_min, then 0 (Lu et al., "DPM-Solver", 2022)."""
 
     def __call__(self, path: Path, num: int) -> Array:

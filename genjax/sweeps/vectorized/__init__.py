@@ -11,7 +11,7 @@ from genjax.parallel.sharding import MeshShape
 from genjax.sweeps.folder import Folder
 from genjax.sweeps.sources import sources
 from genjax.sweeps.trials import Trial, title
-from genjax.sweeps.vectorized.grouping import populations_of, told, varying_fields
+from genjax.sweeps.vectorized.grouping import populations_of, summary, varying_fields
 from genjax.sweeps.vectorized.loop import PopulationLoop
 from genjax.sweeps.vectorized.program import Population
 from genjax.training.experiment import experiment_of
@@ -59,7 +59,7 @@ def run(folder: Folder, trials: list[Trial], max_parallel: int | None) -> None:
         ),
     ]
     if populations:
-        print(*told(populations), sep='\n')
+        print(*summary(populations), sep='\n')
     # Each member has some files open.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -84,7 +84,7 @@ def run(folder: Folder, trials: list[Trial], max_parallel: int | None) -> None:
 def programs(trials: list[Trial]) -> list[str]:
     """What to say of the programs that these trials need."""
     source_of = sources()
-    return told(populations_of(trials, lambda t: example_of(source_of(t)), len(trials)))
+    return summary(populations_of(trials, lambda t: example_of(source_of(t)), len(trials)))
 
 
 def _unfinished(folder: Folder) -> list[Population]:

@@ -69,7 +69,7 @@ def varying_fields(trials: Sequence[Trial]) -> list[str]:
     return [name for name in names if len({repr(row.get(name, _ABSENT)) for row in rows}) > 1]
 
 
-def told(populations: Sequence[Population]) -> list[str]:
+def summary(populations: Sequence[Population]) -> list[str]:
     """What to say of the programs: a line for each, with what it has for itself and what is traced
     in it.
     """

@@ -15,17 +15,17 @@ from genjax.models.diffusion import (
     DDIM,
     EDM,
     ELBO,
+    X0,
     Autoguidance,
     Classifier,
     ClassifierFree,
     CosineVP,
-    Data,
     DiffusionModel,
     DiffusionSampling,
     Epsilon,
     Karras,
+    KarrasSchedule,
     LinearVP,
-    NoiseRatio,
     Rectified,
     Uniform,
     UniformLogSNR,
@@ -85,7 +85,7 @@ VARIABLES = {'params': {'network': {}}, 'state': {}}
 
 
 @pytest.mark.parametrize(
-    'parameterisation', [Epsilon(), Data(), V(), Velocity(), EDM()], ids=lambda p: type(p).__name__
+    'parameterisation', [Epsilon(), X0(), V(), Velocity(), EDM()], ids=lambda p: type(p).__name__
 )
 def test_every_parameterisation_draws_the_same_samples(parameterisation):
     path = CosineVP(t_max=0.99)
@@ -140,7 +140,7 @@ def test_the_loss_of_the_flow_is_that_of_its_paper():
 def test_another_sampling_path():
     """DDIM sees the signal-to-noise ratio alone: along both paths it draws the same."""
     trained, path = LinearVP(), Karras(sigma_max=80.0)
-    grid = NoiseRatio()
+    grid = KarrasSchedule()
     model = exact_model(trained, Epsilon(), sampling=DiffusionSampling(DDIM(), grid, 40))
     other = with_sampling(model, path=Karras(sigma_max=1.0))
     times = grid(trained, 40)

@@ -10,8 +10,8 @@ from genjax.models.diffusion import (
     EDM,
     ELBO,
     VE,
+    X0,
     CosineVP,
-    Data,
     DiscreteVP,
     Epsilon,
     Karras,
@@ -31,7 +31,7 @@ from genjax.models.diffusion import (
 
 PATHS = (LinearVP(), DiscreteVP(), CosineVP(), SubVP(), VE(), Karras(), Rectified(t_min=1e-3))
 EVERY_PATH = pytest.mark.parametrize('path', PATHS, ids=lambda path: type(path).__name__)
-PARAMETERISATIONS = (Epsilon(), Data(), V(), Velocity(), EDM())
+PARAMETERISATIONS = (Epsilon(), X0(), V(), Velocity(), EDM())
 EVERY_PARAMETERISATION = pytest.mark.parametrize(
     'parameterisation', PARAMETERISATIONS, ids=lambda p: type(p).__name__
 )
@@ -167,6 +167,6 @@ def test_weights_of_the_noise():
         TruncatedSNR(1.0, 5.0)(path, Epsilon(), times, t), np.clip(snr, 1, 5) / snr, rtol=1e-4
     )
     np.testing.assert_allclose(
-        TruncatedSNR(1.0, 5.0)(path, Data(), times, t), np.clip(snr, 1, 5), rtol=1e-5
+        TruncatedSNR(1.0, 5.0)(path, X0(), times, t), np.clip(snr, 1, 5), rtol=1e-5
     )
     np.testing.assert_array_equal(Unweighted()(path, V(), times, t), np.ones_like(t))

@@ -20,10 +20,10 @@ from genjax.models.diffusion import (
     Euler,
     Heun,
     Karras,
+    KarrasSchedule,
     LinearVP,
-    LogSNR,
-    NoiseRatio,
-    Power,
+    LogSNRSchedule,
+    PowerSchedule,
     Prediction,
     Rectified,
 )
@@ -121,7 +121,7 @@ def test_the_noise_of_stochastic_samplers(name):
     """With a linear denoiser every x is normal, with mean and variance by recursion."""
     sampler, share = STOCHASTIC[name]
     path, mean, scale = LinearVP(), 0.7, 0.3
-    times = Power()(path, 10)
+    times = PowerSchedule()(path, 10)
     num = 200_000
     got = sampler(one_gaussian(path, mean, scale), path, times, jax.random.normal(KEY, (num,)), KEY)
     m, v = 0.0, 1.0
@@ -157,7 +157,7 @@ def test_ancestral_samples_of_many_steps_have_the_variance_of_the_data(upper):
     got = Ancestral(upper)(
         one_gaussian(path, mean, scale),
         path,
-        Power()(path, 1000),
+        PowerSchedule()(path, 1000),
         jax.random.normal(KEY, (40_000,)),
         KEY,
     )
@@ -167,7 +167,7 @@ def test_ancestral_samples_of_many_steps_have_the_variance_of_the_data(upper):
 
 def test_churn_keeps_the_distribution():
     path, mean, scale = Karras(sigma_max=20.0, t_min=1e-4), 0.7, 0.3
-    times = NoiseRatio()(path, 60)
+    times = KarrasSchedule()(path, 60)
     start = 20.0 * jax.random.normal(KEY, (40_000,))
     sampler = Churn(Heun(), growth=0.2)
     got = sampler(one_gaussian(path, mean, scale), path, times, start, jax.random.key(1))
@@ -209,7 +209,7 @@ def test_churn_adds_no_noise_beyond_that_of_the_path(path, share):
 def test_churn_where_there_is_nothing_but_noise():
     path = Rectified()
     x = jax.random.normal(KEY, (500, 2))
-    got = Churn()(denoiser(path), path, Power()(path, 50), x, KEY)
+    got = Churn()(denoiser(path), path, PowerSchedule()(path, 50), x, KEY)
     distance = jnp.min(jnp.sum((got[:, None] - MEANS) ** 2, axis=-1), axis=-1)
     assert float(jnp.mean(distance)) == pytest.approx(2 * SCALE**2, rel=0.25)
 
@@ -221,7 +221,7 @@ def test_a_path_that_begins_where_the_other_one_does_not(trained):
         got = moved(jax.random.normal(KEY, (8, 2)), jnp.float32(t))
         assert jnp.all(jnp.isfinite(jnp.stack(got)))
     x = jax.random.normal(KEY, (500, 2))
-    got = Heun()(moved, Rectified(), Power()(Rectified(), 50), x, KEY)
+    got = Heun()(moved, Rectified(), PowerSchedule()(Rectified(), 50), x, KEY)
     distance = jnp.min(jnp.sum((got[:, None] - MEANS) ** 2, axis=-1), axis=-1)
     assert float(jnp.mean(distance)) == pytest.approx(2 * SCALE**2, rel=0.3)
 
@@ -241,13 +241,13 @@ def test_grids():
     rho, num = 7.0, 18
     i = np.arange(num)
     sigma = (80 ** (1 / rho) + i / (num - 1) * (0.002 ** (1 / rho) - 80 ** (1 / rho))) ** rho
-    np.testing.assert_allclose(80 * NoiseRatio(rho)(path, num), [*sigma, 0.0], rtol=1e-4)
-    np.testing.assert_allclose(Power()(Rectified(), 4), [1, 0.75, 0.5, 0.25, 0])
-    np.testing.assert_allclose(Power(2.0)(Rectified(), 2), [1, 0.25, 0])
-    widths = np.diff(CosineVP().log_snr(LogSNR()(CosineVP(), 10)[:-1]))
+    np.testing.assert_allclose(80 * KarrasSchedule(rho)(path, num), [*sigma, 0.0], rtol=1e-4)
+    np.testing.assert_allclose(PowerSchedule()(Rectified(), 4), [1, 0.75, 0.5, 0.25, 0])
+    np.testing.assert_allclose(PowerSchedule(2.0)(Rectified(), 2), [1, 0.25, 0])
+    widths = np.diff(CosineVP().log_snr(LogSNRSchedule()(CosineVP(), 10)[:-1]))
     np.testing.assert_allclose(widths, widths[0], rtol=1e-3)
     with pytest.raises(UserError, match='t_min'):
-        LogSNR()(Rectified(), 10)
+        LogSNRSchedule()(Rectified(), 10)
 
 
 @pytest.mark.parametrize('sampler', [Euler(), Heun(), DDIM(), DPM2M(), Ancestral()], ids=str)
@@ -255,7 +255,7 @@ def test_the_last_time_may_be_that_of_the_data(sampler):
     path = Rectified()
     denoise = denoiser(path)
     x = jax.random.normal(KEY, (500, 2))
-    got = jax.jit(lambda: sampler(denoise, path, Power()(path, 100), x, KEY))()
+    got = jax.jit(lambda: sampler(denoise, path, PowerSchedule()(path, 100), x, KEY))()
     assert jnp.all(jnp.isfinite(got))
     distance = jnp.min(jnp.sum((got[:, None] - MEANS) ** 2, axis=-1), axis=-1)
     assert float(jnp.mean(distance)) == pytest.approx(2 * SCALE**2, rel=0.25)

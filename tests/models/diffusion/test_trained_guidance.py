@@ -24,7 +24,7 @@ from genjax.models.diffusion import (
     Karras,
     LinearVP,
     LogNormal,
-    Power,
+    PowerSchedule,
     Rectified,
     SubVP,
 )
@@ -100,7 +100,7 @@ def test_guidance_along_every_path(sampler):
     def sample(number):
         power = jnp.where(number == len(PATHS) - 1, 7.0, 1.0)  # Karras
         model = dataclasses.replace(LEARNED, path=OneOf(number))
-        model = with_sampling(model, sampler=sampler, grid=Power(power))
+        model = with_sampling(model, sampler=sampler, grid=PowerSchedule(power))
         guided = model.sample(variables, KEY, 200, label=TRUTH['label'])
         model = with_sampling(model, guide=None)
         return guided, model.inpaint(variables, KEY, TRUTH['x'], MASK, data_scale=SCALE)
