@@ -5,7 +5,7 @@ import pytest
 from genjax import config as configs
 from genjax.sweeps.combinators import parse
 from genjax.sweeps.trials import trials_of
-from genjax.sweeps.vectorized.grouping import populations_of
+from genjax.sweeps.vectorized.grouping import populations_of, summary
 from genjax.training.experiment import experiment_of
 from genjax.training.programs import example_of
 
