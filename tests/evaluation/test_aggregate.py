@@ -16,6 +16,8 @@ from genjax.models.vae.posterior import Posterior
 from genjax.models.vae.priors import StandardNormal
 from genjax.networks import MLP
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 
 

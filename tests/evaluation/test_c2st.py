@@ -13,6 +13,8 @@ from genjax.errors import UserError
 from genjax.evaluation import C2ST, EvaluationData
 from genjax.evaluation.c2st import c2st
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 
 

@@ -14,6 +14,8 @@ from genjax.errors import UserError
 from genjax.evaluation import ClassModes, EvaluationData
 from genjax.evaluation.class_modes import modes_kl, stacked_modes
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 
 

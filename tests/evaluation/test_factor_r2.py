@@ -12,6 +12,8 @@ from genjax.errors import UserError
 from genjax.evaluation import EvaluationData, FactorR2
 from genjax.evaluation.factor_r2 import linear_r2
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 FACTORS = np.random.RandomState(0).standard_normal((2000, 2))
 

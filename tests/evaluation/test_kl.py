@@ -10,6 +10,8 @@ from genjax.errors import UserError
 from genjax.evaluation import KL, EvaluationData
 from genjax.models.base import LogProb
 
+pytestmark = pytest.mark.slow
+
 
 @dataclasses.dataclass(frozen=True)
 class Normal:

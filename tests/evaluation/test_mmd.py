@@ -13,6 +13,8 @@ from genjax.evaluation import MMD, EvaluationData, Outliers
 from genjax.evaluation.mmd import median_distance, mmd2
 from genjax.evaluation.outliers import outlier_share
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 
 

@@ -13,6 +13,8 @@ from genjax.errors import UserError
 from genjax.evaluation import EvaluationData, Modes
 from genjax.evaluation.modes import mode_counts, modes_covered, reverse_kl
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 
 

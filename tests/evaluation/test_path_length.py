@@ -14,6 +14,8 @@ from genjax.evaluation.path_length import slerp, trimmed_mean
 from genjax.models import GAN
 from genjax.networks import MLP
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 
 

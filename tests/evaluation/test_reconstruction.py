@@ -10,6 +10,8 @@ from genjax.data import Chain, Digits, Scale, eval_batches
 from genjax.errors import UserError
 from genjax.evaluation import EvaluationData, Reconstruction
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 
 

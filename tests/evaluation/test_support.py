@@ -10,6 +10,8 @@ from genjax.errors import UserError
 from genjax.evaluation import EvaluationData, Support
 from genjax.models import UniformBox
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 
 

@@ -13,6 +13,8 @@ from genjax.errors import UserError
 from genjax.evaluation import CriticW1, EvaluationData, wasserstein_1
 from tests.models.zoo import BY_NAME
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 RANDOM = np.random.default_rng(0)
 POINTS = RANDOM.normal(size=(300, 2)).astype(np.float32)

@@ -4,6 +4,8 @@ from sklearn.decomposition import PCA
 
 from experiments.linear_gaussian.exact import best_linear, nll
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_best_linear_model_is_probabilistic_pca():
     """At the noise that PCA finds the likelihoods are those of PCA."""

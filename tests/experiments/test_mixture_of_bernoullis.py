@@ -7,6 +7,8 @@ import pytest
 
 from experiments.digits_vae.mixture_of_bernoullis import fit, log_prob
 
+pytestmark = pytest.mark.slow
+
 
 def test_probabilities_sum_to_one():
     rng = np.random.default_rng(0)

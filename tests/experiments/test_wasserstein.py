@@ -8,6 +8,8 @@ from genjax import config as configs
 from genjax.training import loop
 from genjax.training import run as runs
 
+pytestmark = pytest.mark.slow
+
 CONFIG = Path(__file__).parents[2] / 'configs' / 'gaussians' / 'wgan_gp.py'
 
 

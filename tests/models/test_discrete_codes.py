@@ -23,6 +23,8 @@ from genjax.networks.quantisers import (
 )
 from tests.models.zoo import BY_NAME
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(4)
 
 

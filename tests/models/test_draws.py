@@ -13,6 +13,8 @@ import genjax.models
 from genjax.models import draws
 from genjax.models.diffusion import DiscreteAncestral, Masking, UniformNoise
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 TOKENS = np.array([1 - 1.01e-4, 1e-4, 1e-6])
 DESCEND = jax.jit(draws.descend)

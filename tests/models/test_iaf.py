@@ -11,6 +11,8 @@ from genjax.models.vae.bounds import gaussian_log_prob
 from genjax.networks import MLP, MaskedMLP
 from tests.models.zoo import BY_NAME
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(6)
 
 

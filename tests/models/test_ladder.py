@@ -13,6 +13,8 @@ from genjax.models.vae.bounds import gaussian_kl_to_standard
 from genjax.networks import MLP
 from genjax.networks.ladder import Ladder, _gaussian_kl
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(2)
 SCALE = 0.8
 

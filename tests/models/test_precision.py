@@ -14,6 +14,8 @@ from genjax.models.gan.stylegan import _moved
 from genjax.networks import quantisers
 from tests.models.zoo import ZOO
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 _PRODUCTS = ('dot_general', 'conv_general_dilated')
 _EXACT = ('log_prob', 'log_prob_of_classes', 'rate_distortion', 'token_log_probs')

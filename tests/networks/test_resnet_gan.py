@@ -14,6 +14,8 @@ from genjax.networks import (
 )
 from genjax.networks.resnet_gan import LabelledNorm, SelfAttention
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 
 

@@ -19,6 +19,8 @@ from genjax.networks.image_levels import coarsest, widths
 from genjax.networks.stylegan import EqualDense, Mapping, ModulatedConv
 from genjax.networks.stylegan_discriminator import group_stddev
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 FILTER = np.outer([1, 3, 3, 1], [1, 3, 3, 1]) / 64
 

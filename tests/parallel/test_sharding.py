@@ -51,7 +51,7 @@ def trained(settings, steps=STEPS):
     return state, metrics, programs
 
 
-@pytest.mark.parametrize('family', ['vae', 'gan'])
+@pytest.mark.parametrize('family', [pytest.param('vae', marks=pytest.mark.full), 'gan'])
 def test_data_parallel_and_fsdp_train_like_one_device(family, devices):
     devices(1)
     # Plain descent: Adam turns rounding of vanishing gradients into whole steps.

@@ -14,6 +14,8 @@ from genjax.errors import Interrupted
 from genjax.sweeps import child, local
 from genjax.sweeps.folder import Folder
 
+pytestmark = pytest.mark.slow
+
 DEAF = 'trap "" TERM; echo deaf; while :; do sleep 0.1; done'
 
 

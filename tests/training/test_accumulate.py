@@ -17,6 +17,8 @@ from genjax.training.step import train_step
 from tests.models.zoo import BY_NAME, ZOO
 from tests.training import tiny
 
+pytestmark = pytest.mark.slow
+
 FEW = ('vq', 'gan-lecam', 'naive-bayes', 'uniform-box')
 
 

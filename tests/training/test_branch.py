@@ -10,6 +10,8 @@ from genjax.training import run as runs
 from tests.training import tiny
 from tests.training.conftest import assert_same, records, steps_saved
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope='module')
 def origin(tmp_path_factory):

@@ -281,7 +281,11 @@ def _mounted(folder, options):
 
 # Orbax leaves the coroutines of a failed save behind; they are collected in the test itself.
 @pytest.mark.filterwarnings('ignore:coroutine .* was never awaited:RuntimeWarning')
-@pytest.mark.parametrize('kilobytes', [8, 300, 600, 1000])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    'kilobytes',
+    [8, pytest.param(300, marks=pytest.mark.full), 600, pytest.param(1000, marks=pytest.mark.full)],
+)
 def test_full_disk(kilobytes, train, tmp_path):
     """A run fills the disk with checkpoints; with room again it goes on as if nothing had been."""
     steps = {'steps': 200, 'checkpoint_every': 1}

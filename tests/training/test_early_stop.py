@@ -2,7 +2,11 @@
 
 import json
 
+import pytest
+
 from tests.training.conftest import records, steps_saved
+
+pytestmark = pytest.mark.slow
 
 FIGURE = 'validation/function/moved'
 WORSE = {  # the figure shrinks: the first validation is the best

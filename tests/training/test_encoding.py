@@ -114,6 +114,7 @@ def test_the_chain_of_commands(trained, tmp_path, genjax):
     assert x.shape == (5, *tiny.SHAPE)
 
 
+@pytest.mark.full
 def test_resumed_it_is_the_same_bit_for_bit(codes, trained, tmp_path):
     for steps in (2, 4):
         loop.train(of_stored(codes, trained, steps=steps), tmp_path / 'halves')

@@ -20,6 +20,8 @@ from tests.training.conftest import (
     the_line,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_missing_extra_is_said_before_a_folder_is_made(refused, workdir, monkeypatch):
     monkeypatch.setitem(sys.modules, 'wandb', None)  # as if it were not installed

@@ -20,6 +20,8 @@ import pytest
 from tests.models.zoo import BY_NAME, every
 from tests.training.zoo_programs import batch_of, programs_of, start, train
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).with_name('golden')
 STEPS = 20
 NAMES = (

@@ -102,6 +102,7 @@ def test_resumed_it_is_the_same_bit_for_bit(trained, tmp_path):
     assert_same(runs.load(tmp_path / 'halves').state, runs.load(tmp_path / 'whole').state)
 
 
+@pytest.mark.full
 def test_tokens_of_a_first_stage(tmp_path):
     loop.train(first_stage(VQAutoencoder), tmp_path / 'first')
     loop.train(second_stage(tmp_path / 'first', model=of_tokens()), tmp_path / 'second')

@@ -17,6 +17,8 @@ from genjax.training.experiment import experiment_of
 from genjax.training.layout import layouts
 from genjax.training.programs import abstract_state
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 FOLDER = Path(__file__).with_name('layouts')
 CASES = {

@@ -14,6 +14,8 @@ from genjax.networks import MLP
 from genjax.training import Experiment
 from genjax.training.sampling import draw, translate, write_pictures
 
+pytestmark = pytest.mark.slow
+
 NEGATIVE = {'output': {'kernel': -np.eye(64, dtype=np.float32), 'bias': np.zeros(64, np.float32)}}
 VARIABLES = {'params': {'generator_ab': NEGATIVE}, 'state': {}}
 

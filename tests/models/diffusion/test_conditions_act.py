@@ -13,6 +13,8 @@ from genjax.models import DiffusionModel
 from genjax.networks import TimeMLP
 from tests.models.diffusion.trained import MEANS, train
 
+pytestmark = pytest.mark.slow
+
 RECIPES = {'config': None, 'defaults': DiffusionModel(TimeMLP((8,)))}
 
 

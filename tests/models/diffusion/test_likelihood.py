@@ -8,6 +8,8 @@ from genjax.models.diffusion.likelihood import ode_log_prob, vlb, vlb_ends, vlb_
 from tests.models.diffusion.gaussians import MEANS, draw, log_prob
 from tests.models.diffusion.gaussians import denoiser as mixture_denoiser
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 X = jnp.asarray(draw(np.random.RandomState(0), 12))
 PATHS = (

@@ -29,6 +29,8 @@ from genjax.models.diffusion import (
     Velocity,
 )
 
+pytestmark = pytest.mark.slow
+
 PATHS = (LinearVP(), DiscreteVP(), CosineVP(), SubVP(), VE(), Karras(), Rectified(t_min=1e-3))
 EVERY_PATH = pytest.mark.parametrize('path', PATHS, ids=lambda path: type(path).__name__)
 PARAMETERISATIONS = (Epsilon(), X0(), V(), Velocity(), EDM())

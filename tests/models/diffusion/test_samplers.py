@@ -30,6 +30,8 @@ from genjax.models.diffusion import (
 from genjax.models.diffusion.samplers import along, posterior_variance
 from tests.models.diffusion.gaussians import MEANS, SCALE, denoiser
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 PATHS = {
     'vp': LinearVP(t_max=0.9),

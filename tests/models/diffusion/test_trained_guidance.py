@@ -33,6 +33,8 @@ from genjax.models.sampling_options import with_sampling
 from genjax.networks import TimeMLP
 from tests.models.diffusion.trained import MEANS, SCALE, STD, Unlabelled, cluster, draw, train
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(5)
 PATHS = (Rectified(), CosineVP(), LinearVP(), SubVP(), DiscreteVP(), VE(), Karras())
 SAMPLERS = (

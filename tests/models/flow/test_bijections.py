@@ -28,6 +28,8 @@ from genjax.models.flow import (
 )
 from genjax.networks import MLP, ConvNet, MaskedMLP, TokenTransformer
 
+pytestmark = pytest.mark.slow
+
 SEEDS, BATCH = 3, 4
 
 

@@ -13,6 +13,8 @@ from genjax.models import ContinuousFlow, ode
 from genjax.networks import MLP
 from tests.models.flow.test_bijections import random_params
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 MODEL = ContinuousFlow(MLP((8,), activation='tanh'), (3,), tolerance=1e-5)
 X = jax.random.normal(jax.random.key(1), (4, 3))

@@ -1,8 +1,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from genjax.models.flow import Spline
+
+pytestmark = pytest.mark.slow
 
 SPLINE = Spline(bins=5, bound=2.0)
 X = jnp.linspace(-3, 3, 2001)

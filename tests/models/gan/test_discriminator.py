@@ -14,6 +14,8 @@ from genjax.models.gan import auxiliary_classifier
 from genjax.networks import MLP, DCGANDiscriminator, DCGANGenerator
 from tests.models.zoo import BY_NAME
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(5)
 
 
