@@ -2,12 +2,13 @@
 
 import argparse
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from genjax import files
 from genjax.cli import runtime
-from genjax.errors import UserError
+from genjax.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from genjax.sweeps.folder import Folder
@@ -40,12 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--check', action='store_true', help='check all trials and list them; run none'
     )
     parser.add_argument(
-        '--launcher', choices=LAUNCHERS, default='local',
+        '--launcher', default='local', metavar='NAME',
         help='local: a process for each trial, on its share of the cores and GPUs (the default);'
         ' vectorized: one program trains all trials that differ only in numbers; slurm: submits a'
         ' job array, with --slurm.partition=gpu and any other option of sbatch; jobset: writes a'
         ' Kubernetes JobSet for each trial, with --jobset.image=… and so on; print: the command of'
-        ' each trial',
+        ' each trial; @module.function: your own, called with the folder, the trials and'
+        ' max_parallel (docs/sweeps.md)',
     )  # fmt: skip
     parser.add_argument(
         '--max_parallel', type=int, metavar='N',
@@ -62,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Checks all trials, then has those that are not complete run."""
-    launch, takes = LAUNCHERS[args.launcher]
+    launch, takes = _launcher(args.launcher)
     for option in sorted(set().union(*(names for _, names in LAUNCHERS.values())) - takes):
         if getattr(args, option):
             name = f'{option}.{getattr(args, option)[0][0]}' if option in GROUPS else option
@@ -93,6 +95,7 @@ def run(args: argparse.Namespace) -> None:
     else:
         sweep = combinators.parse(args.sweep)
     trials = trials_of(config.load(args.config, args.overrides), sweep)
+    launch = launch or _imported(args.launcher)
     check(trials, elsewhere=args.launcher not in ('local', 'vectorized'))
     folder = Folder(Path(args.workdir))
     trials = folder.known(trials)
@@ -108,6 +111,25 @@ def run(args: argparse.Namespace) -> None:
     with folder.locked() as lock:
         folder.add(args.config, trials)
         launch(folder, trials, args, lock)
+
+
+def _launcher(name: str) -> tuple[Callable | None, set[str]]:
+    """Returns what launches trials, None for one that is to be imported, and its options."""
+    if name.startswith('@'):
+        return None, {'max_parallel'}
+    if name not in LAUNCHERS:
+        known, hint = ', '.join(LAUNCHERS), nearest(name, LAUNCHERS)
+        raise UserError(f'--launcher={name} is none of {known} and @module.function{hint}')
+    return LAUNCHERS[name]
+
+
+def _imported(name: str) -> Callable:
+    """Imports a launcher, as a config is: its folder is that of the config or the current one."""
+    from genjax.config import trust
+
+    trust.name(name)
+    function = trust.import_path(name.removeprefix('@'))
+    return lambda folder, trials, args, _: function(folder, trials, args.max_parallel)
 
 
 def _local(folder: 'Folder', trials: 'list[Trial]', args: argparse.Namespace, lock: IO) -> None:

@@ -1,10 +1,13 @@
 """Trials that no launcher watches: they write down themselves how they ended."""
 
+import json
 import os
+import re
 import shlex
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +18,7 @@ from genjax.sweeps.exit_status import ending
 from genjax.sweeps.folder import Folder
 from genjax.training.workdir import locked
 
+DOCS = Path(__file__).parents[2] / 'docs/sweeps.md'
 SWEEP = ['sweep', '--config=tests/sweeps/config.py', '--launcher=print']
 
 
@@ -127,7 +131,8 @@ def test_an_ending_has_a_status_and_a_reason(code, last, stopped, expected):
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        (['--launcher=slrum'], "invalid choice: 'slrum'"),
+        (['--launcher=slrum'], "@module.function; did you mean 'slurm'?"),
+        (['--launcher=@nowhere.launch'], "cannot import 'nowhere.launch'"),
         (['--launcher=print', '--max_parallel=2'], '--launcher=print takes no --max_parallel'),
         (['--slurm.time=1:00'], '--launcher=local takes no --slurm.time'),
         (['--launcher=slurm', '--jobset.image=a'], '--launcher=slurm takes no --jobset.image'),
@@ -148,3 +153,15 @@ def test_a_config_without_sweep_needs_the_option(tmp_path, capsys):
     assert cli.main(words) == 2
     line = 'configs/digits/vae.py has no function sweep(): write it, or say --sweep=…\n'
     assert capsys.readouterr().err == f'genjax: error: {line}'
+
+
+def test_a_launcher_by_its_import_path(tmp_path, monkeypatch, capsys):
+    """The one in docs/sweeps.md."""
+    (source,) = re.findall(r'```python\n(.*?)```', DOCS.read_text('utf-8'), re.DOTALL)
+    (tmp_path / 'our_launcher.py').write_text(source)
+    monkeypatch.chdir(tmp_path)
+    config = Path(__file__).with_name('config.py')
+    words = [f'--config={config}', '--workdir=runs', '--sweep=seeds(1)', '--config.steps=2']
+    assert cli.main(['sweep', *words, '--launcher=@our_launcher.launch']) == 0
+    found = [json.loads(path.read_text()) for path in Path('runs/results').iterdir()]
+    assert [result['status'] for result in found] == ['complete']

@@ -6,7 +6,7 @@ from genjax.models.diffusion.discrete import DiscreteDiffusion
 from genjax.models.diffusion.discrete_paths import Masking, UniformNoise
 from genjax.models.diffusion.discrete_samplers import Confidence, DiscreteAncestral
 from genjax.models.diffusion.few_step import MeanFlow, Shortcut
-from genjax.models.diffusion.guides import Autoguidance, Classifier, ClassifierFree
+from genjax.models.diffusion.guidance import Autoguidance, Classifier, ClassifierFree
 from genjax.models.diffusion.parameterisations import (
     EDM,
     X0,

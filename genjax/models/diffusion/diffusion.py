@@ -14,8 +14,7 @@ from genjax.models import flax_utils, labels
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
 from genjax.models.diffusion import likelihood
 from genjax.models.diffusion.coupling import optimal_noise
-from genjax.models.diffusion.guidance import bounded, inpainting
-from genjax.models.diffusion.guides import Guide
+from genjax.models.diffusion.guidance import Guide, bounded, inpainting
 from genjax.models.diffusion.parameterisations import (
     Parameterisation,
     Prediction,

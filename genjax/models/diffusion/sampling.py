@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from genjax.models.checks import check_number
 from genjax.models.diffusion.discrete_samplers import DiscreteAncestral
-from genjax.models.diffusion.guides import Guide
+from genjax.models.diffusion.guidance import Guide
 from genjax.models.diffusion.paths import Path
 from genjax.models.diffusion.samplers import Heun, Sampler
 from genjax.models.diffusion.time_schedules import Grid, PowerSchedule
