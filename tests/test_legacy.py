@@ -73,14 +73,18 @@ def test_a_rename_cannot_lead_around_trust(monkeypatch):
         from_json({'_target_': 'genjax.models.Old', 'command': 'true'})
 
 
-def test_all_that_moved_is_there():
+def test_all_that_moved_is_there_for_configs_of_any_author(monkeypatch):
+    monkeypatch.setattr(configs.trust, '_named', set())
+    monkeypatch.setattr(configs.trust, '_own', {})
     for old, new in legacy.RENAMED.items():
         assert new not in legacy.RENAMED, f'{old} is two renames away'
         configs.trust.import_path(new)
 
 
 @pytest.mark.parametrize('file', OLD)
-def test_a_config_of_older_code_builds(file):
+def test_a_config_of_older_code_builds(file, monkeypatch):
+    monkeypatch.setattr(configs.trust, '_named', set())
+    monkeypatch.setattr(configs.trust, '_own', {})
     config = from_json(OLD[file])
     if '.Encode"' in json.dumps(OLD[file]):
         with pytest.raises(UserError, match=r'first stage: .* is not the folder of a run'):

@@ -54,10 +54,12 @@ def losses(workdir):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize('name', ['linear', 'flow_matching', 'tarflow'])
+@pytest.mark.parametrize(
+    'name', ['digits/linear', 'digits/flow_matching', 'densities/realnvp', 'gaussians/ring']
+)
 def test_a_run_of_older_code_loads_samples_and_resumes_bit_for_bit(old_code, tmp_path, name):
     old, new = tmp_path / 'old', tmp_path / 'new'
-    train = ['-m', 'genjax', 'train', f'--workdir={old}', f'--config=configs/digits/{name}.py']
+    train = ['-m', 'genjax', 'train', f'--workdir={old}', f'--config=configs/{name}.py']
     python(old_code, *train, '--config.steps=3', *QUICK)
     shutil.copytree(old, new)
     python(old_code, *train, '--config.steps=6', *QUICK)

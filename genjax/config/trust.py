@@ -38,6 +38,7 @@ _OFFERED = (
     'genjax.evaluation',
     'genjax.models',
     'genjax.networks',
+    'genjax.parallel.sharding',
     'genjax.schedules',
     'genjax.training',
     'optax',
