@@ -36,8 +36,9 @@ def test_your_own_model(tmp_path, monkeypatch):
 def test_every_other_python_block_runs():
     for page in sorted(DOCS.glob('*.md')):
         if page.name not in ('your_model.md', 'data.md'):
+            names = {'__name__': page.stem}
             for block in code_blocks(page.name):
-                exec(compile(block, page.name, 'exec'), {})
+                exec(compile(block, page.name, 'exec'), names)
 
 
 def test_the_overrides_that_the_readme_shows_fit_their_configs():
