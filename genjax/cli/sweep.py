@@ -96,6 +96,8 @@ def run(args: argparse.Namespace) -> None:
         sweep = combinators.parse(args.sweep)
     trials = trials_of(config.load(args.config, args.overrides), sweep)
     launch = launch or _imported(args.launcher)
+    if args.launcher != 'print':
+        print(f'checking {len(trials)} trials', flush=True)
     check(trials, elsewhere=args.launcher not in ('local', 'vectorized'))
     folder = Folder(Path(args.workdir))
     trials = folder.known(trials)

@@ -62,7 +62,9 @@ def run(folder: Folder, trials: list[Trial], max_parallel: int, lock: IO) -> Non
             while running or waiting:
                 interruption.sync_point()
                 while waiting and free:
-                    running.append(_Running(folder, waiting.pop(0), free.pop(0), lock))
+                    trial = waiting.pop(0)
+                    running.append(_Running(folder, trial, free.pop(0), lock))
+                    print(f'{trial.id} {title(trial.changes)}: started', flush=True)
                 collect()
             interruption.saved()
         except Stop:

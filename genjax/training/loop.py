@@ -138,6 +138,7 @@ class Loop:
             batches = feed(self._batches(step), layout, calls)
             try:
                 self.events.hold(due, step, state, writer, progress, log.window)
+                progress.busy('compiling the step')
                 while not self.events.ended(step):
                     self._profile(step, log)
                     with log.waiting_for_data():
@@ -148,6 +149,8 @@ class Loop:
                     self.interruption.sync_point()
                     if due := self.events.due(step):
                         log.flush()
+                        if self.events.ended(step):
+                            log.show_rest(step)
                         self.events.hold(due, step, state, writer, progress, log.window)
                 self._profile(step, log)
                 self.checkpoints.wait()

@@ -60,9 +60,13 @@ class Means:
         every = self._experiment.log_every
         if step // every == (step - self._experiment.steps_per_call) // every:
             return None
-        means = {name: t / n if n else math.nan for name, (t, n) in self.window.items()}
+        means = self.so_far()
         self.window.clear()
         return means
+
+    def so_far(self) -> dict[str, float]:
+        """The means since the last record."""
+        return {name: t / n if n else math.nan for name, (t, n) in self.window.items()}
 
     def _count_skipped(self, metrics: Mapping[str, np.ndarray], last: int) -> None:
         most = min(max(self._experiment.log_every, _SKIPPED), self._experiment.steps)
@@ -135,6 +139,11 @@ class MetricLog:
         """Records the metrics of the last call as well, waiting for it; raises like `push`."""
         before, self._pending = self._pending, None
         self._record(before)
+
+    def show_rest(self, step: int) -> None:
+        """Shows the means since the last record, which a run that ends here does not write."""
+        if means := self._means.so_far():
+            self._progress.update(step, means, self._means.skipped)
 
     def _record(self, call: tuple[int, Mapping[str, Array]] | None) -> None:
         if call is None:

@@ -64,6 +64,13 @@ class Progress:
             self._console.print(text, markup=False)
         return rate
 
+    def busy(self, message: str) -> None:
+        """Shows what is being done until the next update."""
+        if self._console.is_terminal:
+            self._live.update(Text(message), refresh=True)
+        else:
+            self._console.print(message, markup=False)
+
     def say(self, message: str) -> None:
         """Prints a line that stays."""
         self._console.print(message, markup=False)
