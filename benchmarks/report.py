@@ -55,9 +55,9 @@ def make(folder: Path, trials: int, records: int) -> None:
             values = {f'vae/{name}': noisy[j, i] for j, name in enumerate(METRICS)}
             lines.append({'step': step, **values, 'steps_per_second': 100.0, 'data_wait': 0.0})
             if i % 10 == 9:
-                figures = {f'validation/likelihood/{k}': noisy[0, i] for k in ('nll', 'bits', 'se')}
-                lines.append({'step': step, **figures})
-        test = {'likelihood/nll': level + generator.normal(0, 0.1), 'likelihood/kind': 'exact'}
+                results = {f'nll/{k}': noisy[0, i] for k in ('nll', 'bits', 'se')}
+                lines.append({'step': step, **results})
+        test = {'test_nll/nll': level + generator.normal(0, 0.1), 'test_nll/kind': 'exact'}
         folders.trial(folder, number, changes, lines, test)
         folders.picture(folders.workdir(folder, number) / 'samples/1000.png', 400)
 

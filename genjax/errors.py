@@ -6,8 +6,9 @@ import os
 import re
 import shlex
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 EXIT_INTERRUPTED = 75  # EX_TEMPFAIL: the run was saved; starting it again continues it
 EXIT_PEER = 69  # EX_UNAVAILABLE: another process of the run is gone
@@ -172,3 +173,24 @@ def nearest(word: str, options: Iterable[str]) -> str:
     """Returns `"; did you mean 'x'?"` for the option closest to `word`, or an empty string."""
     matches = difflib.get_close_matches(word, list(options), n=1, cutoff=0.5)
     return f'; did you mean {matches[0]!r}?' if matches else ''
+
+
+def described(value: Any) -> str:
+    """A value as messages name it: its type and shape, and the keys of a dict."""
+    if shape_of(value) is not None and hasattr(value, 'dtype'):
+        return f'{value.dtype}{list(value.shape)}'
+    if isinstance(value, Mapping):
+        return f'{{{", ".join(f"{name!r}: {described(v)}" for name, v in value.items())}}}'
+    if isinstance(value, tuple | list):
+        return f'a {type(value).__name__} of {len(value)}'
+    if value is None or isinstance(value, int | float | str):
+        return repr(value)
+    return f'a {type(value).__name__}'
+
+
+def shape_of(value: Any) -> tuple[int, ...] | None:
+    """The shape of an array or number; None for anything else."""
+    if isinstance(value, bool | int | float):
+        return ()
+    shape = getattr(value, 'shape', None)
+    return shape if isinstance(shape, tuple) else None

@@ -29,8 +29,8 @@ NEED_MORE = {
 
 TINY = [
     '--config.steps=2', '--config.steps_per_call=1', '--config.batch_size=8',
-    '--config.validate_every=0', '--config.checkpoint_every=2', '--config.log_every=1',
-    '--config.sample_every=0', '--config.validation=()', '--config.best=None', '--config.test=()',
+    '--config.evals={}', '--config.checkpoint_every=2', '--config.log_every=1',
+    '--config.sample_every=0', '--config.best=None',
     '--config.num_samples=4',
 ]  # fmt: skip
 

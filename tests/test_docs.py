@@ -16,7 +16,7 @@ def code_blocks(page):
 
 
 def test_your_own_model(tmp_path, monkeypatch):
-    """The page's model is at most 40 lines long and is trained and judged by its config."""
+    """The page's model is at most 40 lines long and is trained and evaluated by its config."""
     model, config = code_blocks('your_model.md')
     assert len(model.splitlines()) <= 40
     (tmp_path / 'mixture.py').write_text(model)
@@ -26,11 +26,11 @@ def test_your_own_model(tmp_path, monkeypatch):
 
     command = ['--config=mixture_config.py', '--workdir=run', '--config.steps=1000']
     assert main(['train', *command]) == 0
-    figures = json.loads(Path('run/evaluations/1000.json').read_text())['figures']
-    assert figures['likelihood/kind'] == 'exact'
-    assert figures['modes/modes'] >= 20
+    evals = json.loads(Path('run/evaluations/1000.json').read_text())['evals']
+    assert evals['nll']['results']['kind'] == 'exact'
+    assert evals['modes']['results']['modes'] >= 20
     # The data's own entropy: log 25 for the component and a Gaussian of scale .05 in the plane.
-    assert 0.0 < figures['likelihood/nll'] < 3.5
+    assert 0.0 < evals['nll']['results']['nll'] < 3.5
 
 
 def test_every_other_python_block_runs():

@@ -21,19 +21,21 @@ SOURCES = sorted(PACKAGE.rglob('*.py'))
 # Parts, from the bottom up: what each may import of genjax. A part is a module or a folder.
 MAY_IMPORT = {
     'errors': set(),
+    'free': set(),
     'keys': set(),
+    'records': set(),
     'schedules': set(),
     'hardware': set(),
     'files': {'errors'},
 }
 for _part, *_below in (
-    ('config', 'errors', 'files', 'schedules'),
+    ('config', 'errors', 'files', 'schedules', 'free'),
     ('data', 'config'),
-    ('networks', 'errors', 'files', 'schedules'),
+    ('networks', 'errors', 'files', 'schedules', 'free'),
     ('models', 'networks'),
     ('parallel', 'networks'),
     ('evaluation', 'data', 'keys', 'models', 'parallel'),
-    ('training', 'evaluation', 'config', 'hardware'),
+    ('training', 'evaluation', 'config', 'hardware', 'records'),
     ('planning', 'training'),
     ('sweeps', 'training'),
     ('reports', 'sweeps'),

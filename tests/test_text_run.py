@@ -11,13 +11,14 @@ from genjax.models import GPT
 from genjax.networks import Transformer
 from genjax.training import Experiment, loop
 from genjax.training import run as runs
+from genjax.training.results import cached_results
 
 
 @pytest.fixture(scope='module')
 def workdir(tmp_path_factory):
     folder = tmp_path_factory.mktemp('text')
     (folder / 'names.txt').write_text('ann\nbob\neve\nian\nida\nlea\nleo\nmia\nned\nsue\n' * 4)
-    evaluator = spec(TokenLikelihood, batch_size=8, unit='char')
+    options = {'batch_size': 8, 'unit': 'char'}
     config = spec(
         Experiment,
         dataset=spec(
@@ -39,20 +40,21 @@ def workdir(tmp_path_factory):
         optimizer=spec(optax.adam, learning_rate=3e-2),
         steps=60,
         batch_size=32,
-        validate_every=30,
-        validation=(evaluator,),
-        best='tokenlikelihood/nats_per_char',
-        test=(evaluator,),
+        evals={
+            'nll': spec(TokenLikelihood, split='validation', every=30, **options),
+            'test_nll': spec(TokenLikelihood, **options),
+        },
+        best='nll',
     )
     loop.train(config, folder / 'run')
     return folder / 'run'
 
 
-def test_text_is_learned_and_judged(workdir):
-    figures = runs.test(runs.load(workdir))
+def test_text_is_learned_and_evaluated(workdir):
+    results = cached_results(runs.load(workdir))
     # The ten names, each four times: log(10) / 4 characters if they were known exactly.
-    assert 0.4 < figures['tokenlikelihood/nats_per_char'] < 1.0
-    assert figures['tokenlikelihood/chars'] == 16
+    assert 0.4 < results['test_nll/nats_per_char'] < 1.0
+    assert results['test_nll/chars'] == 16
 
 
 def test_samples_are_written_as_text(workdir, tmp_path):

@@ -18,8 +18,8 @@ ROOT = Path(__file__).parent.parent
 TARGET = configs.TARGET
 SHORT = [
     '--config.steps=2', '--config.steps_per_call=1', '--config.batch_size=8',
-    '--config.validate_every=0', '--config.checkpoint_every=2', '--config.log_every=1',
-    '--config.sample_every=0', '--config.validation=()', '--config.best=None', '--config.test=()',
+    '--config.evals={}', '--config.checkpoint_every=2', '--config.log_every=1',
+    '--config.sample_every=0', '--config.best=None',
     '--config.num_samples=4',
 ]  # fmt: skip
 
@@ -70,7 +70,7 @@ TOUCH = 'touch was_run'
         (['model', 'encoder'], call('os.system', command=TOUCH), 'os.system'),
         (['model', 'encoder', 'features'], [4, [call('os.system', command=TOUCH)]], 'os.system'),
         (['unknown'], {'deep': [1, {'er': call('os.system', command=TOUCH)}]}, 'os.system'),
-        (['validation'], ['@subprocess.run'], 'subprocess.run'),
+        (['evals', 'x'], '@subprocess.run', 'subprocess.run'),
         (['dataset'], call('genjax.files.os.system', command=TOUCH), 'genjax.files.os'),
         (['dataset'], call('genjax.files.shutil.rmtree', path='.'), 'genjax.files.shutil'),
         (['dataset'], call('genjax.data.latents.os.system', command=TOUCH), 'genjax.data.latents'),
@@ -104,8 +104,7 @@ TOUCH = 'touch was_run'
         (['model'], call('genjax.data.Digits'), 'config.model'),
         (['preprocess'], call('genjax.training.MeshShape'), 'config.preprocess'),
         (['optimizer'], {'fit': call('genjax.data.Digits')}, 'config.optimizer.fit'),
-        (['validation'], [call('genjax.data.TFDS', name='mnist')], 'config.validation[0]'),
-        (['test'], [call('genjax.data.Digits')], 'config.test[0]'),
+        (['evals', 'x'], call('genjax.data.TFDS', name='mnist'), 'config.evals.x'),
         (['ema'], [call('genjax.data.Digits')], 'config.ema[0]'),
     ],
     ids=str,

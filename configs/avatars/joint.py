@@ -24,5 +24,7 @@ def get_config():
         optimizer=spec(optax.identity),  # counting needs none
         steps=1,
         batch_size=50,  # one epoch: everybody is counted once
-        test=(spec(Likelihood),),
+        evals={
+            'test_nll': spec(Likelihood),
+        },
     )

@@ -37,5 +37,8 @@ def get_config():
         batch_size=100,
         ema=(0.99,),
         num_samples=16,
-        test=(spec(Likelihood), spec(C2ST, num_samples=500)),
+        evals={
+            'test_nll': spec(Likelihood),
+            'c2st': spec(C2ST, num_samples=500),
+        },
     )

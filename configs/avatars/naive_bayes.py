@@ -25,5 +25,8 @@ def get_config():
         optimizer=spec(optax.identity),  # counting needs none
         steps=1,
         batch_size=50,  # one epoch: everybody is counted once
-        test=(spec(Likelihood), spec(C2ST)),
+        evals={
+            'test_nll': spec(Likelihood),
+            'c2st': spec(C2ST),
+        },
     )

@@ -27,5 +27,8 @@ def get_config(pixels: str = 'bytes'):
         optimizer=spec(optax.identity),  # counting needs none
         steps=40,
         batch_size=200,  # one epoch: every picture is counted once
-        test=(spec(Likelihood), spec(C2ST)),
+        evals={
+            'test_nll': spec(Likelihood),
+            'c2st': spec(C2ST),
+        },
     )

@@ -45,5 +45,8 @@ def get_config():
         log_every=100,
         sample_every=500,
         num_samples=64,
-        test=(spec(PerceptualPathLength, num_samples=1000), spec(C2ST, num_samples=500)),
+        evals={
+            'path_length': spec(PerceptualPathLength, num_samples=1000),
+            'c2st': spec(C2ST, num_samples=500),
+        },
     )

@@ -41,5 +41,8 @@ def get_config():
         ema=(0.998,),
         log_every=200,
         sample_every=1000,
-        test=(spec(Likelihood), spec(C2ST)),
+        evals={
+            'test_nll': spec(Likelihood),
+            'c2st': spec(C2ST),
+        },
     )

@@ -51,5 +51,7 @@ def get_config(num_samples: str = '1'):
         log_every=1000,
         checkpoint_every=2500,
         sample_every=STEPS,
-        test=(spec(Likelihood, batch_size=100),),
+        evals={
+            'test_nll': spec(Likelihood, batch_size=100),
+        },
     )

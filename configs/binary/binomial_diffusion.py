@@ -45,10 +45,11 @@ def get_config():
         batch_size=256,
         clip_norm=10.0,
         ema=(0.999,),
-        validate_every=2000,
-        validation=(spec(Likelihood, batch_size=500),),
-        best='likelihood/nll',
+        evals={
+            'nll': spec(Likelihood, split='validation', every=2000, batch_size=500),
+            'test_nll': spec(Likelihood, batch_size=500),
+        },
+        best='nll',
         keep=1,
         checkpoint_every=0,
-        test=(spec(Likelihood, batch_size=500),),
     )

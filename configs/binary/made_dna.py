@@ -48,10 +48,11 @@ def get_config(masks: str = 'fixed'):
         steps=steps,
         batch_size=100,
         ema=(0.99,),
-        validate_every=100,
-        validation=(spec(Likelihood, batch_size=500),),
-        best='likelihood/nll',
+        evals={
+            'nll': spec(Likelihood, split='validation', every=100, batch_size=500),
+            'test_nll': spec(Likelihood, batch_size=500),
+        },
+        best='nll',
         keep=1,
         checkpoint_every=0,
-        test=(spec(Likelihood, batch_size=500),),
     )

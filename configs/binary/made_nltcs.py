@@ -42,10 +42,11 @@ def get_config():
         steps=STEPS,
         batch_size=100,
         ema=(0.99,),
-        validate_every=200,
-        validation=(spec(Likelihood, batch_size=500),),
-        best='likelihood/nll',
+        evals={
+            'nll': spec(Likelihood, split='validation', every=200, batch_size=500),
+            'test_nll': spec(Likelihood, batch_size=500),
+        },
+        best='nll',
         keep=1,
         checkpoint_every=0,
-        test=(spec(Likelihood, batch_size=500),),
     )

@@ -47,8 +47,10 @@ def get_config(weight: str = '2'):
         clip_norm=1.0,
         ema=(0.999,),
         log_every=1000,
-        validate_every=0,
+        evals={
+            'outliers': spec(Outliers),
+            'mmd': spec(MMD),
+        },
         checkpoint_every=0,
-        test=(spec(Outliers), spec(MMD)),
         num_samples=4000,
     )

@@ -84,8 +84,9 @@ def get_config(recipe: str = 'flow'):
         clip_norm=1.0,
         ema=(0.999,),
         log_every=1000,
-        validate_every=0,
+        evals={
+            'test_kl': spec(KL),
+        },
         checkpoint_every=0,
-        test=(spec(KL),),
         num_samples=4000,
     )

@@ -71,8 +71,10 @@ def get_config(kind: str = 'mean_flow'):
         clip_norm=1.0,
         ema=(0.999,),
         log_every=1000,
-        validate_every=0,
+        evals={
+            'mmd': spec(MMD),
+            'outliers': spec(Outliers),
+        },
         checkpoint_every=0,
-        test=(spec(MMD), spec(Outliers)),
         num_samples=4000,
     )

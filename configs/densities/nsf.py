@@ -49,9 +49,10 @@ def get_config():
         clip_norm=1.0,
         ema=(0.999,),
         log_every=500,
-        validate_every=5000,
-        validation=(spec(KL),),
+        evals={
+            'kl': spec(KL, split='validation', every=5000),
+            'test_kl': spec(KL),
+        },
         checkpoint_every=0,
-        test=(spec(KL),),
         num_samples=4000,
     )

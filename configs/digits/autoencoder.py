@@ -35,11 +35,11 @@ def get_config(code: str = 'kl'):
         ),
         'feature': 0.1,
     }
-    model, test = {
-        'kl': (spec(KLAutoencoder, channels=2, **networks), ()),
+    model, codes = {
+        'kl': (spec(KLAutoencoder, channels=2, **networks), {}),
         'vq': (
             spec(VQAutoencoder, quantiser=spec(VectorQuantiser, num_codes=64, dim=4), **networks),
-            (spec(CodebookUse),),
+            {'codes': spec(CodebookUse)},
         ),
     }[code]
     rate = spec(optax.cosine_decay_schedule, init_value=1e-3, decay_steps=STEPS)
@@ -57,5 +57,5 @@ def get_config(code: str = 'kl'):
         ema=(0.995,),
         log_every=500,
         sample_every=STEPS,
-        test=(spec(Reconstruction), *test),
+        evals={'reconstruction': spec(Reconstruction), **codes},
     )

@@ -62,8 +62,9 @@ def get_config(domain: str = 'inverted'):
         steps=STEPS,
         batch_size=32,
         ema=(0.99,),
-        validate_every=300,
-        validation=(spec(TranslationAccuracy),),
-        test=(spec(TranslationAccuracy),),
+        evals={
+            'accuracy': spec(TranslationAccuracy, split='validation', every=300),
+            'test_accuracy': spec(TranslationAccuracy),
+        },
         num_samples=64,
     )

@@ -48,10 +48,11 @@ def get_config():
         batch_size=128,
         clip_norm=10.0,
         ema=(0.99,),
-        validate_every=50,
-        validation=(spec(Likelihood, batch_size=200),),
-        best='likelihood/nll',
-        test=(spec(Likelihood, batch_size=300, num_draws=10),),
+        evals={
+            'nll': spec(Likelihood, split='validation', every=50, batch_size=200),
+            'test_nll': spec(Likelihood, batch_size=300, num_draws=10),
+        },
+        best='nll',
         log_every=100,
         sample_every=250,
     )

@@ -60,8 +60,10 @@ def get_config():
         clip_norm=1.0,
         ema=(0.999,),
         log_every=200,
-        validate_every=0,
+        evals={
+            'labels': spec(LabelAccuracy),
+            'c2st': spec(C2ST, as_stored=True),
+        },
         checkpoint_every=0,
-        test=(spec(LabelAccuracy), spec(C2ST, as_stored=True)),
         num_samples=100,
     )

@@ -40,10 +40,11 @@ def get_config():
         steps_per_call=10,
         batch_size=128,
         ema=(0.998,),
-        validate_every=1000,
-        validation=(spec(Likelihood, batch_size=200),),
-        best='likelihood/nll',
-        test=(spec(Likelihood, batch_size=300, num_draws=10),),
+        evals={
+            'nll': spec(Likelihood, split='validation', every=1000, batch_size=200),
+            'test_nll': spec(Likelihood, batch_size=300, num_draws=10),
+        },
+        best='nll',
         log_every=500,
         sample_every=STEPS,
     )

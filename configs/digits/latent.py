@@ -46,21 +46,21 @@ def get_config(code: str = 'kl'):
         Transformer, shape=(16,), vocab_size=64, features=96, num_layers=4, num_heads=4, dropout=0.1
     )
     flow = spec(DiffusionModel, network=network, num_classes=10)
-    figures = (spec(LabelAccuracy), spec(C2ST))
+    samples = {'labels': spec(LabelAccuracy), 'c2st': spec(C2ST)}
     first, second = 'runs/autoencoder', 'runs/vq_autoencoder'
-    dataset, step, model, test = {
-        'kl': (spec(Digits), spec(EncodeLatents, workdir=first), flow, figures),
+    dataset, step, model, evals = {
+        'kl': (spec(Digits), spec(EncodeLatents, workdir=first), flow, samples),
         'stored': (
             spec(Latents, path='runs/digits_codes'),
             spec(LoadLatents, workdir=first),
             flow,
-            figures,
+            samples,
         ),
         'vq': (
             spec(Digits),
             spec(EncodeLatents, workdir=second),
             spec(GPT, network=transformer),
-            (spec(TokenLikelihood),),
+            {'test_nll': spec(TokenLikelihood)},
         ),
     }[code]
     return spec(
@@ -79,5 +79,5 @@ def get_config(code: str = 'kl'):
         ema=(0.998,),
         log_every=500,
         sample_every=STEPS,
-        test=test,
+        evals=evals,
     )

@@ -41,8 +41,8 @@ def get_config():
         steps_per_call=50,
         batch_size=128,
         log_every=1000,
-        test=(
-            spec(Likelihood, batch_size=100),
-            spec(AIS, num_steps=2000, num_chains=4, batch_size=100),
-        ),
+        evals={
+            'test_nll': spec(Likelihood, batch_size=100),
+            'ais': spec(AIS, num_steps=2000, num_chains=4, batch_size=100),
+        },
     )

@@ -37,8 +37,9 @@ def get_config():
         steps=STEPS,
         batch_size=64,
         ema=(0.995,),
-        validate_every=500,
-        validation=(spec(Likelihood, batch_size=200),),
-        best='likelihood/nll',
-        test=(spec(Likelihood, batch_size=300, num_draws=20),),
+        evals={
+            'nll': spec(Likelihood, split='validation', every=500, batch_size=200),
+            'test_nll': spec(Likelihood, batch_size=300, num_draws=20),
+        },
+        best='nll',
     )

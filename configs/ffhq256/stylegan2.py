@@ -68,5 +68,7 @@ def get_config(data: str = 'ffhq256'):
         log_every=100,
         checkpoint_every=5000,
         sample_every=5000,
-        test=(spec(PerceptualPathLength),),
+        evals={
+            'path_length': spec(PerceptualPathLength),
+        },
     )

@@ -45,6 +45,8 @@ def get_config():
         ema=(0.999,),
         log_every=500,
         checkpoint_every=0,
-        test=(spec(Modes, num_samples=10_000),),
+        evals={
+            'modes': spec(Modes, num_samples=10_000),
+        },
         num_samples=1000,
     )

@@ -41,9 +41,10 @@ def get_config():
         steps_per_call=10,
         batch_size=256,
         ema=(0.999,),
-        validate_every=2000,
-        validation=(spec(Modes, num_samples=2500),),
-        test=(spec(Modes, num_samples=10_000),),
+        evals={
+            'modes': spec(Modes, split='validation', every=2000, num_samples=2500),
+            'test_modes': spec(Modes, num_samples=10_000),
+        },
         log_every=500,
         sample_every=2500,
         num_samples=1000,

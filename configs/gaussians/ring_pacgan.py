@@ -43,6 +43,8 @@ def get_config(pack: str = '2'):
         batch_size=100 * int(pack),
         log_every=500,
         checkpoint_every=0,
-        test=(spec(Modes, num_samples=10_000),),
+        evals={
+            'modes': spec(Modes, num_samples=10_000),
+        },
         num_samples=1000,
     )

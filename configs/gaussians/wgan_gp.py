@@ -50,6 +50,8 @@ def get_config(density: str = 'eight_gaussians'):
         ema=(0.999,),
         log_every=500,
         checkpoint_every=0,
-        test=(spec(CriticW1),),
+        evals={
+            'w1': spec(CriticW1),
+        },
         num_samples=1000,
     )

@@ -78,5 +78,7 @@ def get_config(data: str = 'imagenet256'):
         log_every=100,
         checkpoint_every=5000,
         sample_every=5000,
-        test=(spec(Reconstruction),),
+        evals={
+            'reconstruction': spec(Reconstruction),
+        },
     )

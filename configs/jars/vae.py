@@ -39,5 +39,7 @@ def get_config():
         steps_per_call=10,
         batch_size=100,
         log_every=500,
-        test=(spec(FactorR2),),
+        evals={
+            'factors': spec(FactorR2),
+        },
     )

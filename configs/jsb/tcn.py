@@ -32,8 +32,8 @@ def get_config(within: str = 'independent'):
     if within not in ('independent', 'made'):
         raise UserError(f"within is 'independent' or 'made', not {within!r}")
     made = spec(MaskedAutoencoder, shape=(88,), features=(128,), dropout=0.5)
-    # Like Bai et al., judges every frame but the first of each piece.
-    evaluator = spec(TokenLikelihood, batch_size=77, given=1, unit='frame')
+    # Like Bai et al., evaluates every frame but the first of each piece.
+    options = {'batch_size': 77, 'given': 1, 'unit': 'frame'}
     return spec(
         Experiment,
         dataset=spec(PianoRolls, path='JSB_Chorales.mat', frames=FRAMES),
@@ -57,9 +57,10 @@ def get_config(within: str = 'independent'):
         steps=STEPS,
         batch_size=16,
         ema=(0.99,),
-        validate_every=500,
-        validation=(evaluator,),
-        best='tokenlikelihood/nats_per_frame',
+        evals={
+            'nll': spec(TokenLikelihood, split='validation', every=500, **options),
+            'test_nll': spec(TokenLikelihood, **options),
+        },
+        best='nll',
         checkpoint_every=0,
-        test=(evaluator,),
     )

@@ -63,9 +63,10 @@ def get_config(size: str = 'gpu'):
         batch_size=batch_size,
         clip_norm=10.0,
         ema=(0.999,),
-        validate_every=steps // 4,
-        validation=(spec(Likelihood),),
-        best='likelihood/nll',
+        evals={
+            'nll': spec(Likelihood, split='validation', every=steps // 4),
+            'test_nll': spec(Likelihood),
+        },
+        best='nll',
         sample_every=steps // 4,
-        test=(spec(Likelihood),),
     )

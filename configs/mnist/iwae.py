@@ -58,5 +58,7 @@ def get_config():
         log_every=30_000,
         checkpoint_every=300_000,
         sample_every=3_000_000,
-        test=(spec(Likelihood, batch_size=100),),
+        evals={
+            'test_nll': spec(Likelihood, batch_size=100),
+        },
     )

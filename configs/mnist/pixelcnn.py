@@ -39,9 +39,10 @@ def get_config(size: str = 'gpu'):
         batch_size=batch_size,
         ema=(0.999,),
         clip_norm=1000.0,  # the loss is summed over the pixels
-        validate_every=steps // 4,
-        validation=(spec(Likelihood),),
-        best='likelihood/nll',
+        evals={
+            'nll': spec(Likelihood, split='validation', every=steps // 4),
+            'test_nll': spec(Likelihood),
+        },
+        best='nll',
         sample_every=steps // 4,
-        test=(spec(Likelihood),),
     )

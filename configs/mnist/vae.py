@@ -44,5 +44,7 @@ def get_config():
         log_every=1000,
         checkpoint_every=10_000,
         sample_every=30_000,
-        test=(spec(Likelihood, batch_size=100),),
+        evals={
+            'test_nll': spec(Likelihood, batch_size=100),
+        },
     )

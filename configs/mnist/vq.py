@@ -50,8 +50,10 @@ def get_config(quantiser: str = 'vq'):
         batch_size=128,
         ema=(0.998,),
         log_every=500,
-        validate_every=2500,
-        validation=(spec(Likelihood),),
+        evals={
+            'nll': spec(Likelihood, split='validation', every=2500),
+            'codes': spec(CodebookUse),
+            'test_nll': spec(Likelihood),
+        },
         sample_every=STEPS,
-        test=(spec(CodebookUse), spec(Likelihood)),
     )

@@ -63,8 +63,11 @@ def get_config():
         batch_size=64,
         clip_norm=float(LENGTH),
         ema=(0.999,),
-        validate_every=1000,
-        validation=(spec(TokenLikelihood, batch_size=200, unit='char'),),
-        best='tokenlikelihood/nats_per_char',
-        test=(spec(TokenLikelihood, batch_size=200, unit='char'),),
+        evals={
+            'nll': spec(
+                TokenLikelihood, split='validation', every=1000, batch_size=200, unit='char'
+            ),
+            'test_nll': spec(TokenLikelihood, batch_size=200, unit='char'),
+        },
+        best='nll',
     )

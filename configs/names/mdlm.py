@@ -64,8 +64,9 @@ def get_config():
         batch_size=64,
         clip_norm=float(LENGTH),
         ema=(0.999,),
-        validate_every=2000,
-        validation=(spec(Likelihood, batch_size=200),),
-        best='likelihood/nll',
-        test=(spec(Likelihood, batch_size=200),),
+        evals={
+            'nll': spec(Likelihood, split='validation', every=2000, batch_size=200),
+            'test_nll': spec(Likelihood, batch_size=200),
+        },
+        best='nll',
     )

@@ -24,8 +24,8 @@ VOCAB = 65
 
 def get_config():
     """The run as a config."""
-    # Like nanoGPT, judges a character by what precedes it in its window, the first one excepted.
-    evaluator = spec(TokenLikelihood, batch_size=200, given=1, unit='char')
+    # Like nanoGPT, evaluates a character by what precedes it in its window, the first one excepted.
+    options = {'batch_size': 200, 'given': 1, 'unit': 'char'}
     return spec(
         Experiment,
         dataset=spec(
@@ -65,8 +65,9 @@ def get_config():
         batch_size=16,
         clip_norm=float(CONTEXT),  # the loss is summed over the tokens
         ema=(0.999,),
-        validate_every=2000,
-        validation=(evaluator,),
-        best='tokenlikelihood/nats_per_char',
-        test=(evaluator,),
+        evals={
+            'nll': spec(TokenLikelihood, split='validation', every=2000, **options),
+            'test_nll': spec(TokenLikelihood, **options),
+        },
+        best='nll',
     )

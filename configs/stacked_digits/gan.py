@@ -43,8 +43,9 @@ def get_config():
         steps_per_call=10,
         batch_size=128,
         ema=(0.998,),
-        validate_every=2000,
-        validation=(spec(ClassModes, num_samples=5000),),
-        test=(spec(ClassModes),),
+        evals={
+            'modes': spec(ClassModes, split='validation', every=2000, num_samples=5000),
+            'test_modes': spec(ClassModes),
+        },
         num_samples=100,
     )

@@ -85,10 +85,13 @@ def get_config(recipe: str = 'r3gan'):
         steps_per_call=r['steps_per_call'],
         batch_size=r['batch_size'],
         ema=(r['ema'],),
-        validate_every=5000,
-        validation=(spec(ClassModes, num_samples=5000, classifier='cnn'),),
+        evals={
+            'modes': spec(
+                ClassModes, split='validation', every=5000, num_samples=5000, classifier='cnn'
+            ),
+            'test_modes': spec(ClassModes, classifier='cnn'),
+        },
         checkpoint_every=5000,
         sample_every=5000,
-        test=(spec(ClassModes, classifier='cnn'),),
         num_samples=100,
     )

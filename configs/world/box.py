@@ -25,5 +25,8 @@ def get_config():
         steps=10,
         batch_size=1000,
         num_samples=1000,
-        test=(spec(Likelihood), spec(Support)),
+        evals={
+            'test_nll': spec(Likelihood),
+            'support': spec(Support),
+        },
     )

@@ -13,9 +13,9 @@ from genjax.reports.statistics import Estimate, Group, groups_of, outcome
 
 SIZE, BETA = 'model.latent_dim', 'model.beta'
 METRICS = {
-    'rate': 'test/ratedistortion/rate',
-    'distortion': 'test/ratedistortion/distortion',
-    'IWAE-200': 'test/likelihood/nll',
+    'rate': 'rate_distortion/rate',
+    'distortion': 'rate_distortion/distortion',
+    'IWAE-200': 'test_nll/nll',
 }
 
 

@@ -41,7 +41,10 @@ def get_config():
         ema=(0.998,),
         log_every=500,
         checkpoint_every=2000,
-        test=(spec(RateDistortion, num_draws=20), spec(Likelihood, batch_size=300)),
+        evals={
+            'rate_distortion': spec(RateDistortion, num_draws=20),
+            'test_nll': spec(Likelihood, batch_size=300),
+        },
     )
 
 

@@ -55,10 +55,12 @@ from genjax import config as configs
 from genjax.data.pipeline import train_batches
 from genjax.data.toy.densities import DENSITIES
 from genjax.errors import Interrupted
+from genjax.evaluation import KL
 from genjax.files import replacing
 from genjax.models.base import num_params
 from genjax.training import loop
 from genjax.training import run as runs
+from genjax.training.results import cached_results
 
 try:
     import equinox as eqx
@@ -90,7 +92,7 @@ def config_of(
         'seed': seed,
         'steps': steps,
         'optimizer.learning_rate.decay_steps': steps,
-        'validate_every': 0,
+        'evals': {'test_kl': configs.spec(KL)},
         f'{repeat}.num': LAYERS[model],
         f'{layer}.network.features': (WIDTH, WIDTH),
     }
@@ -104,7 +106,7 @@ def config_of(
 
 
 def run_genjax(model: str, config: ConfigDict) -> dict:
-    """Trains with genjax's own loop; returns the figures."""
+    """Trains with genjax's own loop; returns the results."""
     del model  # the config says it
     with tempfile.TemporaryDirectory() as folder:
         workdir = Path(folder) / 'run'
@@ -113,9 +115,9 @@ def run_genjax(model: str, config: ConfigDict) -> dict:
         except Interrupted:  # what it saved is lost with the folder
             sys.exit('stopped; the same command does this run from its beginning')
         run = runs.load(workdir, 'latest')
-        figures = runs.tested(run)
+        results = cached_results(run)
     params = num_params(run.state.variables)  # those that a mask hides are counted, here and below
-    return {'kl': figures['kl/kl'], 'stderr': figures['kl/stderr'], 'params': params}
+    return {'kl': results['test_kl/kl'], 'stderr': results['test_kl/stderr'], 'params': params}
 
 
 def run_peer(fit: Callable, model: str, config: ConfigDict) -> dict:

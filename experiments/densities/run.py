@@ -26,7 +26,7 @@ REACH, PIXELS = 4.5, 180  # of a picture: half its side in data units, and its p
 
 
 def train(model: str, density: str, seed: int, out: Path, overrides: list[str]) -> dict:
-    """Runs one config, if it has not been run, and returns its test figures and its seconds."""
+    """Runs one config, if it has not been run, and returns its test results and its seconds."""
     workdir = out / f'{model}-{density}-{seed}'
     record = workdir / 'result.json'
     if not record.exists():
@@ -39,19 +39,19 @@ def train(model: str, density: str, seed: int, out: Path, overrides: list[str]) 
         subprocess.run(command, check=True)
         seconds = time.perf_counter() - start
         newest = max((workdir / 'evaluations').glob('*.json'), key=lambda path: int(path.stem))
-        figures = json.loads(newest.read_text())['figures']
-        record.write_text(json.dumps({**figures, 'seconds': seconds}))
+        results = json.loads(newest.read_text())['evals']['test_kl']['results']
+        record.write_text(json.dumps({**results, 'seconds': seconds}))
     return json.loads(record.read_text())
 
 
 def row(model: str, results: dict[str, list[dict]]) -> str:
     """A line of the table: mean and standard deviation over the seeds, for each density."""
     cells = []
-    for figures in results.values():
-        kl = [figure['kl/kl'] for figure in figures]
+    for runs in results.values():
+        kl = [run['kl'] for run in runs]
         spread = f' ± {statistics.stdev(kl):.4f}' if len(kl) > 1 else ''
         cells.append(f'{statistics.mean(kl):.4f}{spread}')
-    seconds = [figure['seconds'] for figures in results.values() for figure in figures]
+    seconds = [run['seconds'] for runs in results.values() for run in runs]
     return f'| {model} | {" | ".join(cells)} | {statistics.median(seconds):.0f} s |'
 
 

@@ -56,8 +56,8 @@ def _cells(trials: list[Trial]) -> dict[Settings, dict[Settings, list[Trial]]]:
 def _figures(trials: list[Trial]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Modes, reverse KL and how many modes there are, of the runs that are complete."""
     names = ('modes', 'reverse_kl', 'num_modes')
-    done = [trial.figures for trial in trials if trial.status == 'complete']
-    return tuple(np.array([figures[f'test/modes/{name}'] for figures in done]) for name in names)
+    done = [trial.results for trial in trials if trial.status == 'complete']
+    return tuple(np.array([results[f'modes/{name}'] for results in done]) for name in names)
 
 
 def _collapsed(trials: list[Trial], limit: float) -> int:

@@ -40,7 +40,9 @@ def get_config(layout='ring'):
         ema=(0.995,),
         log_every=500,
         checkpoint_every=0,
-        test=(spec(Modes, num_samples=10_000),),
+        evals={
+            'modes': spec(Modes, num_samples=10_000),
+        },
         num_samples=1000,
     )
 

@@ -4,7 +4,7 @@
     python -m experiments.linear_gaussian.exact runs/linear
 
 With z ~ N(0, I) and x | z ~ N(W z + b, σ² I), p(x) is N(b, W Wᵀ + σ² I). Prints the mean test
-negative log-likelihood in nats: exact; the IWAE and AIS figures that the run's test left behind;
+negative log-likelihood in nats: exact; the IWAE and AIS results of the run;
 and of the best W and b of the same size for the training data, which are known too (Tipping &
 Bishop, "Probabilistic principal component analysis", 1999).
 """
@@ -17,6 +17,7 @@ import numpy as np
 import scipy.stats
 
 from genjax.training import run as runs
+from genjax.training.results import cached_results
 
 
 def nll(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, scale: float) -> float:
@@ -38,9 +39,9 @@ def main() -> None:
     parser.add_argument('workdir', type=Path)
     args = parser.parse_args()
     run = runs.load(args.workdir, 'latest')
-    figures = runs.tested(run)
-    if figures is None:
-        sys.exit(f'{args.workdir} has not been trained to its test')
+    results = cached_results(run)
+    if results is None:
+        sys.exit(f'{args.workdir} has not been trained to its end')
     model, dataset = run.experiment.model, run.experiment.dataset
     codes = np.concatenate([np.zeros((1, model.latent_dim)), np.eye(model.latent_dim)])
     means = np.asarray(model.decode(run.state.averaged, codes.astype(np.float32), None))
@@ -51,20 +52,20 @@ def main() -> None:
         source = dataset.source(split)
         return source[np.arange(len(source))]['x'].reshape(len(source), -1) / 255
 
-    # The figures of the run are of the data as stored, 0..255.
+    # The results of the run are of the data as stored, 0..255.
     stored = np.log(255) * means.shape[1]
     exact = nll(pixels('test'), means[1:] - means[0], means[0], scale) + stored
     best = best_linear(pixels('train'), model.latent_dim, scale)
     rows = {
         'exact': exact,
-        figures['likelihood/protocol'].split(',')[0]: figures['likelihood/nll'],
-        figures['ais/protocol'].split(', Scale')[0]: figures['ais/nll'],
+        results['test_nll/protocol'].split(',')[0]: results['test_nll/nll'],
+        results['ais/protocol'].split(', Scale')[0]: results['ais/nll'],
         'exact, best linear model': nll(pixels('test'), *best, scale) + stored,
     }
     print('| test nll, nats | | less exact |\n|---|---|---|')
     for name, value in rows.items():
         print(f'| {name} | {value:.3f} | {value - exact:+.3f} |')
-    print(f'AIS, the upper less the lower bound on simulated data: {figures["ais/gap"]:.3f} nats')
+    print(f'AIS, the upper less the lower bound on simulated data: {results["ais/gap"]:.3f} nats')
 
 
 if __name__ == '__main__':

@@ -22,10 +22,8 @@ CONFIG = 'configs/digits/vae.py'
 WORDS = 'product(optimizer.learning_rate.init_value=[1e-3,2e-3],model.beta=[.5,1.],seed=range(4))'
 FIELDS = (
     '--config.steps=200',
-    '--config.validation=()',
-    '--config.validate_every=0',
+    '--config.evals={}',
     '--config.best=None',
-    '--config.test=()',
 )
 WAYS = ('one after another', 'local pool', 'vectorized')
 

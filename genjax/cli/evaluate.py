@@ -26,8 +26,14 @@ def run(args: argparse.Namespace) -> None:
     from pathlib import Path
 
     with runtime.computing(args):
-        from genjax.training import run as runs
+        from genjax.evaluation.results import show
+        from genjax.parallel import distributed
+        from genjax.training import results
+        from genjax.training.run import load
 
-        run = runs.load(Path(args.workdir), args.step, args.first_stage)
-        title = f'{args.workdir}, step {run.step:,}, test'
-        runs.test(run, lambda figures: runs.show(figures, title))
+        run = load(Path(args.workdir), args.step, args.first_stage)
+        evals = run.experiment.final_evals
+        found = results.evaluate_run(run, evals)
+        if distributed.is_first():
+            show(found, f'{args.workdir}, step {run.step:,}')
+            results.keep(run, evals, found)

@@ -17,8 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--metric', action='append', default=[], metavar='NAME',
-        help='such as test/likelihood/nll; may be given again (default: what the config calls best,'
-        ' or the first test figure)',
+        help='such as test_nll; may be given again (default: what the config calls best,'
+        ' or the first result)',
     )  # fmt: skip
     parser.add_argument(
         '--by', action='append', default=[], metavar='FIELD',

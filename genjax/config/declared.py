@@ -1,6 +1,7 @@
 """Declarations of constructors about their fields, collected from a config."""
 
-from collections.abc import Iterator, Mapping
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -10,10 +11,10 @@ from genjax.config.specs import TARGET, import_path
 
 def declared(config: Any, attribute: str, name: str = '') -> Iterator[tuple[str, Any]]:
     """Yields `(path, value)` of the fields that their constructors list in a class attribute, such
-    as `PATHS: ClassVar = ('data_dir',)`.
+    as `PATHS: ClassVar = ('data_dir',)`, or mark in its metadata, as `genjax.free` does.
     """
     if isinstance(config, ConfigDict | Mapping):
-        listed = getattr(import_path(config[TARGET]), attribute, ()) if TARGET in config else ()
+        listed = _listed(import_path(config[TARGET]), attribute) if TARGET in config else ()
         for key, value in config.items():
             path = f'{name}.{key}' if name else key
             if key in listed:
@@ -22,3 +23,10 @@ def declared(config: Any, attribute: str, name: str = '') -> Iterator[tuple[str,
     elif isinstance(config, tuple | list):
         for i, value in enumerate(config):
             yield from declared(value, attribute, f'{name}[{i}]')
+
+
+def _listed(constructor: Callable, attribute: str) -> set[str]:
+    listed = set(getattr(constructor, attribute, ()))
+    if dataclasses.is_dataclass(constructor):
+        listed |= {f.name for f in dataclasses.fields(constructor) if attribute in f.metadata}
+    return listed

@@ -21,7 +21,7 @@ from genjax.config.specs import (
     reference,
 )
 from genjax.config.trust import import_path
-from genjax.config.types import coerce, element_hint, is_plain, parse
+from genjax.config.types import coerce, element_hint, is_plain, parse, takes_mapping
 from genjax.errors import UserError, nearest
 
 
@@ -61,6 +61,8 @@ def override(config: ConfigDict, path: str, value: Any) -> None:
         trust.name(value)
         new = parse(value, hint) if isinstance(value, str) else coerce(value, hint)
         new = _with_references(new, hint, node[last], path)
+        if isinstance(new, dict) and takes_mapping(hint):
+            new = ConfigDict(new)
         whole = isinstance(new, ConfigDict) or is_plain(new, hint)
         if isinstance(node[last], ConfigDict) and not whole:
             raise UserError(
@@ -79,6 +81,9 @@ def _with_references(value: Any, hint: Any, now: Any, path: str) -> Any:
     """A parsed value with calls in place of the `@module.name` in it."""
     if isinstance(value, tuple):
         return tuple(_with_references(item, element_hint(hint), None, path) for item in value)
+    if isinstance(value, dict):
+        each = kinds.inner(hint, '')
+        return {key: _with_references(item, each, None, path) for key, item in value.items()}
     if not isinstance(value, str) or not value.startswith('@'):
         return value
     try:

@@ -5,7 +5,7 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -74,6 +74,12 @@ def takes_function(hint: Any) -> bool:
     return any((typing.get_origin(m) or m) is Callable for m in members_of(hint))
 
 
+def takes_mapping(hint: Any) -> bool:
+    """Returns whether a mapping is among the values that `hint` allows."""
+    bases = [typing.get_origin(m) or m for m in members_of(hint)]
+    return any(isinstance(base, type) and issubclass(base, Mapping) for base in bases)
+
+
 def element_hint(hint: Any) -> Any:
     """The declared type of the elements of a tuple."""
     tuples = [m for m in members_of(hint) if typing.get_origin(m) is tuple and typing.get_args(m)]
@@ -116,6 +122,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return value in typing.get_args(hint)
     if hint is bool or hint is tuple:
         return isinstance(value, hint)
+    if takes_mapping(hint):
+        return isinstance(value, Mapping)
     if takes_function(hint) or _is_array(hint):  # such as a learning rate: float | Array | Callable
         return not isinstance(value, bool | int | float | tuple | str | None) or (
             isinstance(value, str) and value.startswith('@')

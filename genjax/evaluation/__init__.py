@@ -1,12 +1,12 @@
-"""How good a model is: functions of arrays (`likelihood`, `modes`), and evaluators that run them.
+"""Metrics: functions of arrays (`bits_per_dim`, `mode_counts`), and the evaluators that use them.
 
-An evaluator is a frozen dataclass that a config can name. It is called with a model, its variables,
-an `EvaluationData` and a key, and gives named figures.
+An evaluator is a frozen dataclass derived from `Evaluator`, with a `split` and a period. `evaluate`
+runs evaluators by name; its results are named `<eval name>/<result>`.
 """
 
 from genjax.evaluation.aggregate import AggregatePosterior
 from genjax.evaluation.ais import AIS
-from genjax.evaluation.base import EvaluationData, Evaluator
+from genjax.evaluation.base import EvaluationData, Evaluator, FunctionEvaluator
 from genjax.evaluation.c2st import C2ST
 from genjax.evaluation.class_modes import ClassModes
 from genjax.evaluation.codebook import CodebookUse
@@ -20,6 +20,7 @@ from genjax.evaluation.outliers import Outliers
 from genjax.evaluation.path_length import PerceptualPathLength
 from genjax.evaluation.rate_distortion import RateDistortion
 from genjax.evaluation.reconstruction import Reconstruction
+from genjax.evaluation.results import evaluate
 from genjax.evaluation.support import Support
 from genjax.evaluation.token_likelihood import TokenLikelihood
 from genjax.evaluation.translation import TranslationAccuracy
@@ -37,6 +38,7 @@ __all__ = [
     'EvaluationData',
     'Evaluator',
     'FactorR2',
+    'FunctionEvaluator',
     'LabelAccuracy',
     'Likelihood',
     'Modes',
@@ -47,5 +49,6 @@ __all__ = [
     'Support',
     'TokenLikelihood',
     'TranslationAccuracy',
+    'evaluate',
     'wasserstein_1',
 ]

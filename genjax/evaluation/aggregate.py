@@ -11,7 +11,7 @@ from jax import Array
 
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
-from genjax.evaluation.base import EvaluationData, Figures, require
+from genjax.evaluation.base import EvaluationData, Evaluator, Results, require
 from genjax.models.base import Variables
 from genjax.parallel.host import fetch
 
@@ -23,7 +23,7 @@ def normal_kl(mean: np.ndarray, covariance: np.ndarray) -> float:
 
 
 @dataclass(frozen=True)
-class AggregatePosterior:
+class AggregatePosterior(Evaluator):
     """The aggregate posterior of a VAE, the mixture of q(z|x) over the split, against a standard
     normal prior, by its first two moments (Hoffman & Johnson, "ELBO surgery", 2016).
 
@@ -41,7 +41,7 @@ class AggregatePosterior:
 
     def __call__(
         self, model: Any, variables: Variables, data: EvaluationData, key: Array
-    ) -> Figures:
+    ) -> Results:
         """Evaluates a model; raises a UserError when it is not a VAE with a standard normal prior
         and without a flow.
         """

@@ -25,7 +25,8 @@ from genjax.errors import UserError
 from genjax.evaluation.base import (
     NO_LIKELIHOOD,
     EvaluationData,
-    Figures,
+    Evaluator,
+    Results,
     kind_of,
     require,
     require_density,
@@ -217,7 +218,7 @@ def _backward_sizes(sizes: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class AIS:
+class AIS(Evaluator):
     """Log-likelihood by annealed importance sampling, for models with `prior_sample`,
     `prior_log_prob` and `log_likelihood`.
 
@@ -251,7 +252,7 @@ class AIS:
 
     def __call__(
         self, model: Any, variables: Variables, data: EvaluationData, key: Array
-    ) -> Figures:
+    ) -> Results:
         """Judges a model; raises a UserError when its codes have no density."""
         for method in ('prior_sample', 'prior_log_prob', 'log_likelihood'):
             require(self, model, method)

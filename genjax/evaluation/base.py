@@ -1,8 +1,9 @@
-"""What every evaluator is given and gives back."""
+"""The contract of evaluators."""
 
+import abc
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,9 @@ from genjax.errors import UserError
 from genjax.models.base import GenerativeModel, LogProb, Variables
 from genjax.parallel.host import fetch
 
-Figures = dict[str, float | str]
+Results = dict[str, float | str]
+
+Split = Literal['train', 'validation', 'test']
 
 
 @dataclass(frozen=True)
@@ -36,13 +39,52 @@ class EvaluationData:
     preprocess: Chain
 
 
-class Evaluator(Protocol):
-    """Judges a model; a frozen dataclass."""
+@dataclass(frozen=True, kw_only=True)
+class Evaluator(abc.ABC):
+    """A metric of a model on a split of the data. Subclasses are frozen dataclasses.
+
+    Attributes:
+        split: the split to evaluate on.
+        every: evaluate every `every` steps of training and at the last one; 0: once, when the run
+            has ended, on its best checkpoint.
+    """
+
+    split: Split = 'test'
+    every: int = 0
+
+    @abc.abstractmethod
+    def __call__(
+        self, model: GenerativeModel, variables: Variables, data: EvaluationData, key: Array
+    ) -> Results:
+        """Evaluates a model.
+
+        Args:
+            model: the model.
+            variables: its parameters and state.
+            data: the split.
+            key: PRNG key.
+
+        Returns:
+            Numbers by name, the first of which is the one that `Experiment.best` means by default,
+            and texts, such as the 'kind' of a number or the 'protocol' of the evaluation.
+        """
+
+
+@dataclass(frozen=True)
+class FunctionEvaluator(Evaluator):
+    """An evaluator of a function, or of a callable that is not an `Evaluator`.
+
+    Attributes:
+        function: `(model, variables, data, key) -> results`, as `Evaluator.__call__`.
+    """
+
+    function: Callable
 
     def __call__(
         self, model: GenerativeModel, variables: Variables, data: EvaluationData, key: Array
-    ) -> Figures:
-        """Returns figures by name, and under some names what kind of figures these are."""
+    ) -> Results:
+        """Calls the function."""
+        return self.function(model, variables, data, key)
 
 
 def require_density(evaluator: Any, data: EvaluationData) -> None:

@@ -11,7 +11,7 @@ from jax import Array
 
 from genjax.data.pipeline import random_subset
 from genjax.errors import UserError
-from genjax.evaluation.base import EvaluationData, Figures, require
+from genjax.evaluation.base import EvaluationData, Evaluator, Results, require
 from genjax.evaluation.draws import draw_like, examples, label_protocol
 from genjax.models.base import GenerativeModel, Variables
 from genjax.parallel.host import fetch
@@ -69,7 +69,7 @@ def c2st(
 
 
 @dataclass(frozen=True)
-class C2ST:
+class C2ST(Evaluator):
     """Classifier two-sample test of samples against the split.
 
     Gives 'accuracy' (.5: no classifier of this kind can tell; 1: always told), 'stderr' and
@@ -100,7 +100,7 @@ class C2ST:
 
     def __call__(
         self, model: GenerativeModel, variables: Variables, data: EvaluationData, key: Array
-    ) -> Figures:
+    ) -> Results:
         """Judges a model; raises a UserError when its samples are not finite."""
         require(self, model, 'sample')
         data_key, key = jax.random.split(key)

@@ -7,7 +7,7 @@ import numpy as np
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.evaluation.base import EvaluationData, Figures, require
+from genjax.evaluation.base import EvaluationData, Evaluator, Results, require
 from genjax.evaluation.draws import draw_like, label_protocol
 from genjax.evaluation.labels import Classifier, Learner, everything, train_classifier
 from genjax.evaluation.modes import modes_covered
@@ -39,7 +39,7 @@ def modes_kl(counts: np.ndarray, probabilities: np.ndarray) -> float:
 
 
 @dataclass(frozen=True)
-class ClassModes:
+class ClassModes(Evaluator):
     """Modes found among samples, for `Stacked` data (Metz et al., 2017; Lin et al., PacGAN, 2018).
 
     Each channel of a sample is classified by a classifier trained on single pictures, those of the
@@ -60,7 +60,7 @@ class ClassModes:
 
     def __call__(
         self, model: GenerativeModel, variables: Variables, data: EvaluationData, key: Array
-    ) -> Figures:
+    ) -> Results:
         """Judges a model; raises a UserError when the data are not stacked."""
         require(self, model, 'sample')
         base = getattr(data.dataset, 'base', None)

@@ -11,14 +11,14 @@ from jax import Array
 
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
-from genjax.evaluation.base import EvaluationData, Figures, require
+from genjax.evaluation.base import EvaluationData, Evaluator, Results, require
 from genjax.models.base import Variables
 from genjax.networks.quantisers import code_counts, codebook_use
 from genjax.parallel.host import fetch
 
 
 @dataclass(frozen=True)
-class CodebookUse:
+class CodebookUse(Evaluator):
     """Which codes the examples of a split get, for models with `num_codes` whose `encode` gives
     tokens.
 
@@ -33,7 +33,7 @@ class CodebookUse:
 
     def __call__(
         self, model: Any, variables: Variables, data: EvaluationData, key: Array
-    ) -> Figures:
+    ) -> Results:
         """Judges a model; raises a UserError when its codes are not discrete."""
         require(self, model, 'encode')
         if not hasattr(model, 'num_codes'):

@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.evaluation.base import EvaluationData, Figures, require
+from genjax.evaluation.base import EvaluationData, Evaluator, Results, require
 from genjax.models.base import HasFeatures, Variables
 from genjax.parallel.host import fetch
 
@@ -34,7 +34,7 @@ def linear_r2(features: np.ndarray, factors: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class FactorR2:
+class FactorR2(Evaluator):
     """R² of linear regression from the features of a model to the factors of the data, for data
     with `factors(split)` and `factor_names`.
 
@@ -49,7 +49,7 @@ class FactorR2:
 
     def __call__(
         self, model: HasFeatures, variables: Variables, data: EvaluationData, key: Array
-    ) -> Figures:
+    ) -> Results:
         """Judges a model; raises a UserError when the factors of the data are not known."""
         require(self, model, 'features')
         if not callable(getattr(data.dataset, 'factors', None)):

@@ -10,14 +10,14 @@ from jax import Array
 
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
-from genjax.evaluation.base import EvaluationData, Figures, require, require_density
+from genjax.evaluation.base import EvaluationData, Evaluator, Results, require, require_density
 from genjax.evaluation.likelihood import Moments, masked_moments
 from genjax.models.base import HasLogProb, LogProb, Variables
 from genjax.parallel.host import fetch
 
 
 @dataclass(frozen=True)
-class KL:
+class KL(Evaluator):
     """KL(data ‖ model) = E[log p(x) - log q(x)] over held-out data, in nats.
 
     For data with an exact `log_prob` (`Density`, `Gaussians`) and models with an exact one. Gives
@@ -32,7 +32,7 @@ class KL:
 
     def __call__(
         self, model: HasLogProb, variables: Variables, data: EvaluationData, key: Array
-    ) -> Figures:
+    ) -> Results:
         """Judges a model; raises a UserError when either density is not known exactly."""
         require(self, model, 'log_prob')
         require_density(self, data)

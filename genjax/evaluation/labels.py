@@ -12,7 +12,7 @@ from jax import Array
 from genjax.data.sources import Dataset, Source
 from genjax.errors import UserError
 from genjax.evaluation import convolutional
-from genjax.evaluation.base import EvaluationData, Figures, require
+from genjax.evaluation.base import EvaluationData, Evaluator, Results, require
 from genjax.evaluation.draws import draw
 from genjax.models.base import GenerativeModel, Variables
 from genjax.parallel.host import fetch
@@ -95,7 +95,7 @@ def accuracy(classifier: Classifier, x: np.ndarray, label: np.ndarray) -> float:
 
 
 @dataclass(frozen=True)
-class LabelAccuracy:
+class LabelAccuracy(Evaluator):
     """The share of conditional samples that a classifier of real data labels as asked.
 
     The classifier is trained on the training split; all classes are asked for in turn. Gives
@@ -114,7 +114,7 @@ class LabelAccuracy:
 
     def __call__(
         self, model: GenerativeModel, variables: Variables, data: EvaluationData, key: Array
-    ) -> Figures:
+    ) -> Results:
         """Judges a model; raises a UserError when it or the data know no classes."""
         require(self, model, 'sample')
         num_classes = getattr(model, 'num_classes', None)

@@ -14,7 +14,8 @@ from genjax.errors import UserError
 from genjax.evaluation.base import (
     NO_LIKELIHOOD,
     EvaluationData,
-    Figures,
+    Evaluator,
+    Results,
     kind_of,
     require,
     require_density,
@@ -61,7 +62,7 @@ def masked_moments(values: Array, mask: Array) -> tuple[Array, Array, Array]:
 
 
 @dataclass(frozen=True)
-class Likelihood:
+class Likelihood(Evaluator):
     """Mean negative log-probability of the data as stored (after `Binarise`: of the bits drawn).
 
     Gives 'nll' in nats an example, 'bits_per_dim', 'stderr' of 'nll' over the examples, 'kind'
@@ -85,7 +86,7 @@ class Likelihood:
 
     def __call__(
         self, model: HasLogProb, variables: Variables, data: EvaluationData, key: Array
-    ) -> Figures:
+    ) -> Results:
         """Judges a model; raises a UserError when it has no `log_prob`."""
         require(self, model, 'log_prob')
         require_density(self, data)

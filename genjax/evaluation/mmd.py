@@ -10,7 +10,7 @@ from jax import Array
 
 from genjax.data.pipeline import random_subset
 from genjax.errors import UserError
-from genjax.evaluation.base import EvaluationData, Figures, require
+from genjax.evaluation.base import EvaluationData, Evaluator, Results, require
 from genjax.evaluation.draws import draw_like, examples, label_protocol
 from genjax.models.base import GenerativeModel, Variables
 from genjax.parallel.host import fetch
@@ -73,7 +73,7 @@ def median_distance(x: np.ndarray) -> float:
 
 
 @dataclass(frozen=True)
-class MMD:
+class MMD(Evaluator):
     """Squared maximum mean discrepancy of samples from the split, in the space of the model.
 
     Gives 'mmd2' (unbiased: about 0, of either sign, where the two do not differ), 'median' (the
@@ -96,7 +96,7 @@ class MMD:
 
     def __call__(
         self, model: GenerativeModel, variables: Variables, data: EvaluationData, key: Array
-    ) -> Figures:
+    ) -> Results:
         """Judges a model; raises a UserError when there are fewer than two examples."""
         require(self, model, 'sample')
         data_key, key = jax.random.split(key)

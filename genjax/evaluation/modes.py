@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.evaluation.base import EvaluationData, Figures, require
+from genjax.evaluation.base import EvaluationData, Evaluator, Results, require
 from genjax.evaluation.draws import draw_like, label_protocol
 from genjax.models.base import GenerativeModel, Variables
 from genjax.parallel.host import fetch
@@ -52,7 +52,7 @@ def reverse_kl(counts: np.ndarray) -> float:
 
 
 @dataclass(frozen=True)
-class Modes:
+class Modes(Evaluator):
     """Coverage of an even Gaussian mixture by samples, for data with `centres` and `scale`.
 
     Gives 'modes' (with at least one sample of high quality), 'num_modes', 'high_quality' (share of
@@ -71,7 +71,7 @@ class Modes:
 
     def __call__(
         self, model: GenerativeModel, variables: Variables, data: EvaluationData, key: Array
-    ) -> Figures:
+    ) -> Results:
         """Judges a model; raises a UserError when the modes of the data are not known."""
         require(self, model, 'sample')
         if not hasattr(data.dataset, 'centres'):

@@ -12,7 +12,7 @@ from jax import Array
 from genjax.data.pipeline import random_subset
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
-from genjax.evaluation.base import EvaluationData, Figures, require
+from genjax.evaluation.base import EvaluationData, Evaluator, Results, require
 from genjax.evaluation.draws import draw_like, label_protocol
 from genjax.models.base import GenerativeModel, Variables
 from genjax.parallel.host import fetch
@@ -31,7 +31,7 @@ def outlier_share(log_prob: np.ndarray, reference: np.ndarray, quantile: float) 
 
 
 @dataclass(frozen=True)
-class Outliers:
+class Outliers(Evaluator):
     """The share of samples where the known density of the data is below a low quantile of it.
 
     For data with an exact `log_prob` (`Density`, `Gaussians`). Exact samples give `quantile`. Gives
@@ -56,7 +56,7 @@ class Outliers:
 
     def __call__(
         self, model: GenerativeModel, variables: Variables, data: EvaluationData, key: Array
-    ) -> Figures:
+    ) -> Results:
         """Judges a model; raises a UserError when the density of the data is not known."""
         require(self, model, 'sample')
         truth = getattr(data.dataset, 'log_prob', None)

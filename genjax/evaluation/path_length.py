@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from genjax.evaluation.base import EvaluationData, Figures, require
+from genjax.evaluation.base import EvaluationData, Evaluator, Results, require
 from genjax.evaluation.draws import has_classes, label_protocol, sampled_labels
 from genjax.models.base import Variables
 from genjax.models.precision import full_precision
@@ -20,7 +20,7 @@ from genjax.parallel.host import fetch
 
 
 @dataclass(frozen=True)
-class PerceptualPathLength:
+class PerceptualPathLength(Evaluator):
     """The mean squared step of pictures along paths between codes, for a small step along the path
     (Karras et al., 2019, section 4.1), for models with `to_latent` and `synthesise` (StyleGAN).
 
@@ -44,7 +44,7 @@ class PerceptualPathLength:
 
     def __call__(
         self, model: Any, variables: Variables, data: EvaluationData, key: Array
-    ) -> Figures:
+    ) -> Results:
         """Judges a model; raises a UserError when it has no latents of styles."""
         for method in ('to_latent', 'synthesise'):
             require(self, model, method)

@@ -10,14 +10,14 @@ from jax import Array
 
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
-from genjax.evaluation.base import EvaluationData, Figures, require
+from genjax.evaluation.base import EvaluationData, Evaluator, Results, require
 from genjax.evaluation.likelihood import Moments, masked_moments
 from genjax.models.base import Variables
 from genjax.parallel.host import fetch
 
 
 @dataclass(frozen=True)
-class RateDistortion:
+class RateDistortion(Evaluator):
     """Where a VAE stands between compression and fidelity (Alemi et al., "Fixing a broken ELBO",
     2018).
 
@@ -42,7 +42,7 @@ class RateDistortion:
 
     def __call__(
         self, model: Any, variables: Variables, data: EvaluationData, key: Array
-    ) -> Figures:
+    ) -> Results:
         """Judges a model; raises a UserError when it is no VAE."""
         require(self, model, 'rate_distortion')
         rate, distortion = Moments(), Moments()

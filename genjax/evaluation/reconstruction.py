@@ -11,14 +11,14 @@ from jax import Array
 
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
-from genjax.evaluation.base import EvaluationData, Figures, require
+from genjax.evaluation.base import EvaluationData, Evaluator, Results, require
 from genjax.evaluation.likelihood import Moments, masked_moments
 from genjax.models.base import HasEncoder, Variables
 from genjax.parallel.host import fetch
 
 
 @dataclass(frozen=True)
-class Reconstruction:
+class Reconstruction(Evaluator):
     """The error of pictures that have been encoded and decoded, in the range of the data.
 
     Gives 'mse', the mean squared error of values scaled to [0, 1]; 'psnr' in dB, the mean over the
@@ -33,7 +33,7 @@ class Reconstruction:
 
     def __call__(
         self, model: HasEncoder, variables: Variables, data: EvaluationData, key: Array
-    ) -> Figures:
+    ) -> Results:
         """Judges a model; raises a UserError when it has no `encode` and `decode`."""
         for method in ('encode', 'decode'):
             require(self, model, method)

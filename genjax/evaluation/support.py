@@ -12,14 +12,14 @@ from jax import Array
 
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
-from genjax.evaluation.base import EvaluationData, Figures, require
+from genjax.evaluation.base import EvaluationData, Evaluator, Results, require
 from genjax.evaluation.draws import draw_like, label_protocol
 from genjax.models.base import HasLogProb, Variables
 from genjax.parallel.host import fetch
 
 
 @dataclass(frozen=True)
-class Support:
+class Support(Evaluator):
     """Overlap of the supports of a model and of data with an exact `log_prob`.
 
     Gives 'precision', the share of the samples that could be data; 'recall', the share of the split
@@ -36,7 +36,7 @@ class Support:
 
     def __call__(
         self, model: HasLogProb, variables: Variables, data: EvaluationData, key: Array
-    ) -> Figures:
+    ) -> Results:
         """Judges a model; raises a UserError when the density of the data is not known."""
         require(self, model, 'log_prob')
         truth = getattr(data.dataset, 'log_prob', None)

@@ -13,7 +13,7 @@ from jax import Array
 
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
-from genjax.evaluation.base import EvaluationData, Figures, require
+from genjax.evaluation.base import EvaluationData, Evaluator, Results, require
 from genjax.models.base import LogProb, Variables
 from genjax.parallel.host import fetch
 
@@ -32,7 +32,7 @@ class HasTokenLogProbs(Protocol):
 
 
 @dataclass(frozen=True)
-class TokenLikelihood:
+class TokenLikelihood(Evaluator):
     """Negative log-probability a token: the nats of all sequences over the number of all tokens.
 
     Long and short sequences thus count by their tokens, ends included and padding not. Gives
@@ -57,7 +57,7 @@ class TokenLikelihood:
 
     def __call__(
         self, model: HasTokenLogProbs, variables: Variables, data: EvaluationData, key: Array
-    ) -> Figures:
+    ) -> Results:
         """Judges a model; raises a UserError when it has no `token_log_probs`, or cannot be given
         the first tokens.
         """

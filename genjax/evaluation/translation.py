@@ -9,14 +9,14 @@ from jax import Array
 
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
-from genjax.evaluation.base import EvaluationData, Figures, require
+from genjax.evaluation.base import EvaluationData, Evaluator, Results, require
 from genjax.evaluation.labels import Learner, accuracy, train_classifier
 from genjax.models.base import HasTranslation, Variables
 from genjax.parallel.host import fetch
 
 
 @dataclass(frozen=True)
-class TranslationAccuracy:
+class TranslationAccuracy(Evaluator):
     """The share of pictures of domain a whose label a classifier of domain b finds in their
     translation.
 
@@ -35,7 +35,7 @@ class TranslationAccuracy:
 
     def __call__(
         self, model: HasTranslation, variables: Variables, data: EvaluationData, key: Array
-    ) -> Figures:
+    ) -> Results:
         """Judges a model; raises a UserError when the data are not of two labelled domains."""
         require(self, model, 'translate')
         if not hasattr(data.dataset, 'b'):

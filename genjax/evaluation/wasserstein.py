@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.evaluation.base import EvaluationData, Figures, require
+from genjax.evaluation.base import EvaluationData, Evaluator, Results, require
 from genjax.evaluation.draws import draw_like, examples, label_protocol
 from genjax.models.base import GenerativeModel, Variables
 from genjax.models.precision import full_precision
@@ -45,7 +45,7 @@ def wasserstein_1(a: np.ndarray, b: np.ndarray) -> float:
 
 
 @dataclass(frozen=True)
-class CriticW1:
+class CriticW1(Evaluator):
     """The W₁ of samples from the split that a critic estimates, beside the exact cost of transport.
 
     For models with `discriminate`, whose loss is 'wasserstein'. By duality E D(data) -
@@ -66,7 +66,7 @@ class CriticW1:
 
     def __call__(
         self, model: GenerativeModel, variables: Variables, data: EvaluationData, key: Array
-    ) -> Figures:
+    ) -> Results:
         """Judges a model; raises a UserError when it has no critic."""
         require(self, model, 'discriminate')
         if getattr(model, 'loss', 'wasserstein') != 'wasserstein' or getattr(model, 'pack', 1) != 1:

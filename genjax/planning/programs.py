@@ -25,7 +25,7 @@ class Program:
     Attributes:
         traced: ready to be counted, lowered and compiled.
         arguments: its large arguments as `jax.ShapeDtypeStruct`s with shardings, by what they are.
-        examples: how many it trains on, draws or judges in one run.
+        examples: how many it trains on, draws or evaluates in one run.
         steps: how many of the loop's steps it makes in one run.
         left_out: what of it could not be traced here, in words.
     """
@@ -108,17 +108,17 @@ def program(
             codes = dataclasses.replace(experiment, preprocess=Chain())
             traced = jax.jit(sampling.program(codes, mesh)).trace(variables, key, start, labels)
             return Program(traced, arguments, num, left_out=frozenset({left_out}))
-    judges = [e for e in experiment.validation + experiment.test if isinstance(e, Likelihood)]
-    if not judges:
+    likelihoods = [e for e in experiment.evals.values() if isinstance(e, Likelihood)]
+    if not likelihoods:
         raise UserError(
-            'the config names no Likelihood in validation or test: the other evaluators draw'
-            ' samples, --program=sample'
+            'config.evals has no Likelihood: the other evaluators draw samples, --program=sample'
         )
-    num = -(-judges[0].batch_size // sharding.num_shares(mesh)) * sharding.num_shares(mesh)
+    likelihood = likelihoods[0]
+    num = -(-likelihood.batch_size // sharding.num_shares(mesh)) * sharding.num_shares(mesh)
     rows = sharding.rows(mesh)
     batch = {
         name: jax.ShapeDtypeStruct((num, *shape), dtype, sharding=rows)
         for name, (shape, dtype) in {**shapes, 'mask': ((), 'bool')}.items()
     }
-    judge = judges[0].program(experiment.model, experiment.preprocess)
-    return Program(jax.jit(judge).trace(variables, batch, key), {**arguments, 'batch': batch}, num)
+    step = likelihood.program(experiment.model, experiment.preprocess)
+    return Program(jax.jit(step).trace(variables, batch, key), {**arguments, 'batch': batch}, num)

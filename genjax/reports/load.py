@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from genjax import config as configs
+from genjax import records
 from genjax.errors import UserError, plain
 from genjax.sweeps.folder import RECORD, Folder
 
@@ -35,10 +36,13 @@ class Trial:
         steps: how many it has done, as far as its files tell.
         seconds: wall time of all its starts; None: not written down.
         starts: the provenance of each start.
-        figures: the last value of every metric, None where it is not finite: `test/...`, of the
-            best checkpoint if that was judged; `validation/...`; `best/validation/...`, at the step
-            that the config calls best; and means over the last training steps. Some are text.
-        curves: the metrics by step.
+        results: the last value of every metric, None where it is not finite: results of evals
+            (the final ones of the best checkpoint, if that was evaluated), `best/<eval>/<result>`
+            of those during training, at the best step; and means over the last training steps. Some
+            are text.
+        curves: the metrics by step, without the results of final evals.
+        final: the names of the evals of a checkpoint.
+        during: the names of the evals during training.
     """
 
     id: str
@@ -51,8 +55,10 @@ class Trial:
     steps: int
     seconds: float | None
     starts: list[dict[str, Any]]
-    figures: Mapping[str, float | str | None]
+    results: Mapping[str, float | str | None]
     curves: Mapping[str, Curve]
+    final: frozenset[str]
+    during: frozenset[str]
 
     @property
     def seed(self) -> Any:
@@ -163,66 +169,65 @@ def _trial(
     seconds: float | None,
 ) -> Trial:
     """Reads the files of a run; without a status, it is complete after its last step, or
-    when it was judged and may end early."""
+    when it was evaluated and may end early."""
+    config = records.upgrade(record['config'])
     fields = {
         path.removesuffix(f'.{configs.TARGET}'): _plain(value)
-        for path, value in configs.leaves(record['config'])
+        for path, value in configs.leaves(config)
     }
     fingerprint = record.get('fingerprint') or configs.fingerprint(record['config'])
-    curves = _curves(workdir / 'metrics.jsonl')
-    best = _best_step(curves, fields)
-    judged = {
-        found['step']: found['figures']
-        for found in map(_json, workdir.glob('evaluations/*.json'))
+    evaluated = {
+        found['step']: found['evals']
+        for found in map(records.evaluation, map(_json, workdir.glob('evaluations/*.json')))
         if found['config'] == fingerprint
     }
-    figures: dict[str, float | str | None] = {}
-    if judged:
-        figures = {
-            f'test/{figure}': value if isinstance(value, str) else _finite(value)
-            for figure, value in judged.get(best, judged[max(judged)]).items()
+    evals = config.get('evals', {})
+    during = frozenset(plain(name) for name in evals if evals[name].get('every'))
+    final = frozenset(plain(name) for name in evals) - during
+    curves = _curves(workdir)
+    best = _best_step(curves, fields)
+    results: dict[str, float | str | None] = {m: curve[-1][1] for m, curve in curves.items()}
+    if evaluated:
+        kept = evaluated.get(best, evaluated[max(evaluated)])
+        results |= {
+            f'{plain(name)}/{plain(result)}': value if isinstance(value, str) else _finite(value)
+            for name in kept
+            for result, value in kept[name]['results'].items()
         }
-    for metric, curve in curves.items():
-        figures[metric] = curve[-1][1]
+        final |= {plain(name) for name in kept}
     if best is not None:
         for metric, curve in curves.items():
-            if metric.startswith('validation/') and best in dict(curve):
-                figures[f'best/{metric}'] = dict(curve)[best]
+            if metric.partition('/')[0] in during and best in dict(curve):
+                results[f'best/{metric}'] = dict(curve)[best]
     checkpoints = [int(p.name) for p in workdir.glob('checkpoints/*') if p.name.isdecimal()]
     recorded = [curve[-1][0] for curve in curves.values()]
-    steps = max(map(_whole, [0, *checkpoints, *recorded, *judged]))
+    steps = max(map(_whole, [0, *checkpoints, *recorded, *evaluated]))
     if status is None:
-        early = fields.get('patience') is not None and bool(judged)
+        early = fields.get('patience') is not None and bool(evaluated)
         status = 'complete' if early or steps >= fields['steps'] else 'unfinished'
     starts = list(map(_start, record.get('starts', [])))
     data, fingerprint = _text(record.get('data', '')), _text(fingerprint)
     status, reason = _text(status), _text(reason)
     seconds = None if seconds is None else _number(seconds)
+    curves = {m: curve for m, curve in curves.items() if m.partition('/')[0] not in final}
     return Trial(
-        name, workdir, status, reason, fields, fingerprint, data, steps, seconds, starts, figures,
-        curves,
+        name, workdir, status, reason, fields, fingerprint, data, steps, seconds, starts, results,
+        curves, final, during,
     )  # fmt: skip
 
 
-def _curves(path: Path) -> dict[str, Curve]:
-    """The metrics by step; a line that is being written is none yet."""
+def _curves(workdir: Path) -> dict[str, Curve]:
+    """The metrics by step."""
     curves: dict[str, Curve] = {}
-    if not path.exists():
-        return curves
-    for line in path.read_text(errors='replace').splitlines():
-        try:
-            record = json.loads(line)
-            step = _whole(record.pop('step'))
-        except (ValueError, LookupError, AttributeError, TypeError, RecursionError):
-            continue
+    for step, record in records.metrics(workdir):
         for metric, value in record.items():
             curves.setdefault(plain(metric), []).append((step, _finite(value)))
     return curves
 
 
 def _best_step(curves: Mapping[str, Curve], fields: Mapping[str, Any]) -> int | None:
-    """The step of the best validation; None where the config calls none the best."""
-    curve = curves.get(f'validation/{fields.get("best")}', [])
+    """The step of the best evaluation; None where the config calls none the best."""
+    curve = curves.get(records.best_result(curves, fields.get('best')), [])
     finite = [(value, step) for step, value in curve if value is not None]
     if not finite:
         return None

@@ -184,7 +184,7 @@ def _trials(report: Report) -> Iterable[str]:
         cells = [
             f'<td class="id">{escape(trial.id)}</td><td>{status}</td>',
             *(_cell(formatting.value(trial.fields.get(name))) for name in [*report.fields, 'seed']),
-            *(_sorted(formatting.number(v), v) for v in map(trial.figures.get, report.metrics)),
+            *(_sorted(formatting.number(v), v) for v in map(trial.results.get, report.metrics)),
             _sorted(f'{trial.steps:,}', trial.steps),
             _sorted(formatting.duration(trial.seconds), trial.seconds),
             _sorted(formatting.number(trial.device_hours, 3), trial.device_hours),

@@ -1,4 +1,4 @@
-"""What plots show: figures by a field, and curves with a band over seeds."""
+"""What plots show: results by a field, and curves with a band over seeds."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -119,17 +119,22 @@ def band(group: Group, metric: str) -> Band | None:
 
 
 def curve_for(report: Report, metric: str) -> str | None:
-    """The curve to show beside a metric: its own, that of validation, or the first loss."""
-    names = curve_names(report)
-    wanted = [metric, metric.replace('test/', 'validation/', 1), metric.removeprefix('best/')]
+    """The curve to show beside a metric: its own, that of an eval during training with a result of
+    the same name, or the first loss.
+    """
+    names, last = curve_names(report), metric.rpartition('/')[2]
+    during = {name for trial in report.trials for name in trial.during}
+    same = [n for n in names if n.partition('/')[0] in during and n.rpartition('/')[2] == last]
     losses = [name for name in names if name.endswith('/loss')]
-    return next((name for name in [*wanted, *losses] if name in names), None)
+    wanted = [metric, metric.removeprefix('best/'), *same, *losses]
+    return next((name for name in wanted if name in names), None)
 
 
 def curve_names(report: Report) -> list[str]:
-    """All metrics that have a curve: those of validation first, what tells of speed last."""
+    """All metrics that have a curve: evals during training first, what tells of speed last."""
     names = dict.fromkeys(name for trial in report.trials for name in trial.curves)
-    return sorted(names, key=lambda name: (not name.startswith('validation/'), '/' not in name))
+    during = {name for trial in report.trials for name in trial.during}
+    return sorted(names, key=lambda name: (name.partition('/')[0] not in during, '/' not in name))
 
 
 def _is_number(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What a report is about: which runs, which figures, and the fields to compare them by."""
+"""What a report is about: which runs, which results, and the fields to compare them by."""
 
 import re
 from collections import Counter
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from genjax import records
 from genjax.errors import UserError, nearest
 from genjax.reports import formatting
 from genjax.reports.load import Runs, Trial, read
@@ -18,7 +19,7 @@ class Report:
 
     Attributes:
         runs: what was read.
-        metrics: the names of the figures to compare.
+        metrics: the names of the results to compare.
         by: the fields to compare them by: the first is the x axis, the second the colour.
         fields: all fields but the seed that differ between trials or are in `by`; these first.
         groups: the trials that agree in `fields`.
@@ -42,24 +43,24 @@ class Report:
 
     def best(self, metric: str, outcomes: Sequence[Outcome]) -> Outcome | None:
         """The best of the outcomes of a metric, if it is what the configs call best."""
-        named = {(t.fields.get('best'), t.fields.get('best_mode')) for t in self.trials}
+        named = {(_best(t), t.fields.get('best_mode')) for t in self.trials}
         found = [outcome for outcome in outcomes if outcome.values]
-        figure, mode = named.pop()
-        if named or not found or not figure or not metric.endswith(f'/{figure}'):
+        best, mode = named.pop()
+        if named or not found or not best or metric not in _of_best(best, self.trials):
             return None
         return (max if mode == 'max' else min)(found, key=lambda o: o.estimate.mean)
 
     def notes(self, metric: str) -> list[str]:
-        """What the evaluator says of a test figure in words, such as its protocol."""
+        """The texts beside a result, such as the protocol of its evaluation."""
         prefix = metric.rpartition('/')[0] + '/'
         names = dict.fromkeys(
             name
             for trial in self.trials
-            for name, value in trial.figures.items()
+            for name, value in trial.results.items()
             if isinstance(value, str) and name.startswith(prefix)
         )
         said = {
-            name: dict.fromkeys(t.figures[name] for t in self.trials if name in t.figures)
+            name: dict.fromkeys(t.results[name] for t in self.trials if name in t.results)
             for name in names
         }
         return [f'{name.removeprefix(prefix)}: {"; or ".join(v)}' for name, v in said.items()]
@@ -97,8 +98,8 @@ def make(path: Path, metrics: Sequence[str] = (), by: Sequence[str] = ()) -> Rep
 
     Args:
         path: of a sweep, of several runs, or of one.
-        metrics: to compare, whole or by their first and last parts; none: the figure that the
-            config calls best, or else the first.
+        metrics: to compare, by whole names or by those of evals for their first results; none: the
+            result that the config calls best, or else the first.
         by: at most two fields; none: the first two that differ.
 
     Raises:
@@ -131,23 +132,42 @@ def make(path: Path, metrics: Sequence[str] = (), by: Sequence[str] = ()) -> Rep
 
 
 def metrics_of(trials: Sequence[Trial]) -> list[str]:
-    """The names of all figures that are numbers: of the test, of validation, losses, others."""
-    names = dict.fromkeys(name for trial in trials for name in trial.figures)
-    text = {n for trial in trials for n, value in trial.figures.items() if isinstance(value, str)}
-    kinds = re.compile(r'(test/)|(best/)|(validation/)|(.*/loss$)|')
-    return sorted((n for n in names if n not in text), key=lambda n: kinds.match(n).lastindex or 9)
+    """The names of all results that are numbers: of final evals, of evals during training, losses,
+    others.
+    """
+    names = dict.fromkeys(name for trial in trials for name in trial.results)
+    text = {n for trial in trials for n, value in trial.results.items() if isinstance(value, str)}
+    final = {name for trial in trials for name in trial.final}
+    during = {name for trial in trials for name in trial.during}
+
+    def kind(name: str) -> int:
+        head = name.partition('/')[0]
+        kinds = (head in final, head == 'best', head in during, name.endswith('/loss'), True)
+        return kinds.index(True)
+
+    return sorted((name for name in names if name not in text), key=kind)
 
 
 def _whole(name: str, known: Sequence[str]) -> str:
-    """`test/nll` is short for `test/likelihood/nll` where no other metric could be meant."""
-    ends = name.split('/')
-    meant = [n for n in known if [n.split('/')[0], n.split('/')[-1]] == ends]
-    return meant[0] if name not in known and len(meant) == 1 else name
+    """`nll` is short for the first result of the eval of that name, as in `Experiment.best`."""
+    return records.best_result(dict.fromkeys(known), name) or name
+
+
+def _best(trial: Trial) -> str | None:
+    """The whole name of the result that a config calls best."""
+    return records.best_result(trial.results, trial.fields.get('best'))
+
+
+def _of_best(best: str, trials: Sequence[Trial]) -> list[str]:
+    """The best result's name among those of final evals, at the best step, and at the last one."""
+    last = best.rpartition('/')[2]
+    final = {f'{name}/{last}': None for trial in trials for name in sorted(trial.final)}
+    return [*final, f'best/{best}', best]
 
 
 def _default(trials: Sequence[Trial], known: list[str]) -> list[str]:
-    best = next((trial.fields['best'] for trial in trials if trial.fields.get('best')), None)
-    named = [name for name in (f'test/{best}', f'best/validation/{best}') if name in known]
+    best = next(filter(None, map(_best, trials)), None)
+    named = [name for name in _of_best(best, trials) if name in known] if best else []
     return (named or known)[:1]
 
 

@@ -144,10 +144,10 @@ def outcome(group: Group, metric: str) -> Outcome:
     found: dict[Any, list[float]] = {}
     missing = []
     for trial in group.trials:
-        value = trial.figures.get(metric)
+        value = trial.results.get(metric)
         if trial.status != 'complete':
             missing.append((trial, trial.status))
-        elif metric not in trial.figures:
+        elif metric not in trial.results:
             missing.append((trial, 'not measured'))
         elif value is None:
             missing.append((trial, 'not finite'))

@@ -1,4 +1,4 @@
-"""The tidy table: a row a trial, a column a field, a figure, or what else the result depends on."""
+"""The tidy table: a row a trial, a column a field, a result, or what else the result depends on."""
 
 import csv
 import re
@@ -14,7 +14,7 @@ Row = dict[str, Any]
 
 def rows(report: Report) -> list[Row]:
     """One row a trial, all with the same columns; None where there is no value."""
-    figures = dict.fromkeys(name for trial in report.trials for name in sorted(trial.figures))
+    results = dict.fromkeys(name for trial in report.trials for name in sorted(trial.results))
     return [
         {
             'id': trial.id,
@@ -30,7 +30,7 @@ def rows(report: Report) -> list[Row]:
             **_start(trial),
             'config_fingerprint': trial.fingerprint,
             'data_fingerprint': trial.data,
-            **{name: trial.figures.get(name) for name in figures},
+            **{name: trial.results.get(name) for name in results},
         }
         for trial in report.trials
     ]

@@ -18,6 +18,7 @@ from orbax.checkpoint import checkpoint_managers
 from genjax.errors import CannotWrite, UserError
 from genjax.files import disk_full, replacing
 from genjax.parallel import distributed, preemption
+from genjax.records import best_result
 from genjax.training import checksums
 from genjax.training.finite import first_nonfinite
 from genjax.training.state import TrainState, averaged_states
@@ -49,7 +50,8 @@ class Checkpoints:
         Args:
             directory: made when missing. Remains of interrupted saves are removed.
             keep: how many of the latest to keep.
-            best: the figure, among those given to `save`, whose best checkpoint is kept as well.
+            best: the result, among those given to `save`, whose best checkpoint is kept as well; as
+                `Experiment.best`.
             best_mode: 'min' or 'max'.
             read_only: change nothing: a run may be saving there at this moment.
             finite: neither save nor restore a state with a number that is not finite.
@@ -60,11 +62,11 @@ class Checkpoints:
         self._best = best
         worst = math.inf if best_mode == 'min' else -math.inf
 
-        def rank(figures: Mapping[str, float]) -> float:
-            figure = figures.get(best, worst)
-            return worst if math.isnan(figure) else figure
+        def rank(results: Mapping[str, float]) -> float:
+            value = results.get(best_result(results, best), worst)
+            return worst if math.isnan(value) else value
 
-        distributed.on_first(self._check_figures)
+        distributed.on_first(self._check_results)
         policies = [checkpoint_managers.LatestN(keep)]
         if best:
             policies.append(
@@ -112,23 +114,23 @@ class Checkpoints:
 
     @property
     def best_step(self) -> int | None:
-        """The step with the best figure; None when no figure is tracked or none was saved."""
+        """The step with the best result; None when no result is tracked or none was saved."""
         return distributed.on_first(self._manager.best_step) if self._best else None
 
     def save(
         self,
         step: int,
         state: Any,
-        figures: Mapping[str, float] | None = None,
+        results: Mapping[str, float] | None = None,
         window: Any = None,
     ) -> None:
         """Starts to save; training may go on at once. A step that is there already is left alone,
-        but for figures that it has not.
+        but for results that it has not.
 
         Args:
             step: completed steps.
             state: the train state.
-            figures: of a validation at this step, by name.
+            results: of evaluations at this step, by name.
             window: what else `restored_window` shall give back, as JSON has it.
 
         Raises:
@@ -140,24 +142,26 @@ class Checkpoints:
                 f'step {step}: {bad} is not finite, and is not saved; checkpoints from before are'
                 ' kept. Try a smaller learning rate or config.clip_norm'
             )
+        if best_result(results or {}, self._best) is None:
+            results = None  # they rank nothing
         if step in self._manager.all_steps():
-            if figures and self._best:
-                distributed.on_first(lambda: self._add_figures(step, figures))
+            if results and self._best:
+                distributed.on_first(lambda: self._add_results(step, results))
                 self._manager.reload()
             return
         with self._failures():
             args = {_ITEM: ocp.args.PyTreeSave(state), _WINDOW: ocp.args.JsonSave(window or {})}
-            metrics = checksums.sealed(figures) if figures else None
+            metrics = checksums.sealed(results) if results else None
             self._manager.save(step, args=ocp.args.Composite(**args), metrics=metrics)
         self._mark()
 
-    def _add_figures(self, step: int, figures: Mapping[str, float]) -> None:
-        """Writes the figures, if there are none, where Orbax does and looks for them."""
+    def _add_results(self, step: int, results: Mapping[str, float]) -> None:
+        """Writes the results, if there are none, where Orbax looks for them."""
         if self._manager.metrics(step):
             return
         file = self.directory / str(step) / 'metrics' / 'metrics'
         with replacing(file) as temporary:
-            temporary.write_text(json.dumps(checksums.sealed(figures)))
+            temporary.write_text(json.dumps(checksums.sealed(results)))
 
     def wait(self) -> None:
         """Blocks until the last save is complete; raises UserError when it failed."""
@@ -241,8 +245,8 @@ class Checkpoints:
                 )
         return state
 
-    def _check_figures(self) -> None:
-        """Sets aside checkpoints whose figures are damaged: Orbax reads all figures when it opens
+    def _check_results(self) -> None:
+        """Sets aside checkpoints whose results are damaged: Orbax reads all results when it opens
         the folder, and fails.
         """
         for file in self.directory.glob('[0-9]*/metrics/metrics'):

@@ -64,9 +64,9 @@ def damage(folder: Path) -> str | None:
     return None
 
 
-def sealed(figures: Mapping[str, float]) -> dict[str, float | str]:
+def sealed(results: Mapping[str, float]) -> dict[str, float | str]:
     """Results with a checksum in them, as they may be added to a checkpoint later."""
-    return {**figures, _SEAL: _of(figures)}
+    return {**results, _SEAL: _of(results)}
 
 
 def check_results(file: Path) -> None:
@@ -77,12 +77,12 @@ def check_results(file: Path) -> None:
         UserError: it cannot be read.
     """
     try:
-        figures = json.loads(file.read_text())
+        results = json.loads(file.read_text())
     except OSError as error:
         raise _unreadable(file, error) from error
-    if not isinstance(figures, dict):
-        raise ValueError(f'{figures!r} is no dictionary')
-    if figures.pop(_SEAL, _of(figures)) != _of(figures):
+    if not isinstance(results, dict):
+        raise ValueError(f'{results!r} is no dictionary')
+    if results.pop(_SEAL, _of(results)) != _of(results):
         raise ValueError('its checksum is another')
 
 

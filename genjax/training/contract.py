@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax.data.sources import Dataset, Source
-from genjax.errors import UserError, nearest
+from genjax.errors import UserError, described, nearest, shape_of
+from genjax.evaluation.base import Evaluator, FunctionEvaluator
 from genjax.models.base import (
     GenerativeModel,
     LogProb,
@@ -25,9 +26,9 @@ _BATCH = ('x', 'label', 'mask', 'context')
 _ABSENT = object()
 
 
-def check_parts(dataset: Any, model: Any, optimizer: Any, evaluators: tuple[Any, ...]) -> None:
+def check_parts(dataset: Any, model: Any, optimizer: Any) -> list[str]:
     """Raises a UserError where a part of an experiment lacks a method or attribute, or a method
-    does not take the arguments that it is called with.
+    does not take the arguments that it is called with. Returns the names of the model's phases.
     """
     _has(dataset, 'a data set', 'event_shape', 'num_classes', 'source')
     _takes(dataset, 'source', 'train')
@@ -40,9 +41,14 @@ def check_parts(dataset: Any, model: Any, optimizer: Any, evaluators: tuple[Any,
     many = optimizer.values() if isinstance(optimizer, Mapping) else (optimizer,)
     for one in many:
         _has(one, 'an optax optimizer', 'init', 'update')
-    for evaluator in evaluators:
-        _takes(evaluator, '__call__', 'model', 'variables', 'data', 'key')
     _check_phases(model, model.phases)
+    return [phase.name for phase in model.phases]
+
+
+def check_evaluator(evaluator: Evaluator) -> None:
+    """Raises a UserError where an evaluator does not take the arguments that it is called with."""
+    function = evaluator.function if isinstance(evaluator, FunctionEvaluator) else evaluator
+    _takes(function, '__call__', 'model', 'variables', 'data', 'key')
 
 
 def _check_phases(model: GenerativeModel, phases: Any) -> None:
@@ -114,7 +120,7 @@ def preprocessed(preprocess: Callable, x: Any, key: Any) -> tuple[Any, Any]:
         result = step(y, key)
         if not isinstance(result, tuple) or len(result) != 2:
             raise UserError(f'{name} must return (y, log_det), not {described(result)}')
-        if _shape(result[1]) != y.shape[:1]:
+        if shape_of(result[1]) != y.shape[:1]:
             raise UserError(f'{name} must return a log_det [{len(y)}], not {described(result[1])}')
         if not callable(getattr(step, 'inverse', None)):
             raise UserError(f'{type(step).__name__} has no inverse(y)')
@@ -152,13 +158,13 @@ def checked_loss(phase: Phase, output: Any, size: int, state: Any) -> LossOutput
         raise UserError(f'{where} must return LossOutput(values, metrics, state), not'
                         f' {described(output)}')  # fmt: skip
     values = output.values
-    if _shape(values) != (size,) or not jnp.issubdtype(values.dtype, jnp.floating):
+    if shape_of(values) != (size,) or not jnp.issubdtype(values.dtype, jnp.floating):
         raise UserError(f'{where} must return values [B], here float32[{size}], a loss of each'
                         f' example, not {described(values)}')  # fmt: skip
     if not isinstance(output.metrics, Mapping):
         raise UserError(f'{where} must return a dict of metrics, not {described(output.metrics)}')
     for name, metric in output.metrics.items():
-        if _shape(metric) not in ((), (size,)):
+        if shape_of(metric) not in ((), (size,)):
             raise UserError(
                 f'{where}: the metric {name!r} must be [B] or a number, not {described(metric)}'
             )
@@ -182,7 +188,7 @@ def _check_state(where: str, before: Any, after: Any) -> None:
     for (path, old), new in zip(
         jax.tree_util.tree_leaves_with_path(before), jax.tree.leaves(after), strict=True
     ):
-        if _shape(old) != _shape(new) or jnp.result_type(old) != jnp.result_type(new):
+        if shape_of(old) != shape_of(new) or jnp.result_type(old) != jnp.result_type(new):
             place = jax.tree_util.keystr(path)
             raise UserError(f'{where}: state{place} became {described(new)}, of {described(old)}')
 
@@ -197,7 +203,7 @@ def check_abilities(model: GenerativeModel, variables: Any, x: jax.ShapeDtypeStr
     if callable(getattr(model, 'sample', None)):
         label = jnp.zeros(3, jnp.int32) if getattr(model, 'num_classes', None) else None
         drawn = jax.eval_shape(lambda v: model.sample(v, key, 3, label=label), variables)
-        if _shape(drawn) != (3, *x.shape[1:]):
+        if shape_of(drawn) != (3, *x.shape[1:]):
             raise UserError(
                 f'{name}.sample of 3 must return [3, *event], here {[3, *x.shape[1:]]}, not'
                 f' {described(drawn)}'
@@ -217,47 +223,6 @@ def check_abilities(model: GenerativeModel, variables: Any, x: jax.ShapeDtypeStr
                 f"{name}.log_prob: the kind is 'exact', 'lower_bound' or 'estimate', not"
                 f' {result.kind!r}'
             )
-
-
-def checked_figures(evaluator: Any, figures: Any) -> dict[str, float | str]:
-    """Returns what an evaluator gave, its numbers as floats; raises a UserError unless it is a dict
-    of numbers and texts.
-    """
-    where = _name(evaluator)
-    if not isinstance(figures, Mapping):
-        raise UserError(f'{where} must return a dict of figures, not {described(figures)}')
-    checked = {}
-    for name, value in figures.items():
-        is_number = isinstance(value, int | float) or (
-            hasattr(value, 'dtype') and np.shape(value) == () and value.dtype.kind in 'biuf'
-        )
-        if not isinstance(name, str) or not (is_number or isinstance(value, str)):
-            raise UserError(
-                f'{where} must return numbers and texts by name, and {name!r} is {described(value)}'
-            )
-        checked[name] = value if isinstance(value, str) else float(value)
-    return checked
-
-
-def described(value: Any) -> str:
-    """A value as messages name it: its type and shape, and the keys of a dict."""
-    if _shape(value) is not None and hasattr(value, 'dtype'):
-        return f'{value.dtype}{list(value.shape)}'
-    if isinstance(value, Mapping):
-        return f'{{{", ".join(f"{name!r}: {described(v)}" for name, v in value.items())}}}'
-    if isinstance(value, tuple | list):
-        return f'a {type(value).__name__} of {len(value)}'
-    if value is None or isinstance(value, int | float | str):
-        return repr(value)
-    return f'a {type(value).__name__}'
-
-
-def _shape(value: Any) -> tuple[int, ...] | None:
-    """The shape of an array or number; None for anything else."""
-    if isinstance(value, bool | int | float):
-        return ()
-    shape = getattr(value, 'shape', None)
-    return shape if isinstance(shape, tuple) else None
 
 
 def _name(function: Any) -> str:

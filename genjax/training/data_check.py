@@ -53,12 +53,10 @@ def check_data(experiment: Experiment, source: Source) -> None:
 
 def _check_held_out(experiment: Experiment, shape: tuple[int, ...]) -> None:
     """Raises a UserError where a split that evaluators need is not there, or of another shape."""
-    for split in ('validation', 'test'):
-        if not getattr(experiment, split):
-            continue
+    for split, name in {e.split: name for name, e in experiment.evals.items()}.items():
         source = experiment.dataset.source(split)
         if not len(source):
-            raise UserError(f'the {split} split is empty, and config.{split} names evaluators')
+            raise UserError(f'the {split} split is empty, and config.evals.{name} evaluates on it')
         there = source[np.arange(1)]['x'].shape[1:]
         if there != shape:
             raise UserError(f'an x of the {split} split is {there}, one of the train split {shape}')

@@ -1,14 +1,14 @@
-"""What happens at some steps of a run: validation, checkpoints, pictures."""
+"""The events of a run at some of its steps: evaluations, checkpoints, images."""
 
-import contextlib
-import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from jax.sharding import Mesh
 
+from genjax import records
 from genjax.errors import UserError
+from genjax.evaluation.results import evaluate, numbers
 from genjax.parallel import distributed
 from genjax.training import run as runs
 from genjax.training.checkpoints import Checkpoints
@@ -23,7 +23,7 @@ class Events:
     """The events of one run in `workdir`."""
 
     def __init__(self, experiment: Experiment, workdir: Path, mesh: Mesh, checkpoints: Checkpoints):
-        """Takes the run, the devices to judge it on, and where its states are kept."""
+        """Takes the run, the devices to evaluate it on, and its checkpoints."""
         self._experiment = experiment
         self._workdir = workdir
         self._mesh = mesh
@@ -42,9 +42,8 @@ class Events:
             return bool(every) and step % every == 0
 
         due = set()
-        every = experiment.validate_every
-        if experiment.validation and every and (last or is_time(every)):
-            due |= {'validation', 'checkpoint'}
+        if experiment.evals_at(step, last):
+            due |= {'evals', 'checkpoint'}
         if last or is_time(experiment.checkpoint_every):
             due.add('checkpoint')
         if (last or is_time(experiment.sample_every)) and picture_kinds(experiment):
@@ -52,16 +51,15 @@ class Events:
         return due
 
     def left(self, step: int) -> set[str]:
-        """What is still to be done after the step that the run goes on from: an earlier start may
-        have ended in the middle of it. A member of a population may go on from a step that its own
-        folder has no checkpoint of.
+        """Events of the step that a run resumes from, less those that an earlier start finished. A
+        member of a population may resume from a step that its own folder has no checkpoint of.
         """
         saved = any(at >= step for at in self._checkpoints.steps)
 
         def look() -> list[str]:
             done = ['checkpoint'] if saved else []
-            if self._recorded(step):
-                done.append('validation')
+            if not self._unrecorded(step):
+                done.append('evals')
             kinds = picture_kinds(self._experiment)
             if all((self._workdir / kind / f'{step}.png').exists() for kind in kinds):
                 done.append('pictures')
@@ -80,68 +78,80 @@ class Events:
         window: Mapping[str, tuple[float, int]],
     ) -> None:
         """Does what is `due` after this step; `window` is that of the metrics."""
-        experiment = self._experiment
-        figures = {}
-        if 'validation' in due:
-            all_figures = runs.judge(
-                experiment, state.averaged, 'validation', self._mesh, experiment.validation
-            )
-            figures = {name: v for name, v in all_figures.items() if not isinstance(v, str)}
-            writer.write(step, {f'validation/{name}': value for name, value in figures.items()})
-            shown = '  '.join(f'{name} {value:.4g}' for name, value in figures.items())
-            progress.say(f'step {step:,} validation  {shown}')
+        experiment, results = self._experiment, {}
+        if 'evals' in due:
+            self._evaluate(step, state, writer, progress)
             self._over = self._is_over(step)
+            if self._over:  # with the evals of the last step
+                self._evaluate(step, state, writer, progress)
             due = due | self.due(step)
-        elif 'checkpoint' in due and 'validation' in self.due(step):
-            # An earlier start was killed between the record and the checkpoint.
-            figures = distributed.on_first(lambda: self._recorded(step))
-        if figures or 'checkpoint' in due:
-            self._checkpoints.save(step, state, figures, window)
-        if figures and experiment.best and experiment.best not in figures:
-            raise UserError(f'config.best={experiment.best!r} is none of {", ".join(figures)}')
+        if 'checkpoint' in due:
+            # With results that an earlier start recorded, and was killed before the checkpoint.
+            if 'evals' in self.due(step):
+                results = distributed.on_first(lambda: self._recorded(step))
+            self._checkpoints.save(step, state, results, window)
+        best = experiment.best
+        own = [name for name in results if best and name.startswith(f'{best.partition("/")[0]}/')]
+        if own and records.best_result(results, best) is None:
+            raise UserError(f'config.best={best!r} is none of {", ".join(own)}')
         if 'pictures' in due:
             written = write_pictures(experiment, state.averaged, self._workdir, step)
             for name, path in written.items():
                 writer.picture(step, name, path)
 
     def outcome(self, step: int, state: TrainState) -> runs.Run:
-        """The run, which has ended with this state: with its best, where the config names a
-        figure.
+        """Returns the finished run: this state or, where the config names a best result, that of
+        the best checkpoint.
         """
         self._checkpoints.wait()
         if self._checkpoints.best_step in (None, step):
             return runs.Run(self._workdir, self._experiment, step, state, self._mesh)
         return runs.load(self._workdir)
 
+    def _evaluate(
+        self, step: int, state: TrainState, writer: MetricWriter | NoMetrics, progress: Progress
+    ) -> None:
+        """Runs and records the evals of this step that are not recorded yet."""
+        experiment = self._experiment
+        due = experiment.evals_at(step, self.ended(step))
+        for name in distributed.on_first(lambda: self._unrecorded(step)):
+            results = evaluate(
+                {name: due[name]}, experiment.model, state.averaged, experiment.dataset,
+                experiment.preprocess, mesh=self._mesh, seed=experiment.seed,
+            )  # fmt: skip
+            writer.write(step, numbers(results))
+            shown = '  '.join(f'{n} {value:.4g}' for n, value in numbers(results).items())
+            progress.say(f'step {step:,}  {shown}')
+
     def _is_over(self, step: int) -> bool:
-        """Whether the best figure has not become better in the last `patience` validations."""
+        """Whether the best result has not become better in the last `patience` evaluations."""
         patience = self._experiment.patience
         return patience is not None and distributed.on_first(
-            lambda: self._validations_since_best(step) >= patience
+            lambda: self._evaluations_since_best(step) >= patience
         )
 
-    def _validations_since_best(self, step: int) -> int:
-        name = f'validation/{self._experiment.best}'
+    def _evaluations_since_best(self, step: int) -> int:
         sign = 1 if self._experiment.best_mode == 'min' else -1
-        figures = [record.get(name) for at, record in self._validations() if at <= step]
-        values = [math.inf if figure is None else sign * figure for figure in figures]
+        values = []
+        for at, record in records.metrics(self._workdir):
+            name = records.best_result(record, self._experiment.best)
+            if at <= step and name in record:
+                value = record[name]
+                values.append(math.inf if value is None else sign * value)
         return len(values) - 1 - values.index(min(values)) if values else 0
 
+    def _unrecorded(self, step: int) -> list[str]:
+        """The names of the evals of this step without results in `metrics.jsonl`."""
+        recorded = {name.partition('/')[0] for name in self._recorded(step)}
+        due = self._experiment.evals_at(step, self.ended(step))
+        return [name for name in due if name not in recorded]
+
     def _recorded(self, step: int) -> dict[str, float]:
-        """The figures of the validation at this step that are written down; empty without one."""
+        """The results of evals at this step in `metrics.jsonl`."""
         return {
-            name.removeprefix('validation/'): math.nan if value is None else value
-            for at, record in self._validations()
+            name: math.nan if value is None else value
+            for at, record in records.metrics(self._workdir)
             if at == step
             for name, value in record.items()
-            if name.startswith('validation/')
+            if name.partition('/')[0] in self._experiment.evals
         }
-
-    def _validations(self) -> Iterator[tuple[int, dict[str, float | None]]]:
-        """The records of validations in `metrics.jsonl`, with their steps."""
-        with contextlib.suppress(OSError):
-            for line in (self._workdir / 'metrics.jsonl').read_text(errors='replace').splitlines():
-                with contextlib.suppress(ValueError, TypeError, KeyError):
-                    record = json.loads(line)
-                    if any(name.startswith('validation/') for name in record):
-                        yield record['step'], record

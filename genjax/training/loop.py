@@ -11,7 +11,6 @@ from ml_collections import ConfigDict
 from genjax.data.pipeline import Batch, train_batches
 from genjax.data.sources import Source
 from genjax.errors import Interrupted, UserError
-from genjax.evaluation.base import Figures
 from genjax.models.base import num_params
 from genjax.parallel import distributed, sharding
 from genjax.parallel.preemption import Preemption, Stop
@@ -26,6 +25,7 @@ from genjax.training.metrics import MetricLog, mfu_per_rate
 from genjax.training.prefetch import feed
 from genjax.training.programs import Programs, example_of
 from genjax.training.progress import Progress
+from genjax.training.results import cached_results, finish
 from genjax.training.state import TrainState
 from genjax.training.workdir import begin, claim, locked
 from genjax.training.writers import MetricWriter, NoMetrics, wandb_module
@@ -71,10 +71,9 @@ def train(
         if record['data'] != source.fingerprint:
             raise UserError('the training data here are not those that process 0 has')
         with runs.open_checkpoints(experiment, workdir) as checkpoints:
-            run = Loop(
+            Loop(
                 experiment, workdir, source, programs, checkpoints, interruption or Preemption()
             ).train(record, origin)
-        finish(run)
 
 
 class Loop:
@@ -98,11 +97,10 @@ class Loop:
         self.interruption = interruption
         self._profiling = False
 
-    def train(self, record: dict[str, Any], origin: Origin | None) -> runs.Run:
-        """Runs all remaining steps; `record` is the content of `config.json`, and `origin` where a
-        new run branches off.
+    def train(self, record: dict[str, Any], origin: Origin | None) -> None:
+        """Runs all remaining steps and the final evals; `record` is the content of `config.json`,
+        and `origin` where a new run branches off.
         """
-        experiment = self.experiment
         step, state, begun = self._start(record, origin)
         self._check_step(step)
         distributed.on_first(lambda: begin(self.workdir, record))
@@ -110,22 +108,30 @@ class Loop:
         if begun and step:  # a branch does not depend on the other run any more
             due = due | {'checkpoint'}
         if due or not self.events.ended(step):
-            step, state = self._train(record, step, state, due)
-        elif distributed.is_first():
-            print(f'{self.workdir} is complete: {step:,} of {experiment.steps:,} steps')
-        return self.events.outcome(step, state)
+            with self._writer(record, step) as writer:
+                step, state = self._train(writer, step, state, due)
+                finish(self.events.outcome(step, state), writer)
+            return
+        if distributed.is_first():
+            print(f'{self.workdir} is complete: {step:,} of {self.experiment.steps:,} steps')
+        run = self.events.outcome(step, state)
+        missing = distributed.on_first(lambda: cached_results(run) is None)
+        with self._writer(record, step) if missing else NoMetrics() as writer:
+            finish(run, writer)
+
+    @contextlib.contextmanager
+    def _writer(self, record: Mapping[str, Any], step: int) -> Iterator[MetricWriter | NoMetrics]:
+        with MetricWriter(self.workdir, step) if distributed.is_first() else NoMetrics() as writer:
+            if self.experiment.wandb:
+                writer.log_to_wandb(self.experiment.wandb, record['id'], record['config'])
+            yield writer
 
     def _train(
-        self, record: Mapping[str, Any], step: int, state: TrainState, due: set[str]
+        self, writer: MetricWriter | NoMetrics, step: int, state: TrainState, due: set[str]
     ) -> tuple[int, TrainState]:
         """Does what is `due` at `step`, and then all remaining steps; gives the last."""
         experiment, first = self.experiment, distributed.is_first()
-        with (
-            MetricWriter(self.workdir, step) if first else NoMetrics() as writer,
-            Progress(step, experiment.steps, quiet=not first) as progress,
-        ):
-            if experiment.wandb:
-                writer.log_to_wandb(experiment.wandb, record['id'], record['config'])
+        with Progress(step, experiment.steps, quiet=not first) as progress:
             mfu = mfu_per_rate(experiment, self.programs)
             window = self.checkpoints.window(step)
             log = MetricLog(experiment, writer, progress, window, mfu)
@@ -225,19 +231,3 @@ class Loop:
             jax.profiler.start_trace(str(self.workdir / 'tensorboard'))
         else:
             jax.profiler.stop_trace()
-
-
-def finish(run: runs.Run) -> None:
-    """Judges a run that has ended on its test split, once, and shows the figures."""
-
-    def show(figures: Figures) -> None:
-        line = '  '.join(
-            f'{k} {v if isinstance(v, str) else format(v, ".5g")}' for k, v in figures.items()
-        )
-        print(f'{run.workdir} step {run.step:,} test  {line or "(the config names no figures)"}')
-
-    figures = distributed.on_first(lambda: runs.tested(run))
-    if figures is None:
-        runs.test(run, show)
-    elif distributed.is_first():
-        show(figures)

@@ -1,29 +1,18 @@
-"""A run that is on disk: its config, its state, and the figures and pictures made from it."""
+"""A run that is on disk: its config and its state."""
 
-import json
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from genjax import config as configs
-from genjax.data.pipeline import eval_batches
-from genjax.errors import CannotWrite, UserError, plain
-from genjax.evaluation.base import EvaluationData, Figures
-from genjax.files import refuse_links, write_json
-from genjax.keys import key_of
-from genjax.models.base import Variables
-from genjax.parallel import distributed, preemption, sharding
+from genjax.errors import UserError
+from genjax.parallel import distributed
 from genjax.parallel.sharding import MeshShape
 from genjax.training import workdir
 from genjax.training.checkpoints import Checkpoints, steps_in
-from genjax.training.contract import checked_figures
 from genjax.training.experiment import Experiment, experiment_of
 from genjax.training.programs import abstract_state
 from genjax.training.state import TrainState
@@ -106,90 +95,3 @@ def open_checkpoints(experiment: Experiment, path: Path, read_only: bool = False
         read_only=read_only,
         finite=True,
     )
-
-
-def judge(
-    experiment: Experiment,
-    variables: Variables,
-    split: str,
-    mesh: Mesh,
-    evaluators: tuple[Callable, ...],
-) -> Figures:
-    """Runs the evaluators on a split; their figures are named `evaluator/figure`."""
-
-    def batches(size: int) -> Iterator[dict[str, jax.Array]]:
-        shares = sharding.num_shares(mesh)
-        whole = -(-size // shares) * shares
-        layout = sharding.rows(mesh)
-        rows = distributed.local_rows(layout, whole)
-        source = experiment.dataset.source(split)
-        for batch in eval_batches(source, batch_size=size, rows=rows, filled_to=whole):
-            yield sharding.place(batch, layout)
-            preemption.sync_point()
-
-    data = EvaluationData(experiment.dataset, split, batches, experiment.preprocess)
-    key = key_of(experiment.seed, 'evaluation')
-    figures: Figures = {}
-    for evaluator in evaluators:
-        name = type(evaluator).__name__.lower()
-        new = checked_figures(evaluator, evaluator(experiment.model, variables, data, key))
-        figures |= {f'{name}/{figure}': value for figure, value in new.items()}
-    return figures
-
-
-def test(run: Run, show: Callable[[Figures], None] = lambda _: None) -> Figures:
-    """Judges a run on its test split, shows the figures, and keeps them, with their provenance, in
-    `evaluations/`.
-
-    Args:
-        run: the run.
-        show: shows the figures, before anything can go wrong with keeping them.
-
-    Raises:
-        UserError: they cannot be kept.
-    """
-    figures = judge(run.experiment, run.state.averaged, 'test', run.mesh, run.experiment.test)
-    if not distributed.is_first():
-        return figures
-    show(figures)
-    refuse_links(run.workdir)
-    record = workdir.read(run.workdir)
-    content = {
-        'step': run.step,
-        'figures': figures,
-        'config': record['fingerprint'],
-        'data': record['data'],
-        'seed': run.experiment.seed,
-        'provenance': workdir.provenance(),
-    }
-    try:
-        write_json(run.workdir / 'evaluations' / f'{run.step}.json', content)
-    except CannotWrite as error:
-        raise CannotWrite(f'the results above could not be stored: {error}') from error
-    return figures
-
-
-def tested(run: Run) -> Figures | None:
-    """The figures that `test` kept for this very run, if it did."""
-    try:
-        record = json.loads((run.workdir / 'evaluations' / f'{run.step}.json').read_text('utf-8'))
-        same = record['config'] == workdir.read(run.workdir)['fingerprint']
-        figures = {
-            plain(name): plain(value) if isinstance(value, str) else float(value)
-            for name, value in record['figures'].items()
-        }
-        return figures if same else None
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return None
-
-
-def show(figures: Figures, title: str) -> None:
-    """Prints figures as a table."""
-    table = Table()
-    table.add_column('figure')
-    table.add_column('value')
-    for name, value in figures.items():
-        shown = value if isinstance(value, str) else f'{value:.4f}'.rstrip('0').rstrip('.')
-        table.add_row(Text(plain(name)), Text(plain(shown)))  # not as rich's markup
-    print(title)
-    Console(highlight=False).print(table)

@@ -24,7 +24,6 @@ from genjax.config import trust
 from genjax.data.sources import Source, sampled_fingerprint
 from genjax.errors import UserError
 from genjax.training import checkpoints
-from genjax.training.experiment import DOES_NOT_CHANGE_TRAINING
 
 CONFIG = 'config.json'
 _RECORD = {
@@ -234,7 +233,7 @@ def _check_unchanged(
 ) -> None:
     config_before = config_of(record)
     before, now = dict(configs.leaves(config_before)), dict(configs.leaves(config))
-    free, trained = set(DOES_NOT_CHANGE_TRAINING), set()
+    free, trained = set(), set()
     for each in (config_before, config):
         for attribute in ('FREE', 'PATHS'):  # what lies at a path has a fingerprint
             free |= {name for name, _ in configs.declared(each, attribute)}

@@ -17,6 +17,7 @@ from tensorboardX import summary
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.record_writer import masked_crc32c
 
+from genjax import records
 from genjax.config import trust
 from genjax.errors import CannotWrite, UserError, how_to_install
 from genjax.files import replacing
@@ -31,7 +32,7 @@ class MetricWriter:
 
     def __init__(self, workdir: Path, start: int):
         """Opens the files in `workdir` for a run that starts from step `start`."""
-        self._path = workdir / 'metrics.jsonl'
+        self._path = workdir / records.METRICS
         folder = workdir / 'tensorboard'
         name = f'events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}'
         with _explained(self._path), contextlib.ExitStack() as files:
@@ -80,6 +81,11 @@ class MetricWriter:
         """Records numbers; one that is not finite is null in the JSON lines and not in
         TensorBoard.
         """
+        self._write(step, metrics)
+        if self._wandb:
+            self._wandb.log(dict(metrics), step=step)
+
+    def _write(self, step: int, metrics: Mapping[str, float]) -> None:
         finite = {k: v if math.isfinite(v) else None for k, v in metrics.items()}
         with _explained(self._path):
             self._file.write(json.dumps({'step': step, **finite}) + '\n')
@@ -87,8 +93,15 @@ class MetricWriter:
             for name, value in metrics.items():
                 if math.isfinite(value):
                     self._event(step, summary=summary.scalar(name, value))
-        if self._wandb:
-            self._wandb.log(dict(metrics), step=step)
+
+    def summarise(self, step: int, results: Mapping[str, float]) -> None:
+        """Records the results of the final evals, of the checkpoint of an earlier step maybe; in
+        Weights & Biases they stand in the summary, as its steps only grow.
+        """
+        if results:
+            self._write(step, results)
+        if results and self._wandb:
+            self._wandb.summary.update(dict(results))
 
     def picture(self, step: int, name: str, path: Path) -> None:
         """Shows a picture file in TensorBoard and Weights & Biases."""
@@ -126,6 +139,9 @@ class NoMetrics(contextlib.AbstractContextManager):
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """Does nothing."""
 
+    def summarise(self, step: int, results: Mapping[str, float]) -> None:
+        """Does nothing."""
+
     def picture(self, step: int, name: str, path: Path) -> None:
         """Does nothing."""
 
@@ -149,13 +165,11 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def _keep_until(path: Path, step: int) -> None:
-    """Drops records of later steps, and the half line that a killed run may have left."""
+    """Drops records of later steps, and the half line that a killed run may have left; results of
+    older runs get their new names.
+    """
     if not path.exists():
         return
-    kept = []
-    for line in path.read_text(errors='replace').splitlines(keepends=True):
-        with contextlib.suppress(ValueError, TypeError, KeyError):
-            if json.loads(line)['step'] <= step:
-                kept.append(line)
+    kept = [{'step': at, **found} for at, found in records.metrics(path.parent) if at <= step]
     with replacing(path) as temporary:
-        temporary.write_text(''.join(kept))
+        temporary.write_text(''.join(json.dumps(record) + '\n' for record in kept))

@@ -3,6 +3,7 @@
 """
 
 PARTS = 'tests.mistakes.parts'
+EVAL = f"evals={{{{'x': @{PARTS}.{{}}}}}}"
 
 CONTRACT = [
     *(
@@ -139,14 +140,14 @@ CONTRACT = [
         )
     ),
     *(
-        ('own', [f'dataset.fault=test: {fault}', f'test=(@{PARTS}.raises,)'], line)
+        ('own', [f'dataset.fault=test: {fault}', EVAL.format('Raises')], line)
         for fault, line in (
             ('another shape', 'an x of the test split is (2,), one of the train split (3,)'),
-            ('empty', 'the test split is empty, and config.test names evaluators'),
+            ('empty', 'the test split is empty, and config.evals.x evaluates on it'),
             ('their error', "in source: KeyError: 'test'"),
         )
     ),
-    ('own', [f'test=(@{PARTS}.takes_two,)'], 'takes_two is called with (model, variables, data, k'),
+    ('own', [EVAL.format('TakesTwo')], 'TakesTwo is called with (model, variables, data, k'),
     (
         'own',
         [f'optimizer.learning_rate=@{PARTS}.bad_schedule'],
@@ -155,12 +156,12 @@ CONTRACT = [
 ]
 
 AFTER_TRAINING = [
-    ('own', [f'test=(@{PARTS}.{name},)'], line) for name, line in (
-        ('returns_nothing', 'returns_nothing must return a dict of figures, not None'),
-        ('returns_a_number', 'returns_a_number must return a dict of figures, not 3.0'),
-        ('returns_an_array', "must return numbers and texts by name, and 'rows' is float64[3]"),
-        ('returns_none_by_name', "must return numbers and texts by name, and 'nll' is None"),
-        ('numbers_names', 'must return numbers and texts by name, and 1 is 2.0'),
-        ('raises', 'in raises: ZeroDivisionError: division by zero'),
+    ('own', [EVAL.format(name)], line) for name, line in (
+        ('ReturnsNothing', 'ReturnsNothing must return a dict of results, not None'),
+        ('ReturnsNumber', 'ReturnsNumber must return a dict of results, not 3.0'),
+        ('ReturnsArray', "must return numbers and texts by name, and 'rows' is float64[3]"),
+        ('ReturnsNone', "must return numbers and texts by name, and 'nll' is None"),
+        ('NumbersNames', 'must return numbers and texts by name, and 1 is 2.0'),
+        ('Raises', 'in __call__: ZeroDivisionError: division by zero'),
     )
 ]  # fmt: skip

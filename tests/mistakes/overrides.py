@@ -1,5 +1,7 @@
 """Mistakes in fields of a config: (case of `config.py`, overrides, part of the line)."""
 
+LIKELIHOOD = "evals={'nll': @genjax.evaluation.Likelihood}"
+
 FIELDS = [
     # names
     ('vae', ['stepz=3'], "no field 'stepz'; did you mean 'steps'?"),
@@ -57,7 +59,10 @@ FIELDS = [
     ('vae', ['steps_per_call=0'], 'config.steps_per_call: must be at least 1, not 0'),
     ('vae', ['log_every=0'], 'config.log_every: must be at least 1, not 0'),
     ('vae', ['keep=0'], 'config.keep: must be at least 1, not 0'),
-    ('vae', ['validate_every=-1'], 'config.validate_every: must be at least 0, not -1'),
+    ('vae', [LIKELIHOOD, 'evals.nll.every=-1'], 'config.evals.nll.every: must be at least 0, not'),
+    ('vae', [LIKELIHOOD, 'evals.nll.split=tset'], "did you mean 'test'?"),
+    ('vae', [LIKELIHOOD, 'evals.nl.every=1'], "no field 'evals.nl.every'; did you mean 'evals.nll"),
+    ('vae', ["evals={'vae': @genjax.evaluation.Likelihood}"], 'evals.vae: the name of an eval'),
     ('vae', ['checkpoint_every=-1'], 'config.checkpoint_every: must be at least 0, not -1'),
     ('vae', ['clip_norm=0'], 'config.clip_norm: must be more than 0, not 0'),
     ('vae', ['clip_norm=-1'], 'config.clip_norm: must be more than 0, not -1'),
@@ -102,18 +107,19 @@ FIELDS = [
     # what does not go together
     ('vae', ['batch_size=9', 'accumulate=2'], 'batch_size=9 is not a multiple of accumulate=2'),
     ('vae', ['steps_per_call=2'], 'steps=1 is not a multiple of steps_per_call=2'),
-    ('vae', ['best=nll'], "best='nll' needs validation and validate_every"),
+    ('vae', ['best=nll'], "best='nll' is of no eval in evals"),
     (
         'vae',
-        [
-            'validate_every=1',
-            'validation=(@genjax.evaluation.Likelihood,)',
-            'best=likelyhood/nll',
-        ],
-        "best='likelyhood/nll' is of no evaluator in validation; did you mean 'likelihood'?",
+        [LIKELIHOOD, 'best=nll'],
+        "best='nll' needs an eval during training: set evals.nll.every",
+    ),
+    (
+        'vae',
+        [LIKELIHOOD, 'evals.nll.every=1', 'best=nil/nll'],
+        "best='nil/nll' is of no eval in evals; did you mean 'nll'?",
     ),
     ('vae', ['patience=0'], 'config.patience: must be at least 1, not 0'),
-    ('vae', ['validation=likelihood'], "config.validation: 'likelihood' is not of type"),
+    ('vae', ['evals=likelihood'], "config.evals: 'likelihood' is not of type"),
     ('vae', ['dataset=@tests.training.tiny.Blot'], "has no 'Blot'; did you mean 'Blots'?"),
     ('vae', ['patience=3'], 'patience=3 must be at least 1 and needs best'),
     ('vae', ['mesh.data=3'], 'config.mesh'),
@@ -130,7 +136,7 @@ FIELDS = [
     ('vae', ['optimizer=@'], "'' is not the name of a class or function"),
     ('vae', ['optimizer=@math.pi'], 'math.pi is a float, not a class or function'),
     ('vae', ['model.encoder=@genjax.networks.MLP'], 'genjax.networks.MLP needs features'),
-    ('vae', ['test=(@genjax.evaluation.Likelyhood,)'], "did you mean 'Likelihood'?"),
+    ('vae', ["evals={'nll': @genjax.evaluation.Likelyhood}"], "did you mean 'Likelihood'?"),
     ('vae', ['steps=@optax.adam'], "config.steps: '@optax.adam' is not of type int"),
     (
         'vae',
@@ -145,7 +151,7 @@ FIELDS = [
     ('vae', ['optimizer=@genjax.networks.MLP', 'optimizer.features=3'], 'update'),
     ('vae', ['preprocess=@genjax.data.Binarise'], 'preprocess must be a Chain of steps'),
     ('vae', ['preprocess.steps=(@genjax.networks.MLP,)'], 'MLP needs features'),
-    ('vae', ['test=(@genjax.data.Digits,)'], 'a Digits cannot be called with (model, v'),
+    ('vae', ["evals={'x': @genjax.data.Digits}"], 'evals.x: a Digits is not an Evaluator'),
 ]
 
 DATA = [

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax.data.sources import InMemorySource
+from genjax.evaluation import Evaluator
 from genjax.models.base import LogProb, LossOutput, Phase
 
 SHAPE = (3,)
@@ -241,28 +242,46 @@ class ShortStep(Step):
         return x
 
 
-def returns_nothing(model, variables, data, key):
-    pass
+@dataclass(frozen=True)
+class ReturnsNothing(Evaluator):
+    def __call__(self, model, variables, data, key):
+        pass
 
 
-def returns_a_number(model, variables, data, key):
-    return 3.0
+@dataclass(frozen=True)
+class ReturnsNumber(Evaluator):
+    def __call__(self, model, variables, data, key):
+        return 3.0
 
 
-def returns_an_array(model, variables, data, key):
-    return {'rows': np.zeros(3)}
+@dataclass(frozen=True)
+class ReturnsArray(Evaluator):
+    def __call__(self, model, variables, data, key):
+        return {'rows': np.zeros(3)}
 
 
-def returns_none_by_name(model, variables, data, key):
-    return {'nll': None}
+@dataclass(frozen=True)
+class ReturnsNone(Evaluator):
+    def __call__(self, model, variables, data, key):
+        return {'nll': None}
 
 
-def numbers_names(model, variables, data, key):
-    return {1: 2.0}
+@dataclass(frozen=True)
+class NumbersNames(Evaluator):
+    def __call__(self, model, variables, data, key):
+        return {1: 2.0}
 
 
-def raises(model, variables, data, key):
-    return {'share': 1 / 0}
+@dataclass(frozen=True)
+class Raises(Evaluator):
+    def __call__(self, model, variables, data, key):
+        return {'share': 1 / 0}
+
+
+@dataclass(frozen=True)
+class TakesTwo(Evaluator):
+    def __call__(self, model, variables):
+        return {}
 
 
 def takes_two(model, variables):

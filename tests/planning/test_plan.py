@@ -97,7 +97,7 @@ def test_sampling_and_judging():
     judged = ask(digits, 'evaluate')['plan']
     assert judged['examples'] == 200
     assert judged['flops']['model'] > expected.model
-    with pytest.raises(UserError, match='names no Likelihood'):
+    with pytest.raises(UserError, match='has no Likelihood'):
         ask(tiny.gan(), 'evaluate')
 
 

@@ -12,10 +12,10 @@ def mixed(tmp_path):
     for number, (beta, seed) in enumerate((b, s) for b in (0.5, 400.0) for s in range(3)):
         loss = [beta + seed + 10 / step for step in (100, 200, 300)]
         records = [{'step': 100 * (i + 1), 'vae/loss': v} for i, v in enumerate(loss)]
-        records.append({'step': 300, 'validation/likelihood/nll': loss[-1]})
+        records.append({'step': 300, 'nll/nll': loss[-1]})
         ends = {4: ('failed', 'step 9: <b>nan</b> | "lost" </script>'), 5: ''}
         result = ends.get(number, ('complete', ''))
-        test = {'likelihood/nll': loss[-1], 'likelihood/protocol': 'IWAE-5'}
+        test = {'test_nll/nll': loss[-1], 'test_nll/protocol': 'IWAE-5'}
         if number == 4:
             records, test = records[:2], None
         changes = {'model.beta': beta, 'seed': seed}

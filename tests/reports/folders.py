@@ -1,4 +1,4 @@
-"""Writes folders of sweeps as `genjax sweep` leaves them, with made-up figures."""
+"""Writes folders of sweeps as `genjax sweep` leaves them, with made-up results."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 STEPS = 1000
+LIKELIHOOD = 'genjax.evaluation.Likelihood'
 START = {
     'time': '2026-01-01T12:00:00+0000',
     'genjax': '0.1.0',
@@ -21,9 +22,13 @@ def config(**fields):
     """A config that no code has to know, with some fields changed by path."""
     whole = {
         '_target_': 'genjax.training.Experiment',
-        'best': 'likelihood/nll',
+        'best': 'nll',
         'best_mode': 'min',
         'model': {'_target_': 'genjax.models.VAE', 'beta': 1.0, 'features': [8, 8]},
+        'evals': {
+            'nll': {'_target_': LIKELIHOOD, 'split': 'validation', 'every': 100},
+            'test_nll': {'_target_': LIKELIHOOD, 'split': 'test', 'every': 0},
+        },
         'optimizer': {'_target_': 'optax.adam', 'learning_rate': 1e-3},
         'seed': 0,
         'steps': STEPS,
@@ -43,14 +48,18 @@ def write(path, content):
 
 
 def run(workdir, content, records=(), test=None, step=STEPS, name='run', start=START):
-    """One run: its record, its metrics, and the figures of its test if it has them."""
+    """One run: its record, its metrics, and the results of its final evals if it has them."""
     record = {'id': name, 'config': content, 'fingerprint': f'f-{name}', 'data': 'd' * 64}
     record |= {'preprocess': {}, 'example': {}, 'starts': [start]}
     write(workdir / 'config.json', record)
     write(workdir / 'metrics.jsonl', ''.join(json.dumps(r) + '\n' for r in records))
     if test is not None:
-        judged = {'step': step, 'figures': test, 'config': f'f-{name}', 'provenance': start}
-        write(workdir / f'evaluations/{step}.json', judged)
+        evals = {}
+        for metric, value in test.items():
+            eval_name, _, result = metric.partition('/')
+            evals.setdefault(eval_name, {'results': {}})['results'][result] = value
+        content = {'step': step, 'evals': evals, 'config': f'f-{name}'}
+        write(workdir / f'evaluations/{step}.json', content)
 
 
 def trial(folder, number, changes, records=(), test=None, result=('complete', ''), **kwargs):

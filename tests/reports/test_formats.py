@@ -31,14 +31,14 @@ def test_the_table_has_a_row_a_trial(mixed):
         'time': '2026-01-01T12:00:00+0000',
         'config_fingerprint': 'f-trial000',
         'data_fingerprint': 'd' * 64,
-        'best/validation/likelihood/nll': rows[0]['vae/loss'],
-        'test/likelihood/nll': rows[0]['vae/loss'],
-        'test/likelihood/protocol': 'IWAE-5',
+        'best/nll/nll': rows[0]['vae/loss'],
+        'test_nll/nll': rows[0]['vae/loss'],
+        'test_nll/protocol': 'IWAE-5',
         'vae/loss': 0.5 + 10 / 300,
-        'validation/likelihood/nll': rows[0]['vae/loss'],
+        'nll/nll': rows[0]['vae/loss'],
     }
     assert rows[5].keys() == rows[0].keys()
-    assert rows[5]['test/likelihood/nll'] is None and rows[5]['seconds'] is None
+    assert rows[5]['test_nll/nll'] is None and rows[5]['seconds'] is None
 
 
 def test_csv_and_parquet_hold_the_table(mixed, capsys, tmp_path):
@@ -74,7 +74,7 @@ def test_markdown_says_of_every_number_how_many_seeds_it_has(mixed):
 
 
 def test_a_single_run_has_a_report(tmp_path, capsys):
-    folders.run(tmp_path / 'vae', folders.config(), test={'likelihood/nll': 2.5}, name='r')
+    folders.run(tmp_path / 'vae', folders.config(), test={'test_nll/nll': 2.5}, name='r')
     assert main(['report', str(tmp_path / 'vae')]) == 0
     assert '| 1     | 2.5  | –          | –             |' in capsys.readouterr().out
 
@@ -99,7 +99,7 @@ def test_a_band_is_over_the_complete_trials_where_all_have_a_value(tmp_path):
 )  # fmt: skip
 def test_the_axis_is_logarithmic_where_values_span_a_decade(tmp_path, values, numeric, log):
     for number, value in enumerate(values):
-        folders.trial(tmp_path, number, {'model.beta': value}, test={'likelihood/nll': 1.0})
+        folders.trial(tmp_path, number, {'model.beta': value}, test={'test_nll/nll': 1.0})
     axis = plot_series.axis_of(report.make(tmp_path))
     assert (axis.numeric, axis.log) == (numeric, log)
     assert axis.numbers == (values if numeric else [0.0, 1.0])
@@ -108,11 +108,11 @@ def test_the_axis_is_logarithmic_where_values_span_a_decade(tmp_path, values, nu
 def test_values_that_differ_little_lie_apart(tmp_path):
     values = [0.12345678, 0.12345679]
     for number, value in enumerate(values):
-        folders.trial(tmp_path, number, {'model.beta': value}, test={'likelihood/nll': number})
+        folders.trial(tmp_path, number, {'model.beta': value}, test={'test_nll/nll': number})
     made = report.make(tmp_path)
     axis = plot_series.axis_of(made)
     assert axis.labels == ['0.12345678', '0.12345679']
-    (line,) = plot_series.lines_of(made, 'test/likelihood/nll', axis)
+    (line,) = plot_series.lines_of(made, 'test_nll/nll', axis)
     assert line.places == values
 
 
@@ -126,7 +126,7 @@ def test_thinned_curves_keep_their_last_point():
 def test_the_picture_has_a_row_a_metric(mixed, tmp_path):
     out = tmp_path / 'plot.png'
     sizes = []
-    for metrics in ('test/likelihood/nll', 'test/likelihood/nll,vae/loss'):
+    for metrics in ('test_nll/nll', 'test_nll/nll,vae/loss'):
         assert main(['report', str(mixed), f'--metric={metrics}', f'--out={out}']) == 0
         with Image.open(out) as image:
             pixels = np.asarray(image.convert('RGB'), float)
@@ -152,7 +152,7 @@ def test_a_sweep_of_which_nothing_is_complete_has_every_format(tmp_path, kind):
         (['--format=png'], '--format=png needs --out=FILE'),
         (['--format=pdf'], "invalid choice: 'pdf'"),
         (['--out=x.pdf'], '--out=x.pdf: a report ends in .md, .html'),
-        (['--metric=test/likelihod/nll'], "did you mean 'test/likelihood/nll'?"),
+        (['--metric=test_nl/nll'], "did you mean 'test_nll/nll'?"),
         (['--by=beta'], "no field 'beta'; did you mean 'model.beta'?"),
         (['--out=/dev/null/x.html'], 'cannot write /dev/null/x.html'),
     ],

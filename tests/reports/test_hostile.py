@@ -28,10 +28,10 @@ def hostile(tmp_path):
     for number in range(3):
         changes = {'model.beta': f'{number}{EVIL}', 'seed': f'{EVIL}{number}'}
         records = [
-            {'step': step, 'vae/loss': 1.0 / step, f'x/{EVIL}': 2.0, 'validation/likelihood/nll': 1}
+            {'step': step, 'vae/loss': 1.0 / step, f'x/{EVIL}': 2.0, 'nll/nll': 1}
             for step in (1, 2)
         ]
-        test = {'likelihood/nll': 1.0 + number, 'likelihood/protocol': EVIL, f'{EVIL}/f': 1.0}
+        test = {'test_nll/nll': 1.0 + number, 'test_nll/protocol': EVIL, f'{EVIL}/f': 1.0}
         start = folders.START | {
             'commit': f'<i>{EVIL}', 'devices': f'4 x {EVIL}', 'genjax': EVIL, 'python': EVIL,
             'packages': {EVIL: EVIL}, 'source': {'commit': EVIL},
@@ -141,7 +141,7 @@ def test_plots_show_names_as_they_are(hostile, tmp_path):
     ],
 )  # fmt: skip
 def test_a_file_that_holds_something_else_is_a_line(tmp_path, capsys, file, content):
-    folders.trial(tmp_path, 0, {'seed': 1}, [{'step': 1, 'a': 1.0}], {'likelihood/nll': 1.0})
+    folders.trial(tmp_path, 0, {'seed': 1}, [{'step': 1, 'a': 1.0}], {'test_nll/nll': 1.0})
     folders.write(tmp_path / file, content.replace('"f"', '"f-trial000"'))
     assert main(['report', str(tmp_path), '--format=html']) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
@@ -149,7 +149,7 @@ def test_a_file_that_holds_something_else_is_a_line(tmp_path, capsys, file, cont
 
 def test_numbers_beyond_floats_and_other_values_of_fields(tmp_path):
     for number, value in enumerate([float('nan'), float('inf'), 10**400, [[{'a': [1]}]], None]):
-        folders.trial(tmp_path, number, {'model.beta': value}, test={'likelihood/nll': 1e308})
+        folders.trial(tmp_path, number, {'model.beta': value}, test={'test_nll/nll': 1e308})
     html = page.html(report.make(tmp_path))
     assert json.loads(re.search(r'id="data">(.*?)</script>', html, re.DOTALL)[1])
 
@@ -160,7 +160,7 @@ def test_only_sound_pictures_of_the_run_are_copied(tmp_path):
     Image.new('RGB', (4, 4), 'red').save(secret)
     folder = tmp_path / 'sweep'
     for number in range(4):
-        folders.trial(folder, number, {'model.beta': float(number)}, test={'likelihood/nll': 1.0})
+        folders.trial(folder, number, {'model.beta': float(number)}, test={'test_nll/nll': 1.0})
         samples = folders.workdir(folder, number) / 'samples'
         samples.mkdir()
         if number == 0:

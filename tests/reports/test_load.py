@@ -13,23 +13,23 @@ from tests.reports import folders
 
 RECORDS = [
     {'step': 100, 'vae/loss': 5.0},
-    {'step': 100, 'validation/likelihood/nll': 4.0},
-    {'step': 200, 'validation/likelihood/nll': 2.0, 'validation/likelihood/stderr': 0.1},
-    {'step': 300, 'vae/loss': None, 'validation/likelihood/nll': 3.0},
+    {'step': 100, 'nll/nll': 4.0},
+    {'step': 200, 'nll/nll': 2.0, 'nll/stderr': 0.1},
+    {'step': 300, 'vae/loss': None, 'nll/nll': 3.0},
 ]
 
 
-def test_figures_of_the_last_step_and_of_the_best(tmp_path):
-    folders.trial(tmp_path, 0, {'model.beta': 2.0, 'seed': 3}, RECORDS, {'likelihood/nll': 2.5})
+def test_results_of_the_last_step_and_of_the_best(tmp_path):
+    folders.trial(tmp_path, 0, {'model.beta': 2.0, 'seed': 3}, RECORDS, {'test_nll/nll': 2.5})
     (trial,) = read(tmp_path).trials
     assert (trial.seed, trial.status, trial.steps) == (3, 'complete', folders.STEPS)
-    assert trial.figures == {
-        'test/likelihood/nll': 2.5,
+    assert trial.results == {
+        'test_nll/nll': 2.5,
         'vae/loss': None,
-        'validation/likelihood/nll': 3.0,
-        'validation/likelihood/stderr': 0.1,
-        'best/validation/likelihood/nll': 2.0,
-        'best/validation/likelihood/stderr': 0.1,
+        'nll/nll': 3.0,
+        'nll/stderr': 0.1,
+        'best/nll/nll': 2.0,
+        'best/nll/stderr': 0.1,
     }
     assert trial.curves['vae/loss'] == [(100, 5.0), (300, None)]
     assert trial.devices == (4, 'TPU v5e')
@@ -40,17 +40,18 @@ def test_the_largest_may_be_the_best(tmp_path):
     changes = {'best_mode': 'max'}
     folders.trial(tmp_path, 0, changes, RECORDS)
     (trial,) = read(tmp_path).trials
-    assert trial.figures['best/validation/likelihood/nll'] == 4.0
+    assert trial.results['best/nll/nll'] == 4.0
 
 
 def test_the_test_is_that_of_the_best_checkpoint_and_of_this_config(tmp_path):
-    folders.trial(tmp_path, 0, {}, RECORDS, {'likelihood/nll': 1.0}, step=200)
+    folders.trial(tmp_path, 0, {}, RECORDS, {'test_nll/nll': 1.0}, step=200)
     place = folders.workdir(tmp_path, 0) / 'evaluations'
-    judged = json.loads((place / '200.json').read_text())
-    folders.write(place / '300.json', judged | {'step': 300, 'figures': {'likelihood/nll': 2.0}})
-    assert read(tmp_path).trials[0].figures['test/likelihood/nll'] == 1.0
-    folders.write(place / '200.json', judged | {'config': 'of another run'})
-    assert read(tmp_path).trials[0].figures['test/likelihood/nll'] == 2.0
+    content = json.loads((place / '200.json').read_text())
+    other = {'step': 300, 'evals': {'test_nll': {'results': {'nll': 2.0}}}}
+    folders.write(place / '300.json', content | other)
+    assert read(tmp_path).trials[0].results['test_nll/nll'] == 1.0
+    folders.write(place / '200.json', content | {'config': 'of another run'})
+    assert read(tmp_path).trials[0].results['test_nll/nll'] == 2.0
 
 
 @pytest.mark.parametrize('torn', ['{"step": 400, "vae/lo', '{"step": 4', '12', '\0\0\0'])
@@ -88,7 +89,7 @@ def test_a_run_that_ended_early_and_was_judged_is_complete(tmp_path):
     patient = folders.config(patience=2)
     folders.run(tmp_path, patient, RECORDS)
     assert read(tmp_path).trials[0].status == 'unfinished'
-    folders.run(tmp_path, patient, RECORDS, {'likelihood/nll': 2.0}, step=200)
+    folders.run(tmp_path, patient, RECORDS, {'test_nll/nll': 2.0}, step=200)
     assert read(tmp_path).trials[0].status == 'complete'
 
 
@@ -102,35 +103,60 @@ def test_a_constructor_is_the_value_of_its_field(tmp_path):
     assert names == [1e-3, 'optax.cosine_decay_schedule']
 
 
-def test_the_metric_is_the_best_figure_of_the_config_where_it_was_measured(tmp_path):
-    test = {'modes/modes': 9.0, 'likelihood/kind': 'exact', 'likelihood/nll': 2.0}
+def test_the_metric_is_the_best_result_of_the_config_where_it_was_measured(tmp_path):
+    test = {'modes/modes': 9.0, 'test_nll/kind': 'exact', 'test_nll/nll': 2.0}
     folders.trial(tmp_path, 0, {}, RECORDS, test)
-    assert report.make(tmp_path).metrics == ['test/likelihood/nll']
+    assert report.make(tmp_path).metrics == ['test_nll/nll']
     folders.trial(tmp_path / 'other', 0, {'best': None}, RECORDS, test)
-    assert report.make(tmp_path / 'other').metrics == ['test/modes/modes']
+    assert report.make(tmp_path / 'other').metrics == ['modes/modes']
     folders.trial(tmp_path / 'running', 0, {}, RECORDS, result=None)
-    assert report.make(tmp_path / 'running').metrics == ['best/validation/likelihood/nll']
+    assert report.make(tmp_path / 'running').metrics == ['best/nll/nll']
 
 
-def test_a_metric_may_be_named_by_its_ends_where_one_alone_has_them(tmp_path):
-    folders.trial(tmp_path, 0, {}, test={'likelihood/nll': 2.0, 'ais/nll': 2.0, 'modes/kl': 1.0})
-    assert report.make(tmp_path, ['test/kl']).metrics == ['test/modes/kl']
-    with pytest.raises(UserError, match="has the metric 'test/nll'"):
-        report.make(tmp_path, ['test/nll'])
+def test_an_eval_names_its_first_result(tmp_path):
+    test = {'test_nll/kind': 'exact', 'test_nll/nll': 2.0, 'test_nll/stderr': 0.1}
+    folders.trial(tmp_path, 0, {}, RECORDS, test)
+    assert report.make(tmp_path, ['test_nll']).metrics == ['test_nll/nll']
+    assert report.make(tmp_path, ['best/nll']).metrics == ['best/nll/nll']
+
+
+def test_a_run_from_before_evals_had_names_is_read_as_one_of_today(tmp_path):
+    config = folders.config(best='likelihood/nll')
+    evaluator = {k: v for k, v in config.pop('evals')['nll'].items() if k == '_target_'}
+    config |= {'validation': [evaluator], 'test': [evaluator], 'validate_every': 100}
+    records = [
+        {'step': 100, 'validation/likelihood/nll': 1.0, 'validation/likelihood/stderr': 0.1},
+        {'step': 200, 'validation/likelihood/nll': 3.0},
+    ]
+    folders.run(tmp_path, config, records)
+    old = {'step': 100, 'figures': {'likelihood/nll': 2.0, 'likelihood/kind': 'exact'}}
+    folders.write(tmp_path / 'evaluations/100.json', old | {'config': 'f-run'})
+    made = report.make(tmp_path)
+    (trial,) = made.trials
+    assert trial.results == {
+        'likelihood/nll': 3.0,
+        'likelihood/stderr': 0.1,
+        'best/likelihood/nll': 1.0,
+        'best/likelihood/stderr': 0.1,
+        'test_likelihood/nll': 2.0,
+        'test_likelihood/kind': 'exact',
+    }
+    assert made.metrics == ['test_likelihood/nll']
+    assert trial.fields['evals.likelihood.every'] == 100
 
 
 @pytest.mark.parametrize(
     'metrics, by, message',
     [
-        (['test/likelihood/nlll'], [], "did you mean 'test/likelihood/nll'?"),
-        (['test/likelihood/kind'], [], "no run in .* has the metric 'test/likelihood/kind'"),
+        (['test_nll/nlll'], [], "did you mean 'test_nll/nll'?"),
+        (['test_nll/kind'], [], "no run in .* has the metric 'test_nll/kind'"),
         ([], ['model.bata'], "no field 'model.bata'; did you mean 'model.beta'?"),
         ([], ['seed'], 'not the seed'),
         ([], ['model.beta', 'model.beta'], 'two different'),
     ],
 )
 def test_a_wrong_name_is_told_with_the_nearest(tmp_path, metrics, by, message):
-    test = {'likelihood/nll': 2.0, 'likelihood/kind': 'exact'}
+    test = {'test_nll/nll': 2.0, 'test_nll/kind': 'exact'}
     folders.trial(tmp_path, 0, {'model.beta': 2.0}, test=test)
     with pytest.raises(UserError, match=message.replace('?', r'\?')):
         report.make(tmp_path, metrics, by)
@@ -151,7 +177,7 @@ def test_a_damaged_record_is_named(tmp_path, content):
 
 
 def test_it_starts_without_jax(tmp_path):
-    folders.trial(tmp_path, 0, {}, RECORDS, {'likelihood/nll': 2.0})
+    folders.trial(tmp_path, 0, {}, RECORDS, {'test_nll/nll': 2.0})
     code = f"""
 import sys
 from genjax.cli import main

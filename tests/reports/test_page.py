@@ -57,7 +57,7 @@ def test_what_runs_say_is_text(mixed):
 
 def test_what_configs_hold_is_text(tmp_path):
     for number, name in enumerate(['<i>a</i>', '"b"']):
-        folders.trial(tmp_path, number, {'model.beta': name}, test={'likelihood/nll': 1.0})
+        folders.trial(tmp_path, number, {'model.beta': name}, test={'test_nll/nll': 1.0})
         folders.picture(folders.workdir(tmp_path, number) / 'samples/1.png', 8)
     tags = [tag for tag, _ in Elements(page.html(report.make(tmp_path))).found]
     assert 'img' in tags and 'i' not in tags
@@ -72,7 +72,7 @@ def test_it_tells_what_the_results_depend_on(mixed):
 
 def test_its_plots_hold_every_seed_and_every_curve(mixed):
     data = data_of(page.html(report.make(mixed)))
-    (line,) = data['values']['test/likelihood/nll']['lines']
+    (line,) = data['values']['test_nll/nll']['lines']
     assert [(point['x'], point['n']) for point in line['points']] == [(0.5, 3), (400.0, 1)]
     assert [seed for seed, _ in line['points'][0]['seeds']] == [0, 1, 2]
     low, high = data['curves']['vae/loss']

@@ -12,7 +12,7 @@ def sweep(folder, values, **kwargs):
     """A trial for each (beta, learning rate, seed) with its test figure."""
     for number, ((beta, rate, seed), value) in enumerate(values.items()):
         changes = {'model.beta': beta, 'optimizer.learning_rate': rate, 'seed': seed}
-        folders.trial(folder, number, changes, test={'likelihood/nll': value}, **kwargs)
+        folders.trial(folder, number, changes, test={'test_nll/nll': value}, **kwargs)
     return folder
 
 
@@ -43,9 +43,9 @@ def test_without_two_seeds_there_is_no_uncertainty(values, mean):
 def test_a_seed_that_ran_twice_counts_once(tmp_path):
     for number, (seed, value) in enumerate([(0, 1.0), (0, 3.0), (1, 5.0)]):
         content = folders.config(seed=seed)
-        folders.run(tmp_path / str(number), content, test={'nll': value}, name=str(number))
-    (group,) = report.make(tmp_path, ['test/nll']).groups
-    found = statistics.outcome(group, 'test/nll')
+        folders.run(tmp_path / str(number), content, test={'test_nll/nll': value}, name=str(number))
+    (group,) = report.make(tmp_path, ['test_nll/nll']).groups
+    found = statistics.outcome(group, 'test_nll/nll')
     assert found.values == {0: 2.0, 1: 5.0}
     assert (found.estimate.n, found.estimate.mean) == (2, 3.5)
 
@@ -60,7 +60,7 @@ def test_pairs_share_the_seed_and_all_other_fields(tmp_path):
         values[4.0, rate, seed] = 100.0 * seed + 7 * place + difference
     made = report.make(sweep(tmp_path, values))
     assert made.by == ['model.beta', 'optimizer.learning_rate']
-    mean, *each = statistics.comparisons(made.groups, 'model.beta', 'test/likelihood/nll')
+    mean, *each = statistics.comparisons(made.groups, 'model.beta', 'test_nll/nll')
     assert mean.others is None and (mean.first, mean.second) == (0.5, 4.0)
     assert (mean.pairs, mean.estimate.n) == (6, 3)
     by_seed = [1.5, 1.7, 1.6]
@@ -80,7 +80,7 @@ def test_the_mean_over_other_settings_is_over_seeds_that_have_them_all(tmp_path)
     values |= {(4.0, 1e-3, s): 1.0 for s in (0, 1)} | {(4.0, 1e-2, s): 9.0 for s in (0, 1)}
     del values[4.0, 1e-2, 1]
     made = report.make(sweep(tmp_path, values))
-    mean, *each = statistics.comparisons(made.groups, 'model.beta', 'test/likelihood/nll')
+    mean, *each = statistics.comparisons(made.groups, 'model.beta', 'test_nll/nll')
     assert (mean.estimate.n, mean.estimate.mean, mean.estimate.low) == (1, 5.0, None)
     assert [row.pairs for row in each] == [2, 1]
 
@@ -89,25 +89,25 @@ def test_of_many_settings_each_is_compared_with_the_first(tmp_path):
     betas = [2.0**i for i in range(statistics.ALL_PAIRS + 1)]
     values = {(beta, 1e-3, seed): beta for beta in betas for seed in (0, 1)}
     made = report.make(sweep(tmp_path, values))
-    found = statistics.comparisons(made.groups, 'model.beta', 'test/likelihood/nll')
+    found = statistics.comparisons(made.groups, 'model.beta', 'test_nll/nll')
     assert [(c.first, c.second) for c in found] == [(1.0, beta) for beta in betas[1:]]
 
 
 def test_what_is_not_in_a_mean_is_named(tmp_path):
     for number, (result, test) in enumerate(
         [
-            (('complete', ''), {'likelihood/nll': 1.0}),
-            (('complete', ''), {'likelihood/nll': float('nan')}),
+            (('complete', ''), {'test_nll/nll': 1.0}),
+            (('complete', ''), {'test_nll/nll': float('nan')}),
             (('complete', ''), None),
             (('failed', 'step 3: the loss is nan'), None),
-            (('stopped', ''), {'likelihood/nll': 8.0}),
+            (('stopped', ''), {'test_nll/nll': 8.0}),
             (None, None),
             ('', None),
         ]
     ):
         folders.trial(tmp_path, number, {'seed': number}, test=test, result=result)
     (group,) = report.make(tmp_path).groups
-    found = statistics.outcome(group, 'test/likelihood/nll')
+    found = statistics.outcome(group, 'test_nll/nll')
     assert found.values == {0: 1.0}
     assert [(trial.seed, why) for trial, why in found.missing] == [
         (1, 'not finite'),

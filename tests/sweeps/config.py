@@ -17,10 +17,11 @@ def get_config(family='vae'):
         return tiny.vae(
             **_PLAIN,
             optimizer=spec(optax.sgd, learning_rate=1e-2),
-            validation=('@tests.training.tiny.moved',),
-            test=('@tests.training.tiny.moved',),
-            validate_every=2,
-            best='function/moved',
+            evals={
+                'moved': spec(tiny.Moved, split='validation', every=2),
+                'test_moved': spec(tiny.Moved),
+            },
+            best='moved',
         )
     if family == 'convolutions':
         config = tiny.gan(**_PLAIN)

@@ -60,7 +60,7 @@ def records(workdir):
 
 
 def assert_same_runs(one, other, tolerance=TOLERANCE):
-    """Their states, metrics and figures."""
+    """Their states, metrics and results."""
     for step in ('latest', 'best'):
         a, b = runs.load(one, step), runs.load(other, step)
         assert a.step == b.step
@@ -75,7 +75,9 @@ def assert_same_runs(one, other, tolerance=TOLERANCE):
     assert files == {path.relative_to(other) for path in other.rglob('*.png')}
     for path in (one / 'evaluations').iterdir():
         a, b = (json.loads((run / 'evaluations' / path.name).read_text()) for run in (one, other))
-        assert a['figures'] == pytest.approx(b['figures'], rel=tolerance)
+        assert a['evals'].keys() == b['evals'].keys()
+        for name, kept in a['evals'].items():
+            assert kept['results'] == pytest.approx(b['evals'][name]['results'], rel=tolerance)
         assert a['config'] == b['config']
 
 
@@ -156,7 +158,7 @@ def test_a_population_goes_on_bit_for_bit(sweep, tmp_path):
     """Stopped by SIGTERM once, killed once."""
     words = 'product(optimizer.learning_rate=[1e-3,1e-2], seed=[0,1])'
     options = ('--config.steps=300', '--config.checkpoint_every=25')
-    options += ('--config.validate_every=100',)
+    options += ('--config.evals.moved.every=100',)
     command = [
         sys.executable, '-m', 'genjax', 'sweep', '--config=tests/sweeps/config.py:judged',
         f'--sweep={words}', f'--workdir={tmp_path / "runs"}', '--launcher=vectorized', *options,
@@ -200,7 +202,7 @@ def test_a_population_killed_between_a_record_and_its_checkpoint(
 
     def killed(self, at, metrics):
         write(self, at, metrics)
-        if at == step and 'validation/function/moved' in metrics:
+        if at == step and 'moved/moved' in metrics:
             raise Killed
 
     with monkeypatch.context() as patch:
@@ -223,8 +225,8 @@ def test_a_population_stopped_in_its_tests_loses_no_member(sweep, monkeypatch, t
             preemption.sync_point()
         return moved(model, variables, data, key)
 
-    # Without validations a member has a checkpoint at its end alone.
-    options = ('--config.best=None', '--config.validate_every=0')
+    # Without evaluations a member has a checkpoint at its end alone.
+    options = ('--config.best=None', '--config.evals.moved.every=0')
     monkeypatch.setattr(tiny, 'moved', stopped)
     status, _, err = sweep('judged', 'seeds(3)', *options)
     assert status == 75 and 'saved step 12 of 12' in err

@@ -18,8 +18,7 @@ def get_config(family='vae'):
         optimizer = spec(optax.adam, learning_rate=rate)
         return tiny.vae(checkpoint_every=2, optimizer=optimizer)
     if family == 'judged':
-        likelihood = (spec(Likelihood),)
-        return tiny.vae(validation=likelihood, validate_every=4, best='likelihood/nll')
+        return tiny.vae(evals={'nll': spec(Likelihood, split='validation', every=4)}, best='nll')
     if family == 'elastic':
         # Plain descent: Adam turns rounding of vanishing gradients into whole steps.
         return tiny.vae(
@@ -30,20 +29,22 @@ def get_config(family='vae'):
             ema=(0.9,),
             checkpoint_every=1,
             # Batches that do not divide over the devices, and a last one that is not full.
-            test=(spec(Likelihood, batch_size=11), spec(MMD, batch_size=11)),
+            evals={
+                'nll': spec(Likelihood, batch_size=11),
+                'mmd': spec(MMD, batch_size=11),
+            },
         )
     if family == 'eventful':
-        likelihood = (spec(Likelihood, batch_size=8),)
-        return tiny.vae(**_EVENTS, validation=likelihood, best='likelihood/nll')
+        likelihood = spec(Likelihood, split='validation', every=8, batch_size=8)
+        return tiny.vae(**_EVENTS, evals={'nll': likelihood}, best='nll')
     if family == 'eventful_gan':
-        mmd = (spec(MMD, num_samples=24, batch_size=8),)
-        return tiny.gan(**_EVENTS, validation=mmd, best='mmd/mmd2')
+        mmd = spec(MMD, split='validation', every=8, num_samples=24, batch_size=8)
+        return tiny.gan(**_EVENTS, evals={'mmd': mmd}, best='mmd/mmd2')
     return {'vae': tiny.vae, 'gan': tiny.gan}[family]()
 
 
 _EVENTS = {
     'steps': 20,
-    'validate_every': 8,
     'sample_every': 5,
     'checkpoint_every': 3,
     'num_samples': 300,

@@ -29,12 +29,13 @@ from tests.training.conftest import (
     the_line,
 )
 
-VALIDATED = 'validation/function/moved'
+EVALUATED = 'moved/moved'
 WITH_FIGURES = {
     'checkpoint_every': 4,
-    'validate_every': 4,
-    'validation': '@tests.training.tiny.moved',
-    'best': 'function/moved',
+    'evals': '{"moved": @tests.training.tiny.Moved, "end": @tests.training.tiny.Moved}',
+    'evals__moved__split': 'validation',
+    'evals__moved__every': 4,
+    'best': 'moved',
 }
 
 
@@ -101,21 +102,24 @@ def test_without_a_best_the_latest_are_kept(train, workdir):
 @pytest.mark.parametrize(('mode', 'choose'), [('min', min), ('max', max)])
 def test_evaluate_takes_the_best_the_latest_or_a_step(mode, choose, train, genjax, workdir):
     status, out, _ = train(**WITH_FIGURES, best_mode=mode, keep=1)
-    figures = {r['step']: r[VALIDATED] for r in records(workdir, VALIDATED)}
+    figures = {r['step']: r[EVALUATED] for r in records(workdir, EVALUATED)}
     best = choose(figures, key=figures.get)
-    assert status == 0 and f'{workdir} step {best} test' in out
+    assert status == 0 and f'{workdir} step {best} ' in out
     assert steps_saved(workdir) == sorted({best, 12})
     for step in ('best', 'latest', str(best)):
         status, out, err = genjax('evaluate', f'--workdir={workdir}', f'--step={step}')
         want = 12 if step == 'latest' else best
-        assert (status, err) == (0, '') and f'step {want}, test' in out
+        assert (status, err) == (0, '') and f'step {want}\n' in out
         record = json.loads((workdir / 'evaluations' / f'{want}.json').read_text())
-        assert record['step'] == want and record['provenance']['packages']['jax'] == jax.__version__
+        assert (
+            record['step'] == want
+            and record['evals']['end']['provenance']['packages']['jax'] == jax.__version__
+        )
 
 
-def test_best_that_no_evaluator_gives_is_found_at_the_first_validation(refused, train, workdir):
-    fields = {**WITH_FIGURES, 'best': 'function/nll'}
-    assert "config.best='function/nll' is none of function/moved" in refused(**fields)
+def test_best_that_no_eval_gives_is_found_at_the_first_evaluation(refused, train, workdir):
+    fields = {**WITH_FIGURES, 'best': 'moved/nll'}
+    assert "config.best='moved/nll' is none of moved/moved" in refused(**fields)
     assert steps_saved(workdir) == [4]
     assert train(**WITH_FIGURES)[0] == 0
 
@@ -151,7 +155,7 @@ DAMAGES = {
     'metadata': lambda folder: _flip(folder / '_CHECKPOINT_METADATA'),
     'window of the metrics': lambda folder: _edit(folder / 'window' / 'metadata', '{', ' '),
     'figures': lambda folder: os.truncate(folder / 'metrics' / 'metrics', 3),
-    'other figures': lambda f: _edit(f / 'metrics' / 'metrics', '"function/moved": ', '1'),
+    'other figures': lambda f: _edit(f / 'metrics' / 'metrics', '"moved/moved": ', '1'),
     'no figures': lambda folder: (folder / 'metrics' / 'metrics').unlink(),
 }
 
@@ -242,7 +246,7 @@ def test_only_damaged_checkpoints(copy, refused):
 def test_verbs_that_read_leave_a_damaged_checkpoint_where_it_is(copy, genjax):
     DAMAGES['one bit of the data'](copy / 'checkpoints' / '12')
     status, out, err = genjax('evaluate', f'--workdir={copy}', '--step=latest')
-    assert status == 0 and 'step 8, test' in out
+    assert status == 0 and 'step 8\n' in out
     assert err.count('\n') == 1 and 'the checkpoint of step 12 is damaged' in err
     assert steps_saved(copy) == [8, 12] and not (copy / 'damaged_checkpoints').exists()
     message = the_line(*genjax('evaluate', f'--workdir={copy}', '--step=12')[::2])

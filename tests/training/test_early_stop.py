@@ -8,18 +8,18 @@ from tests.training.conftest import records, steps_saved
 
 pytestmark = pytest.mark.slow
 
-FIGURE = 'validation/function/moved'
-WORSE = {  # the figure shrinks: the first validation is the best
+RESULT = 'moved/moved'
+WORSE = {  # the result shrinks: the first evaluation is the best
     'steps': 20,
-    'validate_every': 2,
-    'validation': '@tests.training.tiny.moved',
-    'test': '@tests.training.tiny.moved',
-    'best': 'function/moved',
+    'evals': "{'moved': @tests.training.tiny.Moved, 'test_moved': @tests.training.tiny.Moved}",
+    'evals__moved__split': 'validation',
+    'evals__moved__every': 2,
+    'best': 'moved',
     'best_mode': 'max',
 }
 
 
-def test_a_run_ends_when_its_best_figure_stays_behind(train, tmp_path):
+def test_a_run_ends_when_its_best_result_stays_behind(train, tmp_path):
     assert train(**WORSE, patience=3)[0] == 0
     run = tmp_path / 'run'
     assert max(record['step'] for record in records(run)) == 8
@@ -34,7 +34,7 @@ def test_a_run_ends_when_its_best_figure_stays_behind(train, tmp_path):
 def test_a_run_goes_on_with_more_patience(train, tmp_path):
     train(**WORSE, patience=3)
     assert train(**WORSE, patience=5)[0] == 0
-    steps = [record['step'] for record in records(tmp_path / 'run', FIGURE)]
+    steps = [record['step'] for record in records(tmp_path / 'run', RESULT)]
     assert steps == [2, 4, 6, 8, 10, 12]
 
 
@@ -54,6 +54,6 @@ def test_records_after_the_checkpoint_do_not_count(train, tmp_path):
     train(**{**WORSE, 'steps': 4}, patience=3)
     with (tmp_path / 'run' / 'metrics.jsonl').open('a') as file:
         for step in (6, 8, 10):
-            file.write(json.dumps({'step': step, FIGURE: -9.0}) + '\n')
+            file.write(json.dumps({'step': step, RESULT: -9.0}) + '\n')
     assert train(**WORSE, patience=3)[0] == 0
     assert max(record['step'] for record in records(tmp_path / 'run')) == 8

@@ -116,7 +116,7 @@ def test_tokens_of_a_first_stage(tmp_path):
 def test_likelihoods_are_refused(trained, tmp_path):
     from genjax.evaluation import Likelihood
 
-    config = second_stage(trained, test=(spec(Likelihood),))
+    config = second_stage(trained, evals={'nll': spec(Likelihood)})
     with pytest.raises(UserError, match=r'density .* through the preprocessing \(EncodeLatents\)'):
         loop.train(config, tmp_path / 'run')
 

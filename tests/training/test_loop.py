@@ -23,12 +23,13 @@ from tests.training.conftest import records
 EVERYTHING = {
     'log_every': 2,
     'checkpoint_every': 2,
-    'validate_every': 4,
     'sample_every': 4,
-    'validation': '@tests.training.tiny.moved',
-    'best': 'function/moved',
+    'evals': '{"moved": @tests.training.tiny.Moved}',
+    'evals__moved__split': 'validation',
+    'evals__moved__every': 4,
+    'best': 'moved',
 }
-VALIDATED = 'validation/function/moved'
+EVALUATED = 'moved/moved'
 
 
 class Compilations(logging.Handler):

@@ -111,17 +111,19 @@ def test_losses_are_those_of_one_process(elastic):
             )
 
 
-def test_figures_and_samples_are_those_of_one_process(elastic, processes):
-    figures = {
+def test_results_and_samples_are_those_of_one_process(elastic, processes):
+    evals = {
         name: json.loads((elastic.folder / name / f'evaluations/{elastic.steps}.json').read_text())
         for name in ('whole', 'one', 'two')
     }
-    whole = figures['whole']['figures']
-    assert {'likelihood/nll', 'mmd/mmd2'} <= whole.keys()
+    whole = evals['whole']['evals']
+    assert whole.keys() == {'nll', 'mmd'}
     for name in ('one', 'two'):
-        for key, value in figures[name]['figures'].items():
-            same = value == whole[key] if isinstance(value, str) else None
-            assert same or value == pytest.approx(whole[key], rel=1e-5, abs=1e-7), key
+        for key, kept in evals[name]['evals'].items():
+            for result, value in kept['results'].items():
+                expected = whole[key]['results'][result]
+                same = value == expected if isinstance(value, str) else None
+                assert same or value == pytest.approx(expected, rel=1e-5, abs=1e-7), key
 
     samples = {}
     for count in (1, 2):

@@ -23,7 +23,7 @@ from genjax.models.diffusion import (
     DiffusionSampling,
 )
 from genjax.networks import TimeMLP, UNet
-from genjax.training import loop
+from genjax.training import loop, results
 from genjax.training import run as runs
 from genjax.training.checkpoints import Checkpoints
 from genjax.training.metrics import MetricLog
@@ -207,14 +207,14 @@ def test_a_schedule_is_named_where_there_is_a_number_now(train, refused, workdir
 
 
 def test_results_that_cannot_be_stored_are_shown(train, genjax, workdir, monkeypatch):
-    assert train(steps=1, test='(@tests.training.tiny.moved,)')[0] == 0
+    assert train(steps=1, evals='{"moved": @tests.training.tiny.Moved}')[0] == 0
 
     def read_only(path, content):
         raise CannotWrite(f'cannot write {path}: Read-only file system')
 
-    monkeypatch.setattr(runs, 'write_json', read_only)
+    monkeypatch.setattr(results, 'write_json', read_only)
     status, out, err = genjax('evaluate', f'--workdir={workdir}')
-    assert 'function/moved' in out
+    assert 'moved/moved' in out
     assert 'the results above could not be stored: cannot write' in the_line(status, err)
 
 

@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 from genjax.config import spec
 from genjax.data import Binarise, Chain, Scale
 from genjax.data.sources import InMemorySource
+from genjax.evaluation import Evaluator
 from genjax.models import GAN, VAE
 from genjax.networks import MLP
 from genjax.training import Experiment
@@ -93,6 +94,14 @@ class Critic(nn.Module):
 def moved(model, variables, data, key):
     """An evaluator that is a function: the size of the weights, which grows."""
     return {'moved': float(jnp.sum(jnp.abs(variables['params']['decoder']['Dense_0']['kernel'])))}
+
+
+@dataclass(frozen=True)
+class Moved(Evaluator):
+    """The same as a class."""
+
+    def __call__(self, model, variables, data, key):
+        return moved(model, variables, data, key)
 
 
 def nan_at(step: int = 5, otherwise: float = 1.0):

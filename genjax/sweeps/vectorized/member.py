@@ -8,20 +8,20 @@ from jax.sharding import Mesh
 
 from genjax.data.sources import Source
 from genjax.sweeps.trials import Trial
-from genjax.training import loop
 from genjax.training import run as runs
 from genjax.training.events import Events
 from genjax.training.experiment import Experiment
 from genjax.training.metrics import Means
 from genjax.training.programs import Example
 from genjax.training.progress import Progress
+from genjax.training.results import finish
 from genjax.training.state import TrainState
 from genjax.training.workdir import begin, claim, locked
 from genjax.training.writers import MetricWriter
 
 
 class Member:
-    """The folder of a trial: its records, its events, and the checkpoints of its validations and
+    """The folder of a trial: its records, its events, and the checkpoints of its evaluations and
     its end.
 
     Attributes:
@@ -52,7 +52,7 @@ class Member:
             step: from which it goes on.
             source: of its training data.
             example: of those.
-            mesh: the devices to judge it on.
+            mesh: the devices to evaluate it on.
             window: of its metrics, at that step.
         """
         self.trial, self.experiment = trial, experiment
@@ -70,7 +70,7 @@ class Member:
         """Does what is `due` of the events, but for checkpoints that only serve to go on from:
         those are the population's.
         """
-        if not self.events.ended(step) and 'validation' not in self.events.due(step):
+        if not self.events.ended(step) and 'evals' not in self.events.due(step):
             due = due - {'checkpoint'}
         self.events.hold(due, step, state, self.writer, progress, dict(self.means.window))
 
@@ -79,5 +79,5 @@ class Member:
         self._held.close()
 
     def finish(self, step: int, state: TrainState) -> None:
-        """Judges the run, which has ended with this state, on its test split."""
-        loop.finish(self.events.outcome(step, state))
+        """Runs the final evals of the run, which has ended with this state."""
+        finish(self.events.outcome(step, state), self.writer)

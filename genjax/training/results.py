@@ -1,0 +1,109 @@
+"""The results of a run that has ended, kept in `evaluations/<step>.json`."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from genjax import records
+from genjax.errors import CannotWrite, plain
+from genjax.evaluation.base import Evaluator, Results
+from genjax.evaluation.results import evaluate, line, numbers
+from genjax.files import refuse_links, write_json
+from genjax.parallel import distributed
+from genjax.training import workdir
+from genjax.training.run import Run
+from genjax.training.writers import MetricWriter, NoMetrics
+
+
+def evaluate_run(run: Run, evals: Mapping[str, Evaluator]) -> Results:
+    """Runs evaluators on a run; see `evaluate`."""
+    experiment = run.experiment
+    return evaluate(
+        evals, experiment.model, run.state.averaged, experiment.dataset, experiment.preprocess,
+        mesh=run.mesh, seed=experiment.seed,
+    )  # fmt: skip
+
+
+def finish(run: Run, writer: MetricWriter | NoMetrics) -> None:
+    """Runs the final evals of a run that has ended, unless their results are there, and prints,
+    logs and keeps the results.
+    """
+    evals = run.experiment.final_evals
+    results = cached = distributed.on_first(lambda: cached_results(run))
+    if results is None:
+        results = evaluate_run(run, evals)
+    if not distributed.is_first():
+        return
+    print(f'{run.workdir} step {run.step:,}  {line(results) or "(no final evals in config.evals)"}')
+    if cached is None:
+        writer.summarise(run.step, numbers(results))
+        keep(run, evals, results)
+
+
+def keep(run: Run, evals: Mapping[str, Evaluator], results: Results) -> None:
+    """Writes the results of evaluators to `evaluations/<step>.json`, beside those that are there.
+
+    Raises:
+        UserError: they cannot be kept.
+    """
+    refuse_links(run.workdir)
+    record, provenance = workdir.read(run.workdir), workdir.provenance()
+    found = _read(run) or {}
+    for name, evaluator in evals.items():
+        own = {n.removeprefix(f'{name}/'): v for n, v in results.items() if _of(n) == name}
+        found[name] = {'results': own, 'evaluator': repr(evaluator), 'provenance': provenance}
+    content = {
+        'step': run.step,
+        'evals': found,
+        'config': record['fingerprint'],
+        'data': record['data'],
+        'seed': run.experiment.seed,
+    }
+    try:
+        write_json(_path(run), content)
+    except CannotWrite as error:
+        raise CannotWrite(f'the results above could not be stored: {error}') from error
+
+
+def cached_results(run: Run) -> Results | None:
+    """The results of the final evals that are kept for this step and config; None: some are not."""
+    found, results = _read(run), {}
+    if found is None:
+        return None
+    for name, evaluator in run.experiment.final_evals.items():
+        kept = found.get(name, {})
+        if kept.get('evaluator', repr(evaluator)) != repr(evaluator) or not kept:
+            return None
+        results |= {f'{name}/{result}': value for result, value in kept['results'].items()}
+    return results
+
+
+def _read(run: Run) -> dict[str, dict] | None:
+    """The evals in `evaluations/<step>.json` by name; None where it is missing, damaged or of
+    another config.
+    """
+    try:
+        content = records.evaluation(json.loads(_path(run).read_text('utf-8')))
+        if content['config'] != workdir.read(run.workdir)['fingerprint']:
+            return None
+        return {
+            plain(name): {
+                **kept,
+                'results': {
+                    plain(result): plain(value) if isinstance(value, str) else float(value)
+                    for result, value in kept['results'].items()
+                },
+            }
+            for name, kept in content['evals'].items()
+        }
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _path(run: Run) -> Path:
+    return run.workdir / records.EVALUATIONS / f'{run.step}.json'
+
+
+def _of(name: str) -> str:
+    """The eval that a result is of."""
+    return name.partition('/')[0]
