@@ -55,8 +55,12 @@ def _is_tokens(model):
     return getattr(model.network, 'vocab_size', None) is not None
 
 
-def _states(bits=16):
-    return (np.arange(2**bits)[:, None] >> np.arange(bits)) & 1
+def _states(model):
+    """All of them, of a model of bits."""
+    bits = int(np.prod(model.event_shape))
+    states = (np.arange(2**bits)[:, None] >> np.arange(bits)) & 1
+    dtype = jnp.int32 if _is_tokens(model) else jnp.float32
+    return jnp.asarray(states, dtype).reshape(-1, *model.event_shape)
 
 
 SMALL = Transformer((16,), 2, features=8, num_layers=1, num_heads=2)
@@ -69,16 +73,15 @@ BITS = {
     'gru-made': FrameModel(
         Recurrent((4, 4), features=6, cell='gru'), MaskedAutoencoder((4,), (8,))
     ),
-    'pixelcnn': PixelCNN(GatedPixelCNN((4, 4, 1), 4, 1)),
-    'pixelcnn++': PixelCNN(PixelCNNPlusPlus((4, 4, 1), 4, 1, 2), LogisticMixture(2, levels=2)),
+    'pixelcnn': PixelCNN(GatedPixelCNN((4, 3, 1), 4, 1)),
+    'pixelcnn++': PixelCNN(PixelCNNPlusPlus((2, 4, 1), 4, 1, 2), LogisticMixture(2, levels=2)),
 }
 
 
 @pytest.mark.parametrize('name', BITS)
 def test_the_mass_of_all_states_is_one(name):
     model = BITS[name]
-    dtype = jnp.int32 if _is_tokens(model) else jnp.float32
-    parts = jnp.asarray(_states(), dtype).reshape(16, -1, *model.event_shape)
+    parts = _states(model).reshape(16, -1, *model.event_shape)
     log_prob = jax.jit(lambda variables, x: model.log_prob(variables, x, KEY).value)
     values = np.array([log_prob(_variables(model), x) for x in parts], np.float64)
     assert np.exp(values).sum() == pytest.approx(1, abs=1e-5)
@@ -111,7 +114,7 @@ def _touched(network, places, features):
     return np.array([np.any(np.asarray(gradient(place)) != 0, axis=-1) for place in range(size)])
 
 
-@pytest.mark.parametrize('name', SEQUENCES)
+@pytest.mark.parametrize('name', [name for name in SEQUENCES if name != 'transformer-scan'])
 def test_sequence_networks_are_causal(name):
     touched = _touched(SEQUENCES[name], (6,), (3,))
     np.testing.assert_array_equal(touched, np.tri(6, dtype=bool))
@@ -149,12 +152,12 @@ def test_the_channels_of_a_pixel_are_coupled_in_order():
     mixture = LogisticMixture(2, levels=4)
     params = jax.random.normal(KEY, (1, 1, 1, mixture.outputs(3)))
     states = np.stack(np.meshgrid(*[np.arange(4.0)] * 3, indexing='ij'), -1).reshape(64, 1, 1, 3)
-    values = mixture.log_prob(jnp.repeat(params, 64, 0), jnp.asarray(states))
+    values = jax.jit(mixture.log_prob)(jnp.repeat(params, 64, 0), jnp.asarray(states))
     assert float(jnp.sum(jnp.exp(values))) == pytest.approx(1, abs=1e-5)
     joint = np.exp(np.asarray(values, np.float64)).reshape(4, 4, 4)
     separate = np.einsum('i,j,k->ijk', joint.sum((1, 2)), joint.sum((0, 2)), joint.sum((0, 1)))
     assert np.abs(joint - separate).max() > 0.005
-    x = mixture.sample(jnp.repeat(params, 40_000, 0), KEY, 3)
+    x = jax.jit(mixture.sample, static_argnums=2)(jnp.repeat(params, 40_000, 0), KEY, 3)
     index = tuple(np.asarray(x, int).reshape(-1, 3).T)
     shares = np.zeros((4, 4, 4))
     np.add.at(shares, index, 1 / 40_000)
@@ -168,11 +171,15 @@ def test_logistic_mixtures_sum_to_one_over_the_levels(levels, channels):
     params = 30 * jax.random.normal(KEY, (1, 5, 1, mixture.outputs(channels)))
     params = jnp.repeat(params, levels, axis=0)
     x = jnp.arange(levels, dtype=jnp.float32)[:, None, None, None] * jnp.ones((1, 5, 1, channels))
+
+    def total(params):
+        values = mixture.log_prob(params, x)
+        return jnp.sum(values), values
+
+    gradient, values = jax.jit(jax.grad(total, has_aux=True))(params)
     if channels == 1:
-        total = jnp.sum(jnp.exp(mixture.log_prob(params, x)), axis=0)
-        np.testing.assert_allclose(total, 1, atol=2e-3)
-    gradient = jax.grad(lambda p: jnp.sum(mixture.log_prob(p, x)))(params)
-    assert jnp.all(jnp.isfinite(gradient))
+        np.testing.assert_allclose(np.exp(values).sum(axis=0), 1, atol=2e-3)
+    assert np.all(np.isfinite(gradient))
 
 
 class Plain(nn.Module):
@@ -192,9 +199,11 @@ class Plain(nn.Module):
         return self.inner(x)
 
 
-CACHED = {name: network.clone(shape=(6,), vocab_size=7) for name, network in SEQUENCES.items()} | {
-    'tied-bf16': Transformer((6,), 7, 16, 2, 2, dtype='bfloat16')
-}
+CACHED = {
+    name: network.clone(shape=(6,), vocab_size=7)
+    for name, network in SEQUENCES.items()
+    if name != 'transformer-remat'  # of training alone
+} | {'tied-bf16': Transformer((6,), 7, 16, 2, 2, dtype='bfloat16')}
 
 
 @pytest.mark.parametrize('name', CACHED)
@@ -231,10 +240,8 @@ def test_cached_frames_are_the_same():
 def test_samples_follow_the_model(name):
     """The mean log-probability of samples is minus the entropy."""
     model, variables = BITS[name], _variables(BITS[name])
-    dtype = jnp.int32 if _is_tokens(model) else jnp.float32
-    states = jnp.asarray(_states(), dtype).reshape(-1, *model.event_shape)
     log_prob = jax.jit(lambda v, x: model.log_prob(v, x, KEY).value)
-    every = np.asarray(log_prob(variables, states), np.float64)
+    every = np.asarray(log_prob(variables, _states(model)), np.float64)
     every = every[np.isfinite(every)]
     x = jax.jit(model.sample, static_argnums=2)(variables, KEY, 3000)
     drawn = np.asarray(log_prob(variables, x))
@@ -246,9 +253,8 @@ def test_the_log_prob_of_frames_ignores_padding():
     model = FrameModel(SEQUENCES['gru'])
     x = jax.random.bernoulli(KEY, 0.4, (2, 6, 3)).astype(jnp.float32)
     padded = x.at[:, 4:].set(-1)
-    (full, _), (short, counted) = (
-        model.token_log_probs(_variables(model), a, KEY) for a in (x, padded)
-    )
+    log_probs = jax.jit(lambda x: model.token_log_probs(_variables(model), x, KEY))
+    (full, _), (short, counted) = map(log_probs, (x, padded))
     np.testing.assert_allclose(short.value[:, :4], full.value[:, :4], rtol=1e-5)
     np.testing.assert_array_equal(short.value[:, 4:], 0)
     np.testing.assert_array_equal(counted, np.arange(6)[None] < 4 * np.ones((2, 1)))
@@ -410,7 +416,7 @@ def test_half_precision_is_close():
     x = jax.random.randint(KEY, (4, 6), 0, 7)
     variables = _variables(GPT(network))
     full, half = (
-        GPT(network.clone(dtype=dtype)).log_prob(variables, x, KEY).value
+        jax.jit(GPT(network.clone(dtype=dtype)).log_prob)(variables, x, KEY).value
         for dtype in ('float32', 'bfloat16')
     )
     assert half.dtype == jnp.float32
