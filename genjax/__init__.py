@@ -1,7 +1,36 @@
 """Generative models in JAX: one loop, one contract, five families.
 
-Importing this package is cheap: nothing here pulls in JAX. Import the module you need, such as
-`genjax.networks` or `genjax.models`.
+    run = genjax.load('runs/flow')
+    x = run.sample(64, label=3)
+
+Importing this package is cheap: JAX is imported with the first of the names below that is used.
 """
 
 __version__ = '0.1.0'
+
+_HOMES = {
+    'load': 'genjax.training.run',
+    'Run': 'genjax.training.run',
+    'Experiment': 'genjax.training',
+    'spec': 'genjax.config',
+    **{
+        name: f'genjax.{name}'
+        for name in ('config', 'data', 'evaluation', 'models', 'networks', 'sampling', 'training')
+    },
+}
+
+__all__ = ['Experiment', 'Run', 'load', 'spec']
+
+
+def __getattr__(name):
+    """Imports a name of the front door when it is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    from importlib import import_module
+
+    module = import_module(_HOMES[name])
+    return module if _HOMES[name] == f'{__name__}.{name}' else getattr(module, name)
+
+
+def __dir__():
+    return sorted({*globals(), *_HOMES})

@@ -11,7 +11,6 @@ place of samples.
 """
 
 import argparse
-import dataclasses
 import math
 from collections.abc import Callable
 from functools import partial
@@ -20,14 +19,11 @@ from pathlib import Path
 import jax
 import numpy as np
 
+import genjax
 from genjax.data import Density
 from genjax.data.toy.densities import DENSITIES
-from genjax.evaluation.draws import draw
 from genjax.evaluation.mmd import median_distance, mmd2
 from genjax.evaluation.outliers import outlier_share
-from genjax.models.base import GenerativeModel, Variables
-from genjax.models.diffusion import FewStepSampling
-from genjax.training import run as runs
 
 NUM, SETS = 10_000, 8
 STEPS = (1, 2, 4, 128)
@@ -62,13 +58,12 @@ def main() -> None:
     args = parser.parse_args()
     print('| run | steps | MMD | MMD², 10⁻⁴ | outliers |\n|---|---|---|---|---|')
     for path in args.workdirs:
-        run = runs.load(path, 'latest')
-        dataset, variables = run.experiment.dataset, run.state.averaged
+        run = genjax.load(path, 'latest')
+        dataset = run.experiment.dataset
         if path == args.workdirs[0]:
             print(row('data |', dataset, partial(new, dataset.name)))
         for steps in args.steps:
-            model = dataclasses.replace(run.experiment.model, sampling=FewStepSampling(steps))
-            sample = partial(sampled, model, variables)
+            sample = partial(sampled, run.with_sampling(steps=steps))
             print(row(f'{path.name} | {steps}', dataset, sample), flush=True)
 
 
@@ -77,9 +72,9 @@ def new(name: str, number: int) -> np.ndarray:
     return points(name, 200 + number)
 
 
-def sampled(model: GenerativeModel, variables: Variables, number: int) -> np.ndarray:
-    """Samples from the noise of this number."""
-    return draw(model, variables, NUM, jax.random.key(number), 1000)
+def sampled(run: genjax.Run, number: int) -> np.ndarray:
+    """Samples from the noise of this seed."""
+    return run.sample(NUM, seed=number)
 
 
 if __name__ == '__main__':

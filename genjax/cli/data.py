@@ -89,7 +89,7 @@ def _show(args: argparse.Namespace) -> None:
     from genjax.data import TFDS
     from genjax.data.pipeline import random_subset
     from genjax.errors import UserError
-    from genjax.evaluation import pictures
+    from genjax.sampling import images
 
     if args.num is not None and args.num < 1:
         raise UserError(f'--num={args.num} must be positive')
@@ -98,5 +98,5 @@ def _show(args: argparse.Namespace) -> None:
     source = dataset.source(args.split)
     num = args.num or (_POINTS if len(dataset.event_shape) == 1 else _PICTURES)
     rows = random_subset(len(source), num)
-    pictures.save(args.out, np.asarray(source[rows]['x']))
+    images.save(args.out, np.asarray(source[rows]['x']))
     print(f'{args.out}: {len(rows)} of the {len(source):,} examples of {args.name}, {args.split}')

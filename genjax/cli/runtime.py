@@ -6,11 +6,15 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from genjax import files
 from genjax.errors import UserError
 from genjax.parallel.cluster import detect_cluster
 from genjax.parallel.preemption import Preemption
+
+if TYPE_CHECKING:
+    from genjax.training.run import Run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +36,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--heartbeat', type=float, default=100, metavar='SECONDS',
         help='a process that is silent for so long is taken for dead (default 100)',
     )  # fmt: skip
+
+
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of commands that load a run, `--sampling.…` excepted."""
+    parser.add_argument(
+        '--workdir', type=files.workdir, required=True, metavar='DIR', help='the folder of the run'
+    )
+    parser.add_argument(
+        '--step', default='best', help="a step, 'latest', or 'best' (default; by the run's config)"
+    )
+    parser.add_argument(
+        '--ema', type=_ema, default=True, metavar='DECAY',
+        help="use the average of this decay, or 'none' (default: the first average, if any)",
+    )  # fmt: skip
+    parser.epilog = (
+        'Sampling options are fields: --sampling.steps=10 --sampling.guide.weight=3'
+        ' (`genjax config` lists those of a model).'
+    )
+    add_first_stage(parser)
+    add_trust(parser)
+
+
+def _ema(text: str) -> bool | float:
+    return False if text == 'none' else float(text)
+
+
+def load_run(args: argparse.Namespace) -> 'Run':
+    """Loads the run that the options of `add_run` name."""
+    from genjax.training.run import load
+
+    return load(
+        args.workdir,
+        args.step,
+        ema=args.ema,
+        first_stage=args.first_stage,
+        sampling=args.sampling,
+    )
 
 
 def add_first_stage(parser: argparse.ArgumentParser) -> None:

@@ -1,52 +1,61 @@
 """`genjax sample`: draws from a trained model."""
 
 import argparse
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from genjax import files
 from genjax.cli import runtime
+from genjax.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from genjax.training.run import Run
 
 HELP = 'draw samples from a trained model'
-_FORMATS = ('png', 'npz', 'txt')
+GROUPS = ('sampling',)
+_FORMATS = ('png', 'npz', 'txt', 'images')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `sample`."""
+    runtime.add_run(parser)
     parser.add_argument(
-        '--workdir', type=files.workdir, required=True, metavar='DIR', help='the folder of the run'
+        '--out', type=files.local, required=True, metavar='PATH', help='the file or folder to write'
     )
+    parser.add_argument('--num', type=int, default=64, help='number of samples (default 64)')
     parser.add_argument(
-        '--out', type=files.output, required=True, metavar='FILE', help='the file to write'
-    )
-    parser.add_argument('--num', type=int, default=64, help='how many (default 64)')
-    parser.add_argument('--label', type=int, help='the class of all of them')
+        '--label', metavar='LABELS',
+        help='their classes in turn: 3, 3,5 or 0..9 (default: all classes of the model)',
+    )  # fmt: skip
     parser.add_argument('--seed', type=int, default=0, help='of the noise (default 0)')
     parser.add_argument(
-        '--step', default='best', help="a step, 'latest', or 'best' (default; by the run's config)"
-    )
-    parser.add_argument(
-        '--format',
-        choices=_FORMATS,
-        help='a picture, arrays, or text (default: by the name of --out)',
-    )
+        '--format', choices=_FORMATS,
+        help='png: a grid; npz: an archive; txt: lines of text; images: a folder of PNG files'
+        ' (default: by the name of --out)',
+    )  # fmt: skip
     parser.add_argument(
         '--batch_size', type=int, metavar='N',
-        help='how many to draw at a time, at most; bounds the memory (default 256)',
+        help='samples at a time; bounds the memory (default 256)',
     )  # fmt: skip
     parser.add_argument(
         '--dtype', choices=('float32', 'uint8'),
-        help="the type of the samples in an .npz; 'uint8' is a quarter of the size, for images"
-        ' (default: as they are drawn)',
+        help='of an .npz: uint8 is the array `arr_0` that FID tools read, the default for images;'
+        ' float32 is the array `x`',
     )  # fmt: skip
-    runtime.add_first_stage(parser)
-    runtime.add_trust(parser)
+    parser.add_argument(
+        '--draws', action='store_true',
+        help='show draws in a grid also where the likelihood adds noise to a mean (VAEs)',
+    )  # fmt: skip
     runtime.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Draws and writes a picture, text, or arrays `x` (in the range of the data) and `label`."""
+    """Draws samples and writes a grid, an archive, text or a folder of images."""
     from genjax.config.ranges import check
-    from genjax.errors import UserError, nearest
 
     out = Path(args.out)
     kind = args.format or out.suffix.removeprefix('.')
@@ -54,6 +63,10 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(
             f'--out={out}: name it .png, .npz or .txt, or give --format{nearest(kind, _FORMATS)}'
         )
+    if kind != 'images':
+        files.output(args.out)
+    elif out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise UserError(f'--out={out}: images are written to a new or empty folder')
     for name in ('num', 'batch_size'):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise UserError(f'--{name} must be at least 1, not {getattr(args, name)}')
@@ -63,44 +76,88 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f'--seed {error}') from None
     if args.dtype and kind != 'npz':
         raise UserError(f'--dtype={args.dtype} is for arrays: name --out .npz')
+    labels = None if args.label is None else parse_labels(args.label, args.num)
 
     with runtime.computing(args):
-        _draw(args, out, kind)
+        _sample(args, labels, out, kind)
 
 
-def _draw(args: argparse.Namespace, out: Path, kind: str) -> None:
-    import numpy as np
+def parse_labels(text: str, num: int) -> list[int]:
+    """Reads `3`, `3,5` or `0..9` as the labels of `num` samples, in turn."""
+    chosen: list[int] = []
+    for part in text.split(','):
+        ends = re.fullmatch(r'\s*(-?\d+)(?:\.\.(\d+))?\s*', part)
+        if not ends or (ends[2] and not int(ends[1]) <= int(ends[2]) < 2**31):
+            raise UserError(f'--label={text}: write a class, 3, some, 3,5, or a range, 0..9')
+        chosen += range(int(ends[1]), int(ends[2] or ends[1]) + 1)
+    return [chosen[i % len(chosen)] for i in range(num)]
 
-    from genjax.errors import UserError
-    from genjax.evaluation import pictures
+
+def _sample(args: argparse.Namespace, labels: list[int] | None, out: Path, kind: str) -> None:
     from genjax.parallel import distributed
-    from genjax.training import npz, sampling
-    from genjax.training import run as runs
+    from genjax.sampling.draw import BATCH_SIZE
 
-    run = runs.load(Path(args.workdir), args.step, args.first_stage)
+    run = runtime.load_run(args)
     dataset = run.experiment.dataset
     if kind == 'txt' and not hasattr(dataset, 'texts'):
         raise UserError(f'{type(dataset).__name__} is no text: name --out .png or .npz')
-    parts = sampling.draws(
-        run.experiment,
-        run.state.averaged,
-        args.num,
-        args.seed,
-        args.label,
-        args.batch_size or sampling.SAMPLES_PER_CALL,
-    )
+    parts = run.samples(
+        args.num, label=labels, seed=args.seed, batch_size=args.batch_size or BATCH_SIZE,
+        means=kind == 'png' and not args.draws,
+    )  # fmt: skip
     if not distributed.is_first():
         for _ in parts:  # computed together
             pass
         return
     if kind == 'npz':
-        with files.replacing(out) as temporary, temporary.open('wb') as file:
-            npz.write(file, parts, args.num, args.dtype)
+        _write_npz(out, parts, args.num, args.dtype)
+    elif kind == 'images':
+        _write_images(out, parts, args.num)
+    elif kind == 'txt':
+        with files.replacing(out) as temporary:
+            lines = (line for part in parts for line in dataset.texts(part['x']))
+            temporary.write_text('\n'.join(lines) + '\n', 'utf-8')
     else:
-        x = np.concatenate([part['x'] for part in parts])
-        if kind == 'png':
-            pictures.save(out, x)
-        else:
-            with files.replacing(out) as temporary:
-                temporary.write_text('\n'.join(dataset.texts(x)) + '\n', 'utf-8')
+        _write_grid(out, parts, run, args)
     print(f'{args.num} samples of {args.workdir}, step {run.step:,}: {out}')
+
+
+def _write_npz(
+    out: Path, parts: Iterable[Mapping[str, 'np.ndarray']], num: int, dtype: str | None
+) -> None:
+    from genjax.sampling import images, npz
+
+    def stored(parts: Iterable[Mapping[str, 'np.ndarray']]) -> Iterator[dict[str, 'np.ndarray']]:
+        for part in parts:
+            x, others = part['x'], {name: part[name] for name in part if name != 'x'}
+            if dtype == 'uint8' or (dtype is None and images.is_image(x.shape[1:])):
+                yield {'arr_0': images.as_bytes(x), **others}
+            else:
+                yield {'x': x if dtype is None else x.astype(dtype), **others}
+
+    with files.replacing(out) as temporary, temporary.open('wb') as file:
+        npz.write(file, stored(parts), num)
+
+
+def _write_images(out: Path, parts: Iterable[Mapping[str, 'np.ndarray']], num: int) -> None:
+    from genjax.sampling import images
+
+    number, width = 0, len(str(num - 1))
+    for part in parts:
+        labels = part.get('label', [None] * len(part['x']))
+        for image, label in zip(images.as_bytes(part['x']), labels, strict=True):
+            suffix = '' if label is None else f'-{label}'
+            images.write(out / f'{number:0{width}}{suffix}.png', image)
+            number += 1
+
+
+def _write_grid(
+    out: Path, parts: Iterable[Mapping[str, 'np.ndarray']], run: 'Run', args: argparse.Namespace
+) -> None:
+    import numpy as np
+
+    from genjax.sampling import images
+
+    caption = images.sample_caption(run.model, means=not args.draws, labels=args.label)
+    x = np.concatenate([part['x'] for part in parts])
+    images.save(out, x, caption=f'{caption}, step {run.step:,}')

@@ -31,12 +31,14 @@ class EvaluationData:
             the data set has it, 'label' if there are labels, and 'mask', False where the last batch
             is padded.
         preprocess: maps data to what the model sees, with its log-determinant.
+        seed: of samples: those that `genjax sample --seed` draws.
     """
 
     dataset: Any
     split: str
     batches: Callable[[int], Iterable[Mapping[str, Array]]]
     preprocess: Chain
+    seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,39 +7,13 @@ from typing import Any
 import jax
 import numpy as np
 from jax import Array
-from jax.sharding import Mesh
 
 from genjax.data.pipeline import random_subset
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData
 from genjax.models.base import GenerativeModel, Variables
-from genjax.parallel.host import fetch, mesh_of, spread
-
-
-def draw(
-    model: GenerativeModel,
-    variables: Variables,
-    num: int,
-    key: Array,
-    batch_size: int,
-    label: np.ndarray | None = None,
-) -> np.ndarray:
-    """Draws [num, *event] in the space of the model, `batch_size` at a time.
-
-    Args:
-        model: what to sample.
-        variables: the model's.
-        num: number of samples.
-        key: PRNG key.
-        batch_size: samples at a time.
-        label: the class of each, int32 [num]; None: as the model likes, all classes alike.
-    """
-    parts, mesh = [], mesh_of(variables)
-    for start in range(0, num, batch_size):
-        part = None if label is None else np.resize(label[start : start + batch_size], batch_size)
-        x, key = _batch(model, batch_size, mesh, variables, key, jax.device_put(part))
-        parts.append(fetch(x))
-    return np.concatenate(parts)[:num]
+from genjax.parallel.host import fetch
+from genjax.sampling.draw import draw
 
 
 def draw_like(
@@ -50,14 +24,15 @@ def draw_like(
     key: Array,
     batch_size: int,
 ) -> np.ndarray:
-    """Draws [num, *event] as `draw` does, to be compared with a split: those of a model with
-    classes have `sampled_labels`. Raises what that does.
+    """Draws [num, *event] in the space of the model, to be compared with a split.
+
+    They are the samples of `genjax sample` with the seed of the run. Those of a model with classes
+    have the labels that `sampled_labels` draws with the key; raises what that does.
     """
     label = None
     if has_classes(model):
-        key, label_key = jax.random.split(key)
-        label = sampled_labels(model, data, num, label_key, batch_size)
-    return draw(model, variables, num, key, batch_size, label)
+        label = sampled_labels(model, data, num, key, batch_size)
+    return draw(model, variables, num, data.seed, label, batch_size=batch_size)
 
 
 def has_classes(model: Any) -> bool:
@@ -103,22 +78,6 @@ def sampled_labels(
 @functools.partial(jax.jit, static_argnums=(1, 2))
 def _rows(key: Array, num: int, size: int) -> Array:
     return jax.random.randint(key, (num,), 0, size)
-
-
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def _batch(
-    model: Any,
-    size: int,
-    mesh: Mesh | None,
-    variables: Variables,
-    key: Array,
-    label: Array | None,
-) -> tuple[Array, Array]:
-    """Samples, and the key of the next batch."""
-    next_key, key = jax.random.split(key)
-    # A model without classes need not take a label.
-    options = {} if label is None else {'label': label}
-    return spread(model.sample(variables, key, size, **options), mesh), next_key
 
 
 def examples(data: EvaluationData, num: int, key: Array, batch_size: int) -> np.ndarray:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-import jax
 import numpy as np
 from jax import Array
 
@@ -13,9 +12,8 @@ from genjax.data.sources import Dataset, Source
 from genjax.errors import UserError
 from genjax.evaluation import convolutional
 from genjax.evaluation.base import EvaluationData, Evaluator, Results, require
-from genjax.evaluation.draws import draw
 from genjax.models.base import GenerativeModel, Variables
-from genjax.parallel.host import fetch
+from genjax.sampling.draw import draw
 
 Classifier = Callable[[np.ndarray], np.ndarray]
 Learner = Literal['svm', 'mlp', 'cnn']
@@ -124,8 +122,10 @@ class LabelAccuracy(Evaluator):
             )
         classifier, own = train_classifier(data.dataset, self.classifier, data.preprocess.show)
         asked = np.arange(self.num_samples, dtype=np.int32) % num_classes
-        x = draw(model, variables, self.num_samples, key, self.batch_size, asked)
-        x = fetch(data.preprocess.inverse(jax.device_put(x)))
+        x = draw(
+            model, variables, self.num_samples, data.seed, asked, preprocess=data.preprocess,
+            batch_size=self.batch_size,
+        )  # fmt: skip
         return {
             'accuracy': accuracy(classifier, x, asked),
             'classifier': own,

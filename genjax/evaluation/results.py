@@ -51,7 +51,7 @@ def evaluate(
     key, results = key_of(seed, 'evaluation'), {}
     for name, evaluator in evals.items():
         batches = functools.partial(_batches, dataset, evaluator.split, mesh)
-        data = EvaluationData(dataset, evaluator.split, batches, preprocess)
+        data = EvaluationData(dataset, evaluator.split, batches, preprocess, seed)
         found = _checked(evaluator, evaluator(model, variables, data, key))
         results |= {f'{name}/{result}': value for result, value in found.items()}
     return results

@@ -1,6 +1,5 @@
 """The programs of a run, traced from shapes alone for devices that are not there."""
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,7 @@ from genjax.data import Chain
 from genjax.errors import UserError
 from genjax.evaluation.likelihood import Likelihood
 from genjax.parallel import sharding
-from genjax.training import sampling
+from genjax.sampling.draw import chunk_program, chunk_size
 from genjax.training.experiment import Experiment
 from genjax.training.programs import Example, Programs, example_of
 
@@ -94,19 +93,18 @@ def program(
     key = jax.eval_shape(lambda: jax.random.key(0))
     key = jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=sharding.replicated(mesh))
     if name == 'sample':
-        num, labels = sampling.SAMPLES_PER_CALL, None
+        num, labels = chunk_size(mesh), None
         start = jax.ShapeDtypeStruct((), 'uint32', sharding=sharding.replicated(mesh))
         if getattr(experiment.model, 'num_classes', None) is not None:
             labels = jax.ShapeDtypeStruct((num,), 'int32', sharding=sharding.replicated(mesh))
         try:
-            traced = jax.jit(sampling.program(experiment, mesh)).trace(
-                variables, key, start, labels
-            )
+            drawn = chunk_program(experiment.model, experiment.preprocess, mesh)
+            traced = jax.jit(drawn).trace(variables, key, start, labels)
             return Program(traced, arguments, num)
         except UserError as error:  # a first stage that is not here, which would decode
             left_out = f'the way back to the data ({error})'
-            codes = dataclasses.replace(experiment, preprocess=Chain())
-            traced = jax.jit(sampling.program(codes, mesh)).trace(variables, key, start, labels)
+            drawn = chunk_program(experiment.model, Chain(), mesh)
+            traced = jax.jit(drawn).trace(variables, key, start, labels)
             return Program(traced, arguments, num, left_out=frozenset({left_out}))
     likelihoods = [e for e in experiment.evals.values() if isinstance(e, Likelihood)]
     if not likelihoods:

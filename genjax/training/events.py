@@ -13,8 +13,8 @@ from genjax.parallel import distributed
 from genjax.training import run as runs
 from genjax.training.checkpoints import Checkpoints
 from genjax.training.experiment import Experiment
+from genjax.training.images import image_kinds, write_images
 from genjax.training.progress import Progress
-from genjax.training.sampling import picture_kinds, write_pictures
 from genjax.training.state import TrainState
 from genjax.training.writers import MetricWriter, NoMetrics
 
@@ -46,7 +46,7 @@ class Events:
             due |= {'evals', 'checkpoint'}
         if last or is_time(experiment.checkpoint_every):
             due.add('checkpoint')
-        if (last or is_time(experiment.sample_every)) and picture_kinds(experiment):
+        if (last or is_time(experiment.sample_every)) and image_kinds(experiment):
             due.add('pictures')
         return due
 
@@ -60,7 +60,7 @@ class Events:
             done = ['checkpoint'] if saved else []
             if not self._unrecorded(step):
                 done.append('evals')
-            kinds = picture_kinds(self._experiment)
+            kinds = image_kinds(self._experiment)
             if all((self._workdir / kind / f'{step}.png').exists() for kind in kinds):
                 done.append('pictures')
             return done
@@ -95,7 +95,7 @@ class Events:
         if own and records.best_result(results, best) is None:
             raise UserError(f'config.best={best!r} is none of {", ".join(own)}')
         if 'pictures' in due:
-            written = write_pictures(experiment, state.averaged, self._workdir, step)
+            written = write_images(experiment, state.averaged, self._workdir, step)
             for name, path in written.items():
                 writer.picture(step, name, path)
 

@@ -7,21 +7,12 @@ from pathlib import Path
 from genjax import records
 from genjax.errors import CannotWrite, plain
 from genjax.evaluation.base import Evaluator, Results
-from genjax.evaluation.results import evaluate, line, numbers
+from genjax.evaluation.results import line, numbers
 from genjax.files import refuse_links, write_json
 from genjax.parallel import distributed
 from genjax.training import workdir
 from genjax.training.run import Run
 from genjax.training.writers import MetricWriter, NoMetrics
-
-
-def evaluate_run(run: Run, evals: Mapping[str, Evaluator]) -> Results:
-    """Runs evaluators on a run; see `evaluate`."""
-    experiment = run.experiment
-    return evaluate(
-        evals, experiment.model, run.state.averaged, experiment.dataset, experiment.preprocess,
-        mesh=run.mesh, seed=experiment.seed,
-    )  # fmt: skip
 
 
 def finish(run: Run, writer: MetricWriter | NoMetrics) -> None:
@@ -31,7 +22,7 @@ def finish(run: Run, writer: MetricWriter | NoMetrics) -> None:
     evals = run.experiment.final_evals
     results = cached = distributed.on_first(lambda: cached_results(run))
     if results is None:
-        results = evaluate_run(run, evals)
+        results = run.evaluate(evals)
     if not distributed.is_first():
         return
     print(f'{run.workdir} step {run.step:,}  {line(results) or "(no final evals in config.evals)"}')

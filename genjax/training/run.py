@@ -1,17 +1,29 @@
 """A run that is on disk: its config and its state."""
 
+import dataclasses
+import functools
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from genjax import config as configs
+from genjax import sampling
 from genjax.errors import UserError
+from genjax.evaluation.base import Evaluator, Results
+from genjax.evaluation.results import evaluate
+from genjax.models.base import GenerativeModel, LogProb, Variables
+from genjax.models.sampling_options import with_sampling
 from genjax.parallel import distributed
 from genjax.parallel.sharding import MeshShape
-from genjax.training import workdir
+from genjax.sampling.draw import BATCH_SIZE, draws
+from genjax.training import workdir as folder
 from genjax.training.checkpoints import Checkpoints, steps_in
 from genjax.training.experiment import Experiment, experiment_of
 from genjax.training.programs import abstract_state
@@ -20,14 +32,20 @@ from genjax.training.state import TrainState
 
 @dataclass(frozen=True)
 class Run:
-    """A trained (or half-trained) model, ready to use.
+    """A trained (or half-trained) model, ready to use; `genjax.load` returns it.
+
+    Arrays are NumPy's and in the range of the data: preprocessing is applied and inverted, and its
+    log-determinant counts. A method that the model cannot support raises a UserError that names
+    what is missing.
 
     Attributes:
-        workdir: where it lies.
-        experiment: what it is.
+        workdir: the folder of the run.
+        experiment: the experiment.
         step: the step of the checkpoint.
-        state: its state.
+        state: the state of training there.
         mesh: the devices it lies on.
+        ema: which variables are used: True: those of the first average, or the trained ones where
+            there is none; False: the trained ones; a decay of the experiment: that average.
     """
 
     workdir: Path
@@ -35,28 +53,217 @@ class Run:
     step: int
     state: TrainState
     mesh: Mesh
+    ema: bool | float = True
+
+    @property
+    def model(self) -> GenerativeModel:
+        """The model; `run.model.sampling` holds its sampling options, if it has any."""
+        return self.experiment.model
+
+    @functools.cached_property
+    def variables(self) -> Variables:
+        """Parameters and state of the model, on the devices of `mesh` (see `ema`)."""
+        if self.ema is True:
+            return self.state.averaged
+        if self.ema is False:
+            return self.state.variables
+        if self.ema not in self.experiment.ema:
+            kept = ', '.join(map(str, self.experiment.ema)) or 'none'
+            raise UserError(f'ema={self.ema}: the averages of this run are {kept}')
+        return self.state.average(self.experiment.ema.index(self.ema))
+
+    def with_sampling(self, sampling: Any = None, **options: Any) -> 'Run':
+        """The run with other sampling options; see `sample`."""
+        model = with_sampling(self.model, sampling, **options)
+        return dataclasses.replace(
+            self, experiment=dataclasses.replace(self.experiment, model=model)
+        )
+
+    def with_options(self, options: Iterable[tuple[str, Any]]) -> 'Run':
+        """The run with other sampling options, by path, as on the command line.
+
+        Args:
+            options: such as [('steps', '10'), ('guide.weight', 3.0)], applied to the options of the
+                config in this order; text is read as the type of the field.
+
+        Raises:
+            UserError: the model has no such option.
+        """
+        if not (options := tuple(options)):
+            return self
+        if not hasattr(self.model, 'sampling'):
+            kind = type(self.model).__name__
+            raise UserError(f'--sampling.{options[0][0]}: a {kind} has no sampling options')
+        config = distributed.on_first(lambda: folder.read(self.workdir))
+        config = folder.config_of(config).model
+        for name, value in options:
+            try:
+                configs.override(config, f'sampling.{name}', value)
+            except UserError as error:
+                line = str(error).replace('config.sampling.', '--sampling.')
+                raise UserError(line.replace('config has no field', 'no option')) from None
+        configs.check_complete(config)
+        return self.with_sampling(configs.build(config.sampling, '--sampling'))
+
+    def sample(
+        self,
+        num: int,
+        *,
+        label: int | Sequence[int] | np.ndarray | None = None,
+        seed: int = 0,
+        batch_size: int = BATCH_SIZE,
+        means: bool = False,
+        sampling: Any = None,
+        **options: Any,
+    ) -> np.ndarray:
+        """Draws samples [num, *event]; sample `i` depends on the seed, `i` and its label alone.
+
+        Args:
+            num: number of samples.
+            label: the class of all samples, or one each, [num]; None: all classes in turn, where
+                the model has classes.
+            seed: of the noise.
+            batch_size: samples at a time; bounds the memory.
+            means: the mean of the likelihood in place of a draw, where the model has one.
+            sampling: other sampling options, all of them.
+            options: single sampling options: `sampler=DPM2M(), steps=10`.
+
+        Raises:
+            UserError: the model draws no samples, or takes no such label or option.
+        """
+        parts = self.samples(
+            num, label=label, seed=seed, batch_size=batch_size, means=means, sampling=sampling,
+            **options,
+        )  # fmt: skip
+        return np.concatenate([part['x'] for part in parts])
+
+    def samples(
+        self,
+        num: int,
+        *,
+        label: int | Sequence[int] | np.ndarray | None = None,
+        seed: int = 0,
+        batch_size: int = BATCH_SIZE,
+        means: bool = False,
+        sampling: Any = None,
+        **options: Any,
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """Draws what `sample` does, part by part: `x`, and `label` where the model has classes."""
+        if num < 1 or batch_size < 1:
+            raise UserError(f'num={num} and batch_size={batch_size} must be at least 1')
+        model = with_sampling(self.model, sampling, **options)
+        return draws(
+            model, self.variables, num, seed, label, preprocess=self.experiment.preprocess,
+            batch_size=batch_size, means=means,
+        )  # fmt: skip
+
+    def log_prob(self, x: np.ndarray, *, seed: int = 0) -> LogProb:
+        """Log-probability [N] in nats of examples x [N, *event] as stored, and its kind."""
+        return self._apply(sampling.log_prob, self._examples(x), seed=seed)
+
+    def encode(self, x: np.ndarray, *, seed: int = 0) -> np.ndarray:
+        """Draws a code of each example x [N, *event]: [N, *code]."""
+        return self._apply(sampling.encode, self._examples(x), seed=seed)
+
+    def decode(self, z: np.ndarray, *, seed: int = 0) -> np.ndarray:
+        """The expected example [N, *event] of each code z [N, *code]."""
+        return self._apply(sampling.decode, z, seed=seed)
+
+    def reconstruct(self, x: np.ndarray, *, seed: int = 0) -> np.ndarray:
+        """Encodes and decodes examples x [N, *event]."""
+        return self._apply(sampling.reconstruct, self._examples(x), seed=seed)
+
+    def interpolate(self, a: np.ndarray, b: np.ndarray, num: int, *, seed: int = 0) -> np.ndarray:
+        """Decodes `num` codes on the line from that of example a [*event] to that of b, ends
+        included: [num, *event].
+        """
+        a, b = self._examples(np.stack([a, b]))
+        return self._apply(sampling.interpolate, a, b, num, seed=seed)
+
+    def features(self, x: np.ndarray, *, seed: int = 0) -> np.ndarray:
+        """Features [N, D] of examples x [N, *event]."""
+        return self._apply(sampling.features, self._examples(x), seed=seed)
+
+    def classify(self, x: np.ndarray, *, seed: int = 0) -> np.ndarray:
+        """The logits [N, num_classes] that the model's classifier gives examples x [N, *event]."""
+        return self._apply(sampling.classify, self._examples(x), seed=seed)
+
+    def translate(self, x: np.ndarray, direction: str = 'ab', *, seed: int = 0) -> np.ndarray:
+        """Translates examples x [N, *shape] of domain a into b, or of b into a ('ba')."""
+        return self._apply(sampling.translate, x, direction, seed=seed)
+
+    def evaluate(self, evals: Mapping[str, Evaluator], *, split: str | None = None) -> Results:
+        """Runs evaluators by name: `run.evaluate({'modes': Modes()})`; nothing is stored.
+
+        Args:
+            evals: the evaluators.
+            split: of the data, in place of that of each evaluator.
+
+        Returns:
+            Numbers and texts, named `<eval name>/<result>`.
+
+        Raises:
+            UserError: an evaluator does not fit the model or the data.
+        """
+        if split is not None:
+            evals = {name: dataclasses.replace(e, split=split) for name, e in evals.items()}
+        experiment = self.experiment
+        return evaluate(
+            evals, self.model, self.variables, experiment.dataset, experiment.preprocess,
+            mesh=self.mesh, seed=experiment.seed,
+        )  # fmt: skip
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The records of `metrics.jsonl` in order: `step`, and what was logged there by name."""
+        try:
+            lines = (self.workdir / 'metrics.jsonl').read_text('utf-8').splitlines()
+        except FileNotFoundError:
+            return []
+        return [json.loads(line) for line in lines]
+
+    def _apply(self, function: Callable, *args: Any, seed: int) -> Any:
+        return function(self.model, self.experiment.preprocess, self.variables, *args, seed=seed)
+
+    def _examples(self, x: np.ndarray) -> np.ndarray:
+        x, shape = np.asarray(x), tuple(self.experiment.dataset.event_shape)
+        if x.shape[1:] != shape:
+            raise UserError(
+                f'examples of this run have the shape {list(shape)}: give [N, *shape], not'
+                f' {list(x.shape)}'
+            )
+        return x
 
 
-def load(path: Path, step: str = 'best', first_stage: str | None = None) -> Run:
+def load(
+    workdir: str | Path,
+    step: str | int = 'best',
+    *,
+    ema: bool | float = True,
+    first_stage: str | None = None,
+    sampling: Iterable[tuple[str, Any]] = (),
+) -> Run:
     """Reads a run.
 
     Args:
-        path: its workdir.
+        workdir: the folder of the run; it is only read, also while the run trains.
         step: 'best' (the latest where the config names no best), 'latest', or a number.
+        ema: which variables the run uses (`Run.ema`).
         first_stage: where the run of its first stage is now, if that was moved.
+        sampling: other sampling options, by path (`Run.with_options`).
 
     Raises:
-        UserError: there is no such run or checkpoint.
+        UserError: there is no such run, checkpoint, average or option.
     """
-    if step not in ('best', 'latest') and not step.isdecimal():
+    path = Path(workdir)
+    if step not in ('best', 'latest') and not str(step).isdecimal():
         raise UserError(f"--step is a number, 'best' or 'latest', not {step!r}")
-    record = distributed.on_first(lambda: workdir.read(path))
-    workdir.check_settings(path, record)
-    config = configs.moved(workdir.config_of(record), record['workdir'], path)
+    record = distributed.on_first(lambda: folder.read(path))
+    folder.check_settings(path, record)
+    config = configs.moved(folder.config_of(record), record['workdir'], path)
     if first_stage is not None:
         _move_first_stage(config, first_stage)
     experiment = experiment_of(config)
-    workdir.check_preprocess(path, record, experiment.preprocess.provenance)
+    folder.check_preprocess(path, record, experiment.preprocess.provenance)
     example = {name: (tuple(shape), dtype) for name, (shape, dtype) in record['example'].items()}
     # Whatever the devices of the training, here are others; large parameters are spread over them.
     mesh = MeshShape(data=1, fsdp=jax.device_count()).make()
@@ -65,8 +272,8 @@ def load(path: Path, step: str = 'best', first_stage: str | None = None) -> Run:
         there = set(steps_in(path / 'checkpoints'))
         try:
             with open_checkpoints(experiment, path, read_only=True) as checkpoints:
-                best = checkpoints.best_step if step == 'best' else None
-                restored = checkpoints.restore(target, int(step) if step.isdecimal() else best)
+                at = checkpoints.best_step if step == 'best' else None
+                restored = checkpoints.restore(target, int(step) if str(step).isdecimal() else at)
             break
         except Exception:
             if there <= set(steps_in(path / 'checkpoints')):
@@ -74,7 +281,10 @@ def load(path: Path, step: str = 'best', first_stage: str | None = None) -> Run:
             # The run is training, and has removed one of them meanwhile.
     if restored is None:
         raise UserError(f'{path} has no checkpoint yet')
-    return Run(path, experiment, *restored, mesh)
+    # With the options of the config, whose guide may have networks in the checkpoint.
+    run = Run(path, experiment, *restored, mesh, ema)
+    _ = run.variables  # raises where there is no such average
+    return run.with_options(sampling)
 
 
 def _move_first_stage(config: ConfigDict, folder: str) -> None:

@@ -40,10 +40,12 @@ class TrainState:
     @property
     def averaged(self) -> Variables:
         """The variables to sample and evaluate with: the first average when there is one."""
-        if not self.ema:
-            return self.variables
-        state = {**self.variables['state'], **self.ema_state[0]}
-        return {'params': on_device(self.ema[0]), 'state': state}
+        return self.average(0) if self.ema else self.variables
+
+    def average(self, number: int) -> Variables:
+        """The variables of an average, by its place among the decays in the config."""
+        state = {**self.variables['state'], **self.ema_state[number]}
+        return {'params': on_device(self.ema[number]), 'state': state}
 
 
 def on_device(tree: Any) -> Any:

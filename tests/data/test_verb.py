@@ -43,7 +43,7 @@ def test_show(name, tmp_path, capsys):
 @pytest.mark.parametrize(
     ('arguments', 'message'),
     [
-        (['show', 'digits', '--out=x.foo'], 'x.foo: pictures are written as .png'),
+        (['show', 'digits', '--out=x.foo'], 'x.foo: images are written as .png'),
         (['show', 'digits', '--out=x.png', '--num=0'], '--num=0 must be positive'),
         (
             ['show', 'digits', '--out=x.png', '--split=tset'],

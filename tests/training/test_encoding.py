@@ -1,6 +1,5 @@
 """Codes that are stored once are those that `EncodeLatents` makes anew, as is what follows."""
 
-import dataclasses
 import json
 import shutil
 
@@ -13,7 +12,8 @@ from genjax.data import Chain, Latents, eval_batches, latents
 from genjax.errors import UserError
 from genjax.evaluation import LabelAccuracy
 from genjax.models import VQAutoencoder
-from genjax.training import EncodeLatents, LoadLatents, encoding, loop, sampling
+from genjax.sampling import draw
+from genjax.training import EncodeLatents, LoadLatents, encoding, loop
 from genjax.training import run as runs
 from genjax.training.experiment import experiment_of
 from genjax.training.first_stage import FirstStage
@@ -104,11 +104,13 @@ def test_the_chain_of_commands(trained, tmp_path, genjax):
     loop.train(of_stored(out, trained, sample_every=2), second)
     assert sorted(path.name for path in second.glob('*/4.png')) == ['4.png'] * 2
     samples = tmp_path / 'samples.npz'
-    assert genjax('sample', f'--workdir={second}', f'--out={samples}', '--num=5')[0] == 0
+    assert (
+        genjax('sample', f'--workdir={second}', f'--out={samples}', '--num=5', '--dtype=float32')[0]
+        == 0
+    )
     x = np.load(samples)['x']
     run, first = runs.load(second), runs.load(trained)
-    of_codes = dataclasses.replace(run.experiment, preprocess=Chain())
-    drawn = sampling.draw(of_codes, run.state.variables, 5, seed=0)['x']
+    drawn = draw(run.model, run.variables, 5)
     decoded = first.experiment.model.decode(first.state.averaged, drawn, KEY)
     np.testing.assert_allclose(x, (decoded + 1) * 127.5, rtol=1e-3, atol=1e-2)
     assert x.shape == (5, *tiny.SHAPE)

@@ -1,6 +1,5 @@
 """Two runs in a chain: the second trains on codes of the first, and what it draws is decoded."""
 
-import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -13,7 +12,8 @@ from genjax.config import build, spec
 from genjax.data import Chain, Scale
 from genjax.errors import UserError
 from genjax.models import VQAutoencoder
-from genjax.training import EncodeLatents, loop, sampling
+from genjax.sampling import draw
+from genjax.training import EncodeLatents, loop
 from genjax.training import run as runs
 from tests.training import tiny
 from tests.training.conftest import assert_same, the_line
@@ -33,13 +33,14 @@ def test_the_chain(trained, tmp_path, genjax):
     second = tmp_path / 'second'
     loop.train(second_stage(trained), second)
     out = tmp_path / 'samples.npz'
-    assert genjax('sample', f'--workdir={second}', f'--out={out}', '--num=5')[0] == 0
+    assert (
+        genjax('sample', f'--workdir={second}', f'--out={out}', '--num=5', '--dtype=float32')[0]
+        == 0
+    )
     samples = np.load(out)['x']
     # The very same codes, decoded by the first stage alone.
     run, first = runs.load(second), runs.load(trained)
-    codes = sampling.draw(
-        dataclasses.replace(run.experiment, preprocess=Chain()), run.state.variables, 5, seed=0
-    )['x']
+    codes = draw(run.model, run.variables, 5)
     decoded = first.experiment.model.decode(first.state.averaged, codes, KEY)
     np.testing.assert_allclose(samples, (decoded + 1) * 127.5, rtol=1e-3, atol=1e-2)
     assert samples.shape == (5, *tiny.SHAPE)

@@ -129,6 +129,7 @@ def test_results_and_samples_are_those_of_one_process(elastic, processes):
     for count in (1, 2):
         out = elastic.folder / f'{count}.npz'
         words = ['sample', f'--workdir={elastic.folder / "whole"}', '--num=300', f'--out={out}']
+        words.append('--dtype=float32')
         log = elastic.folder / f'samples{count}'
         children = processes.start_together(count, words, log, 2)
         assert [processes.wait(child) for child in children] == [0] * count, said(f'{log}.0')

@@ -100,12 +100,25 @@ class LadderVAE:
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
     ) -> Array:
         """Draws x ~ p(x|z), z ~ p(z): [num, *event]. Raises a UserError when given a label."""
+        params, x_key = self._prior_decoded(variables, key, num, label)
+        return self.likelihood.sample(params, x_key)
+
+    def sample_mean(
+        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+    ) -> Array:
+        """The means of p(x|z) of the codes that `sample` draws with this key, [num, *event]."""
+        return self.likelihood.mean(self._prior_decoded(variables, key, num, label)[0])
+
+    def _prior_decoded(
+        self, variables: Variables, key: Array, num: int, label: Array | None
+    ) -> tuple[Array, Array]:
+        """The parameters of p(x|z) for z ~ p(z), and a key for x."""
         if label is not None:
             raise UserError('a LadderVAE learns no labels: sample without one')
         z_key, x_key = jax.random.split(key)
         noise = jax.random.normal(z_key, (num, self.latent_dim))
         _, hidden = flax_utils.apply(self.ladder, variables, 'ladder', noise, method='generate')[0]
-        return self.likelihood.sample(self._decode(variables, hidden), x_key)
+        return self._decode(variables, hidden), x_key
 
     @full_precision
     def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:

@@ -158,13 +158,24 @@ class VQVAE:
         """Draws tokens from the prior (uniform, when there is none) and x [num, *event] from the
         likelihood. Raises a UserError when given a label.
         """
+        params, x_key = self._prior_decoded(variables, key, num, label)
+        return self.likelihood.sample(params, x_key)
+
+    def sample_mean(
+        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+    ) -> Array:
+        """The means of p(x|z) of the tokens that `sample` draws with this key, [num, *event]."""
+        return self.likelihood.mean(self._prior_decoded(variables, key, num, label)[0])
+
+    def _prior_decoded(
+        self, variables: Variables, key: Array, num: int, label: Array | None
+    ) -> tuple[Array, Array]:
+        """The parameters of p(x|z) for tokens of the prior, and a key for x."""
         if label is not None:
             raise UserError('a VQVAE learns no labels: sample without one')
         code_key, x_key = jax.random.split(key)
         index = self.sample_codes(variables, code_key, num)
-        return self.likelihood.sample(
-            self._decode(variables, self._lookup(variables, index)), x_key
-        )
+        return self._decode(variables, self._lookup(variables, index)), x_key
 
     def sample_codes(self, variables: Variables, key: Array, num: int) -> Array:
         """Draws tokens int32 [num, num_tokens] from the prior."""

@@ -174,10 +174,23 @@ class VAE:
         Raises:
             UserError: a label for a model without classes.
         """
+        z, label, x_key = self._prior_code(variables, key, num, label)
+        return self.sample_given_code(variables, x_key, z, *label)
+
+    def sample_mean(
+        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+    ) -> Array:
+        """The means of p(x|z) of the codes that `sample` draws with this key, [num, *event]."""
+        z, label, _ = self._prior_code(variables, key, num, label)
+        return self.likelihood.mean(self._decode(variables, z, *label))
+
+    def _prior_code(
+        self, variables: Variables, key: Array, num: int, label: Array | None
+    ) -> tuple[Array, tuple[Array, ...], Array]:
+        """Codes z ~ p(z), their labels, and a key for x."""
         z_key, x_key, label_key = jax.random.split(key, 3)
         label = labels.sampled_labels(self, label_key, num, label)
-        z = self.prior_sample(variables, z_key, num)
-        return self.sample_given_code(variables, x_key, z, *label)
+        return self.prior_sample(variables, z_key, num), label, x_key
 
     def prior_sample(self, variables: Variables, key: Array, num: int) -> Array:
         """Draws z ~ p(z): [num, latent_dim]."""

@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from genjax.errors import UserError
-from genjax.evaluation import pictures
+from genjax.sampling import images
 
 
 def read(path):
@@ -18,7 +18,7 @@ def tile(grid, row, column, side):
 
 def test_grid_puts_pictures_row_by_row():
     x = np.broadcast_to(np.arange(7, dtype=np.uint8)[:, None, None, None] * 20, (7, 48, 48, 1))
-    grid = pictures.image_grid(x, columns=3)
+    grid = images.image_grid(x, columns=3)
     assert grid.shape == (3 * 50 + 2, 3 * 50 + 2, 1)
     for number in range(7):
         assert tile(grid, *divmod(number, 3), 48) == number * 20
@@ -28,7 +28,7 @@ def test_grid_puts_pictures_row_by_row():
 @pytest.mark.parametrize(('side', 'factor'), [(8, 6), (28, 2), (32, 2), (64, 1)])
 def test_small_pictures_are_enlarged_without_blur(side, factor):
     x = np.random.RandomState(0).randint(256, size=(1, side, side, 3)).astype(np.uint8)
-    grid = pictures.image_grid(x)
+    grid = images.image_grid(x)
     assert grid.shape == (side * factor + 4, side * factor + 4, 3)
     np.testing.assert_array_equal(grid[2:-2:factor, 2:-2:factor], x[0])
     np.testing.assert_array_equal(grid[1 + factor : -2 : factor, 1 + factor : -2 : factor], x[0])
@@ -36,7 +36,7 @@ def test_small_pictures_are_enlarged_without_blur(side, factor):
 
 def test_floats_are_rounded_and_clipped():
     x = np.array([-1, 0, 0.5, 1, 2, np.nan]).reshape(6, 1, 1, 1)
-    grid = pictures.image_grid(x, columns=6)
+    grid = images.image_grid(x, columns=6)
     assert [int(tile(grid, 0, column, 48)[0]) for column in range(6)] == [0, 0, 128, 255, 255, 128]
 
 
@@ -47,19 +47,19 @@ def test_save_takes_pictures_in_the_range_of_the_data(tmp_path):
         'bytes': np.round(x).astype(np.uint8),
         'flat': x[..., 0],
     }.items():
-        pictures.save(tmp_path / f'{name}.png', values)
+        images.save(tmp_path / f'{name}.png', values)
     expected = read(tmp_path / 'floats.png')
     assert expected.shape == (102, 102)
     assert expected.max() == 255
     for name in ('bytes', 'flat'):
         np.testing.assert_array_equal(read(tmp_path / f'{name}.png'), expected)
-    pictures.save(tmp_path / 'colour.png', np.repeat(x, 3, axis=-1))
+    images.save(tmp_path / 'colour.png', np.repeat(x, 3, axis=-1))
     assert read(tmp_path / 'colour.png').shape == (102, 102, 3)
 
 
 def test_a_reference_stands_above_its_picture(tmp_path):
     reference = np.arange(5, dtype=np.uint8)[:, None, None] * np.ones((48, 48), np.uint8)
-    pictures.save(tmp_path / 'pairs.png', reference.astype(float) + 100, reference)
+    images.save(tmp_path / 'pairs.png', reference.astype(float) + 100, reference)
     grid = read(tmp_path / 'pairs.png')
     pair = 2 * 50 + 2
     for number in range(5):
@@ -68,14 +68,14 @@ def test_a_reference_stands_above_its_picture(tmp_path):
         assert tile(part, 0, column, 48) == number
         assert tile(part, 1, column, 48) == number + 100
     with pytest.raises(ValueError, match='differ in shape'):
-        pictures.save(tmp_path / 'pairs.png', reference, reference[:3])
+        images.save(tmp_path / 'pairs.png', reference, reference[:3])
 
 
 def test_points_are_drawn_where_they_are(tmp_path):
     data = np.array([[-1.0, -1], [1, 1]])
     samples = np.array([[1.0, 1], [np.nan, 0], [1e9, 0]])
     for given in (None, data):
-        pictures.save(tmp_path / 'points.png', samples[:1] if given is None else samples, given)
+        images.save(tmp_path / 'points.png', samples[:1] if given is None else samples, given)
         picture = read(tmp_path / 'points.png').astype(int)
         assert picture.shape == (500, 500, 3)
         blue = np.argwhere(picture[..., 2] - picture[..., 0] > 60)
@@ -85,13 +85,13 @@ def test_points_are_drawn_where_they_are(tmp_path):
 
 
 def test_no_points_at_all(tmp_path):
-    pictures.save(tmp_path / 'points.png', np.full((3, 2), np.nan))
+    images.save(tmp_path / 'points.png', np.full((3, 2), np.nan))
     assert read(tmp_path / 'points.png').shape == (500, 500, 3)
 
 
 def test_a_file_is_whole_or_not_there(tmp_path, monkeypatch):
     path = tmp_path / 'new' / 'picture.png'
-    pictures.save(path, np.zeros((1, 8, 8)))
+    images.save(path, np.zeros((1, 8, 8)))
     before = path.read_bytes()
 
     def fail(self, file, **options):
@@ -100,7 +100,7 @@ def test_a_file_is_whole_or_not_there(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Image.Image, 'save', fail)
     with pytest.raises(UserError, match=r'cannot write .*picture\.png: No space left'):
-        pictures.save(path, np.ones((1, 8, 8)))
+        images.save(path, np.ones((1, 8, 8)))
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == ['picture.png']
 
@@ -108,11 +108,11 @@ def test_a_file_is_whole_or_not_there(tmp_path, monkeypatch):
 @pytest.mark.parametrize('shape', [(3,), (3, 5), (2, 8, 8, 2), (2, 3, 4, 5, 6)])
 def test_what_cannot_be_drawn_is_refused(shape, tmp_path):
     with pytest.raises(UserError, match='cannot draw'):
-        pictures.save(tmp_path / 'x.png', np.zeros(shape))
+        images.save(tmp_path / 'x.png', np.zeros(shape))
     assert not (tmp_path / 'x.png').exists()
 
 
 @pytest.mark.parametrize('name', ['x', 'x.picture'])
 def test_an_unknown_format_is_refused(name, tmp_path):
     with pytest.raises(UserError, match=r'written as \.png'):
-        pictures.save(tmp_path / name, np.zeros((1, 8, 8)))
+        images.save(tmp_path / name, np.zeros((1, 8, 8)))

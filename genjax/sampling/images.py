@@ -1,24 +1,30 @@
-"""Pictures of samples: grids of images and scatters of points, written to a file."""
+"""Images of samples: grids of images and scatters of points, written to a file."""
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from genjax.errors import UserError
 from genjax.files import replacing
+from genjax.models.base import HasMeans
 
 _TILE = 48  # pixels that the side of a tile should have at least
 _MARGIN = 2  # pixels between tiles
 _BACKGROUND = 128  # grey: neither the black nor the white of a picture's own background
+_CAPTION = 16  # pixels of height
+
+MODES = {1: 'L', 3: 'RGB', 4: 'RGBA'}
+"""The colours of an image, by its number of channels."""
 
 
 def image_grid(x: np.ndarray, columns: int | None = None) -> np.ndarray:
     """Arranges pictures in a grid, row by row, each enlarged by a whole factor if it is small.
 
     Args:
-        x: pictures [N, H, W, C] of 1 or 3 channels, uint8, or floats in 0..1 (others are clipped).
+        x: images [N, H, W, C] of 1, 3 or 4 channels, uint8, or floats in 0..1 (others are clipped).
         columns: pictures in a row; None: as many as make the grid nearly square.
 
     Returns:
@@ -34,6 +40,7 @@ def image_grid(x: np.ndarray, columns: int | None = None) -> np.ndarray:
     step_y, step_x = height * factor + _MARGIN, width * factor + _MARGIN
     shape = (rows * step_y + _MARGIN, columns * step_x + _MARGIN, channels)
     grid = np.full(shape, _BACKGROUND, np.uint8)
+    grid[..., 3:] = 255  # opaque
     for number, tile in enumerate(tiles):
         top, left = (
             _MARGIN + place * step
@@ -79,7 +86,9 @@ def scatter(x: np.ndarray, reference: np.ndarray | None = None) -> np.ndarray:
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
-def save(path: str | Path, x: np.ndarray, reference: np.ndarray | None = None) -> None:
+def save(
+    path: str | Path, x: np.ndarray, reference: np.ndarray | None = None, caption: str = ''
+) -> None:
     """Writes a picture of `x` to a file, whole or not at all.
 
     Args:
@@ -88,6 +97,7 @@ def save(path: str | Path, x: np.ndarray, reference: np.ndarray | None = None) -
         reference: what to compare `x` with. Of pictures, as many, such as the originals of
             reconstructions: each row of them is put above the row of `x` that belongs to it. Of
             points, any number, such as the data.
+        caption: a line below the picture that says what its rows are.
 
     Raises:
         UserError: nothing can be drawn of this shape, or the file cannot be written.
@@ -103,14 +113,14 @@ def save(path: str | Path, x: np.ndarray, reference: np.ndarray | None = None) -
             picture = _compare(pictures, _as_pictures(np.asarray(reference)))
     else:
         raise UserError(f'cannot draw a picture of an array of shape {x.shape}')
-    _write(Path(path), picture)
+    write(path, picture, caption)
 
 
 def _as_pictures(x: np.ndarray) -> np.ndarray:
     if x.ndim == 3:
         x = x[..., None]
-    if x.shape[-1] not in (1, 3):
-        raise UserError(f'cannot draw pictures of {x.shape[-1]} channels, only of 1 or 3')
+    if x.shape[-1] not in MODES:
+        raise UserError(f'cannot draw images of {x.shape[-1]} channels, only of 1, 3 or 4')
     return x if x.dtype == np.uint8 else x.astype(np.float64) / 255
 
 
@@ -137,11 +147,69 @@ def _fill(x: np.ndarray, length: int) -> np.ndarray:
     return np.concatenate([x, np.full((length - len(x), *x.shape[1:]), grey, x.dtype)])
 
 
-def _write(path: Path, picture: np.ndarray) -> None:
+def is_image(shape: tuple[int, ...]) -> bool:
+    """Whether arrays of this shape are images: [H, W] or [H, W, C] of 1, 3 or 4 channels."""
+    return len(shape) == 2 or (len(shape) == 3 and shape[-1] in MODES)
+
+
+def sample_caption(model: Any, means: bool = True, labels: str | None = None) -> str:
+    """What a grid of samples shows; `labels` are those asked for, None: all classes in turn."""
+    of_means = means and isinstance(model, HasMeans)
+    shown = 'samples (means of p(x | z))' if of_means else 'samples'
+    classes = getattr(model, 'num_classes', None)
+    if classes is None:
+        return shown
+    return f'{shown}, classes {labels or f"0..{classes - 1}"} in turn'
+
+
+def as_bytes(x: np.ndarray) -> np.ndarray:
+    """Images [N, H, W, C] as uint8, rounded and clipped to 0..255.
+
+    Raises:
+        UserError: these are no images.
+    """
+    if not is_image(x.shape[1:]):
+        raise UserError(f'samples of the shape {list(x.shape[1:])} are no images')
+    x = _as_pictures(x)
+    if x.dtype == np.uint8:
+        return x
+    return np.round(np.clip(np.nan_to_num(x, nan=0.5), 0, 1) * 255).astype(np.uint8)
+
+
+def write(path: str | Path, image: np.ndarray, caption: str = '') -> None:
+    """Writes an image, uint8 [H, W, C], to a file, whole or not at all; the suffix of its name
+    chooses the format.
+
+    Raises:
+        UserError: the format is unknown, or the file cannot be written.
+    """
+    path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in Image.registered_extensions():
-        raise UserError(f'{path}: pictures are written as .png, not {suffix or "without a suffix"}')
-    mode = 'L' if picture.shape[-1] == 1 else 'RGB'
-    image = Image.fromarray(picture[..., 0] if mode == 'L' else picture)
+        raise UserError(f'{path}: images are written as .png, not {suffix or "without a suffix"}')
+    mode = MODES[image.shape[-1]]
+    shown = Image.fromarray(image[..., 0] if mode == 'L' else image)
+    if caption:
+        shown = _captioned(shown, caption)
     with replacing(path) as temporary:
-        image.save(temporary, format=Image.registered_extensions()[suffix])
+        shown.save(temporary, format=Image.registered_extensions()[suffix])
+
+
+def _captioned(image: Image.Image, caption: str) -> Image.Image:
+    """The image with a line of text below; a line that is too long is broken."""
+    measure = ImageDraw.Draw(image)
+    lines = ['']
+    for word in caption.split():
+        longer = f'{lines[-1]} {word}'.strip()
+        if lines[-1] and measure.textlength(longer) > image.width - 8:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    white = {'L': 255, 'RGB': (255,) * 3, 'RGBA': (255,) * 4}[image.mode]
+    black = {'L': 0, 'RGB': (0,) * 3, 'RGBA': (0, 0, 0, 255)}[image.mode]
+    taller = Image.new(image.mode, (image.width, image.height + _CAPTION * len(lines)), white)
+    taller.paste(image)
+    draw = ImageDraw.Draw(taller)
+    for number, line in enumerate(lines):
+        draw.text((4, image.height + _CAPTION * number + 1), line, fill=black)
+    return taller

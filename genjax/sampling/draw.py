@@ -1,0 +1,175 @@
+"""The one function that draws: sample `i` is a function of (seed, i).
+
+Samples are computed in chunks of a fixed size, one compiled program, and chunk c holds the samples
+c N … c N + N - 1: the bits of a sample do not depend on how many are drawn, nor on how many at a
+time. The last chunk computes some samples that nobody asked for.
+"""
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.sharding import Mesh
+
+from genjax.data.preprocessing import Chain
+from genjax.errors import UserError
+from genjax.keys import key_of
+from genjax.models.base import GenerativeModel, Variables
+from genjax.parallel import sharding
+from genjax.parallel.host import fetch, mesh_of, spread
+
+IDENTITY = Chain()
+
+BATCH_SIZE = 256
+"""Samples that are in flight at a time, unless the caller sets another number."""
+
+
+def draw(
+    model: GenerativeModel,
+    variables: Variables,
+    num: int,
+    seed: int = 0,
+    label: int | np.ndarray | None = None,
+    **options: Any,
+) -> np.ndarray:
+    """Draws [num, *event]; takes and raises what `draws` does."""
+    parts = draws(model, variables, num, seed, label, **options)
+    return np.concatenate([part['x'] for part in parts])
+
+
+def draws(
+    model: GenerativeModel,
+    variables: Variables,
+    num: int,
+    seed: int = 0,
+    label: int | np.ndarray | None = None,
+    *,
+    preprocess: Chain = IDENTITY,
+    batch_size: int = BATCH_SIZE,
+    means: bool = False,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Draws samples part by part; time follows `num`, and memory `batch_size`.
+
+    Args:
+        model: the model.
+        variables: its variables, on one device or spread over several.
+        num: number of samples.
+        seed: of the noise.
+        label: the class of all samples, or int [num], one each; None: all classes in turn where the
+            model has classes.
+        preprocess: inverted, which gives samples in the range of the data; the default leaves them
+            in the space of the model.
+        batch_size: samples in flight at a time, rounded to whole chunks (`chunk_size`).
+        means: of a model whose likelihood adds noise, draw the mean instead (`HasMeans`); without
+            effect on other models.
+
+    Yields:
+        `x` [n, *event], and `label` int32 [n] where the model has classes.
+
+    Raises:
+        UserError: the model draws no samples from noise, or does not take the label.
+    """
+    if not callable(getattr(model, 'sample', None)):
+        raise UserError(f'a {type(model).__name__} draws no samples from noise')
+    labels, mesh = labels_of(model, num, label), mesh_of(variables)
+    rows = chunk_size(mesh)
+    drawn = chunk_program(model, preprocess, mesh, means)
+    key, step = key_of(seed, 'samples'), max(1, batch_size // rows) * rows
+    for start in range(0, num, step):
+        chunks = []
+        for first in range(start, min(start + step, num), rows):
+            part = None
+            if labels is not None:
+                part = np.resize(labels[first : first + rows], rows)
+            place = jax.device_put(np.uint32(first))
+            chunks.append(drawn(variables, key, place, jax.device_put(part)))
+        part = {'x': np.concatenate(fetch(chunks))[: num - start]}
+        if labels is not None:
+            part['label'] = labels[start : start + step]
+        yield part
+
+
+def labels_of(model: Any, num: int, label: int | np.ndarray | None) -> np.ndarray | None:
+    """The classes int32 [num] of samples, None for a model without; see `draws`."""
+    classes, name = getattr(model, 'num_classes', None), type(model).__name__
+    if classes is None:
+        if label is not None:
+            raise UserError(f'this {name} has no classes: sample without a label')
+        return None
+    if label is None:
+        return np.arange(num, dtype=np.int32) % classes
+    labels = np.asarray(label)
+    if labels.dtype.kind not in 'iu' or labels.shape not in ((), (num,)):
+        raise UserError(
+            f'a label is a whole number, or {num} of them for {num} samples; not'
+            f' {labels.dtype} {list(labels.shape)}'
+        )
+    wrong = labels[(labels < 0) | (labels >= classes)]
+    if wrong.size:
+        raise UserError(
+            f'label={wrong.flat[0]} is not one of the {classes} classes 0..{classes - 1}'
+        )
+    return np.broadcast_to(labels, num).astype(np.int32)
+
+
+def chunk_size(mesh: Mesh | None) -> int:
+    """Rows that are computed at a time: 16 on a CPU, 32 for each share of other devices.
+
+    One sample costs as much as a chunk; fewer rows leave wide devices idle.
+    """
+    device = jax.devices()[0] if mesh is None else mesh.devices.flat[0]
+    shares = 1 if mesh is None else sharding.num_shares(mesh)
+    return -(-16 // shares) * shares if device.platform == 'cpu' else 32 * shares
+
+
+def chunk_program(
+    model: GenerativeModel,
+    preprocess: Chain = IDENTITY,
+    mesh: Mesh | None = None,
+    means: bool = False,
+) -> Callable[..., Array]:
+    """What `draws` runs for each chunk: (variables, key, start, labels [rows] or None) -> the
+    samples `start` … `start + rows - 1`, spread over the devices of `mesh`.
+    """
+
+    def run(variables: Variables, key: Array, start: Array, labels: Array | None) -> Array:
+        x = _draw(model, mesh, means, variables, key, start, labels)
+        # A program of its own, so that samples have the same bits with and without it.
+        return _inverse(preprocess, mesh, x) if preprocess.steps else x
+
+    return run
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _draw(
+    model: GenerativeModel,
+    mesh: Mesh | None,
+    means: bool,
+    variables: Variables,
+    key: Array,
+    start: Array,
+    label: Array | None,
+) -> Array:
+    numbers = start + jnp.arange(chunk_size(mesh), dtype=jnp.uint32)
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, numbers)
+    if mesh is not None:
+        keys = jax.lax.with_sharding_constraint(keys, sharding.rows(mesh))
+    method = getattr(model, 'sample_mean', model.sample) if means else model.sample
+
+    def sample(key: Array, label: Array | None) -> Array:
+        # A model without classes need not take a label.
+        options = {} if label is None else {'label': label[None]}
+        return method(variables, key, 1, **options)[0]
+
+    return spread(jax.vmap(sample)(keys, label), mesh)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _inverse(preprocess: Chain, mesh: Mesh | None, x: Array) -> Array:
+    if mesh is not None:
+        x = jax.lax.with_sharding_constraint(x, sharding.rows(mesh))
+    return spread(preprocess.inverse(x), mesh)

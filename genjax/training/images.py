@@ -1,0 +1,71 @@
+"""The images of a run: samples, reconstructions and translations, during training."""
+
+from pathlib import Path
+
+import numpy as np
+
+from genjax.data.pipeline import random_subset
+from genjax.models.base import HasEncoder, HasTranslation, Variables
+from genjax.parallel import distributed
+from genjax.sampling import images
+from genjax.sampling.apply import reconstruct, translate
+from genjax.sampling.draw import draw
+from genjax.training.experiment import Experiment
+
+
+def image_kinds(experiment: Experiment) -> tuple[str, ...]:
+    """The images of a model: 'samples' and, with an encoder, 'reconstructions'; of one that
+    translates 'translations' alone; none where the data are neither images nor points in the plane.
+    """
+    if isinstance(experiment.model, HasTranslation):
+        return ('translations',)
+    shape = _shown_shape(experiment)
+    if shape != (2,) and (len(shape) != 3 or shape[-1] not in images.MODES):
+        return ()
+    has_encoder = isinstance(experiment.model, HasEncoder)
+    return ('samples', 'reconstructions') if has_encoder else ('samples',)
+
+
+def write_images(
+    experiment: Experiment, variables: Variables, workdir: Path, step: int
+) -> dict[str, Path]:
+    """Writes `<kind>/<step>.png` for each kind of `image_kinds`; the first process does.
+
+    Returns:
+        The files, by their kinds.
+    """
+    written = {}
+    for kind in image_kinds(experiment):
+        x, reference, caption = _drawn(kind, experiment, variables)
+        written[kind] = workdir / kind / f'{step}.png'
+        if distributed.is_first():
+            images.save(written[kind], x, reference, f'{caption}, step {step:,}')
+    return written
+
+
+def _drawn(
+    kind: str, experiment: Experiment, variables: Variables
+) -> tuple[np.ndarray, np.ndarray | None, str]:
+    """Images, what to compare them with, and a caption."""
+    model, preprocess, num = experiment.model, experiment.preprocess, experiment.num_samples
+    if kind == 'samples':
+        x = draw(model, variables, num, experiment.seed, preprocess=preprocess, means=True)
+        in_plane = _shown_shape(experiment) == (2,)
+        reference = preprocess.show(_held_out(experiment, num)) if in_plane else None
+        return x, reference, images.sample_caption(model)
+    reference = _held_out(experiment, -(-num // 2))
+    if kind == 'translations':
+        reference = reference[:, 0]
+        x = translate(model, preprocess, variables, reference, seed=experiment.seed)
+        return x, reference, 'data above their translations'
+    x = reconstruct(model, preprocess, variables, reference, experiment.seed)
+    return x, preprocess.show(reference), 'data above their reconstructions'
+
+
+def _shown_shape(experiment: Experiment) -> tuple[int, ...]:
+    return experiment.preprocess.shown_shape or experiment.dataset.event_shape
+
+
+def _held_out(experiment: Experiment, num: int) -> np.ndarray:
+    source = experiment.dataset.source('validation')
+    return source[random_subset(len(source), num)]['x']
