@@ -7,6 +7,7 @@ runs evaluators by name; its results are named `<eval name>/<result>`.
 from genjax.evaluation.aggregate import AggregatePosterior
 from genjax.evaluation.ais import AIS
 from genjax.evaluation.base import EvaluationData, Evaluator, FunctionEvaluator
+from genjax.evaluation.bases import PerExample, PerSample
 from genjax.evaluation.c2st import C2ST
 from genjax.evaluation.class_modes import ClassModes
 from genjax.evaluation.codebook import CodebookUse
@@ -43,6 +44,8 @@ __all__ = [
     'Likelihood',
     'Modes',
     'Outliers',
+    'PerExample',
+    'PerSample',
     'PerceptualPathLength',
     'RateDistortion',
     'Reconstruction',

@@ -2,7 +2,7 @@
 
 import abc
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import jax
@@ -34,9 +34,9 @@ class EvaluationData:
         seed: of samples: those that `genjax sample --seed` draws.
     """
 
-    dataset: Any
+    dataset: Any = field(hash=False)
     split: str
-    batches: Callable[[int], Iterable[Mapping[str, Array]]]
+    batches: Callable[[int], Iterable[Mapping[str, Array]]] = field(compare=False)
     preprocess: Chain
     seed: int = 0
 

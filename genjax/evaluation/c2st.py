@@ -5,16 +5,12 @@ import warnings
 from dataclasses import dataclass
 from typing import Literal
 
-import jax
 import numpy as np
-from jax import Array
 
 from genjax.data.pipeline import random_subset
 from genjax.errors import UserError
-from genjax.evaluation.base import EvaluationData, Evaluator, Results, require
-from genjax.evaluation.draws import draw_like, examples, label_protocol
-from genjax.models.base import GenerativeModel, Variables
-from genjax.parallel.host import fetch
+from genjax.evaluation.base import Results
+from genjax.evaluation.bases import PerSample
 
 
 def c2st(
@@ -69,7 +65,7 @@ def c2st(
 
 
 @dataclass(frozen=True)
-class C2ST(Evaluator):
+class C2ST(PerSample):
     """Classifier two-sample test of samples against the split.
 
     Gives 'accuracy' (.5: no classifier of this kind can tell; 1: always told), 'stderr' and
@@ -98,29 +94,18 @@ class C2ST(Evaluator):
         if self.folds < 2:
             raise UserError(f'C2ST.folds must be at least 2, not {self.folds}')
 
-    def __call__(
-        self, model: GenerativeModel, variables: Variables, data: EvaluationData, key: Array
-    ) -> Results:
-        """Judges a model; raises a UserError when its samples are not finite."""
-        require(self, model, 'sample')
-        data_key, key = jax.random.split(key)
-        real = examples(data, self.num_samples, data_key, self.batch_size)
-        size = len(real)
-        if size < 2 * self.folds:
-            raise UserError(f'C2ST: {size} examples are too few for {self.folds} folds')
-        drawn = draw_like(data, model, variables, size, key, self.batch_size)
-        if self.as_stored:
-            real, drawn = (fetch(data.preprocess.inverse(jax.device_put(x))) for x in (real, drawn))
-        if not np.all(np.isfinite(drawn)):
+    def compare(self, samples: np.ndarray, examples: np.ndarray) -> Results:
+        """Raises a UserError when samples are not finite, or examples too few."""
+        if len(examples) < 2 * self.folds:
+            raise UserError(f'C2ST: {len(examples)} examples are too few for {self.folds} folds')
+        if not np.all(np.isfinite(samples)):
             raise UserError('C2ST: some samples are not finite')
         accuracy, stderr = c2st(
-            real, drawn, classifier=self.classifier, hidden=self.hidden, folds=self.folds
+            examples, samples, classifier=self.classifier, hidden=self.hidden, folds=self.folds
         )
         how = f'mlp {self.hidden}' if self.classifier == 'mlp' else 'logistic'
         return {
             'accuracy': accuracy,
             'stderr': stderr,
-            'protocol': f'{how}, {self.folds}-fold, {size} of {data.split} and {size} samples'
-            + label_protocol(model, data)
-            + (', as stored' if self.as_stored else ''),
+            'protocol': f'{how}, {self.folds}-fold',
         }

@@ -10,9 +10,8 @@ from jax import Array
 
 from genjax.data.pipeline import random_subset
 from genjax.errors import UserError
-from genjax.evaluation.base import EvaluationData, Evaluator, Results, require
-from genjax.evaluation.draws import draw_like, examples, label_protocol
-from genjax.models.base import GenerativeModel, Variables
+from genjax.evaluation.base import Results
+from genjax.evaluation.bases import PerSample
 from genjax.parallel.host import fetch
 
 _FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
@@ -73,8 +72,8 @@ def median_distance(x: np.ndarray) -> float:
 
 
 @dataclass(frozen=True)
-class MMD(Evaluator):
-    """Squared maximum mean discrepancy of samples from the split, in the space of the model.
+class MMD(PerSample):
+    """Squared maximum mean discrepancy of samples from the split.
 
     Gives 'mmd2' (unbiased: about 0, of either sign, where the two do not differ), 'median' (the
     median distance between examples) and 'protocol'.
@@ -84,40 +83,30 @@ class MMD(Evaluator):
         bandwidths: of the radial kernels, whose mean is taken; none: the median distance between
             examples times 1/4, 1/2, 1, 2 and 4.
         batch_size: samples, examples, or rows of the matrix of kernels at a time.
+        as_stored: compare in the range of the data, rather than in the space of the model.
     """
 
     num_samples: int = 5000
     bandwidths: tuple[float, ...] = ()
     batch_size: int = 250
+    as_stored: bool = False
 
     def __post_init__(self):
         if not all(width > 0 for width in self.bandwidths):
             raise UserError(f'MMD.bandwidths must be positive, not {self.bandwidths}')
 
-    def __call__(
-        self, model: GenerativeModel, variables: Variables, data: EvaluationData, key: Array
-    ) -> Results:
-        """Judges a model; raises a UserError when there are fewer than two examples."""
-        require(self, model, 'sample')
-        data_key, key = jax.random.split(key)
-        real = examples(data, self.num_samples, data_key, self.batch_size)
-        size = len(real)
-        if size < 2:
-            raise UserError(f'MMD needs at least two examples; {data.split} has {size}')
-        drawn = draw_like(data, model, variables, size, key, self.batch_size)
-        real, drawn = (np.asarray(x, np.float32).reshape(size, -1) for x in (real, drawn))
+    def compare(self, samples: np.ndarray, examples: np.ndarray) -> Results:
+        """Raises a UserError when there are fewer than two examples."""
+        if len(examples) < 2:
+            raise UserError(f'MMD needs at least two examples, not {len(examples)}')
+        drawn, real = (np.asarray(x, np.float32).reshape(len(x), -1) for x in (samples, examples))
         median = median_distance(real)
         bandwidths = self.bandwidths or tuple(factor * median for factor in _FACTORS)
         value = _mmd2(
             *jax.device_put((drawn, real, np.asarray(bandwidths, np.float32))), self.batch_size
         )
         widths = ', '.join(f'{width:.3g}' for width in bandwidths)
-        return {
-            'mmd2': float(fetch(value)),
-            'median': median,
-            'protocol': f'bandwidths {widths}, {size} of {data.split} and {size} samples'
-            + label_protocol(model, data),
-        }
+        return {'mmd2': float(fetch(value)), 'median': median, 'protocol': f'bandwidths {widths}'}
 
 
 _mmd2 = functools.partial(jax.jit, static_argnums=3)(mmd2)

@@ -1,24 +1,21 @@
 """How much of an example its code keeps."""
 
-import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from genjax.data.preprocessing import Chain
-from genjax.errors import UserError
-from genjax.evaluation.base import EvaluationData, Evaluator, Results, require
-from genjax.evaluation.likelihood import Moments, masked_moments
+from genjax.evaluation.base import EvaluationData, Results
+from genjax.evaluation.bases import PerExample
 from genjax.models.base import HasEncoder, Variables
-from genjax.parallel.host import fetch
 
 
 @dataclass(frozen=True)
-class Reconstruction(Evaluator):
+class Reconstruction(PerExample):
     """The error of pictures that have been encoded and decoded, in the range of the data.
 
     Gives 'mse', the mean squared error of values scaled to [0, 1]; 'psnr' in dB, the mean over the
@@ -31,19 +28,14 @@ class Reconstruction(Evaluator):
 
     batch_size: int = 250
 
+    NEEDS: ClassVar[tuple[str, ...]] = ('encode', 'decode')
+
     def __call__(
         self, model: HasEncoder, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Judges a model; raises a UserError when it has no `encode` and `decode`."""
-        for method in ('encode', 'decode'):
-            require(self, model, method)
-        mse, psnr = Moments(), Moments()
-        for batch in data.batches(self.batch_size):
-            parts, key = _batch_moments(model, data.preprocess, variables, batch, key)
-            for total, part in zip((mse, psnr), fetch(parts), strict=True):
-                total.add(*map(float, part))
-        if not mse.count:
-            raise UserError(f'the {data.split} split has no examples to evaluate on')
+        """Evaluates a model; raises a UserError when it has no `encode` and `decode`."""
+        moments = self.moments(model, variables, data, key)
+        mse, psnr = moments['mse'], moments['psnr']
         return {
             'mse': mse.mean,
             'psnr': psnr.mean,
@@ -51,23 +43,22 @@ class Reconstruction(Evaluator):
             'protocol': f'{data.split} ({mse.count:.0f} examples)',
         }
 
-
-@functools.partial(jax.jit, static_argnums=(0, 1))
-def _batch_moments(
-    model: HasEncoder,
-    preprocess: Chain,
-    variables: Variables,
-    batch: Mapping[str, Array],
-    key: Array,
-) -> tuple[tuple[tuple[Array, ...], ...], Array]:
-    """Moments of the errors and of the PSNRs of one batch, and the next batch's key."""
-    next_key, preprocess_key, encode_key, decode_key = jax.random.split(key, 4)
-    x = batch['x'].astype(jnp.float32)
-    y, _ = preprocess(batch['x'], preprocess_key)
-    z = model.encode(variables, y, encode_key)
-    found = preprocess.inverse(model.decode(variables, z, decode_key))
-    error = (x - jnp.clip(found, 0, 255)) / 255
-    mse = jnp.mean(error.reshape(len(x), -1) ** 2, axis=-1)
-    # A picture that comes back exactly would have an infinite PSNR: 8 bits tell no more than this.
-    psnr = -10 / math.log(10) * jnp.log(jnp.maximum(mse, 1e-10))
-    return tuple(masked_moments(each, batch['mask']) for each in (mse, psnr)), next_key
+    def values(
+        self,
+        model: HasEncoder,
+        variables: Variables,
+        data: EvaluationData,
+        batch: Mapping[str, Array],
+        key: Array,
+    ) -> dict[str, Array]:
+        """Mean squared errors and PSNRs."""
+        preprocess_key, encode_key, decode_key = jax.random.split(key, 3)
+        x = batch['x'].astype(jnp.float32)
+        y, _ = data.preprocess(batch['x'], preprocess_key)
+        z = model.encode(variables, y, encode_key)
+        found = data.preprocess.inverse(model.decode(variables, z, decode_key))
+        error = (x - jnp.clip(found, 0, 255)) / 255
+        mse = jnp.mean(error.reshape(len(x), -1) ** 2, axis=-1)
+        # An exact image would have an infinite PSNR: 8 bits resolve no more than this.
+        psnr = -10 / math.log(10) * jnp.log(jnp.maximum(mse, 1e-10))
+        return {'mse': mse, 'psnr': psnr}

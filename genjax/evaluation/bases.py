@@ -1,0 +1,146 @@
+"""Base classes of metrics: a mean over examples, a comparison of samples with data."""
+
+import abc
+import functools
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+import numpy as np
+from jax import Array
+
+from genjax.errors import UserError
+from genjax.evaluation.base import EvaluationData, Evaluator, Results, require
+from genjax.evaluation.draws import draw_like, examples, label_protocol
+from genjax.evaluation.likelihood import Moments, masked_moments
+from genjax.models.base import GenerativeModel, Variables
+from genjax.parallel.host import fetch
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerExample(Evaluator):
+    """Means over the examples of a split of what a subclass computes for each of them.
+
+    Gives the mean of each of the `values`, the 'stderr' of the first over the examples, and
+    'protocol'. The batches, padding, sharding and compilation are those of this class.
+
+    Attributes:
+        batch_size: examples at a time.
+    """
+
+    batch_size: int = 500
+
+    NEEDS: ClassVar[tuple[str, ...]] = ()
+    """The methods of a model that `values` calls."""
+
+    @abc.abstractmethod
+    def values(
+        self,
+        model: Any,
+        variables: Variables,
+        data: EvaluationData,
+        batch: Mapping[str, Array],
+        key: Array,
+    ) -> dict[str, Array]:
+        """Computes the values of the examples of a batch. The function is compiled.
+
+        Args:
+            model: the model.
+            variables: its parameters and state.
+            data: has the data set and the preprocessing; its batches are not for this function.
+            batch: 'x' [B, ...] as the data set has it, 'label' [B] if there are labels, 'mask' [B].
+            key: PRNG key of the batch.
+
+        Returns:
+            Values [B] by the names of the results.
+        """
+
+    def __call__(
+        self, model: GenerativeModel, variables: Variables, data: EvaluationData, key: Array
+    ) -> Results:
+        """Evaluates a model; raises a UserError when it lacks a method or the split is empty."""
+        moments = self.moments(model, variables, data, key)
+        first = next(iter(moments.values()))
+        return {
+            **{name: total.mean for name, total in moments.items()},
+            'stderr': first.standard_error,
+            'protocol': f'{data.split} ({first.count:.0f} examples)',
+        }
+
+    def moments(
+        self, model: GenerativeModel, variables: Variables, data: EvaluationData, key: Array
+    ) -> dict[str, Moments]:
+        """The moments of the `values` over the split; raises what a call does."""
+        for method in self.NEEDS:
+            require(self, model, method)
+        parts = []
+        for batch in data.batches(self.batch_size):
+            part, key = _batch_moments(self, model, data, variables, batch, key)
+            parts.append(part)
+        if not parts:
+            raise UserError(f'the {data.split} split has no examples to evaluate on')
+        moments = {name: Moments() for name in parts[0]}
+        for part in fetch(parts):
+            for name, total in moments.items():
+                total.add(*map(float, part[name]))
+        return moments
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _batch_moments(
+    evaluator: PerExample,
+    model: Any,
+    data: EvaluationData,
+    variables: Variables,
+    batch: Mapping[str, Array],
+    key: Array,
+) -> tuple[OrderedDict[str, tuple[Array, ...]], Array]:
+    """Moments of the values of one batch, in their order, and the next batch's key."""
+    next_key, key = jax.random.split(key)
+    values = evaluator.values(model, variables, data, batch, key)
+    moments = ((name, masked_moments(each, batch['mask'])) for name, each in values.items())
+    return OrderedDict(moments), next_key
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerSample(Evaluator):
+    """A comparison of samples with as many examples of a split.
+
+    Gives what a subclass computes from the two, and 'protocol'. Those of a model with classes have
+    the labels of the split.
+
+    Attributes:
+        num_samples: how many samples, and as many examples; fewer where the split is smaller.
+        batch_size: samples at a time.
+        as_stored: compare in the range of the data, rather than in the space of the model.
+    """
+
+    num_samples: int = 5000
+    batch_size: int = 250
+    as_stored: bool = True
+
+    @abc.abstractmethod
+    def compare(self, samples: np.ndarray, examples: np.ndarray) -> Results:
+        """Computes the results from `samples` [N, *event] and `examples` [N, *event]; a 'protocol'
+        among them is put before that of the base class.
+        """
+
+    def __call__(
+        self, model: GenerativeModel, variables: Variables, data: EvaluationData, key: Array
+    ) -> Results:
+        """Evaluates a model; raises a UserError when it draws no samples."""
+        require(self, model, 'sample')
+        data_key, key = jax.random.split(key)
+        real = examples(data, self.num_samples, data_key, self.batch_size)
+        if not len(real):
+            raise UserError(f'the {data.split} split has no examples to evaluate on')
+        drawn = draw_like(data, model, variables, len(real), key, self.batch_size)
+        if self.as_stored:
+            real, drawn = (fetch(data.preprocess.inverse(jax.device_put(x))) for x in (real, drawn))
+        results = self.compare(drawn, real)
+        own = [str(results['protocol'])] if 'protocol' in results else []
+        sizes = f'{len(real)} of {data.split} and {len(real)} samples{label_protocol(model, data)}'
+        stored = ['as stored'] if self.as_stored else []
+        return {**results, 'protocol': ', '.join([*own, sizes, *stored])}
