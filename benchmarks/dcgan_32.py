@@ -106,7 +106,7 @@ def main() -> None:
     args = parser.parse_args()
     model = GAN(Generator(), Discriminator(), LATENT)
     adam = optax.adam(2e-4, b1=0.5, b2=0.999)
-    experiment = Experiment(None, model, adam, steps=1, batch_size=BATCH)
+    experiment = Experiment(dataset=None, model=model, optimizer=adam, steps=1, batch_size=BATCH)
     keys = [jax.random.key(i) for i in range(8)]
     batches = [{'x': jax.random.uniform(k, (BATCH, 32, 32, 1), minval=-1.0)} for k in keys]
     head = {'case': 'dcgan-32', 'peer': 'genjax', 'variant': 'jit', 'figure': 'train'}

@@ -39,7 +39,7 @@ def main() -> None:
         num_critic=CRITIC_UPDATES,
     )
     adam = optax.adam(1e-4, b1=0.5, b2=0.9)
-    experiment = Experiment(None, model, adam, steps=1, batch_size=BATCH)
+    experiment = Experiment(dataset=None, model=model, optimizer=adam, steps=1, batch_size=BATCH)
     keys = [jax.random.key(i) for i in range(8)]
     rows = CRITIC_UPDATES * BATCH
     batches = [{'x': jax.random.normal(key, (rows, 2))} for key in keys]

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 from ml_collections import ConfigDict
 
 from genjax.cli import main
@@ -15,6 +16,7 @@ def code_blocks(page):
     return re.findall(r'```python\n(.*?)```', (DOCS / page).read_text('utf-8'), re.DOTALL)
 
 
+@pytest.mark.slow
 def test_your_own_model(tmp_path, monkeypatch):
     """The page's model is at most 40 lines long and is trained and evaluated by its config."""
     model, config = code_blocks('your_model.md')

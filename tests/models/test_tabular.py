@@ -108,7 +108,9 @@ def test_what_is_no_value_has_no_probability_and_is_not_counted(model):
 def test_counts_of_an_epoch_are_bincounts_whatever_the_padding():
     source = Avatars('table').source('validation')
     model = NaiveBayes(avatars.NUM_VALUES)
-    experiment = Experiment(Avatars('table'), model, optax.identity(), steps=1, batch_size=300)
+    experiment = Experiment(
+        dataset=Avatars('table'), model=model, optimizer=optax.identity(), steps=1, batch_size=300
+    )
     batches = list(eval_batches(source, batch_size=300))
     assert not batches[-1]['mask'].all()
     state = init_state(experiment, batches[0])
@@ -129,7 +131,13 @@ def test_micro_batches_are_all_counted():
     counts = []
     for accumulate in (1, 5):
         experiment = Experiment(
-            Avatars('table'), model, optax.adam(1e-3), 1, 50, accumulate=accumulate, ema=(0.9,)
+            dataset=Avatars('table'),
+            model=model,
+            optimizer=optax.adam(1e-3),
+            steps=1,
+            batch_size=50,
+            accumulate=accumulate,
+            ema=(0.9,),
         )
         step = jax.jit(functools.partial(train_step, experiment))
         state, _ = step(init_state(experiment, batch), batch)

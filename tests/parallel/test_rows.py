@@ -26,7 +26,7 @@ MODELS = {
 def sent(model, batch_size):
     """Bytes that each of eight devices sends in a step when parameters are spread over all."""
     experiment = Experiment(
-        Digits(), model, optax.sgd(0.1), steps=1, batch_size=batch_size,
+        dataset=Digits(), model=model, optimizer=optax.sgd(0.1), steps=1, batch_size=batch_size,
         mesh=MeshShape(data=1, fsdp=8),
     )  # fmt: skip
     tokens = isinstance(model, GPT)

@@ -30,9 +30,11 @@ def test_mistakes_are_one_line(capsys, words, expected):
     assert expected in failure(capsys, *words)
 
 
+@pytest.mark.slow
 def test_a_plan_in_words_and_as_json(capsys):
     """Three devices: not those of this process."""
-    words = ['plan', DIGITS, '--topology=cpu-3', '--config.batch_size=96']
+    words = ['plan', DIGITS, '--topology=cpu-3', '--quick', '--config.batch_size=96']
+    words.append('--config.steps_per_call=1')
     assert main([*words, '--layout']) == 0
     shown = capsys.readouterr().out
     assert 'data=3 x fsdp=1 x tensor=1; 96 examples, 32 on a device at a time' in shown

@@ -23,7 +23,14 @@ FEW = ('vq', 'gan-lecam', 'naive-bayes', 'uniform-box')
 
 
 def _settings(entry, accumulate):
-    return Experiment(tiny.Blots(), entry.model, optax.sgd(0.0), 10, 8, accumulate=accumulate)
+    return Experiment(
+        dataset=tiny.Blots(),
+        model=entry.model,
+        optimizer=optax.sgd(0.0),
+        steps=10,
+        batch_size=8,
+        accumulate=accumulate,
+    )
 
 
 def _far_off(path, leaf):
@@ -84,7 +91,13 @@ def test_a_merge_that_loses_state_is_named():
             return {}
 
     fields = {f.name: getattr(entry.model, f.name) for f in dataclasses.fields(entry.model)}
-    settings = Experiment(tiny.Blots(), Losing(**fields), optax.sgd(0.0), 10, 8)
+    settings = Experiment(
+        dataset=tiny.Blots(),
+        model=Losing(**fields),
+        optimizer=optax.sgd(0.0),
+        steps=10,
+        batch_size=8,
+    )
     batch = entry.batch(8)
     state = jax.eval_shape(functools.partial(init_state, settings), batch)
     with pytest.raises(UserError, match=r"merge of the phase 'discriminator' .*must return the"):

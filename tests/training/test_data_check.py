@@ -64,7 +64,14 @@ def digits():
 
 def check(model, dataset, preprocess=PIXELS):
     check_data(
-        Experiment(dataset, model, optax.sgd(1.0), steps=1, batch_size=8, preprocess=preprocess),
+        Experiment(
+            dataset=dataset,
+            model=model,
+            optimizer=optax.sgd(1.0),
+            steps=1,
+            batch_size=8,
+            preprocess=preprocess,
+        ),
         dataset.source('train'),
     )
 
@@ -243,7 +250,9 @@ def test_an_example_that_is_not_finite_is_named(value):
     x[4321, 2] = value
     dataset = Rows(np.zeros((1, 3), np.float32))
     model = GAN(MLP((4,), shape=(3,)), MLP((4,), shape=()), 2)
-    experiment = Experiment(dataset, model, optax.sgd(1.0), steps=1, batch_size=8)
+    experiment = Experiment(
+        dataset=dataset, model=model, optimizer=optax.sgd(1.0), steps=1, batch_size=8
+    )
     with pytest.raises(UserError, match=rf'example 4321 of .* is not finite: {value} at \(2,\)'):
         check_data(experiment, Stored(x))
 

@@ -52,7 +52,12 @@ class Line:
 
 def experiment(model=None, optimizer=None, batch_size=8, **fields):
     return Experiment(
-        tiny.Blots(), model or Line(), optimizer or optax.adam(0.1), 10, batch_size, **fields
+        dataset=tiny.Blots(),
+        model=model or Line(),
+        optimizer=optimizer or optax.adam(0.1),
+        steps=10,
+        batch_size=batch_size,
+        **fields,
     )
 
 

@@ -22,13 +22,13 @@ def programs_of(entry, mesh=ONE, ema_on_host=False):
 @functools.cache
 def _programs(entry, mesh, ema_on_host):
     settings = Experiment(
-        tiny.Blots(),  # not read
-        entry.model,
+        dataset=tiny.Blots(),  # not read
+        model=entry.model,
         # Plain descent, clipped: Adam turns rounding of vanishing gradients into whole steps, and
         # a model that diverges magnifies it. Momentum is kept in the unit of the parameters, so
         # that one tolerance suits both: gradients jump where rounding decides the sign of what goes
         # into a rectifier.
-        optax.chain(optax.scale(-1e-2), optax.trace(0.9)),
+        optimizer=optax.chain(optax.scale(-1e-2), optax.trace(0.9)),
         steps=100,
         batch_size=8,
         clip_norm=1.0,
