@@ -231,3 +231,33 @@ def test_a_curve_over_sampling_options_of_one_checkpoint(folder, tmp_path):
 def test_mistakes_in_a_curve(sweep, line, folder, capsys):
     assert cli.main(['evaluate', f'--workdir={folder / "flow"}', f'--sweep={sweep}']) == 2
     assert line in capsys.readouterr().err
+
+
+def test_evaluate_runs_other_evaluators(folder, capsys, monkeypatch, tmp_path):
+    """Of genjax, or of a module of the user's own in the current folder; kept beside the others."""
+    monkeypatch.setattr('jax.device_count', lambda: 1)
+    (tmp_path / 'my_metric.py').write_text(
+        'from dataclasses import dataclass\n'
+        'from genjax.evaluation import PerExample\n'
+        '@dataclass(frozen=True)\n'
+        'class Brightness(PerExample):\n'
+        '    scale: float = 1.0\n'
+        '    def values(self, model, variables, data, batch, key):\n'
+        "        return {'mean': self.scale * batch['x'].astype(float).mean((1, 2, 3))}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    words = ['evaluate', f'--workdir={folder / "flow"}', '--split=validation']
+    assert cli.main([*words, '--evals=@my_metric.Brightness', '--evals.scale=2']) == 0
+    x = tiny.Blots().source('validation')[np.arange(40)]['x']
+    kept = json.loads((folder / 'flow/evaluations/2.json').read_text())['evals']
+    assert kept['validation_brightness']['results']['mean'] == pytest.approx(2 * x.mean(), rel=1e-5)
+    assert 'mmd' in kept
+    capsys.readouterr()
+    for option, line in (
+        ('--evals=@genjax.evaluation.MDM', "did you mean 'MMD'?"),
+        ('--evals=@genjax.networks.MLP', 'MLP needs features'),
+        ('--evals=MMD', 'such as @genjax.evaluation.Likelihood'),
+        ('--evals.scale=2', '--evals.scale is a field of no --evals'),
+    ):
+        assert cli.main([*words, option]) == 2
+        assert line in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""`genjax evaluate`: evaluates a trained model, also over sampling options."""
+"""`genjax evaluate`: evaluates a trained model, with other metrics or sampling options too."""
 
 import argparse
 from collections.abc import Mapping
@@ -10,15 +10,25 @@ from genjax.cli import runtime
 from genjax.errors import UserError, nearest
 
 if TYPE_CHECKING:
+    from genjax.evaluation import Evaluator
     from genjax.training.run import Run
 
 HELP = 'evaluate a trained model'
-GROUPS = ('sampling',)
+GROUPS = ('sampling', 'evals')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `evaluate`."""
     runtime.add_run(parser)
+    parser.add_argument(
+        '--evals', dest='evaluators', metavar='@MODULE.EVALUATOR,…',
+        help='evaluators to run in place of those that the config runs at the end;'
+        ' --evals.num_samples=100 sets a field, --evals.mmd.num_samples=100 that of one of several',
+    )  # fmt: skip
+    parser.add_argument(
+        '--split', choices=('train', 'validation', 'test'),
+        help='of the data (default: as the evaluators say)',
+    )  # fmt: skip
     parser.add_argument(
         '--sweep', metavar='WORDS',
         help="evaluate with each of several sampling options, such as"
@@ -45,10 +55,10 @@ def run(args: argparse.Namespace) -> None:
         from genjax.training import results
 
         run = runtime.load_run(args)
-        evals = run.experiment.final_evals
+        evals = _evals(args, run)
         title = f'{args.workdir}, step {run.step:,}'
         if trials is not None:
-            _evaluate_sweep(args, run, trials, title)
+            _evaluate_sweep(args, run, evals, trials, title)
             return
         found = run.evaluate(evals)
         if not distributed.is_first():
@@ -56,12 +66,54 @@ def run(args: argparse.Namespace) -> None:
         show(found, title)
         if args.out:
             write_json(Path(args.out), {'step': run.step, 'results': found, **_options(args)})
-        elif args.sampling or args.ema is not True:
-            print(
-                '(other sampling options or variables than those of the config: --out keeps this)'
-            )
+        elif args.sampling or args.ema is not True or (args.split and not args.evaluators):
+            print('(other options or variables than those of the config: --out keeps this)')
         else:
             results.keep(run, evals, found)
+
+
+def _evals(args: argparse.Namespace, run: 'Run') -> dict[str, 'Evaluator']:
+    """The evals of a command: those of the config at the end, or those of `--evals`, whose names
+    are the split and the lower-case name of the class.
+    """
+    import dataclasses
+
+    from genjax import config as configs
+    from genjax.evaluation import Evaluator
+    from genjax.training.groups import Evals
+
+    if args.evaluators is None:
+        if args.evals:
+            field = args.evals[0][0]
+            raise UserError(f'--evals.{field} is a field of no --evals=@module.Evaluator')
+        evals = run.experiment.final_evals
+    else:
+        configs.trust.on_path('.')  # where the module may lie that the user names
+        paths = [path.strip() for path in args.evaluators.split(',')]
+        names = [path.rpartition('.')[2].lower() for path in paths]
+        for name, path in zip(names, paths, strict=True):
+            if not path.startswith('@') or names.count(name) > 1:
+                raise UserError(
+                    f'--evals={args.evaluators}: give evaluators of different names, such as'
+                    ' @genjax.evaluation.Likelihood'
+                )
+        config = configs.spec(Evals)
+        content = dict(zip(names, paths, strict=True))
+        configs.override(config, 'evals', repr(content))
+        for field, value in args.evals:
+            first = field.partition('.')[0]
+            whole = field if first in names or len(names) > 1 else f'{names[0]}.{field}'
+            configs.override(config, f'evals.{whole}', value)
+        configs.check_complete(config)
+        evals = configs.build(config).evals
+        for name, evaluator in evals.items():
+            if not isinstance(evaluator, Evaluator):
+                raise UserError(f'--evals: {content[name]} is not an Evaluator')
+    if args.split is not None:
+        evals = {n: dataclasses.replace(e, split=args.split) for n, e in evals.items()}
+    if args.evaluators is not None:
+        evals = {f'{e.split}_{name}': e for name, e in evals.items()}
+    return dict(evals)
 
 
 def _trials(text: str) -> list[dict[str, Any]]:
@@ -82,7 +134,11 @@ def _trials(text: str) -> list[dict[str, Any]]:
 
 
 def _evaluate_sweep(
-    args: argparse.Namespace, run: 'Run', trials: list[dict[str, Any]], title: str
+    args: argparse.Namespace,
+    run: 'Run',
+    evals: Mapping[str, 'Evaluator'],
+    trials: list[dict[str, Any]],
+    title: str,
 ) -> None:
     from genjax.evaluation.results import numbers
     from genjax.files import refuse_links, write_json
@@ -94,7 +150,7 @@ def _evaluate_sweep(
     runs = [run.with_options([*args.sampling, *trial.items()]) for trial in trials]
     rows = []
     for trial, other in zip(trials, runs, strict=True):
-        rows.append((trial, numbers(other.evaluate(run.experiment.final_evals))))
+        rows.append((trial, numbers(other.evaluate(evals))))
         if distributed.is_first():
             print(f'{len(rows)}/{len(trials)}  {curve.line(*rows[-1])}', flush=True)
     if not distributed.is_first():

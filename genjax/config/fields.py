@@ -60,6 +60,7 @@ def override(config: ConfigDict, path: str, value: Any) -> None:
         value = as_config(value)
         trust.name(value)
         new = parse(value, hint) if isinstance(value, str) else coerce(value, hint)
+        trust.name(new)  # in a tuple or a mapping too
         new = _with_references(new, hint, node[last], path)
         if isinstance(new, dict) and takes_mapping(hint):
             new = ConfigDict(new)

@@ -288,11 +288,13 @@ def _arguments(value: Any) -> dict[str, Any]:
 
 def _path_of(obj: Any) -> str:
     """The shortest import path under which `obj` is found: `optax.adam`, not
-    `optax._src.alias.adam`.
+    `optax._src.alias.adam`. Names that a module makes up when asked (`genjax.Experiment`) do not
+    count: stored configs name things where they are.
     """
     module, name = getattr(obj, '__module__', None), getattr(obj, '__qualname__', '<none>')
     parts = (module or '').split('.')
     for end in range(1, len(parts) + 1):
-        if getattr(sys.modules.get('.'.join(parts[:end])), name, None) is obj:
+        module = sys.modules.get('.'.join(parts[:end]))
+        if module is not None and vars(module).get(name) is obj:
             return '.'.join([*parts[:end], name])
     raise TypeError(f'{obj!r} cannot be imported by name; define it at the top level of a module')
