@@ -1,5 +1,6 @@
 """Settings of every test, made before anything imports JAX."""
 
+import gc
 import os
 import re
 import shutil
@@ -49,6 +50,11 @@ def pytest_collection_modifyitems(config, items):
     for item in sorted(items, key=lambda item: item.get_closest_marker('slow') is None):
         order.setdefault(group_of(item.nodeid), len(order))
     items.sort(key=lambda item: order[group_of(item.nodeid)])
+
+
+def pytest_collection_finish(session):
+    """Has the garbage collector leave alone what imports have made: it stays to the end."""
+    gc.freeze()
 
 
 def pytest_xdist_make_scheduler(config, log):
