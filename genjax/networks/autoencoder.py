@@ -1,4 +1,4 @@
-"""Encoder and decoder of residual blocks between pictures and smaller maps."""
+"""Encoder and decoder of residual blocks between images and smaller maps."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ from genjax.networks.unet import PixelAttention
 
 
 class MapEncoder(nn.Module):
-    """Pictures to maps: levels of residual blocks, each with half the sides of the one before
+    """Images to maps: levels of residual blocks, each with half the sides of the one before
     (Rombach et al., "High-resolution image synthesis with latent diffusion models", 2022, where the
     f of "f=8" is 2^(levels - 1)).
 
@@ -44,7 +44,7 @@ class MapEncoder(nn.Module):
         """Maps x [B, H, W, C] to [B, h, w, features[-1]], h = ceil(H / 2^(levels - 1)).
 
         Raises:
-            UserError: x are not pictures of at least 8x8.
+            UserError: x are not images of at least 8x8.
         """
         check_picture('MapEncoder', x.shape[1:])
         x = nn.Conv(self.features[0], (3, 3), dtype=self.dtype)(x.astype(self.dtype))
@@ -63,10 +63,10 @@ class MapEncoder(nn.Module):
 
 
 class MapDecoder(nn.Module):
-    """Maps to pictures: the mirror image of `MapEncoder`.
+    """Maps to images: the mirror image of `MapEncoder`.
 
     Attributes:
-        shape: (height, width, channels) of a picture; odd sides are fine.
+        shape: (height, width, channels) of an image; odd sides are fine.
         features: channels of each level, the coarsest first.
         num_blocks: residual blocks a level; one more at the coarsest.
         attention: whether the coarsest pixels attend to each other, between its first two blocks.
@@ -88,7 +88,7 @@ class MapDecoder(nn.Module):
         """Maps z [B, h, w, D] to [B, *shape], float32.
 
         Raises:
-            UserError: `shape` is not that of a picture of at least 8x8, or z has another size than
+            UserError: `shape` is not that of an image of at least 8x8, or z has another size than
                 its coarsest level.
         """
         check_picture('MapDecoder', self.shape)

@@ -1,4 +1,4 @@
-"""Encoder and decoder of residual blocks for pictures."""
+"""Encoder and decoder of residual blocks for images."""
 
 import math
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from genjax.networks.layers import (
 
 
 class ConvEncoder(nn.Module):
-    """Pictures to features: levels of residual blocks, each with half the sides of the one before.
+    """Images to features: levels of residual blocks, each with half the sides of the one before.
 
     Attributes:
         features: channels of each level.
@@ -39,7 +39,7 @@ class ConvEncoder(nn.Module):
         """Maps x [B, H, W, C] to features [B, h * w * features[-1]], h = ceil(H / 2^(levels - 1)).
 
         Raises:
-            UserError: x are not pictures of at least 8x8.
+            UserError: x are not images of at least 8x8.
         """
         check_picture('ConvEncoder', x.shape[1:])
         x = nn.Conv(self.features[0], (3, 3), dtype=self.dtype)(x)
@@ -53,10 +53,10 @@ class ConvEncoder(nn.Module):
 
 
 class ConvDecoder(nn.Module):
-    """Vectors to pictures of any size: the mirror image of `ConvEncoder`.
+    """Vectors to images of any size: the mirror image of `ConvEncoder`.
 
     Attributes:
-        shape: (height, width, channels) of a picture; odd sides are fine.
+        shape: (height, width, channels) of an image; odd sides are fine.
         features: channels of each level, the coarsest first.
         num_blocks: residual blocks a level.
         activation: a name in `jax.nn` or a function.
@@ -76,7 +76,7 @@ class ConvDecoder(nn.Module):
         """Maps z [B, ...] to [B, *shape], float32.
 
         Raises:
-            UserError: `shape` is not that of a picture of at least 8x8.
+            UserError: `shape` is not that of an image of at least 8x8.
         """
         check_picture('ConvDecoder', self.shape)
         heights, widths = (halvings(side, len(self.features) - 1)[::-1] for side in self.shape[:2])
@@ -98,7 +98,7 @@ class ConvDecoder(nn.Module):
 
 
 class ConvNet(nn.Module):
-    """Convolutions with activations that keep the sides of a picture: features of every pixel.
+    """Convolutions with activations that keep the sides of an image: features of every pixel.
 
     Attributes:
         features: channels of each layer.

@@ -1,4 +1,4 @@
-"""Networks that translate pictures, and the discriminator that judges patches (CycleGAN)."""
+"""Networks that translate images, and the discriminator that judges patches (CycleGAN)."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ from genjax.networks.layers import InstanceNorm, activation_function, halvings, 
 
 
 class Translator(nn.Module):
-    """Pictures to pictures of the same size (Johnson et al., 2016; Zhu et al., CycleGAN, 2017).
+    """Images to images of the same size (Johnson et al., 2016; Zhu et al., CycleGAN, 2017).
 
     A wide convolution, halvings, residual blocks, doublings and a wide convolution; instance
     normalisation and ReLU after every layer but the last. Doubling is repetition and a convolution
@@ -17,7 +17,7 @@ class Translator(nn.Module):
     reflected.
 
     Attributes:
-        shape: (height, width, channels) of a picture, before and after.
+        shape: (height, width, channels) of an image, before and after.
         features: channels at full size; each halving doubles them.
         num_halvings: how often the sides are halved (the paper: 2).
         num_blocks: residual blocks at the smallest size (the paper: 6 or 9).
@@ -68,7 +68,7 @@ class Translator(nn.Module):
 
 
 class PatchDiscriminator(nn.Module):
-    """Pictures to one logit for each of their overlapping patches (PatchGAN; Isola et al., 2017).
+    """Images to one logit for each of their overlapping patches (PatchGAN; Isola et al., 2017).
 
     4x4 convolutions, all halving but the last two, with leaky ReLU and, after the first, instance
     normalisation.
@@ -84,7 +84,7 @@ class PatchDiscriminator(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Maps pictures x [B, H, W, C] to logits [B, patches], float32."""
+        """Maps images x [B, H, W, C] to logits [B, patches], float32."""
         x = x.astype(self.dtype)
         for number, width in enumerate(self.features, start=1):
             strides = 2 if number < len(self.features) else 1

@@ -1,4 +1,4 @@
-"""Generator and discriminator after DCGAN (Radford et al., 2016), for square pictures."""
+"""Generator and discriminator after DCGAN (Radford et al., 2016), for square images."""
 
 import math
 from collections.abc import Callable
@@ -23,7 +23,7 @@ _NORMAL = nn.initializers.normal(0.02)
 
 
 def _levels(side: int) -> int:
-    """How often a picture is halved until its side is at most 4."""
+    """How often an image is halved until its side is at most 4."""
     times = 0
     while halvings(side, times)[-1] > 4:
         times += 1
@@ -31,13 +31,13 @@ def _levels(side: int) -> int:
 
 
 class DCGANGenerator(nn.Module):
-    """Codes to square pictures: doubles a 3x3 or 4x4 map until it has the size of `shape`.
+    """Codes to square images: doubles a 3x3 or 4x4 map until it has the size of `shape`.
 
     Repetition followed by a convolution takes the place of the paper's transposed convolutions: it
     fits odd sizes and leaves no checkerboard.
 
     Attributes:
-        shape: (side, side, channels) of a picture.
+        shape: (side, side, channels) of an image.
         features: channels before the last convolution; each coarser level has twice as many.
         norm: 'group' (per example), 'batch' (as in the paper; couples the examples of a batch in
             training and uses running averages in sampling), or 'none'.
@@ -57,10 +57,10 @@ class DCGANGenerator(nn.Module):
 
     @nn.compact
     def __call__(self, z: Array, label: Array | None = None, train: bool = False) -> Array:
-        """Maps z [B, D] to pictures [B, *shape], float32.
+        """Maps z [B, D] to images [B, *shape], float32.
 
         Raises:
-            UserError: `shape` is not that of a square picture of at least 8x8.
+            UserError: `shape` is not that of a square image of at least 8x8.
         """
         check_square('DCGANGenerator', self.shape)
         act = activation_function(self.activation)
@@ -88,7 +88,7 @@ class DCGANGenerator(nn.Module):
 
 
 class DCGANDiscriminator(nn.Module):
-    """Square pictures to one logit each, or more: convolutions halve the sides down to 3 or 4.
+    """Square images to one logit each, or more: convolutions halve the sides down to 3 or 4.
 
     There is no normalisation across examples or units, so that gradient penalties hold per example.
 
@@ -115,10 +115,10 @@ class DCGANDiscriminator(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, label: Array | None = None, train: bool = False) -> Array:
-        """Maps pictures x [B, side, side, C] to logits [B, *shape], float32.
+        """Maps images x [B, side, side, C] to logits [B, *shape], float32.
 
         Raises:
-            UserError: x are not square pictures of at least 8x8.
+            UserError: x are not square images of at least 8x8.
         """
         check_square('DCGANDiscriminator', x.shape[1:])
         act = activation_function(self.activation)

@@ -74,21 +74,21 @@ class DiTBlock(nn.Module):
 
 
 class DiT(nn.Module):
-    """A denoiser of pictures after Peebles & Xie, "Scalable diffusion models with transformers"
+    """A denoiser of images after Peebles & Xie, "Scalable diffusion models with transformers"
     (2023). DiT-XL/2 of the paper is `DiT((32, 32, 4), patch=2, features=1152, num_layers=28,
     num_heads=16, num_classes=1000, out_channels=8)`.
 
     The last layer starts at zero.
 
     Attributes:
-        shape: (height, width, channels) of a picture.
+        shape: (height, width, channels) of an image.
         patch: the side of a patch, which becomes one token; it divides both sides.
         features: width of the residual stream.
         num_layers: blocks.
         num_heads: heads of each attention; they divide `features`.
         expansion: the hidden width of the perceptrons over `features`.
         num_classes: when given, the network takes a label, of which `num_classes` means "none".
-        out_channels: of the result; None: those of the picture. A network that also gives variances
+        out_channels: of the result; None: those of the image. A network that also gives variances
             has twice as many.
         time_scale: of the time embedding; None: as the model that uses the network needs it, 1000
             if it asks for none.
@@ -119,8 +119,8 @@ class DiT(nn.Module):
         """Maps x [B, *shape] at `time` [B] or [B, K] to [B, height, width, out_channels], float32.
 
         Args:
-            x: noisy pictures.
-            time: of each picture; K times each for networks between two times.
+            x: noisy images.
+            time: of each image; K times each for networks between two times.
             label: int32 [B], when there are classes.
 
         Raises:

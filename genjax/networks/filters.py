@@ -1,7 +1,7 @@
-"""Doubling and halving pictures through the low-pass filter [1, 3, 3, 1] of StyleGAN2.
+"""Doubling and halving images through the low-pass filter [1, 3, 3, 1] of StyleGAN2.
 
 The filter is the one of bilinear interpolation (Karras et al., 2020, "Analyzing and improving the
-image quality of StyleGAN"); what lies outside of a picture is zero.
+image quality of StyleGAN"); what lies outside of an image is zero.
 """
 
 import jax
@@ -27,7 +27,7 @@ def doubling_convolution(x: Array, kernel: Array) -> Array:
 
     Args:
         x: [B, H, W, C].
-        kernel: [3, 3, C, features], as of a convolution of the doubled picture.
+        kernel: [3, 3, C, features], as of a convolution of the doubled image.
 
     Returns:
         [B, 2 H, 2 W, features].

@@ -1,4 +1,4 @@
-"""Square pictures at several sizes, each half of the one before: what networks on them share."""
+"""Square images at several sizes, each half of the one before: what networks on them share."""
 
 from genjax.errors import UserError
 from genjax.networks.layers import check_picture

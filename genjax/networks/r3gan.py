@@ -50,10 +50,10 @@ def _change_width(x: Array, width: int, dtype: str) -> Array:
 
 
 class R3GANGenerator(nn.Module):
-    """Codes to square pictures: a weighted map of 4 to 7 pixels' side, then blocks and doublings.
+    """Codes to square images: a weighted map of 4 to 7 pixels' side, then blocks and doublings.
 
     Attributes:
-        shape: (side, side, channels) of a picture; the side is 4, 5, 6 or 7 times a power of two.
+        shape: (side, side, channels) of an image; the side is 4, 5, 6 or 7 times a power of two.
         features: channels at the finest level; each coarser level has twice as many.
         max_features: but no more than these.
         blocks: residual blocks a level.
@@ -73,10 +73,10 @@ class R3GANGenerator(nn.Module):
 
     @nn.compact
     def __call__(self, z: Array, label: Array | None = None) -> Array:
-        """Maps z [B, D] to pictures [B, *shape], float32.
+        """Maps z [B, D] to images [B, *shape], float32.
 
         Raises:
-            UserError: `shape` is not that of a square picture of such a side.
+            UserError: `shape` is not that of a square image of such a side.
         """
         check_square('R3GANGenerator', self.shape)
         side, doublings = coarsest(self.shape[0])
@@ -99,7 +99,7 @@ class R3GANGenerator(nn.Module):
 
 
 class R3GANDiscriminator(nn.Module):
-    """Square pictures to one logit each: blocks and halvings down to a side of 4 to 7, then one
+    """Square images to one logit each: blocks and halvings down to a side of 4 to 7, then one
     weighted sum of the pixels a channel.
 
     Attributes:
@@ -121,10 +121,10 @@ class R3GANDiscriminator(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, label: Array | None = None) -> Array:
-        """Maps pictures x [B, side, side, C] to logits [B], float32.
+        """Maps images x [B, side, side, C] to logits [B], float32.
 
         Raises:
-            UserError: x are not square pictures of a side that is 4, 5, 6 or 7 times a power of
+            UserError: x are not square images of a side that is 4, 5, 6 or 7 times a power of
                 two.
         """
         check_square('R3GANDiscriminator', x.shape[1:])

@@ -1,5 +1,5 @@
 """Residual generator and discriminator of SNGAN (Miyato et al., 2018) and SAGAN (Zhang et al.,
-2019), for square pictures.
+2019), for square images.
 """
 
 from collections.abc import Callable
@@ -47,10 +47,10 @@ class SelfAttention(nn.Module):
 
 
 class ResNetGenerator(nn.Module):
-    """Codes to square pictures: residual blocks that double a map of 4 to 7 pixels' side.
+    """Codes to square images: residual blocks that double a map of 4 to 7 pixels' side.
 
     Attributes:
-        shape: (side, side, channels) of a picture; the side is 4, 5, 6 or 7 times a power of two.
+        shape: (side, side, channels) of an image; the side is 4, 5, 6 or 7 times a power of two.
         features: channels at the finest level; each coarser level has twice as many.
         max_features: but no more than these.
         norm: 'batch' (couples the examples of a batch in training, and uses running averages in
@@ -76,10 +76,10 @@ class ResNetGenerator(nn.Module):
 
     @nn.compact
     def __call__(self, z: Array, label: Array | None = None, train: bool = False) -> Array:
-        """Maps z [B, D] to pictures [B, *shape], float32.
+        """Maps z [B, D] to images [B, *shape], float32.
 
         Raises:
-            UserError: `shape` is not that of a square picture of such a side.
+            UserError: `shape` is not that of a square image of such a side.
         """
         check_square('ResNetGenerator', self.shape)
         act = activation_function(self.activation)
@@ -107,7 +107,7 @@ class ResNetGenerator(nn.Module):
 
 
 class ResNetDiscriminator(nn.Module):
-    """Square pictures to one logit each: residual blocks that halve them down to a side of 4 to 7.
+    """Square images to one logit each: residual blocks that halve them down to a side of 4 to 7.
 
     There is no normalisation across examples or units, so that gradient penalties hold per example.
 
@@ -133,10 +133,10 @@ class ResNetDiscriminator(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, label: Array | None = None, train: bool = False) -> Array:
-        """Maps pictures x [B, side, side, C] to logits [B], float32.
+        """Maps images x [B, side, side, C] to logits [B], float32.
 
         Raises:
-            UserError: x are not square pictures of a side that is 4, 5, 6 or 7 times a power of
+            UserError: x are not square images of a side that is 4, 5, 6 or 7 times a power of
                 two.
         """
         check_square('ResNetDiscriminator', x.shape[1:])

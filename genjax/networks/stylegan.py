@@ -51,7 +51,7 @@ class EqualConv(nn.Module):
     Attributes:
         features: how many channels come out.
         size: of the kernel.
-        halve: also halves the picture, through the filter [1, 3, 3, 1]; the size is then 3.
+        halve: also halves the image, through the filter [1, 3, 3, 1]; the size is then 3.
         dtype: what it computes in.
     """
 
@@ -95,7 +95,7 @@ class ModulatedConv(nn.Module):
     Attributes:
         features: how many channels come out.
         size: of the kernel.
-        upsample: doubles the picture first, through the filter [1, 3, 3, 1]; the size is then 3.
+        upsample: doubles the image first, through the filter [1, 3, 3, 1]; the size is then 3.
         demodulate: whether to divide by the norm.
         dtype: what it computes in; norms are float32.
     """
@@ -166,10 +166,10 @@ class Mapping(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """Latents of styles to pictures, coarse to fine; every level adds to the picture.
+    """Latents of styles to images, coarse to fine; every level adds to the image.
 
     Attributes:
-        shape: (side, side, channels) of a picture.
+        shape: (side, side, channels) of an image.
         features: channels at the finest level; each coarser level has twice as many.
         max_features: but no more than these.
         dtype: what it computes in.
@@ -182,7 +182,7 @@ class Synthesis(nn.Module):
 
     @nn.compact
     def __call__(self, w: Array, key: Array | None = None) -> Array:
-        """Maps w [B, 2 levels, D], one of each layer, to pictures [B, *shape]; noise is drawn by
+        """Maps w [B, 2 levels, D], one of each layer, to images [B, *shape]; noise is drawn by
         `key`.
         """
         side, doublings = coarsest(self.shape[0])
@@ -204,19 +204,19 @@ class Synthesis(nn.Module):
 
 
 class StyleGANGenerator(nn.Module):
-    """Codes to square pictures: `mapping`, then `synthesis`.
+    """Codes to square images: `mapping`, then `synthesis`.
 
     The state collection 'w_average' holds the average latent, towards which truncation draws;
     whoever trains the network keeps it up to date.
 
     Attributes:
-        shape: (side, side, channels) of a picture; the side is 4, 5, 6 or 7 times a power of two.
+        shape: (side, side, channels) of an image; the side is 4, 5, 6 or 7 times a power of two.
         features: channels at the finest level; each coarser level has twice as many.
         max_features: but no more than these.
         latent_features: width of the mapping network and of the latents.
         mapping_layers: depth of the mapping network.
         num_classes: when given, the network takes a label.
-        dtype: what the synthesis computes in; parameters, mapping and pictures are float32.
+        dtype: what the synthesis computes in; parameters, mapping and images are float32.
     """
 
     shape: tuple[int, ...]
@@ -229,8 +229,8 @@ class StyleGANGenerator(nn.Module):
 
     @property
     def num_latents(self) -> int:
-        """How many latents a picture takes: of each level one for the convolutions up to it, and
-        one for its picture, which the next level's first convolution shares.
+        """How many latents an image takes: of each level one for the convolutions up to it, and
+        one for its image, which the next level's first convolution shares.
         """
         return 2 * coarsest(self.shape[0])[1] + 2
 
@@ -238,7 +238,7 @@ class StyleGANGenerator(nn.Module):
         """Makes the two networks and the average.
 
         Raises:
-            UserError: `shape` is not that of a square picture of such a side.
+            UserError: `shape` is not that of a square image of such a side.
         """
         check_square('StyleGANGenerator', self.shape)
         self.mapping = Mapping(
@@ -248,7 +248,7 @@ class StyleGANGenerator(nn.Module):
         self.average = self.variable('w_average', 'w', jnp.zeros, (self.latent_features,))
 
     def __call__(self, z: Array, label: Array | None = None, key: Array | None = None) -> Array:
-        """Maps z [B, D] to pictures [B, *shape], float32; `key` draws the noise, without it there
+        """Maps z [B, D] to images [B, *shape], float32; `key` draws the noise, without it there
         is none.
         """
         return self.synthesise(self.mapping(z, label), key)
@@ -262,7 +262,7 @@ class StyleGANGenerator(nn.Module):
 
     def synthesise(self, w: Array, key: Array | None = None) -> Array:
         """Maps w [B, latent_features], or [B, num_latents, latent_features] with one of each layer,
-        to pictures [B, *shape].
+        to images [B, *shape].
         """
         if w.ndim == 2:
             w = jnp.broadcast_to(w[:, None], (w.shape[0], self.num_latents, w.shape[-1]))

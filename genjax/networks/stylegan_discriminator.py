@@ -14,7 +14,7 @@ from genjax.networks.stylegan import EqualConv, EqualDense, pixel_norm, scaled_l
 
 
 class StyleGANDiscriminator(nn.Module):
-    """Square pictures to one logit each: residual blocks that halve the picture.
+    """Square images to one logit each: residual blocks that halve the image.
 
     Attributes:
         features: channels at the finest level; each coarser level has twice as many.
@@ -35,10 +35,10 @@ class StyleGANDiscriminator(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, label: Array | None = None) -> Array:
-        """Maps pictures x [B, side, side, C] to logits [B], float32.
+        """Maps images x [B, side, side, C] to logits [B], float32.
 
         Raises:
-            UserError: x are not square pictures of a side that is 4, 5, 6 or 7 times a power of
+            UserError: x are not square images of a side that is 4, 5, 6 or 7 times a power of
                 two, or are no whole number of groups.
         """
         check_square('StyleGANDiscriminator', x.shape[1:])
@@ -59,7 +59,7 @@ class StyleGANDiscriminator(nn.Module):
 
 
 class _Layer(nn.Module):
-    """Convolution, bias and activation; halves the picture, through the filter, if told so."""
+    """Convolution, bias and activation; halves the image, through the filter, if told so."""
 
     features: int
     size: int = 3

@@ -1,4 +1,4 @@
-"""The U-Net of diffusion models: pictures to pictures, told the time."""
+"""The U-Net of diffusion models: images to images, told the time."""
 
 from typing import ClassVar, Literal
 
@@ -86,7 +86,7 @@ class PixelAttention(nn.Module):
 
 
 class UNet(nn.Module):
-    """A denoiser of pictures after Dhariwal & Nichol, "Diffusion models beat GANs" (2021), or with
+    """A denoiser of images after Dhariwal & Nichol, "Diffusion models beat GANs" (2021), or with
     `scale_shift=False` and small heads after Ho et al. (2020).
 
     Levels of residual blocks, each with half the sides of the one before; back up, each block also
@@ -94,7 +94,7 @@ class UNet(nn.Module):
     starts at zero.
 
     Attributes:
-        shape: (height, width, channels) of a picture; odd sides are fine.
+        shape: (height, width, channels) of an image; odd sides are fine.
         features: channels of each level, the finest first.
         num_blocks: residual blocks a level on the way down; one more on the way up.
         attention_at: heights of the levels whose blocks are each followed by attention.
@@ -137,8 +137,8 @@ class UNet(nn.Module):
         """Maps x [B, *shape] at `time` [B] or [B, K] to [B, *shape], float32.
 
         Args:
-            x: noisy pictures.
-            time: of each picture; K times each for networks between two times.
+            x: noisy images.
+            time: of each image; K times each for networks between two times.
             label: int32 [B], when there are classes.
             train: drop units.
 

@@ -37,7 +37,7 @@ class LogisticMixture:
 
     Attributes:
         components: of the mixture.
-        levels: values of a channel; 256 for 8-bit pictures.
+        levels: values of a channel; 256 for 8-bit images.
     """
 
     components: int = 5
@@ -99,7 +99,7 @@ class LogisticMixture:
         k, c = self.components, channels
         params = params.astype(jnp.float32).reshape(*params.shape[:-1], k, -1)
         weight, location = params[..., 0], params[..., 1 : 1 + c]
-        # The network's zero means a scale of .14, some bins of an 8-bit picture.
+        # The network's zero means a scale of .14, some bins of an 8-bit image.
         log_scale = params[..., 1 + c : 1 + 2 * c] - 2.0
         log_scale = jnp.clip(log_scale, -_LOG_SCALE_BOUND, _LOG_SCALE_BOUND)
         rows, columns = jnp.tril_indices(c, -1)

@@ -1,4 +1,4 @@
-"""PixelCNN: an autoregressive model of pictures, pixel after pixel."""
+"""PixelCNN: an autoregressive model of images, pixel after pixel."""
 
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -33,14 +33,14 @@ class PixelLikelihood(Protocol):
 
 @dataclass(frozen=True)
 class PixelCNN:
-    """An autoregressive model of pictures in raster order (van den Oord et al., 2016).
+    """An autoregressive model of images in raster order (van den Oord et al., 2016).
 
-    The parameter group is 'network'; the loss is in nats a picture.
+    The parameter group is 'network'; the loss is in nats an image.
 
     Attributes:
-        network: centred pictures [B, H, W, C] to [B, H, W, outputs] where a pixel's outputs depend
+        network: centred images [B, H, W, C] to [B, H, W, outputs] where a pixel's outputs depend
             on the pixels above it, and left of it in its row; such as `GatedPixelCNN` or
-            `PixelCNNPlusPlus`. Its field `shape` is the shape of a picture; it is cloned with the
+            `PixelCNNPlusPlus`. Its field `shape` is the shape of an image; it is cloned with the
             number of outputs in place of the channels.
         likelihood: of a pixel: `Categorical` (Bernoulli with 2 levels) or `LogisticMixture`.
     """
@@ -54,7 +54,7 @@ class PixelCNN:
 
     @property
     def event_shape(self) -> tuple[int, ...]:
-        """The shape of one picture."""
+        """The shape of one image."""
         return flax_utils.event_shape(self.network, 'network')
 
     @property
@@ -79,7 +79,7 @@ class PixelCNN:
 
     @full_precision
     def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
-        """Exact log-probability [B] of pictures x; `key` is not used."""
+        """Exact log-probability [B] of images x; `key` is not used."""
         del key
         pixels = self.likelihood.log_prob(self._params(variables, x), x)
         return LogProb(jnp.sum(pixels, axis=(1, 2)), 'exact')
@@ -87,7 +87,7 @@ class PixelCNN:
     def sample(
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
     ) -> Array:
-        """Draws pictures [num, H, W, C] as float32, pixel after pixel under one `lax.scan`. Raises
+        """Draws images [num, H, W, C] as float32, pixel after pixel under one `lax.scan`. Raises
         a UserError when given a label.
         """
         if label is not None:

@@ -18,7 +18,7 @@ class Autoregressive(Bijection):
 
     One pass of the network transforms; the inverse takes one pass a token. With `Affine` on vectors
     this is a layer of MAF (Papamakarios et al., 2017), and `Inverse` of it one of IAF (Kingma et
-    al., 2016); on patches of pictures, with a causal transformer, one of TarFlow (Zhai et al.,
+    al., 2016); on patches of images, with a causal transformer, one of TarFlow (Zhai et al.,
     2024). x is a vector [B, T], whose tokens are single numbers, or a sequence [B, T, P].
 
     Attributes:

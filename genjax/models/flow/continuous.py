@@ -46,7 +46,7 @@ class ContinuousFlow:
 
     Attributes:
         network: x with one more feature, the time, to features: [B, F] for vectors, [B, ..., F] for
-            pictures. A linear layer to the velocity, which starts at zero, is put on it. It must be
+            images. A linear layer to the velocity, which starts at zero, is put on it. It must be
             smooth ('tanh', 'silu', 'softplus').
         shape: the shape of one example.
         base: the distribution of the noise.

@@ -24,7 +24,7 @@ class Coupling(Bijection):
     no training image has into 10⁸ nats.
 
     Attributes:
-        network: the part that stays to features: [B, F] for vectors, [B, ..., F] for pictures. A
+        network: the part that stays to features: [B, F] for vectors, [B, ..., F] for images. A
             linear layer to the parameters of the map, which starts at zero, is put on it.
         transform: the map of each element.
     """

@@ -66,7 +66,7 @@ class ActNorm(Bijection):
 
 
 class InvertibleLinear(Bijection):
-    """z = x W with an invertible matrix, on pictures the 1×1 convolution of Glow.
+    """z = x W with an invertible matrix, on images the 1×1 convolution of Glow.
 
     W = R L U with a fixed random rotation R, so that layers mix from the start, and unit lower and
     positive upper triangular matrices L and U, which start as the identity: the log-determinant is

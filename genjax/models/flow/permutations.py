@@ -66,7 +66,7 @@ class Flatten(Bijection):
 
 
 class Squeeze(Bijection):
-    """Blocks of pixels to channels, [B, H, W, C] to [B, H/f, W/f, f² C], so that a picture has
+    """Blocks of pixels to channels, [B, H, W, C] to [B, H/f, W/f, f² C], so that an image has
     channels to split (Dinh et al., 2017).
 
     Attributes:
@@ -85,10 +85,10 @@ class Squeeze(Bijection):
 
 
 class Tokens(Bijection):
-    """Squares of a picture to a sequence of tokens, [B, H, W, C] to [B, H/f · W/f, f² C].
+    """Squares of an image to a sequence of tokens, [B, H, W, C] to [B, H/f · W/f, f² C].
 
     Attributes:
-        shape: (H, W, C) of a picture.
+        shape: (H, W, C) of an image.
         factor: f, the side of a square.
     """
 
@@ -96,12 +96,12 @@ class Tokens(Bijection):
     factor: int = 1
 
     def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
-        """Cuts the picture."""
+        """Cuts the image."""
         x = _blocks_to_channels(x, self.factor)
         return x.reshape(x.shape[0], -1, x.shape[-1]), no_change(x)
 
     def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
-        """Puts the picture together."""
+        """Puts the image together."""
         rows, columns = (side // self.factor for side in self.shape[:2])
         z = z.reshape(z.shape[0], rows, columns, z.shape[-1])
         return _channels_to_blocks(z, self.factor), no_change(z)

@@ -1,11 +1,11 @@
-"""Random transforms of the pictures that a discriminator sees, differentiable in the picture.
+"""Random transforms of the images that a discriminator sees, differentiable in the image.
 
 Reals and fakes are transformed alike and in both players' turns, so that a discriminator cannot
 overfit to few data, while the transforms do not leak into the samples as long as each is left out
 often enough (Karras et al., 2020, "Training Generative Adversarial Networks with Limited Data",
 sec. 2; Zhao et al., 2020, "Differentiable Augmentation for Data-Efficient GAN Training").
 
-Geometric transforms resample the picture: every output pixel reads a place of the input, weighing
+Geometric transforms resample the image: every output pixel reads a place of the input, weighing
 its neighbours bilinearly; what lies outside is zero, mid-grey for data in [-1, 1]. Where the rows
 and columns do not mix, this is one matrix product from each side, without gathers or scatters.
 """
@@ -101,7 +101,7 @@ def _pixel(key: Array, shape: tuple[int, ...]) -> tuple[Array, ...]:
     return tuple(jax.random.randint(key, (2,), 0, jnp.array(shape[:2])))
 
 
-# name -> (transform of one picture, (key, shape of a picture) -> its random arguments)
+# name -> (transform of one image, (key, shape of an image) -> its random arguments)
 TRANSFORMS = {
     'flip': (flip, lambda key, shape: (jax.random.bernoulli(key),)),
     'rotate90': (rotate90, lambda key, shape: (jax.random.randint(key, (), 0, 4),)),
@@ -116,7 +116,7 @@ TRANSFORMS = {
 
 @dataclass(frozen=True)
 class Augment:
-    """Transforms of pictures, each applied to each picture with one probability.
+    """Transforms of images, each applied to each image with one probability.
 
     The strengths are those of Zhao et al. (2020) for data in [-1, 1]: brightness U(-.5, .5),
     saturation U(0, 2), contrast U(.5, 1.5), translation by up to 1/8 of a side, a cut-out of half
@@ -129,15 +129,15 @@ class Augment:
 
     With a `target` the probability adapts (ADA; Karras et al., 2020): it rises while the share of
     data that the discriminator takes for real says that it overfits, E[sign D(x)] > target, and
-    falls otherwise, by 1 / `images_to_full` a picture. It is kept as the discriminator's state
+    falls otherwise, by 1 / `images_to_full` an image. It is kept as the discriminator's state
     `augment`. This needs a loss whose logits know real from fake by their sign.
 
     Attributes:
         transforms: names from `TRANSFORMS`, in the order of application. Their default is the
             policy of DiffAugment.
-        probability: of each transform of each picture; with a `target`, at the start.
+        probability: of each transform of each image; with a `target`, at the start.
         target: the E[sign D(x)] at data to keep, .6 in the paper; None: `probability` is fixed.
-        images_to_full: pictures of data in which the probability could go from 0 to 1.
+        images_to_full: images of data in which the probability could go from 0 to 1.
     """
 
     transforms: tuple[str, ...] = ('brightness', 'saturation', 'contrast', 'translate', 'cutout')
@@ -162,7 +162,7 @@ class Augment:
             raise UserError(f'Augment.transforms: rotate90 needs square pictures, not {shape}')
 
     def __call__(self, x: Array, key: Array, probability: Array | float) -> Array:
-        """Transforms pictures x [B, H, W, C], each transform with this probability."""
+        """Transforms images x [B, H, W, C], each transform with this probability."""
         return jax.vmap(lambda x, key: self._one(x, key, probability))(
             x, jax.random.split(key, len(x))
         )

@@ -34,10 +34,10 @@ class CycleGAN:
     translations.
 
     Attributes:
-        generator_ab: pictures of domain a to pictures of domain b; its field `shape` is the shape
-            of one picture.
+        generator_ab: images of domain a to images of domain b; its field `shape` is the shape
+            of one image.
         generator_ba: back again.
-        discriminator_a: pictures of domain a to logits [B] or, of patches, [B, P].
+        discriminator_a: images of domain a to logits [B] or, of patches, [B, P].
         discriminator_b: the same for domain b.
         cycle: weight λ of the cycle loss.
         identity: weight of ‖G_ab(b) - b‖ + ‖G_ba(a) - a‖, which keeps what looks right already.
@@ -60,7 +60,7 @@ class CycleGAN:
 
     @property
     def event_shape(self) -> tuple[int, ...]:
-        """The shape of one example: a picture of each domain."""
+        """The shape of one example: an image of each domain."""
         return (2, *flax_utils.event_shape(self.generator_ab, 'generator_ab'))
 
     @property
@@ -94,7 +94,7 @@ class CycleGAN:
     def translate(
         self, variables: Variables, x: Array, direction: Literal['ab', 'ba'] = 'ab'
     ) -> Array:
-        """Translates pictures x [B, *shape] from domain a to b ('ab') or from b to a ('ba').
+        """Translates images x [B, *shape] from domain a to b ('ab') or from b to a ('ba').
 
         Raises:
             UserError: another direction.
@@ -157,7 +157,7 @@ class _Play:
 
 
 def _directions(batch: Batch) -> tuple[tuple[str, str, Array, Array], ...]:
-    """(source, target, pictures of the source, pictures of the target), both ways round."""
+    """(source, target, images of the source, images of the target), both ways round."""
     x = batch['x'].astype(jnp.float32)
     return ('a', 'b', x[:, 0], x[:, 1]), ('b', 'a', x[:, 1], x[:, 0])
 

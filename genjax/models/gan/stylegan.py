@@ -51,9 +51,9 @@ class StyleGAN(GAN):
     Attributes:
         r1: as of `GAN`, but on every `r1_every`-th update.
         r1_every: 0: never.
-        path_length: weight of (‖Jᵀy‖ - a)², where J is the Jacobian of a picture with respect to
-            its latents, y a normal picture of variance 1 / pixels, and a the moving average
-            (decay .99) of these lengths. The squared norm is the mean over a picture's latents.
+        path_length: weight of (‖Jᵀy‖ - a)², where J is the Jacobian of an image with respect to
+            its latents, y a normal image of variance 1 / pixels, and a the moving average
+            (decay .99) of these lengths. The squared norm is the mean over an image's latents.
         path_length_every: 0: never.
         style_mixing: how often a training sample has the latent of a second code from a random
             layer on (Karras et al., 2019).
@@ -108,7 +108,7 @@ class StyleGAN(GAN):
         return self._mapped(variables, z, *label, truncation=self.sampling.truncation)
 
     def synthesise(self, variables: Variables, w: Array, key: Array | None = None) -> Array:
-        """Pictures [B, *event] of latents [B, D'], or [B, num_latents, D'] with one of each layer;
+        """Images [B, *event] of latents [B, D'], or [B, num_latents, D'] with one of each layer;
         without a key there is no noise.
         """
         args = (w,) if key is None else (w, key)

@@ -190,11 +190,11 @@ class NaiveBayes(_Counted):
 
 @dataclass(frozen=True)
 class PixelNaiveBayes(_Counted):
-    """Naive Bayes on pictures: a table of counts for every channel of every pixel. Train it
+    """Naive Bayes on images: a table of counts for every channel of every pixel. Train it
     for one epoch.
 
     Attributes:
-        shape: (height, width, channels) of a picture; any other shape will do too.
+        shape: (height, width, channels) of an image; any other shape will do too.
         levels: how many values 0, 1, ... each of its numbers takes.
         smoothing: what is added to every count; 0 is maximum likelihood.
     """

@@ -1,4 +1,4 @@
-"""What autoencoders of pictures have in common that are trained against a discriminator."""
+"""What autoencoders of images have in common that are trained against a discriminator."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _GREATEST_WEIGHT = 1e4  # of 'adaptive'
 
 @dataclass(frozen=True, kw_only=True)
 class Autoencoder:
-    """Base class: an encoder and a decoder against a discriminator of pictures (Esser et al.,
+    """Base class: an encoder and a decoder against a discriminator of images (Esser et al.,
     "Taming transformers for high-resolution image synthesis", 2021; Rombach et al., 2022).
 
     Phases: 'autoencoder' trains 'encoder' and 'decoder' on
@@ -35,10 +35,10 @@ class Autoencoder:
     whose network has to come trained.
 
     Attributes:
-        encoder: pictures [B, H, W, C] to maps [B, h, w, F]; a linear layer to the code is put on
+        encoder: images [B, H, W, C] to maps [B, h, w, F]; a linear layer to the code is put on
             it. Such as `MapEncoder`.
         decoder: maps to [B, *shape]; its field `shape` is the shape of one example.
-        discriminator: pictures to logits [B] or, of patches, [B, P], with convolutions that are
+        discriminator: images to logits [B] or, of patches, [B, P], with convolutions that are
             Flax's. None: reconstruction alone.
         loss: of both players, a name in `OBJECTIVES`.
         reconstruction: 'l1' as above, or 'l2', its square.
@@ -47,7 +47,7 @@ class Autoencoder:
             `Scheduled(staircase(...))`.
         adaptive: multiplies the latter by the norm of the reconstruction loss's gradient over that
             of the adversarial loss's, at most 10^4. The papers take gradients of the batch with
-            respect to the decoder's last layer, here they are those of each picture x̂.
+            respect to the decoder's last layer, here they are those of each image x̂.
     """
 
     encoder: nn.Module
@@ -145,7 +145,7 @@ class Autoencoder:
         return x.astype(jnp.float32), state
 
     def _look(self, variables: Variables, x: Array, key: Array) -> 'Look':
-        """What the discriminator says of pictures in training."""
+        """What the discriminator says of images in training."""
         state = variables['state'].get('discriminator', {})
         logits, new = self.discriminator.apply(
             {'params': variables['params']['discriminator'], **state},
@@ -238,7 +238,7 @@ class Encoded(NamedTuple):
 
 
 class Look(NamedTuple):
-    """What the discriminator says of pictures: logits [B, P], the outputs [B, D_i] of all its
+    """What the discriminator says of images: logits [B, P], the outputs [B, D_i] of all its
     convolutions, and the new state of all groups.
     """
 

@@ -34,7 +34,7 @@ class KLAutoencoder(Autoencoder):
 
     Attributes:
         channels: of the code.
-        kl: weight of the KL divergence in nats, divided by the number of values of the picture: the
+        kl: weight of the KL divergence in nats, divided by the number of values of the image: the
             other terms are means where the paper's are sums.
     """
 
@@ -61,7 +61,7 @@ class KLAutoencoder(Autoencoder):
         return (code.mean - centre) / spread, jnp.exp(code.log_std) / spread
 
     def decode(self, variables: Variables, z: Array, key: Array) -> Array:
-        """The picture [B, *event] of each code; `key` is not used."""
+        """The image [B, *event] of each code; `key` is not used."""
         del key
         centre, spread = _centre_and_spread(variables)
         return self._decode(variables, centre + spread * z)[0]
@@ -126,7 +126,7 @@ class VQAutoencoder(Autoencoder):
         return flat(self._quantise(variables, x).index)
 
     def decode(self, variables: Variables, z: Array, key: Array) -> Array:
-        """The picture [B, *event] of tokens [B, h * w]; `key` is not used."""
+        """The image [B, *event] of tokens [B, h * w]; `key` is not used."""
         del key
         vectors, _ = flax_utils.apply(self._code, variables, 'encoder', z, method='lookup')
         return self._decode(variables, vectors.reshape(len(z), *self._map_size, -1))[0]

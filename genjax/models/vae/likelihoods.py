@@ -189,7 +189,7 @@ class DiscretisedLogistic:
     not a density: no log-determinant of a scaling enters.
 
     Attributes:
-        levels: how many integers there are; 256 for 8-bit pictures.
+        levels: how many integers there are; 256 for 8-bit images.
     """
 
     levels: int = 256
@@ -221,7 +221,7 @@ class DiscretisedLogistic:
 
     def _location_and_log_scale(self, params: Array) -> tuple[Array, Array]:
         location, log_scale = jnp.split(params, 2, axis=-1)
-        # The network's zero means a scale of .14, some bins of an 8-bit picture.
+        # The network's zero means a scale of .14, some bins of an 8-bit image.
         return location, soft_bound(log_scale - 2.0)
 
     def log_prob(self, params: Array, x: Array) -> Array:
