@@ -1,4 +1,4 @@
-"""What a user sees when something is wrong: one line, never a traceback."""
+"""Errors shown to users: one line, no traceback."""
 
 import contextlib
 import difflib
@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-EXIT_INTERRUPTED = 75  # EX_TEMPFAIL: the run was saved; starting it again continues it
-EXIT_PEER = 69  # EX_UNAVAILABLE: another process of the run is gone
+EXIT_INTERRUPTED = 75  # EX_TEMPFAIL: the run was saved; the same command resumes it
+EXIT_PEER = 69  # EX_UNAVAILABLE: another process of the run was lost
 EXIT_CTRL_C = 130  # 128 + SIGINT, as shells have it
-EXIT_BUSY = 73  # EX_CANTCREAT: another process holds the folder
+EXIT_BUSY = 73  # EX_CANTCREAT: another process holds the lock of the folder
 
 
 class UserError(Exception):
@@ -21,25 +21,25 @@ class UserError(Exception):
 
 
 class RunLocked(UserError):
-    """Another process holds the folder; what happens in it is that one's to tell."""
+    """Another process holds the lock of the folder."""
 
 
 class CannotWrite(UserError):
-    """What was computed cannot be kept: the disk is full, say."""
+    """Results cannot be saved, e.g. because the disk is full."""
 
 
 class Interrupted(Exception):
-    """The run was stopped from outside and saved. The message says how to go on."""
+    """The run was stopped by a signal after saving. The message states how to resume it."""
 
 
 class PeerLost(Exception):
-    """Another process of the run is not there. The message says which."""
+    """Another process of the run is missing. The message names it."""
 
 
-_LONGEST = 400  # characters of a message of a library
+_LONGEST = 400  # characters of a library's message
 
 TRACEBACK = 'GENJAX_TRACEBACK'
-"""The environment variable that has every error show its traceback as well."""
+"""Environment variable that adds the traceback to every error."""
 
 _OURS = Path(__file__).parent
 _LIBRARY = Path(os.__file__).parent
@@ -57,8 +57,8 @@ _NO_MEMORY = (
 
 
 def exit_message(error: BaseException) -> tuple[str, int] | None:
-    """The line to print for an error and the exit status; None for a defect of genjax, which keeps
-    its traceback.
+    """Returns the line to print for an error and the exit status; None for a bug in genjax, which
+    keeps its traceback.
     """
     match error:
         case Interrupted():
@@ -75,8 +75,8 @@ def exit_message(error: BaseException) -> tuple[str, int] | None:
 
 
 def line_of(error: Exception) -> str | None:
-    """The line that tells a user of a mistake, of an exception in code of the user's own, or of
-    what a device lacks; None for a defect of genjax.
+    """Returns the line for a user's mistake, an exception in user code or a device error; None for
+    a bug in genjax.
     """
     line = _line_of(error)
     return line and plain(line)
@@ -84,22 +84,22 @@ def line_of(error: Exception) -> str | None:
 
 def _line_of(error: Exception) -> str | None:
     if isinstance(error, UserError):
-        return ' '.join(str(error).split())  # one line, also where it quotes several
+        return ' '.join(str(error).split())  # one line, even if it quotes several
     if isinstance(error, MemoryError):
         return f'{_NO_MEMORY.format("")}; data with in_memory=False'
     return _of_devices(str(error)) or of_user(error)
 
 
 def plain(text: str) -> str:
-    """Text that came from a file, in one line, without the characters that terminals and browsers
-    take for commands (escape sequences, changes of direction) or that cannot be written.
+    """Returns text from a file as one line, without control characters (escape sequences,
+    bidirectional overrides) and lone surrogates.
     """
     return _COMMANDS.sub('\ufffd', ' '.join(re.split(r'[\t\n\r\u2028\u2029]+', text)))
 
 
 def of_user(error: BaseException) -> str | None:
-    """`file:line in function: Type: message` of an exception in code of the user's own, with the
-    innermost line of that; None where there is none in its traceback.
+    """Returns `file:line in function: Type: message` for the innermost frame in user code; None if
+    there is none in the traceback.
     """
     own = [f for f in traceback.extract_tb(error.__traceback__) if is_users(f.filename)]
     if not own:
@@ -112,10 +112,10 @@ def of_user(error: BaseException) -> str | None:
 
 @contextlib.contextmanager
 def explaining(where: str) -> Iterator[None]:
-    """Turns what libraries say of a mistake in a config into a line, which begins with `where`.
+    """Turns a library's error about a config into a `UserError` with the prefix `where`.
 
     Raises:
-        UserError: in place of an exception that is neither of the user's own code nor has a line.
+        UserError: for an exception that has no line of its own (`exit_message`).
     """
     try:
         yield
@@ -127,7 +127,7 @@ def explaining(where: str) -> Iterator[None]:
 
 
 def summary(error: BaseException) -> str:
-    """Type and message of an exception, in one line of bearable length."""
+    """Returns type and message of an exception in one line, truncated."""
     message = ' '.join(str(error).split())
     message = re.sub(r' \(https?://\S*\)| -{5,}.*', '', message)
     message = message if len(message) <= _LONGEST else message[:_LONGEST] + ' …'
@@ -135,20 +135,20 @@ def summary(error: BaseException) -> str:
 
 
 def location(file: str, line: int | None) -> str:
-    """Returns the name of a line of a file, for messages."""
+    """Returns 'file:line' for messages, relative to the current folder if inside it."""
     relative = os.path.relpath(file)
     return f'{file if relative.startswith("..") else relative}:{line}'
 
 
 def is_users(file: str) -> bool:
-    """Returns whether a file is neither of genjax nor of an installed package."""
+    """Returns whether a file belongs neither to genjax nor to an installed package."""
     path = Path(file)
     library = path.is_relative_to(_LIBRARY) or _PACKAGES & set(path.parts)
     return not (file.startswith('<') or library or path.is_relative_to(_OURS))
 
 
 def _of_devices(message: str) -> str | None:
-    """Returns the message of a runtime error about devices, for the user."""
+    """Returns the user's message for a device error (out of memory, missing backend)."""
     if 'RESOURCE_EXHAUSTED' in message:
         found = re.search(r'allocat\w* (?:of )?([\d.]+ ?(?:[KMGT]i?B|bytes))', message)
         return _NO_MEMORY.format(f' (for {found[1]} more)' if found else '')
@@ -159,7 +159,7 @@ def _of_devices(message: str) -> str | None:
 
 
 def how_to_install(extra: str) -> str:
-    """The command that adds an optional part, such as 'ode', to the environment of genjax."""
+    """Returns the command that installs an optional extra, such as 'ode'."""
     root = _OURS.parent
     script = root / 'launch' / 'local.sh'
     if not script.exists():
@@ -176,7 +176,7 @@ def nearest(word: str, options: Iterable[str]) -> str:
 
 
 def described(value: Any) -> str:
-    """A value as messages name it: its type and shape, and the keys of a dict."""
+    """Describes a value for messages: dtype and shape, or the keys of a dict."""
     if shape_of(value) is not None and hasattr(value, 'dtype'):
         return f'{value.dtype}{list(value.shape)}'
     if isinstance(value, Mapping):
@@ -189,7 +189,7 @@ def described(value: Any) -> str:
 
 
 def shape_of(value: Any) -> tuple[int, ...] | None:
-    """The shape of an array or number; None for anything else."""
+    """Returns the shape of an array or number; None for anything else."""
     if isinstance(value, bool | int | float):
         return ()
     shape = getattr(value, 'shape', None)

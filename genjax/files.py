@@ -1,6 +1,4 @@
-"""Which paths can be used; files that are there whole or not at all; folders that one process at a
-time holds.
-"""
+"""Path checks, atomic writes, and folders locked by one process."""
 
 import contextlib
 import fcntl
@@ -17,12 +15,12 @@ _LOCK = '.lock'
 
 
 def local(path: str) -> str:
-    """Returns the path, with the home folder for `~`.
+    """Returns the path with `~` expanded.
 
     Raises:
-        UserError: it is a URL, such as `gs://bucket/run`; or there is no such home folder.
+        UserError: the path is a URL, such as `gs://bucket/run`, or the home folder is unknown.
     """
-    if re.match(r'[A-Za-z][A-Za-z0-9+.-]+:/', str(path)):  # pathlib makes one of two slashes
+    if re.match(r'[A-Za-z][A-Za-z0-9+.-]+:/', str(path)):  # pathlib collapses the two slashes
         raise UserError(f'{path} is a URL: give a folder or file of this machine (or mount it)')
     expanded = os.path.expanduser(path)
     if expanded.startswith('~'):
@@ -31,11 +29,11 @@ def local(path: str) -> str:
 
 
 def workdir(path: str) -> str:
-    """Returns the path of a folder for checkpoints.
+    """Returns the path of a folder for checkpoints, checked.
 
     Raises:
-        UserError: it is a URL; or it, or a folder above it, has a character that Orbax would take
-            for a pattern, which makes checkpoints unreadable.
+        UserError: the path is a URL; or it, or a folder above it, has a character that Orbax would
+            interpret as a glob pattern, which makes checkpoints unreadable.
     """
     path = local(path)
     whole = os.path.abspath(path)
@@ -48,14 +46,14 @@ def workdir(path: str) -> str:
 
 
 def disk_full(error: Exception) -> bool:
-    """Returns whether an error of some library means that the disk, or a quota, is full."""
+    """Returns whether a library's error means that the disk or a quota is full."""
     full = ('No space left', 'RESOURCE_EXHAUSTED', 'Disk quota exceeded')
     return any(text in str(error) for text in full)
 
 
 def output(path: str) -> str:
-    """Returns the path of a file to write; raises UserError where it is no file, but a folder, a
-    device or a pipe, or lies in a folder that cannot be written.
+    """Returns the path of an output file; raises UserError if it is a folder, a device or a pipe,
+    or its folder is not writable.
     """
     path = local(path)
     file = Path(path)
@@ -71,13 +69,12 @@ def output(path: str) -> str:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside `path`, whose folder is made, and renames it when all is
-    written.
+    """Writes `path` atomically: yields a temporary path beside it, and renames it on exit.
 
-    A process that is killed meanwhile leaves the temporary (`remove_unfinished`).
+    Creates the folder. A killed process leaves the temporary file (see `remove_unfinished`).
 
     Raises:
-        UserError: it cannot be written; nothing is left behind, and an older file stays.
+        UserError: writing failed; the temporary file is removed, and an older file stays.
     """
     output(str(path))
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
@@ -99,8 +96,8 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Removes what killed processes have left of files that they were writing with `replacing`, in
-    the folder and in those directly in it; no other process may be writing there.
+    """Removes temporary files of `replacing` that killed processes left in the folder and its
+    direct subfolders. No other process may be writing there.
     """
     for temporary in (*folder.glob('.*.tmp'), *folder.glob('*/.*.tmp')):
         with contextlib.suppress(OSError):
@@ -108,27 +105,27 @@ def remove_unfinished(folder: Path) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes the file whole or not at all; raises UserError when it cannot."""
+    """Writes a JSON file atomically; raises UserError if that fails."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + '\n')
 
 
 @contextlib.contextmanager
 def locked(folder: Path, kind: str, record: str, busy: str) -> Iterator[IO[str]]:
-    """Makes the folder and holds it alone.
+    """Creates the folder and locks it for this process.
 
-    Gives the file that holds the lock: this ends with the process, however it ends, and with the
-    last of those that inherit the descriptor.
+    Yields the lock file. The lock is released when the process ends, however it ends, and all
+    processes that inherited the descriptor have ended.
 
     Args:
-        folder: to be held, a --workdir.
-        kind: what it is the folder of.
-        record: the file that marks it as such.
-        busy: what to say where it is held, with `{owner}` for the process and `{folder}`.
+        folder: the folder to lock, a --workdir.
+        kind: kind of the folder, for messages.
+        record: name of the file that marks a folder of this kind.
+        busy: message if it is locked, with `{owner}` (process id) and `{folder}`.
 
     Raises:
-        RunLocked: another process holds it. Nothing in it has changed then.
-        UserError: it holds something else, or it cannot be written. Nothing either.
+        RunLocked: another process holds the lock; the folder is unchanged.
+        UserError: the folder is of another kind or not writable; it is unchanged.
     """
     workdir(folder)
     with contextlib.ExitStack() as stack:
@@ -152,8 +149,8 @@ def locked(folder: Path, kind: str, record: str, busy: str) -> Iterator[IO[str]]
 
 
 def refuse_links(folder: Path) -> None:
-    """Refuses a folder in which a file or folder is a link out of it: what is written there would
-    change something else, which whoever made the folder has chosen.
+    """Refuses a folder that contains a symbolic link out of it: writing through it would change
+    files outside the folder.
 
     Raises:
         UserError: naming the link.
@@ -168,8 +165,8 @@ def refuse_links(folder: Path) -> None:
 
 
 def _refuse_foreign(folder: Path, kind: str, record: str) -> None:
-    """Refuses a folder that holds anything but such a record, or what is left of its first
-    moment.
+    """Refuses a non-empty folder without the record file, unless it holds only the leftovers of a
+    start that was killed.
     """
     if not folder.is_dir() or (folder / record).exists():
         return

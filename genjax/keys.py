@@ -1,4 +1,4 @@
-"""Keys of a seed for purposes outside of training."""
+"""Random keys for purposes other than training."""
 
 import zlib
 from typing import Literal
@@ -8,11 +8,10 @@ from jax import Array
 
 
 def key_of(seed: int, purpose: Literal['evaluation', 'samples', 'examples', 'codes']) -> Array:
-    """The key of a seed for a purpose outside of training; works under
-    `jax.transfer_guard('disallow')`.
+    """Derives a key for a purpose from a seed; works under `jax.transfer_guard('disallow')`.
 
-    Folding in a hash of the purpose sets it apart from the keys of training: `init_state` splits
-    `jax.random.key(seed)`, and `split(key)[i]` is `fold_in(key, i)`.
+    A hash of the purpose is folded in, so that the key differs from those of training: `init_state`
+    splits `jax.random.key(seed)`, and `split(key)[i]` is `fold_in(key, i)`.
     """
     with jax.transfer_guard('allow'):
         return jax.random.fold_in(jax.random.key(seed), zlib.crc32(purpose.encode()))

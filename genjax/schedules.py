@@ -1,4 +1,4 @@
-"""Fields of a model that change while it trains, and schedules that optax does not have."""
+"""Scheduled model fields, and schedules that optax does not have."""
 
 import dataclasses
 from collections.abc import Callable
@@ -16,15 +16,15 @@ class Scheduled:
     """A numeric field given by a schedule of the step: `beta=Scheduled(optax.linear_schedule(0.,
     1., 1000))`.
 
-    The train step replaces it by its value with `at_step` before it asks the model for its phases,
-    so that models only ever see numbers.
+    The train step replaces it by its value (`at_step`) before it gets the phases of the model:
+    models only see numbers.
     """
 
     schedule: Callable[[Array | int], Array | float]
 
 
 def at_step(model: Any, step: Array | int) -> Any:
-    """Returns `model` with every `Scheduled` field, however deep, replaced by its value."""
+    """Returns `model` with every `Scheduled` field, at any depth, replaced by its value."""
     if isinstance(model, Scheduled):
         return model.schedule(step)
     if isinstance(model, tuple) and not hasattr(model, '_fields'):
@@ -43,10 +43,10 @@ def at_step(model: Any, step: Array | int) -> Any:
 def staircase(
     values: tuple[float, ...], lengths: tuple[int, ...]
 ) -> Callable[[Array | int], Array]:
-    """values[i] for lengths[i] steps, one after another; the last value stays.
+    """Piecewise-constant schedule: values[i] for lengths[i] steps; the last value stays.
 
     Raises:
-        ValueError: there are not as many lengths as values.
+        ValueError: the numbers of values and lengths differ.
     """
     if not values or len(values) != len(lengths):
         raise ValueError(
@@ -57,7 +57,7 @@ def staircase(
 
 
 def cosine(first: float, last: float, steps: int) -> Callable[[Array | int], Array]:
-    """Half a cosine from `first` at step 0 to `last` at `steps`, where it stays; up or down."""
+    """Half a cosine from `first` at step 0 to `last` at `steps`, constant afterwards."""
 
     def schedule(step: Array | int) -> Array:
         share = jnp.clip(step / steps, 0.0, 1.0)
@@ -69,7 +69,7 @@ def cosine(first: float, last: float, steps: int) -> Callable[[Array | int], Arr
 def half_life(
     examples: Callable[[Array | int], Array | float], batch_size: int
 ) -> Callable[[Array | int], Array]:
-    """The decay of a moving average of which half is the last `examples(step)` examples:
-    .5 ** (batch_size / examples); 0 where there are none.
+    """Decay of a moving average with a half-life of `examples(step)` examples: 0.5 ** (batch_size /
+    examples); 0 for no examples.
     """
     return lambda step: 0.5 ** (batch_size / jnp.maximum(examples(step), 1e-8))

@@ -1,4 +1,4 @@
-"""What accelerators can do at best, from their makers' documents."""
+"""Peak performance of accelerators, from vendors' documents."""
 
 from dataclasses import dataclass
 
@@ -7,16 +7,16 @@ GIB = 2**30
 
 @dataclass(frozen=True)
 class Chip:
-    """The figures of one JAX device. None is unknown, and stays so in all that follows from it.
+    """Specification of one JAX device. None: unknown, as is everything derived from it.
 
     Attributes:
-        name: what it is called.
-        flops: the most products and sums of bfloat16 numbers a second, without sparsity.
-        memory: bytes of its memory.
+        name: product name.
+        flops: peak bfloat16 FLOP/s, without sparsity.
+        memory: bytes of device memory.
         memory_bandwidth: bytes a second between the chip and its memory.
-        interconnect: bytes a second that it can send to other chips of its slice or server, over
-            all links together; it can receive as many at the same time.
-        network: bytes a second that it can send to other slices, its share of its host's cards.
+        interconnect: bytes a second sent to other chips of the slice or server, over all links
+            (unidirectional; full duplex).
+        network: bytes a second sent to other slices: the chip's share of the host's NICs.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Chip:
     network: float | None = None
 
 
-# Makers state the interconnect as the sum of both directions; half of it is sent.
+# Vendors state the bidirectional interconnect bandwidth; half of it is for sending.
 CHIPS = {
     # cloud.google.com/tpu/docs/v4; 6 links of 50 GB/s: Jouppi et al., "TPU v4" (2023), table 4.
     'v4': Chip('TPU v4', 275e12, 32 * GIB, 1200e9, 6 * 50e9),
@@ -51,7 +51,7 @@ CHIPS = {
     'b200': Chip('NVIDIA B200', 36e15 / 2 / 8, int(1440e9 / 8), 64e12 / 8, 14.4e12 / 2 / 8),
 }
 
-# How JAX names devices; PCIe boards, which are slower, have other names and no row.
+# JAX's `device_kind`. PCIe boards are slower, have other names and are left out.
 _DEVICE_KINDS = {
     'TPU v4': 'v4',
     'TPU v5 lite': 'v5e',
@@ -70,6 +70,6 @@ _DEVICE_KINDS = {
 
 
 def chip_of(device_kind: str) -> Chip | None:
-    """The figures of `jax.Device.device_kind`; None where they are unknown, as for a CPU."""
+    """Returns the specification for `jax.Device.device_kind`; None if unknown, as for a CPU."""
     name = _DEVICE_KINDS.get(device_kind)
     return None if name is None else CHIPS[name]

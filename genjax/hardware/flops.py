@@ -1,9 +1,9 @@
-"""How many floating-point operations a program asks for, counted from its jaxpr.
+"""Counts the floating-point operations of a program from its jaxpr.
 
-Products alone are counted (matrices, convolutions, attention), two operations to a multiply-add:
-they are nearly all the work of a network, and what the peak of a chip speaks of. The count is of
-the whole program, over all devices. XLA's own `cost_analysis` counts the body of a loop once,
-whatever its length.
+Only products are counted (matrix multiplication, convolution, attention), two operations per
+multiply-add: they are nearly all the work of a network, and peak FLOP/s refer to them. The count
+covers the whole program, over all devices. XLA's own `cost_analysis` counts the body of a loop
+once, whatever its length.
 """
 
 import math
@@ -15,17 +15,17 @@ import jax
 import numpy as np
 from jax.interpreters import partial_eval
 
-_RECOMPUTED = 'rematted_computation'  # JAX's name for what `jax.checkpoint` computes once more
+_RECOMPUTED = 'rematted_computation'  # JAX's name scope for recomputation by `jax.checkpoint`
 
 
 @dataclass(frozen=True)
 class Flops:
-    """The work of a program.
+    """FLOPs of a program.
 
     Attributes:
-        model: what the mathematics asks for.
-        recomputed: what is computed once more because it was not kept (`jax.checkpoint`).
-        uncounted: what the count leaves out or takes once, in words.
+        model: operations of the model, without recomputation.
+        recomputed: operations repeated by rematerialisation (`jax.checkpoint`).
+        uncounted: operations left out or undercounted, as notes.
     """
 
     model: int = 0
@@ -34,7 +34,7 @@ class Flops:
 
     @property
     def hardware(self) -> int:
-        """All that the chips compute."""
+        """Operations executed, recomputation included."""
         return self.model + self.recomputed
 
     def __add__(self, other: 'Flops') -> 'Flops':
@@ -52,13 +52,15 @@ class Flops:
 
 
 def flops_of(function: Callable, *args: Any) -> Flops:
-    """Counts a function of these arguments, arrays or `jax.ShapeDtypeStruct`s; runs nothing."""
+    """Counts the FLOPs of a function for arguments, arrays or `jax.ShapeDtypeStruct`s, without
+    running it.
+    """
     return flops_of_jaxpr(jax.make_jaxpr(function)(*args))
 
 
 def flops_of_jaxpr(closed: Any) -> Flops:
-    """Counts a `ClosedJaxpr`, such as `jitted.trace(...).jaxpr`. What no result needs is left out,
-    as compilers do.
+    """Counts the FLOPs of a `ClosedJaxpr`, e.g. `jitted.trace(...).jaxpr`, after dead code
+    elimination.
     """
     jaxpr, _ = partial_eval.dce_jaxpr(closed.jaxpr, [True] * len(closed.jaxpr.outvars))
     return _count(jaxpr, recomputing=False)
@@ -96,7 +98,7 @@ def _count_equation(equation: Any, recomputing: bool) -> Flops:
 
 
 def _inner(params: dict[str, Any]) -> Iterator[Any]:
-    """The jaxprs among the parameters of an equation."""
+    """Yields the jaxprs among the parameters of an equation."""
     for value in params.values():
         for item in value if isinstance(value, tuple | list) else (value,):
             item = getattr(item, 'jaxpr', item)  # of a ClosedJaxpr
@@ -104,7 +106,7 @@ def _inner(params: dict[str, Any]) -> Iterator[Any]:
                 yield item
 
 
-# Each of these returns the work of an equation, and what its kernel recomputes.
+# Each of these returns the FLOPs of an equation, and those that its kernel recomputes.
 
 
 def _dot_general(equation: Any) -> tuple[int, int]:
@@ -115,14 +117,14 @@ def _dot_general(equation: Any) -> tuple[int, int]:
 
 
 def _convolution(equation: Any) -> tuple[int, int]:
-    """Padding counts as data, as the published counts of networks have it; the holes that a stride
-    leaves in a gradient, or in a transposed convolution, do not.
+    """Counts padding as data, as published FLOP counts do, but not the zeros of a dilated input
+    (gradients of strided and transposed convolutions).
     """
     params = equation.params
     numbers = params['dimension_numbers']
     kernel = equation.invars[1].aval.shape
     out = equation.outvars[0].aval.shape
-    pairs = 1  # of a place in the result and one in the kernel, where they meet data
+    pairs = 1  # of an output position and a kernel tap that meet in the data
     for i, (d_out, d_kernel) in enumerate(
         zip(numbers.out_spec[2:], numbers.rhs_spec[2:], strict=True)
     ):
@@ -135,15 +137,15 @@ def _convolution(equation: Any) -> tuple[int, int]:
 
 
 def _attention(equation: Any) -> tuple[int, int]:
-    """cuDNN's: the products of queries with keys and of weights with values, masked places too."""
+    """Counts cuDNN attention: queries by keys and weights by values, masked positions included."""
     query, key, _ = (v.aval.shape for v in equation.invars[:3])
-    # Whether heads or places come first, the product of both with the batch is the same.
+    # The size of the query is the same in either layout of heads and positions.
     places = key[1] if equation.params['layout'] == 0 else key[2]
     return 4 * math.prod(query) * places, 0
 
 
 def _attention_gradient(equation: Any) -> tuple[int, int]:
-    """Twice the work of the forward pass, and the weights once more."""
+    """Counts twice the forward pass, and the recomputation of the attention weights."""
     forward, _ = _attention(equation)
     return 2 * forward, forward // 2
 

@@ -1,4 +1,6 @@
-"""Where a process stands among those of its run, and how it finds that out."""
+"""Detects the process's index, the number of processes and the coordinator (flags, JAX_*, Slurm,
+TPU).
+"""
 
 import os
 import re
@@ -10,13 +12,13 @@ from genjax.errors import UserError
 
 @dataclass(frozen=True)
 class ProcessInfo:
-    """Where a process stands among the processes of a run.
+    """Index of a process within a multi-process run, and the address of the coordinator.
 
     Attributes:
-        coordinator: 'host:port' of the first process.
-        count: how many there are.
-        index: which of them this one is, from 0.
-        local_devices: the accelerators of this machine that are its own; None: all of them.
+        coordinator: 'host:port' of process 0.
+        count: number of processes.
+        index: index of this process, from 0.
+        local_devices: indices of the machine's accelerators that this process uses; None: all.
     """
 
     coordinator: str
@@ -26,7 +28,7 @@ class ProcessInfo:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port."""
+        """(host, port) of the coordinator."""
         host, _, port = self.coordinator.rpartition(':')
         return host.strip('[]'), int(port)
 
@@ -37,23 +39,22 @@ def detect_cluster(
     index: int | None,
     environment: Mapping[str, str] = os.environ,
 ) -> ProcessInfo | None:
-    """Where this process stands: by what the user says, or else by the environment.
+    """Returns the process's place in the cluster, from the flags or else from the environment.
 
-    The environment is that of Kubernetes and others who set JAX_COORDINATOR_ADDRESS,
-    JAX_NUM_PROCESSES and JAX_PROCESS_ID (or JOB_COMPLETION_INDEX, which an indexed job sets), of a
-    Slurm step, or of a TPU VM.
+    Reads JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID (or JOB_COMPLETION_INDEX,
+    set by indexed Kubernetes jobs), then the variables of a Slurm step, then TPU VM metadata.
 
     Args:
         coordinator: 'host:port' of process 0.
-        count: of the processes.
-        index: of this one.
-        environment: where to look.
+        count: number of processes.
+        index: index of this process.
+        environment: environment variables.
 
     Returns:
-        The place; None for a process that is alone.
+        The process's place; None for a single process.
 
     Raises:
-        UserError: part of it is missing, or is not what it should be.
+        UserError: a setting is missing or malformed.
     """
     given = {'--coordinator': coordinator, '--num_processes': count, '--process_id': index}
     if any(value is not None for value in given.values()):
@@ -68,7 +69,7 @@ def detect_cluster(
 
 
 def _checked(given: Mapping[str, str | int | None]) -> ProcessInfo | None:
-    """The place that three settings tell, by their names."""
+    """Validates the three settings; the keys name them in errors."""
     missing = [name for name, value in given.items() if value is None]
     if missing:
         known = ', '.join(f'{name}={value}' for name, value in given.items() if value is not None)
@@ -92,9 +93,9 @@ def _slurm(environment: Mapping[str, str]) -> ProcessInfo | None:
         return None
     # 'node[07-09,12],other' begins with node07.
     name, number = re.match(r'([^,\[]+)(?:\[(\d+))?', environment['SLURM_STEP_NODELIST']).groups()
-    port = 61440 + int(environment['SLURM_JOB_ID']) % 4096  # jobs that share a node have their own
-    # A task that has a node to itself takes all of its accelerators, and one that was given its
-    # share of them by Slurm sees no others.
+    port = 61440 + int(environment['SLURM_JOB_ID']) % 4096  # distinct for jobs that share a node
+    # A task alone on its node takes all accelerators; a task with one visible GPU (bound by Slurm)
+    # takes that one.
     nodes = int(environment.get('SLURM_STEP_NUM_NODES', 1))
     visible = environment.get('CUDA_VISIBLE_DEVICES', '').split(',')
     alone = count == nodes or (len(visible) == 1 and visible != [''])
@@ -102,7 +103,7 @@ def _slurm(environment: Mapping[str, str]) -> ProcessInfo | None:
 
 
 def _tpu() -> ProcessInfo | None:
-    """By JAX's own knowledge of Google's machines, for which it has no public name."""
+    """Uses JAX's private cluster detection; there is no public API."""
     from jax._src.clusters import cloud_tpu_cluster as tpu
 
     clusters = (tpu.GkeTpuCluster, tpu.GceTpuCluster)

@@ -1,5 +1,5 @@
-"""What the processes of a run say to one another once they have met: each has a line to the first,
-who passes on what concerns all.
+"""Control messages between the processes of a run: each process is connected to process 0, which
+coordinates.
 """
 
 import os
@@ -18,9 +18,10 @@ from genjax.parallel.rendezvous import PATIENCE, Connection, rendezvous
 
 
 class Coordinator:
-    """Passes messages on, in the first process; it is connected to that one as to all others.
+    """Runs in process 0: relays messages between all processes, itself included.
 
-    It has all stop at one point when one is told to stop, and all end when one fails or is gone.
+    It stops all processes at the same sync point when one is preempted, and ends all of them when
+    one fails or is lost.
     """
 
     def __init__(self, lines: dict[int, Connection], heartbeat: float):
@@ -34,9 +35,9 @@ class Coordinator:
         self._finished: set[int] = set()
 
     def run(self) -> None:
-        """Until all have finished."""
+        """Serves until all processes have finished."""
         for line in self._lines.values():
-            line.heard = time.monotonic()  # some have waited long for the last to come
+            line.heard = time.monotonic()  # silent while the last connected
         with selectors.DefaultSelector() as selector:
             for index, line in self._lines.items():
                 selector.register(line.socket, selectors.EVENT_READ, index)
@@ -77,10 +78,11 @@ class Coordinator:
             self._finished.add(index)
 
     def _is_verdict(self) -> bool:
-        """Whether to wait no longer for what others have to say of a failure.
+        """Returns whether all failure reports are in, or the grace period is over.
 
-        What is wrong with a config, all will say. A run that is being saved may be saved by all. A
-        computation that all take part in breaks for all when one is gone, who will be missed.
+        A mistake in the config fails in all processes. Preempted processes may still be saving. The
+        loss of a process breaks collectives in all others; the heartbeat then identifies the lost
+        one.
         """
         failures = self._failed.values()
         if len(failures) == self._count:
@@ -97,7 +99,9 @@ class Coordinator:
         self._end(line, EXIT_PEER)
 
     def _end(self, line: str, status: int) -> None:
-        """Ends all processes, this one last: with it JAX's service ends, which would end others."""
+        """Ends all processes, this one last: it hosts JAX's coordination service, whose loss would
+        crash the others.
+        """
         others = [other for number, other in self._lines.items() if number]
         for other in others:
             other.say(end=status, line='')
@@ -114,11 +118,11 @@ class Coordinator:
 
 
 class Worker:
-    """What one process has to do with the others.
+    """Connection of a process to the coordinator.
 
     Attributes:
-        index: its own.
-        count: of all.
+        index: index of this process.
+        count: number of processes.
     """
 
     def __init__(
@@ -128,13 +132,13 @@ class Worker:
         heartbeat: float,
         interruption: Preemption | None,
     ):
-        """Meets the others; raises like `rendezvous`.
+        """Connects to the other processes; raises like `rendezvous`.
 
         Args:
-            place: of this process.
-            timeout: seconds to wait for all to come.
-            heartbeat: after so many seconds without a word a process is taken for dead.
-            interruption: to be shared: all processes stop together when one of them is told to.
+            place: index of this process and address of the coordinator.
+            timeout: seconds to wait for all processes.
+            heartbeat: seconds of silence after which a process counts as lost.
+            interruption: preemption handler; a signal to one process stops all of them.
         """
         self.index, self.count = place.index, place.count
         lines, line, self.port = rendezvous(place, timeout)
@@ -155,19 +159,19 @@ class Worker:
         self._listener.start()
 
     def give(self, value: Any) -> None:
-        """Sends a value (as JSON has it) to all others; only the first process does."""
+        """Broadcasts a JSON value from process 0 to the others."""
         self._line.say(value=value)
 
     def take(self) -> Any:
-        """The next value that the first process gives, when it does."""
+        """Waits for the next value broadcast by process 0."""
         while True:
             try:
-                return self._values.get(timeout=0.5)  # signals come through in between
+                return self._values.get(timeout=0.5)  # short, so that signal handlers can run
             except queue.Empty:
                 pass
 
     def finish(self) -> None:
-        """Waits until all have done their work."""
+        """Waits until all processes have finished."""
         self._line.say(finished=True)
         while not self._finished.wait(0.5):
             pass
@@ -175,16 +179,16 @@ class Worker:
         self._line.socket.close()
 
     def fail(self, line: str, status: int, broken: bool = False) -> NoReturn:
-        """Ends all processes with a line, which the first of them prints, and an exit status.
+        """Ends all processes with an exit status; process 0 prints the line.
 
         Args:
-            line: what is wrong.
+            line: the error message.
             status: the exit status.
-            broken: it may be that others are the reason.
+            broken: whether the loss of another process may be the cause.
         """
         self._line.say(failed={'line': line, 'status': status, 'broken': broken})
         time.sleep(2 * PATIENCE + broken * (self._heartbeat + 1))
-        _end(line, status)  # nobody answers
+        _end(line, status)  # no answer from the coordinator
 
     def _listen(self) -> None:
         with selectors.DefaultSelector() as selector:
@@ -216,7 +220,7 @@ class Worker:
 
 
 def _end(line: str, status: int) -> NoReturn:
-    """Ends this process from any thread, whatever the others are doing."""
+    """Ends this process at once, from any thread."""
     sys.stdout.flush()
     if line:
         print(line, file=sys.stderr, flush=True)

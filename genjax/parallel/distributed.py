@@ -1,7 +1,6 @@
-"""Many processes as one: how they begin and end together, what only the first does, and who reads
-which rows.
+"""Multi-process runs: joint start and end, work for process 0 only, local rows of a batch.
 
-The functions here do the plain thing in a process that is alone.
+In a single-process run, the functions do the work directly.
 """
 
 import contextlib
@@ -31,21 +30,22 @@ def together(
     heartbeat: float = 100.0,
     timeout: float = 300.0,
 ) -> Iterator[None]:
-    """Inside, JAX has the devices of all processes. To be entered before there is any array.
+    """Context in which JAX uses the devices of all processes. Enter it before any array is created.
 
-    The processes end together. When all leave, each waits for the others; when one fails, is told
-    to stop or is gone, all end with one line and the same status, and nobody comes back from here.
+    On a normal exit, each process waits for the others. If one fails, is preempted or is lost, all
+    processes end with one error message and the same exit status; the context manager never
+    returns.
 
     Args:
-        place: of this process; None: it is alone.
-        interruption: to be shared with the others.
-        heartbeat: seconds without a word after which a process is taken for dead.
-        timeout: seconds to wait for all to come.
+        place: index of this process and address of the coordinator; None: a single process.
+        interruption: preemption handler, shared by all processes.
+        heartbeat: seconds of silence after which a process counts as lost.
+        timeout: seconds to wait for all processes.
 
     Raises:
-        PeerLost: some did not come.
-        UserError: they disagree on how many they are.
-        Interrupted: one of those that were there was told to stop.
+        PeerLost: some processes did not connect.
+        UserError: the processes disagree on their number.
+        Interrupted: a process was preempted while connecting.
     """
     global _peer
     if place is None:
@@ -73,14 +73,14 @@ def _initialize(place: ProcessInfo, port: int, heartbeat: float) -> None:
         place.index,
         local_device_ids=place.local_devices,
         cluster_detection_method='deactivate',
-        # It is for us to notice who is missing; this is for when we do not.
+        # Fallback only: our own heartbeat fires first.
         heartbeat_timeout_seconds=int(2 * heartbeat) + 10,
     )
-    jax.devices()  # all take part in this: nobody shall wait for another before
+    jax.devices()  # collective call: do it before anything can block on a peer
 
 
 def _fail(peer: Worker, error: BaseException, interruption: Preemption | None) -> None:
-    """Ends all processes; none returns from here."""
+    """Ends all processes; never returns."""
     if isinstance(error, GeneratorExit):  # a signal came between two context managers
         error = KeyboardInterrupt()
     if isinstance(error, KeyboardInterrupt) and interruption and interruption.reason:
@@ -97,18 +97,18 @@ def _fail(peer: Worker, error: BaseException, interruption: Preemption | None) -
 
 
 def is_first() -> bool:
-    """Whether this process is the one that writes and speaks."""
+    """Whether this process is process 0, the only one that writes files and prints."""
     return _peer is None or _peer.index == 0
 
 
 def on_first(work: Callable[[], T]) -> T:
-    """Has the first process do something, and returns to all what it returns (as JSON has it).
+    """Runs `work` in process 0 and returns its result (a JSON value) in all processes.
 
-    All processes must come here alike: what they decide on beforehand, they must not read from what
-    the first may change meanwhile.
+    Collective: all processes must call it in the same order. They must not branch on files that
+    process 0 may be writing.
 
     Raises:
-        UserError: it did there.
+        UserError: `work` raised it in process 0.
     """
     if _peer is None:
         return work()
@@ -130,8 +130,8 @@ def on_first(work: Callable[[], T]) -> T:
 
 
 def first_before_others(work: Callable[[], T]) -> T:
-    """Has every process do something, the first before the others, who find on disk what it has
-    made. It must need no other process for that.
+    """Runs `work` in process 0, then in the others, which find its files on disk. `work` must not
+    depend on other processes.
     """
     results = []
     on_first(lambda: results.append(work()))

@@ -1,4 +1,4 @@
-"""From the devices of all processes to the memory of each."""
+"""Transfers between sharded device arrays and host memory."""
 
 from typing import Any
 
@@ -11,10 +11,10 @@ from genjax.parallel import preemption
 
 
 def fetch(tree: Any) -> Any:
-    """Brings arrays to the host, whole, wherever their parts lie.
+    """Gathers arrays, however sharded, to host memory.
 
-    All processes must come here with the same arrays. A run that is told to stop does so here, if
-    it has steps to save first.
+    Collective: all processes must call it with the same arrays. It is a sync point: a preempted run
+    with unsaved steps stops here.
     """
     preemption.sync_point()
     return jax.device_get(jax.tree.map(_whole, tree))
@@ -27,7 +27,7 @@ def _whole(array: Any) -> Any:
 
 
 def mesh_of(variables: Any) -> Mesh | None:
-    """The devices over which a model's variables lie; None where it is but one."""
+    """Returns the mesh of a model's variables; None for a single device."""
     for leaf in jax.tree.leaves(variables):
         if isinstance(leaf, Array) and len(leaf.sharding.device_set) > 1:
             return leaf.sharding.mesh
@@ -35,8 +35,8 @@ def mesh_of(variables: Any) -> Mesh | None:
 
 
 def spread(x: Array, mesh: Mesh | None) -> Array:
-    """Has each device compute some rows of x [N, ...], and all of them know all; to be used inside
-    of a compiled function. N need not divide.
+    """Constrains x [N, ...], inside a jitted function, to be computed in row shards and then
+    replicated. N need not divide.
     """
     if mesh is None:
         return x

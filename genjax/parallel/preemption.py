@@ -1,5 +1,5 @@
-"""Ctrl-C, SIGTERM and their like: the work ends at once where nothing would be lost by it, and
-otherwise at the next point where it can be saved.
+"""Handles Ctrl-C, SIGTERM and other signals: ends at once if nothing would be lost, otherwise at
+the next sync point.
 """
 
 import os
@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from genjax.errors import EXIT_INTERRUPTED, Interrupted
 
-GRACE = 3.0  # seconds that a thread busy in compiled code has to come back
+GRACE = 3.0  # seconds for the main thread to return from compiled code
 
 SIGNALS = {
     signal.SIGINT: 'Ctrl-C',
@@ -20,29 +20,29 @@ SIGNALS = {
     signal.SIGHUP: 'SIGHUP',  # the terminal or the connection is gone
     signal.SIGUSR1: 'SIGUSR1',  # Slurm's --signal
 }
-"""What ends the work, and what to call it."""
+"""Handled signals and their names in messages."""
 
 _active: 'Preemption | None' = None
 
 
 class Stop(BaseException):
-    """The work stops at this point. Not an Exception, which someone might handle on its way."""
+    """Stops the work at a sync point. Not an Exception, so that `except Exception` lets it pass."""
 
 
 def sync_point() -> None:
-    """A place where long work can be abandoned: between the batches of an evaluation, say.
+    """Marks a point at which long work may be abandoned, e.g. between the batches of an evaluation.
 
-    Every process must come to the same points in the same order.
+    Every process must reach the same points in the same order.
 
     Raises:
-        Stop: something came that ends the run, and there are steps to be saved first.
+        Stop: a stop was requested and there are unsaved steps.
     """
     if _active and not _active.at_once:
         _active.sync_point()
 
 
 def came() -> bool:
-    """Whether something came that ends the work: what fails after it may have been broken off."""
+    """True once a stop was requested; later errors may be its side effects."""
     return bool(_active and _active.reason)
 
 
@@ -56,21 +56,21 @@ def importing(frame: FrameType | None) -> bool:
 
 
 class Preemption:
-    """Ends the work, while active, on SIGINT, SIGTERM, SIGHUP (unless that was ignored before, as
-    under `nohup`) and SIGUSR1.
+    """Handles SIGINT, SIGTERM, SIGHUP (unless ignored before, as under `nohup`) and SIGUSR1 while
+    active.
 
-    Before the first `sync_point` and after `saved` it raises `KeyboardInterrupt` at once, in
-    between `Stop` at the next point. A second Ctrl-C does not wait.
+    Before the first `sync_point` and after `saved`, a signal raises `KeyboardInterrupt` at once; in
+    between, `Stop` at the next sync point. A second Ctrl-C raises at once.
 
-    Where several processes work together, a signal to one of them is for all: `announce` tells the
-    others, and whoever connects them has them stop at the same point with `pause` and `stop_after`.
+    In multi-process runs, a signal to one process stops all: `announce` reports it, and the
+    coordinator stops all processes at the same sync point with `pause` and `stop_after`.
 
     Attributes:
-        reason: what came, or None.
+        reason: name of the first signal, or None.
         at_once: whether nothing would be lost by stopping now.
-        announce: called with the reason, from a thread, where there are others to be told.
-        leave: how to end the process, given a line and an exit status, when the main thread is
-            inside compiled code and cannot be interrupted.
+        announce: called with the reason, from a thread, in multi-process runs.
+        leave: ends the process with a line and an exit status while the main thread is inside
+            compiled code and cannot be interrupted.
     """
 
     def __init__(self):
@@ -78,14 +78,14 @@ class Preemption:
         self.at_once = True
         self.announce: Callable[[str], None] | None = None
         self.leave: Callable[[str, int], NoReturn] = _leave
-        self._interrupts = 0  # how often Ctrl-C came
-        self._points = 0  # that have been passed
-        self._last: int | None = None  # the one after which to stop
+        self._interrupts = 0  # number of SIGINTs
+        self._points = 0  # sync points passed
+        self._last: int | None = None  # sync point after which to stop
         self._held = False
         self._now = False
         self._raised = False
         self._ended = threading.Event()
-        self._changed = threading.Condition()  # its lock is one that a handler may take again
+        self._changed = threading.Condition()  # its lock is reentrant: signal handlers may take it
 
     def __enter__(self) -> 'Preemption':
         global _active
@@ -95,7 +95,7 @@ class Preemption:
             for number in SIGNALS
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
         }
-        # The handlers run when the main thread comes back to Python, this thread at once.
+        # Handlers run once the main thread returns to Python; the listener thread runs at once.
         self._wake, self._woken = os.pipe()
         os.set_blocking(self._woken, False)
         self._previous_wakeup = signal.set_wakeup_fd(self._woken, warn_on_full_buffer=False)
@@ -117,7 +117,7 @@ class Preemption:
             raise Interrupted(self.line) from None
 
     def sync_point(self) -> None:
-        """From here on there is work to be saved; raises `Stop` when it is time to do so."""
+        """Marks the work as unsaved; raises `Stop` if a stop is due at this point."""
         with self._changed:
             self.at_once = False
             self._pass()
@@ -125,7 +125,9 @@ class Preemption:
                 raise Stop
 
     def saved(self) -> None:
-        """Everything is saved: signals end the work at once again. Raises `Stop` if one came."""
+        """Marks all work as saved: signals end it at once again. Raises `Stop` if a stop was
+        requested.
+        """
         with self._changed:
             self._pass()
             if self._last is not None:
@@ -133,15 +135,15 @@ class Preemption:
             self.at_once = True
 
     def pause(self) -> int:
-        """Lets the main thread pass no further point; returns how many it has passed."""
+        """Blocks the main thread at its next sync point; returns the number of points passed."""
         with self._changed:
             self._held = True
             return self._points
 
     def stop_after(self, points: int, reason: str) -> None:
-        """Ends `pause`: the main thread stops when it has passed so many points.
+        """Ends `pause`: the main thread stops once it has passed `points` sync points.
 
-        At once, that is, where no work needs saving and no process needs this one any more.
+        It stops at once if it has passed them and no work is unsaved.
         """
         with self._changed:
             self.reason = self.reason or reason
@@ -157,20 +159,20 @@ class Preemption:
 
     @property
     def line(self) -> str:
-        """What to say of work that ends at once."""
+        """Message for work that ended at once."""
         return f'{self.reason}: stopped at once; the same command goes on from what is saved'
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.reason = self.reason or SIGNALS[number]
         self._interrupts += number == signal.SIGINT
         if not self.announce:
-            self._last = self._points  # also where the exception is lost, as in a destructor
+            self._last = self._points  # also if the exception is swallowed, as in a destructor
             self._now = self.at_once
         if self._interrupts > 1 or (self._now and not self._raised):
-            self._raised = True  # once: what is left behind then shall come to its end
+            self._raised = True  # raise only once so that cleanup can finish
             if importing(frame):
                 self.leave(f'genjax: {self.line}', EXIT_INTERRUPTED)
-            raise KeyboardInterrupt  # not an Exception either
+            raise KeyboardInterrupt  # like Stop, not an Exception
 
     def _listen(self) -> None:
         while number := os.read(self._wake, 1)[0]:

@@ -1,8 +1,7 @@
-"""How the processes of a run meet: over a connection of each to the first of them.
+"""Connects the processes of a run: each opens a connection to process 0.
 
-JAX has a service of its own for this. It ends a process that misses another one with the stack
-trace of a C++ thread, which does not say who is missing, and a signal does not get through to a
-process that waits in it. So genjax's processes meet here first.
+JAX's coordination service ends a process that misses a peer with a C++ stack trace that does not
+name the peer, and blocks signals while it waits. genjax's processes therefore connect here first.
 """
 
 import errno
@@ -16,13 +15,13 @@ from typing import Any
 from genjax.errors import Interrupted, PeerLost, UserError
 from genjax.parallel.cluster import ProcessInfo
 
-PATIENCE = 5.0  # seconds in which one that is there answers
+PATIENCE = 5.0  # seconds within which a live process answers
 _HELLO = 'genjax'
 _REASONS = {'refused': UserError, 'gone': PeerLost, 'stopped': Interrupted}
 
 
 class Connection:
-    """Messages over a socket: one JSON object a line."""
+    """Messages over a socket, one JSON object per line."""
 
     def __init__(self, connection: socket.socket):
         connection.settimeout(None)
@@ -32,7 +31,7 @@ class Connection:
         self._lock = threading.Lock()
 
     def say(self, **message: Any) -> None:
-        """Sends a message; into the void when the other is gone, which `hear` will show."""
+        """Sends a message. A closed connection is ignored here and detected by `hear`."""
         try:
             with self._lock:
                 self._said = time.monotonic()
@@ -41,12 +40,12 @@ class Connection:
             pass
 
     def keep_alive(self, every: float) -> None:
-        """Says something, if nothing was said for so many seconds."""
+        """Sends an empty message if nothing was sent for `every` seconds."""
         if time.monotonic() - self._said > every:
             self.say()
 
     def hear(self) -> list[dict[str, Any]] | None:
-        """The messages that have come, waiting for something to come; None: the other is gone."""
+        """Waits for messages and returns them; None if the connection is closed."""
         try:
             data = self.socket.recv(1 << 16)
         except OSError:
@@ -61,20 +60,20 @@ class Connection:
 def rendezvous(
     place: ProcessInfo, timeout: float
 ) -> tuple[dict[int, Connection], Connection | None, int]:
-    """Waits until all processes are there.
+    """Waits until all processes are connected.
 
     Args:
-        place: of this process.
+        place: index of this process and address of the coordinator.
         timeout: seconds to wait.
 
     Returns:
-        In the first process the lines to the others, by their indices, and None; in the others
-        nothing and the line to the first. And a free port of the first process.
+        In process 0, the connections to the others by index, and None; in the others, an empty dict
+        and the connection to process 0. In all, a free port on the host of process 0.
 
     Raises:
-        PeerLost: some did not come.
-        UserError: they disagree on how many they are.
-        Interrupted: one of those that were there was told to stop.
+        PeerLost: some processes did not connect.
+        UserError: the processes disagree on their number, or two share an index.
+        Interrupted: a process was preempted while connecting.
     """
     deadline = time.monotonic() + timeout
     if place.index:
@@ -96,13 +95,13 @@ def rendezvous(
 
 
 def _reason(error: BaseException) -> dict[str, str]:
-    """What to tell the others when there will be no meeting."""
+    """Message that tells the peers why the rendezvous failed."""
     kind = next((name for name, kind in _REASONS.items() if isinstance(error, kind)), 'stopped')
     return {kind: str(error) or 'stopped at once; the same command goes on from what is saved'}
 
 
 def _raise_reason(message: dict[str, Any]) -> None:
-    """Raises what the other said that it will not come to a meeting for, if it did."""
+    """Raises the failure that a peer reported, if any."""
     for name, kind in _REASONS.items():
         if name in message:
             raise kind(message[name])
@@ -133,7 +132,7 @@ def _gather(
                     messages = lines[key.data].hear()
                     for message in messages or ():
                         _raise_reason(message)
-                    if messages is None:  # and may be started anew
+                    if messages is None:  # lost; it may be restarted and connect again
                         selector.unregister(key.fileobj)
                         lines.pop(key.data).socket.close()
                 elif hello := _hello(server.accept()[0]):
@@ -167,7 +166,7 @@ def _hello(connection: socket.socket) -> tuple[Connection, int, int] | None:
             _raise_reason(other)
         return line, int(message[_HELLO]), int(message['count'])
     except (ValueError, KeyError, TypeError):
-        connection.close()  # some other program that tries doors
+        connection.close()  # not a genjax process (e.g. a port scanner)
         return None
     except Interrupted:
         connection.close()

@@ -1,8 +1,8 @@
-"""How devices are arranged, and which array lies where.
+"""Device meshes and sharding rules.
 
 Three mesh axes: `data` splits the batch, `fsdp` splits the batch and the parameters, `tensor`
-splits the layers of transformers and leaves the batch whole. All else follows from the shardings of
-the step's inputs and outputs; the step itself knows nothing of devices.
+splits the layers of transformers and replicates the batch. XLA derives all else from the shardings
+of the step's inputs and outputs; the step itself does not depend on devices.
 """
 
 import math
@@ -23,34 +23,33 @@ AXES = ('data', 'fsdp', 'tensor')
 MIN_SIZE_TO_SHARD = 2**16  # below this many elements, gathering costs more than the memory saved
 
 STACKS = ('blocks', 'layer')
-"""Modules that `nn.scan` repeats: their parameters have a first axis for the layers, which is never
-split, since every turn of the loop would fetch its layer from the one device that has it.
+"""Modules scanned by `nn.scan`. Their parameters have a leading layer axis, which is never sharded:
+every iteration would fetch its layer from a single device.
 """
 
 TENSOR = (
     (r'(^|/)block(s|_\d+)/(qkv|mlp_in)/(kernel|bias)$', -1),
     (r'(^|/)block(s|_\d+)/(attention_out|mlp_out)/kernel$', -2),
 )
-"""Which dimension of a transformer's parameters lies over `tensor`: the heads and the hidden units,
-so that the devices meet once in attention and once in the perceptron, at the sum over them (Shoeybi
-et al., "Megatron-LM", 2019).
+"""Dimension of a transformer's parameters sharded over `tensor`: heads and hidden units, so that
+attention and MLP need one all-reduce each (Shoeybi et al., "Megatron-LM", 2019).
 """
 
 
 @dataclass(frozen=True)
 class MeshShape:
-    """The arrangement of devices.
+    """Shape of the device mesh.
 
     Attributes:
-        data: devices along the batch axis; -1 takes all that the others leave.
+        data: devices along the batch axis; -1: all that the other axes leave.
         fsdp: devices over which parameters, optimizer state and averages are sharded as well.
-        tensor: devices that share the work on each example: they divide the heads and hidden units
-            of transformers, and what rules say.
-        rules: `(pattern, axes)` pairs. The first whose regular expression is found in a parameter's
-            path ('decoder/Dense_0/kernel') gives one axis name or None for each of its last
-            dimensions; those before, such as the one of stacked layers, stay whole. Parameters that
-            no rule names are split over `tensor` as `TENSOR` says, and over `fsdp` along their
-            largest divisible dimension.
+        tensor: devices that share the work on each example: they split the heads and hidden units
+            of transformers, and parameters named by `rules`.
+        rules: `(pattern, axes)` pairs. The first regular expression found in a parameter's path
+            ('decoder/Dense_0/kernel') gives one axis name or None for each of its last dimensions;
+            leading dimensions, such as stacked layers, stay unsharded. Parameters without a
+            matching rule are sharded over `tensor` by `TENSOR`, and over `fsdp` along their largest
+            divisible dimension.
     """
 
     data: int = -1
@@ -59,7 +58,6 @@ class MeshShape:
     rules: tuple[tuple, ...] = ()
 
     def __post_init__(self):
-        """Refuses what fits no devices and no model."""
         for name, least in (('data', -1), ('fsdp', 1), ('tensor', 1)):
             if getattr(self, name) < least or getattr(self, name) == 0:
                 raise ValueError(f'{name}={getattr(self, name)} is not a number of devices')
@@ -78,9 +76,10 @@ class MeshShape:
                 )
 
     def make(self, devices: Sequence[jax.Device] | None = None) -> Mesh:
-        """Arranges the devices (None: all of the run); raises UserError when they do not divide.
+        """Builds the mesh over the devices (None: all of the run); raises UserError if they do not
+        divide.
 
-        Of several slices of a pod each has a share of the `data` axis, whose traffic is the least.
+        With several slices, `data`, the axis with the least traffic, spans the slices.
         """
         count = jax.device_count() if devices is None else len(devices)
         inner = self.fsdp * self.tensor
@@ -105,22 +104,22 @@ class MeshShape:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """The same on every device."""
+    """Sharding that replicates an array on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def rows(mesh: Mesh, leading: int = 0) -> NamedSharding:
-    """Rows spread over `data` and `fsdp`, after `leading` unsharded dimensions."""
+    """Sharding of rows over `data` and `fsdp`, after `leading` unsharded dimensions."""
     return NamedSharding(mesh, PartitionSpec(*[None] * leading, BATCH_AXES))
 
 
 def num_shares(mesh: Mesh) -> int:
-    """Over how many devices the rows of a batch are spread."""
+    """Number of devices over which the batch is sharded."""
     return math.prod(mesh.shape[axis] for axis in BATCH_AXES)
 
 
 def check_batch(mesh: Mesh, micro_batch: int) -> None:
-    """Refuses a micro-batch that does not divide over the devices."""
+    """Raises UserError if a micro-batch does not divide over the devices."""
     if micro_batch % num_shares(mesh):
         raise UserError(
             f'a micro-batch of {micro_batch} examples (batch_size / accumulate) does not divide'
@@ -129,18 +128,18 @@ def check_batch(mesh: Mesh, micro_batch: int) -> None:
 
 
 def place(batch: Mapping[str, np.ndarray], sharding: NamedSharding) -> dict[str, jax.Array]:
-    """Sends this process's rows of a batch to its devices."""
+    """Transfers this process's rows of a batch to its devices."""
     return jax.make_array_from_process_local_data(sharding, dict(batch))
 
 
 def state_shardings(state: Any, mesh: Mesh, rules: tuple[tuple, ...]) -> Any:
-    """The sharding of every array in an (abstract) `TrainState`.
+    """Returns the sharding of every array in an (abstract) `TrainState`.
 
-    Parameters follow the rules; averages and optimizer moments lie where their parameter lies;
+    Parameters follow the rules; averages and optimizer moments are sharded like their parameter;
     everything else is replicated.
 
     Raises:
-        UserError: a rule that matches no parameter or does not fit one.
+        UserError: a rule matches no parameter or does not fit one.
     """
     table = {}
     unused = {pattern for pattern, _ in rules}
