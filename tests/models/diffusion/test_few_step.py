@@ -209,6 +209,7 @@ def draw_eight(key, num):
     return {'x': centre + 0.2 * jax.random.normal(key, (num, 2))}
 
 
+@pytest.mark.full
 def test_one_step_with_a_network_of_all_defaults():
     """A network given 1000 as its scale of times is at .091 here; 1,000 of the data at 0."""
     model = MeanFlow(
