@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
@@ -43,6 +44,13 @@ class Folder:
         """
         busy = 'another sweep is running in {folder}, or its trials are still being saved'
         return files.locked(self.path, 'sweep', RECORD, busy)
+
+    def environment(self) -> dict[str, str]:
+        """The environment of the process of a trial; Weights & Biases groups the trials by the name
+        of the folder.
+        """
+        name = self.path.resolve().name
+        return {'WANDB_RUN_GROUP': name, **os.environ, 'PYTHONUNBUFFERED': '1'}
 
     def before(self, config_file: str) -> dict[str, Any] | None:
         """The content of `sweep.json`, if a sweep over this config file was begun here.

@@ -100,7 +100,7 @@ class _Running:
         self._stopped, self._began = False, time.monotonic()
         log = folder.log(trial.id)
         log.parent.mkdir(exist_ok=True)
-        environment = {**os.environ, 'PYTHONUNBUFFERED': '1'}
+        environment = folder.environment()
         if 'devices' in share:
             environment['CUDA_VISIBLE_DEVICES'] = share['devices']
         start = [sys.executable, '-P', '-m', 'genjax.sweeps.child']

@@ -1,6 +1,5 @@
 """Runs one trial of a sweep and writes down how it ended, where no launcher waits for that."""
 
-import os
 import shlex
 import signal
 import subprocess
@@ -58,7 +57,7 @@ def run(folder: Folder, trial: str) -> int:
         stderr=subprocess.PIPE,
         text=True,
         errors='replace',
-        env={**os.environ, 'PYTHONUNBUFFERED': '1'},
+        env=folder.environment(),
     )
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C comes to the training as well
     if stopped:  # before there was a process

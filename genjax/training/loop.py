@@ -21,6 +21,7 @@ from genjax.training.checkpoints import Checkpoints
 from genjax.training.data_check import check_data
 from genjax.training.events import Events
 from genjax.training.experiment import Experiment, experiment_of
+from genjax.training.learning_rate import LearningRates
 from genjax.training.metrics import MetricLog, mfu_per_rate
 from genjax.training.prefetch import feed
 from genjax.training.programs import Programs, example_of
@@ -109,7 +110,8 @@ class Loop:
             due = due | {'checkpoint'}
         if due or not self.events.ended(step):
             with self._writer(record, step) as writer:
-                step, state = self._train(writer, step, state, due)
+                rates = LearningRates(record['config'], self.experiment, step)
+                step, state = self._train(writer, step, state, due, rates)
                 finish(self.events.outcome(step, state), writer)
             return
         if distributed.is_first():
@@ -122,19 +124,25 @@ class Loop:
     @contextlib.contextmanager
     def _writer(self, record: Mapping[str, Any], step: int) -> Iterator[MetricWriter | NoMetrics]:
         with MetricWriter(self.workdir, step) if distributed.is_first() else NoMetrics() as writer:
+            writer.log_config(record['config'])
             if self.experiment.wandb:
                 writer.log_to_wandb(self.experiment.wandb, record['id'], record['config'])
             yield writer
 
     def _train(
-        self, writer: MetricWriter | NoMetrics, step: int, state: TrainState, due: set[str]
+        self,
+        writer: MetricWriter | NoMetrics,
+        step: int,
+        state: TrainState,
+        due: set[str],
+        rates: LearningRates,
     ) -> tuple[int, TrainState]:
         """Does what is `due` at `step`, and then all remaining steps; gives the last."""
         experiment, first = self.experiment, distributed.is_first()
         with Progress(step, experiment.steps, quiet=not first) as progress:
             mfu = mfu_per_rate(experiment, self.programs)
             window = self.checkpoints.window(step)
-            log = MetricLog(experiment, writer, progress, window, mfu)
+            log = MetricLog(experiment, writer, progress, window, mfu, rates)
             processes = f' of {jax.process_count()} processes' if jax.process_count() > 1 else ''
             progress.say(
                 f'{num_params(state.variables):,} parameters, {self.programs.mesh.size} device(s)'

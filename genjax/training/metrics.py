@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import jax
 import numpy as np
@@ -91,7 +91,7 @@ class MetricLog:
     share of the time that the host took to make batches that came too late, when the device had
     ended its last call: 0 where the data keep up, near 1 where they set the pace; and where the
     peak of the chips is known 'mfu', the share of it that the model uses (Chowdhery et al., PaLM,
-    2022, appendix B: without what is computed again).
+    2022, appendix B: without what is computed again). `rates` gives the learning rates of a step.
     """
 
     def __init__(
@@ -101,7 +101,9 @@ class MetricLog:
         progress: Progress,
         window: Mapping[str, tuple[float, int]],
         mfu_per_rate: float | None = None,
+        rates: Callable[[int], Mapping[str, float]] = lambda _: {},
     ):
+        self._rates = rates
         self._mfu_per_rate = mfu_per_rate
         self._writer = writer
         self._progress = progress
@@ -161,7 +163,7 @@ class MetricLog:
         speed = {'steps_per_second': rate, 'data_wait': share}
         if self._mfu_per_rate is not None:
             speed['mfu'] = rate * self._mfu_per_rate
-        self._writer.write(step, {**means, **speed})
+        self._writer.write(step, {**means, **self._rates(step), **speed})
         self._waited, self._since = 0.0, now
 
 

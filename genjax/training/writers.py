@@ -46,6 +46,12 @@ class MetricWriter:
             self._open = files.pop_all()
         self._wandb = None
 
+    def log_config(self, config: object) -> None:
+        """Shows the config, plain data, in TensorBoard."""
+        text = json.dumps(config, indent=1).replace('\n', '\n    ')  # as code, in Markdown
+        with _explained(self._path):
+            self._event(0, summary=summary.text('config', f'    {text}'))
+
     def log_to_wandb(self, project: str, run_id: str, config: object) -> None:
         """Writes to a Weights & Biases run as well, shown under the name of the folder.
 
@@ -132,6 +138,9 @@ class NoMetrics(contextlib.AbstractContextManager):
 
     def __exit__(self, *_: object) -> None:
         return None
+
+    def log_config(self, config: object) -> None:
+        """Does nothing, like all methods."""
 
     def log_to_wandb(self, project: str, run_id: str, config: object) -> None:
         """Does nothing, like all methods."""

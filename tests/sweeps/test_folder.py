@@ -39,3 +39,10 @@ def test_a_folder_is_of_one_config_file(tmp_path, capsys):
     assert 'holds a sweep over config.py, not tests/' in capsys.readouterr().err
     assert cli.main(['run_trial', str(tmp_path / 'nowhere'), 'abc']) == 2
     assert 'nowhere is not the folder of a sweep: No such file' in capsys.readouterr().err
+
+
+def test_trials_are_grouped_by_the_name_of_the_folder(tmp_path, monkeypatch):
+    monkeypatch.delenv('WANDB_RUN_GROUP', raising=False)
+    assert Folder(tmp_path / 'beta').environment()['WANDB_RUN_GROUP'] == 'beta'
+    monkeypatch.setenv('WANDB_RUN_GROUP', 'mine')
+    assert Folder(tmp_path / 'beta').environment()['WANDB_RUN_GROUP'] == 'mine'

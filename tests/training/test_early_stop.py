@@ -57,3 +57,24 @@ def test_records_after_the_checkpoint_do_not_count(train, tmp_path):
             file.write(json.dumps({'step': step, RESULT: -9.0}) + '\n')
     assert train(**WORSE, patience=3)[0] == 0
     assert max(record['step'] for record in records(tmp_path / 'run')) == 8
+
+
+def test_a_run_from_before_evals_had_names_goes_on_with_its_best(train, genjax, tmp_path):
+    """Its evaluations count for `best` and `patience`, under the names that they have now."""
+    train(**WORSE, patience=3)
+    run = tmp_path / 'run'
+    record = json.loads((run / 'config.json').read_text())
+    config = record['config']
+    del config['evals']
+    evaluator = {'_target_': 'tests.training.tiny.Moved'}
+    config |= {'validation': [evaluator], 'test': [evaluator], 'validate_every': 2}
+    config |= {'best': 'moved/moved', 'patience': 5}
+    (run / 'config.json').write_text(json.dumps(record))
+    lines = (run / 'metrics.jsonl').read_text().replace('"moved/moved"', '"validation/moved/moved"')
+    (run / 'metrics.jsonl').write_text(lines)
+    words = ['train', f'--config={run / "config.json"}', f'--workdir={run}']
+    status, out, err = genjax(*words)
+    assert (status, err) == (0, '')
+    assert [r['step'] for r in records(run, RESULT)] == [2, 4, 6, 8, 10, 12]
+    assert steps_saved(run)[0] == 2 and f'{run} step 2  test_moved/moved' in out
+    assert genjax(*words)[1].startswith(f'{run} is complete: 12 of 20 steps')

@@ -8,10 +8,12 @@ import types
 
 import jax
 import numpy as np
+import optax
 import pytest
 from tensorboardX.proto.event_pb2 import Event
 
-from genjax.training import writers
+from genjax.config import spec
+from genjax.training import loop, writers
 from genjax.training.events import Events
 from genjax.training.experiment import experiment_of
 from genjax.training.loop import Loop
@@ -214,6 +216,29 @@ def test_tensorboard_has_numbers_and_pictures(train, workdir):
     assert pictures == [(s, n) for s in (2, 4) for n in ('samples', 'reconstructions')]
 
 
+def test_final_results_the_config_and_the_learning_rate_are_logged(workdir):
+    schedule = optax.linear_schedule(1e-2, 0.0, 4)
+    rate = spec(optax.linear_schedule, init_value=1e-2, end_value=0.0, transition_steps=4)
+    config = tiny.vae(
+        steps=4,
+        optimizer=spec(optax.adam, learning_rate=rate),
+        evals={'end': spec(tiny.Moved)},
+    )
+    loop.train(config, workdir)
+    found = [record['vae/learning_rate'] for record in records(workdir)]
+    np.testing.assert_allclose(found, [schedule(step) for step in range(4)], rtol=1e-6)
+    (end,) = records(workdir, 'end/moved')
+    values = {v.tag: v for e in events(workdir / 'tensorboard') for v in e.summary.value}
+    assert values['end/moved'].simple_value == pytest.approx(end['end/moved'])
+    assert b'"steps": 4' in values['config/text_summary'].tensor.string_val[0]
+
+
+def test_every_player_has_its_learning_rate(workdir):
+    loop.train(tiny.gan(steps=1), workdir)
+    (record,) = records(workdir, 'generator/loss')
+    assert record['generator/learning_rate'] == record['discriminator/learning_rate'] == 1e-2
+
+
 def test_profile_of_a_few_steps(train, workdir):
     assert train(profile='(3, 5)', steps=6)[0] == 0
     (trace,) = (workdir / 'tensorboard').rglob('*.xplane.pb')
@@ -229,18 +254,21 @@ def test_weights_and_biases(train, monkeypatch, workdir):
     run = types.SimpleNamespace(
         log=lambda metrics, step: calls.append((step, metrics)),
         finish=lambda: calls.append('finished'),
+        summary={},
     )
     stub = types.SimpleNamespace(
         init=lambda **options: calls.append(options) or run, Image=lambda pixels: pixels.shape
     )
     monkeypatch.setitem(sys.modules, 'wandb', stub)
-    assert train(steps=2, wandb='project')[0] == 0
+    end = '{"end": @tests.training.tiny.Moved}'
+    assert train(steps=2, wandb='project', evals=end)[0] == 0
     options = calls[0]
     assert options['project'] == 'project' and options['resume'] == 'allow'
     assert options['config']['steps'] == 2
     assert options['name'] == workdir.name and options['id'].isalnum()  # of which W&B has rules
     assert [c[0] for c in calls[1:-1]] == [1, 2, 2, 2]
     assert calls[2][1]['vae/loss'] == records(workdir)[1]['vae/loss']
+    assert run.summary == {'end/moved': records(workdir, 'end/moved')[0]['end/moved']}
     assert calls[-1] == 'finished'
     before = list(calls)
     assert train(steps=3, wandb='project')[0] == 0

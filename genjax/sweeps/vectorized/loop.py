@@ -178,7 +178,8 @@ class PopulationLoop:
         skipped = sum(member.means.skipped for member in self._members.values())
         rate = progress.update(step, medians, skipped)
         for index, found in means.items():
-            self._members[index].writer.write(step, {**found, 'steps_per_second': rate})
+            member = self._members[index]
+            member.writer.write(step, {**found, **member.rates(step), 'steps_per_second': rate})
 
     def _events(
         self,

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from jax.sharding import Mesh
 
+from genjax import config as configs
 from genjax.data.sources import Source
 from genjax.sweeps.trials import Trial
 from genjax.training import run as runs
 from genjax.training.events import Events
 from genjax.training.experiment import Experiment
+from genjax.training.learning_rate import LearningRates
 from genjax.training.metrics import Means
 from genjax.training.programs import Example
 from genjax.training.progress import Progress
@@ -29,6 +31,7 @@ class Member:
         experiment: the whole.
         events: of the run.
         means: of its metrics.
+        rates: its learning rates.
         writer: of its records.
     """
 
@@ -63,7 +66,9 @@ class Member:
             checkpoints = held.enter_context(runs.open_checkpoints(experiment, workdir))
             self.writer = held.enter_context(MetricWriter(workdir, step))
             self._held = held.pop_all()
+        self.writer.log_config(configs.to_json(trial.config))
         self.means = Means(experiment, window)
+        self.rates = LearningRates(trial.config, experiment, step)
         self.events = Events(experiment, workdir, mesh, checkpoints)
 
     def hold(self, due: set[str], step: int, state: TrainState, progress: Progress) -> None:
