@@ -104,7 +104,10 @@ def test_a_type_is_checked_inside_of_a_call_and_a_whole_number_becomes_a_float()
 )
 def test_a_mistake_in_a_call_has_its_own_line(tmp_path, text, line, message):
     file = tmp_path / 'config.py'
-    file.write_text(f'{HEAD} return spec(Experiment, Digits(), {text}, None, 1, 1)\n')
+    file.write_text(
+        f'{HEAD} return spec(Experiment, model={text},'
+        ' dataset=Digits(), optimizer=None, steps=1, batch_size=1)\n'
+    )
     with pytest.raises(UserError) as error:
         load(str(file))
     assert message in str(error.value) and '\n' not in str(error.value)
@@ -114,7 +117,7 @@ def test_a_mistake_in_a_call_has_its_own_line(tmp_path, text, line, message):
 def test_arguments_by_position_are_told_apart():
     with pytest.raises(UserError, match="has two values for 'value'"):
         spec(Keeps, 1, value=2)
-    with pytest.raises(UserError, match='takes 2 arguments, not 3'):
+    with pytest.raises(UserError, match='takes 2 arguments by position, not 3'):
         spec(Keeps, 1, 2, 3)
 
 
@@ -148,11 +151,11 @@ def test_fields_follow_in_the_trials_of_a_sweep_each_its_own():
 def test_a_part_that_is_used_twice_in_a_file_is_two_parts_of_the_config(tmp_path):
     file = tmp_path / 'config.py'
     file.write_text(
-        HEAD + ' adam = spec(optax.adam, 1e-3)\n'
-        ' return spec(Experiment, Digits(), None, {"a": adam, "b": adam}, 1, 1)\n'
+        HEAD + ' from tests.test_config_calls import Keeps\n adam = spec(optax.adam, 1e-3)\n'
+        ' return spec(Keeps, {"a": adam, "b": adam})\n'
     )
-    config = load(str(file), [('optimizer.a.learning_rate', '1')])
-    assert (config.optimizer.a.learning_rate, config.optimizer.b.learning_rate) == (1.0, 1e-3)
+    config = load(str(file), [('value.a.learning_rate', '1')])
+    assert (config.value.a.learning_rate, config.value.b.learning_rate) == (1.0, 1e-3)
 
 
 def test_the_argument_of_a_file_has_a_type(tmp_path):

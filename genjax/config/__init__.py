@@ -1,13 +1,17 @@
 """Experiments as data: `spec` describes a constructor call in an `ml_collections.ConfigDict`,
 `build` makes it.
 
-    config = spec(VAE, encoder=spec(MLP, features=(256, 256)), ...)   # every default is filled in
-    model = build(config)                                              # VAE(encoder=MLP(...), ...)
+    config = spec(VAE, encoder=MLP((256, 256)), ...)   # every default is filled in
+    model = build(config)                              # VAE(encoder=MLP(...), ...)
 
 Any importable constructor will do: a class, a dataclass, a Flax module, an optax function. Values
-are numbers, strings, booleans, None, tuples, mappings, other specs, and importable functions (kept
-as `'@module.name'`). `build` may run inside a traced function, with arrays in place of numbers.
+are numbers, strings, booleans, None, tuples, mappings, dataclasses and Flax modules, other specs
+(of what keeps no record of its arguments, such as an optimizer), `FieldReference`s, and importable
+functions (kept as `'@module.name'`). `build` may run inside a traced function, with arrays in place
+of numbers.
 """
+
+from ml_collections import FieldReference
 
 from genjax.config import origin, trust
 from genjax.config.declared import declared
@@ -27,6 +31,7 @@ from genjax.config.specs import TARGET, build, spec
 
 __all__ = [
     'TARGET',
+    'FieldReference',
     'absolute',
     'build',
     'call',

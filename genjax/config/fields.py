@@ -10,12 +10,12 @@ from ml_collections import ConfigDict
 
 from genjax.config import kinds, legacy, trust
 from genjax.config.ranges import in_range
+from genjax.config.references import copied
+from genjax.config.show import Config
 from genjax.config.specs import (
     MISSING,
     TARGET,
-    Config,
     as_config,
-    copied,
     hints_of,
     make_spec,
     reference,

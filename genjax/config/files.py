@@ -13,7 +13,9 @@ from ml_collections import ConfigDict
 from genjax.config import origin, trust
 from genjax.config.fields import check_complete, from_json, override
 from genjax.config.mistakes import located, of_call
-from genjax.config.specs import TARGET, copied, hints_of
+from genjax.config.references import copied
+from genjax.config.signatures import hints_of
+from genjax.config.specs import TARGET
 from genjax.config.types import parse
 from genjax.errors import UserError, location, nearest, of_user, summary
 

@@ -1,5 +1,6 @@
 """Configs as text: as the calls that make them, and field by field with types and descriptions."""
 
+import dataclasses
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -7,11 +8,25 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
+from genjax.config.signatures import parameters_of, path_of
 from genjax.config.trust import TARGET, import_path
+from genjax.errors import UserError
 
 _WIDTH = 88
 _ABSENT = '(not there)'
 _ARRAY_LIKE = re.compile(r'Union\[Array, ndarray, bool, number, bool, int, float, complex\]')
+
+
+class Config(ConfigDict):
+    """A `ConfigDict` that prints as the calls that make it."""
+
+    def __repr__(self) -> str:
+        try:
+            return calls(self)
+        except UserError:  # a constructor that is gone
+            return super().__repr__()
+
+    __str__ = __repr__
 
 
 def calls(config: Any, indent: int = 0) -> str:
@@ -113,22 +128,27 @@ def _short(path: str) -> str:
 
 def _defaults(constructor: Callable) -> dict[str, Any]:
     """The arguments with their defaults, as data."""
-    from genjax.config.specs import as_config, parameters_of
-
     found = {}
     for name, default in parameters_of(constructor).items():
         try:
-            found[name] = _plain(as_config(default))
-        except (TypeError, ValueError):
+            found[name] = _plain(default)
+        except TypeError:
             found[name] = inspect.Parameter.empty
     return found
 
 
 def _plain(value: Any) -> Any:
-    """Data that compare by value."""
+    """A part of a config, or a default that could be one, as data that compare by value; raises
+    TypeError where it could not.
+    """
     if isinstance(value, ConfigDict | Mapping):
         return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        names = parameters_of(type(value))
+        return {TARGET: path_of(type(value))} | {n: _plain(getattr(value, n)) for n in names}
+    return '@' + path_of(value) if callable(value) else value
 
 
 def _types(constructor: Callable) -> dict[str, str]:

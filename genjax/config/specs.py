@@ -1,33 +1,24 @@
 """Constructor calls as data, and back."""
 
-import copy
 import dataclasses
 import inspect
 import sys
-import typing
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from ml_collections import ConfigDict, FieldReference, config_dict
 
-from genjax.config import show, trust
+from genjax.config import trust
 from genjax.config.mistakes import inside, line_of
 from genjax.config.ranges import in_range
+from genjax.config.references import following, joined
+from genjax.config.show import Config
+from genjax.config.signatures import hints_of, parameters_of, path_of
 from genjax.config.trust import TARGET, import_path
 from genjax.config.types import coerce, only_type, takes_function
 from genjax.errors import UserError, location, nearest
 
-
-class Config(ConfigDict):
-    """A `ConfigDict` that prints as the calls that make it."""
-
-    def __repr__(self) -> str:
-        try:
-            return show.calls(self)
-        except UserError:  # a constructor that is gone
-            return super().__repr__()
-
-    __str__ = __repr__
+_BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 class _Missing:
@@ -95,7 +86,7 @@ def make_spec(constructor: Callable, fields: Mapping[str, Any]) -> ConfigDict:
     """`spec` without the place of a mistake: raises TypeError or ValueError."""
     _check_names(constructor, fields)
     hints = hints_of(constructor)
-    config = Config({TARGET: _path_of(constructor)}, convert_dict=False)
+    config = Config({TARGET: path_of(constructor)}, convert_dict=False)
     for position, (name, default) in enumerate(parameters_of(constructor).items()):
         if name in fields:
             try:
@@ -124,29 +115,7 @@ def _checked(constructor: Callable, name: str, value: Any, hint: Any) -> Any:
         return now
     if name in getattr(constructor, 'FOLLOWED', ()):
         return value
-    # One way: setting this field leaves the one that it follows alone.
-    kind = only_type(hint) if now is None else type(now)
-    return FieldReference(now, kind, _Op(lambda _, new: coerce(new, hint), (value,)))
-
-
-class _Op(NamedTuple):
-    """What a `FieldReference` computes: `fn(own value, *args)`."""
-
-    fn: Callable
-    args: tuple[Any, ...]
-
-
-def copied(config: Any, seen: dict[int, Any] | None = None) -> Any:
-    """Returns a copy whose fields follow those of the copy, and which holds no part twice."""
-    seen = {} if seen is None else seen
-    if isinstance(config, ConfigDict):
-        new = Config(convert_dict=False)
-        for name, value in config.items(preserve_field_references=True):
-            new[name] = copied(value, seen)
-        return new
-    if isinstance(config, tuple):
-        return tuple(copied(item, seen) for item in config)
-    return copy.deepcopy(config, seen) if isinstance(config, FieldReference) else config
+    return following(value, now, hint)
 
 
 def reference(path: str, hint: Any, now: Any) -> ConfigDict | str:
@@ -177,26 +146,16 @@ def reference(path: str, hint: Any, now: Any) -> ConfigDict | str:
     return make_spec(target, required)
 
 
-def hints_of(constructor: Callable) -> dict[str, Any]:
-    """The declared types of the arguments, as far as they can be found."""
-    plain_class = isinstance(constructor, type) and not dataclasses.is_dataclass(constructor)
-    annotated = constructor.__init__ if plain_class else constructor
-    try:
-        return typing.get_type_hints(annotated)
-    except NameError:  # a name inside of one of them cannot be found, as in those of optax.adamw
-        found = inspect.get_annotations(annotated)
-        return {name: hint for name, hint in found.items() if not isinstance(hint, str)}
-    except (TypeError, AttributeError):
-        return {}
-
-
 def _by_name(
     constructor: Callable, args: tuple[Any, ...], fields: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The arguments of a call by name."""
-    names = list(parameters_of(constructor))
+    parameters = inspect.signature(constructor).parameters
+    names = [n for n in parameters_of(constructor) if parameters[n].kind in _BY_POSITION]
     if len(args) > len(names):
-        raise TypeError(f'{constructor.__name__} takes {len(names)} arguments, not {len(args)}')
+        raise TypeError(
+            f'{constructor.__name__} takes {len(names)} arguments by position, not {len(args)}'
+        )
     given = dict(zip(names, args, strict=False))
     if twice := given.keys() & fields.keys():
         raise TypeError(f'{constructor.__name__} has two values for {min(twice)!r}')
@@ -217,51 +176,20 @@ def _check_names(constructor: Callable, fields: Mapping[str, Any]) -> None:
             raise TypeError(f'{name} needs the argument {parameter!r}')
 
 
-def parameters_of(constructor: Callable) -> dict[str, Any]:
-    """Names and defaults of the keyword arguments, without Flax's own `parent` and `name`."""
-    by_keyword = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    flax_own = (
-        ('parent', 'name')
-        if hasattr(constructor, '__linen_fields__') or _is_linen(constructor)
-        else ()
-    )
-    factories = {
-        f.name: f.default_factory()
-        for f in (dataclasses.fields(constructor) if dataclasses.is_dataclass(constructor) else ())
-        if f.default_factory is not dataclasses.MISSING
-    }
-    return {
-        name: factories.get(name, p.default)
-        for name, p in inspect.signature(constructor).parameters.items()
-        if p.kind in by_keyword and name not in flax_own
-    }
-
-
-def _is_linen(constructor: Callable) -> bool:
-    linen = sys.modules.get('flax.linen')
-    return (
-        linen is not None
-        and isinstance(constructor, type)
-        and issubclass(constructor, linen.Module)
-    )
-
-
 def as_config(value: Any) -> Any:
     """Returns a value as it can stand in a config; raises TypeError when it cannot."""
     if value is None or isinstance(value, bool | int | float | str | ConfigDict | FieldReference):
         return value
     if isinstance(value, tuple | list):
         items = tuple(_item(item, i) for i, item in enumerate(value))
-        if any(isinstance(item, FieldReference) for item in items):
-            return FieldReference((), op=_Op(lambda _, *each: each, items))
-        return items
+        return joined(items) if any(isinstance(i, FieldReference) for i in items) else items
     if isinstance(value, Mapping):
         fields = {key: _item(item, key) for key, item in value.items()}
         return Config(fields, convert_dict=False)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return make_spec(type(value), _arguments(value))
     if callable(value):
-        return '@' + _path_of(value)
+        return '@' + path_of(value)
     raise TypeError(f'a config cannot hold {value!r}; give a number, a string, a tuple or a spec')
 
 
@@ -284,17 +212,3 @@ def _arguments(value: Any) -> dict[str, Any]:
         if argument is not default:
             found[name] = argument
     return found
-
-
-def _path_of(obj: Any) -> str:
-    """The shortest import path under which `obj` is found: `optax.adam`, not
-    `optax._src.alias.adam`. Names that a module makes up when asked (`genjax.Experiment`) do not
-    count: stored configs name things where they are.
-    """
-    module, name = getattr(obj, '__module__', None), getattr(obj, '__qualname__', '<none>')
-    parts = (module or '').split('.')
-    for end in range(1, len(parts) + 1):
-        module = sys.modules.get('.'.join(parts[:end]))
-        if module is not None and vars(module).get(name) is obj:
-            return '.'.join([*parts[:end], name])
-    raise TypeError(f'{obj!r} cannot be imported by name; define it at the top level of a module')

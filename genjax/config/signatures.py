@@ -1,0 +1,64 @@
+"""Arguments of constructors, and their import paths."""
+
+import dataclasses
+import inspect
+import sys
+import typing
+from collections.abc import Callable
+from typing import Any
+
+
+def hints_of(constructor: Callable) -> dict[str, Any]:
+    """The declared types of the arguments, as far as they can be found."""
+    plain_class = isinstance(constructor, type) and not dataclasses.is_dataclass(constructor)
+    annotated = constructor.__init__ if plain_class else constructor
+    try:
+        return typing.get_type_hints(annotated)
+    except NameError:  # a name inside of one of them cannot be found, as in those of optax.adamw
+        found = inspect.get_annotations(annotated)
+        return {name: hint for name, hint in found.items() if not isinstance(hint, str)}
+    except (TypeError, AttributeError):
+        return {}
+
+
+def parameters_of(constructor: Callable) -> dict[str, Any]:
+    """Names and defaults of the keyword arguments, without Flax's own `parent` and `name`."""
+    by_keyword = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    flax_own = (
+        ('parent', 'name')
+        if hasattr(constructor, '__linen_fields__') or _is_linen(constructor)
+        else ()
+    )
+    factories = {
+        f.name: f.default_factory()
+        for f in (dataclasses.fields(constructor) if dataclasses.is_dataclass(constructor) else ())
+        if f.default_factory is not dataclasses.MISSING
+    }
+    return {
+        name: factories.get(name, p.default)
+        for name, p in inspect.signature(constructor).parameters.items()
+        if p.kind in by_keyword and name not in flax_own
+    }
+
+
+def _is_linen(constructor: Callable) -> bool:
+    linen = sys.modules.get('flax.linen')
+    return (
+        linen is not None
+        and isinstance(constructor, type)
+        and issubclass(constructor, linen.Module)
+    )
+
+
+def path_of(obj: Any) -> str:
+    """The shortest import path under which `obj` is found: `optax.adam`, not
+    `optax._src.alias.adam`. Names that a module makes up when asked (`genjax.Experiment`) do not
+    count: stored configs name things where they are.
+    """
+    module, name = getattr(obj, '__module__', None), getattr(obj, '__qualname__', '<none>')
+    parts = (module or '').split('.')
+    for end in range(1, len(parts) + 1):
+        module = sys.modules.get('.'.join(parts[:end]))
+        if module is not None and vars(module).get(name) is obj:
+            return '.'.join([*parts[:end], name])
+    raise TypeError(f'{obj!r} cannot be imported by name; define it at the top level of a module')
