@@ -29,7 +29,6 @@ def config():
         optimizer=spec(optax.adam, spec(optax.cosine_decay_schedule, 0.25, decay_steps=steps)),
         steps=steps,
         batch_size=8,
-        test=('@tests.training.tiny.moved',),
     )
 
 

@@ -16,15 +16,12 @@ from genjax.training import Experiment
 
 
 def get_config():
-    """The run as a config."""
     return spec(
         Experiment,
-        dataset=spec(Avatars, form='table'),
-        model=spec(JointTable, num_values=NUM_VALUES, smoothing=1.0),
+        dataset=Avatars(form='table'),
+        model=JointTable(num_values=NUM_VALUES, smoothing=1.0),
         optimizer=spec(optax.identity),  # counting needs none
         steps=1,
         batch_size=50,  # one epoch: everybody is counted once
-        evals={
-            'test_nll': spec(Likelihood),
-        },
+        evals={'test_nll': Likelihood()},
     )

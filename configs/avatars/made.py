@@ -9,36 +9,25 @@ from data with accuracy .59, those of naive Bayes with .71 (pixel_naive_bayes.py
 
 import optax
 
-from genjax.config import spec
+from genjax.config import FieldReference, spec
 from genjax.data import Avatars, Binarise, Chain
 from genjax.evaluation import C2ST, Likelihood
 from genjax.models import MADE
 from genjax.networks import MaskedAutoencoder
 from genjax.training import Experiment
 
-STEPS = 2000
-
 
 def get_config():
-    """The run as a config."""
+    steps = FieldReference(2000)
     return spec(
         Experiment,
-        dataset=spec(Avatars, form='pictures'),
-        preprocess=spec(Chain, steps=(spec(Binarise),)),
-        model=spec(
-            MADE,
-            network=spec(MaskedAutoencoder, shape=(32, 32, 3), features=(400,), direct=False),
-        ),
-        optimizer=spec(
-            optax.adam,
-            learning_rate=spec(optax.cosine_decay_schedule, init_value=2e-3, decay_steps=STEPS),
-        ),
-        steps=STEPS,
+        dataset=Avatars(form='pictures'),
+        preprocess=Chain((Binarise(),)),
+        model=MADE(MaskedAutoencoder((32, 32, 3), features=(400,), direct=False)),
+        optimizer=spec(optax.adam, spec(optax.cosine_decay_schedule, 2e-3, steps)),
+        steps=steps,
         batch_size=100,
         ema=(0.99,),
         num_samples=16,
-        evals={
-            'test_nll': spec(Likelihood),
-            'c2st': spec(C2ST, num_samples=500),
-        },
+        evals={'test_nll': Likelihood(), 'c2st': C2ST(num_samples=500)},
     )

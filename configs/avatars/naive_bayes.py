@@ -17,16 +17,12 @@ from genjax.training import Experiment
 
 
 def get_config():
-    """The run as a config."""
     return spec(
         Experiment,
-        dataset=spec(Avatars, form='table'),
-        model=spec(NaiveBayes, num_values=NUM_VALUES, smoothing=0.0),
+        dataset=Avatars(form='table'),
+        model=NaiveBayes(num_values=NUM_VALUES, smoothing=0.0),
         optimizer=spec(optax.identity),  # counting needs none
         steps=1,
         batch_size=50,  # one epoch: everybody is counted once
-        evals={
-            'test_nll': spec(Likelihood),
-            'c2st': spec(C2ST),
-        },
+        evals={'test_nll': Likelihood(), 'c2st': C2ST()},
     )

@@ -18,23 +18,16 @@ from genjax.training import Experiment
 
 
 def get_config():
-    """The run as a config."""
-    adam = spec(optax.adam, learning_rate=2.5e-3, b1=0.0, b2=0.99)
+    adam = spec(optax.adam, 2.5e-3, b1=0.0, b2=0.99)
     return spec(
         Experiment,
-        dataset=spec(Avatars, form='pictures'),
-        preprocess=spec(Chain, steps=(spec(Scale, low=-1.0, high=1.0),)),
-        model=spec(
-            StyleGAN,
-            generator=spec(
-                StyleGANGenerator,
-                shape=(32, 32, 3),
-                features=8,
-                max_features=32,
-                latent_features=64,
-                mapping_layers=4,
+        dataset=Avatars(form='pictures'),
+        preprocess=Chain((Scale(low=-1.0, high=1.0),)),
+        model=StyleGAN(
+            generator=StyleGANGenerator(
+                shape=(32, 32, 3), features=8, max_features=32, latent_features=64, mapping_layers=4
             ),
-            discriminator=spec(StyleGANDiscriminator, features=8, max_features=32),
+            discriminator=StyleGANDiscriminator(features=8, max_features=32),
             latent_dim=64,
             r1=0.1,
         ),
@@ -46,7 +39,7 @@ def get_config():
         sample_every=500,
         num_samples=64,
         evals={
-            'path_length': spec(PerceptualPathLength, num_samples=1000),
-            'c2st': spec(C2ST, num_samples=500),
+            'path_length': PerceptualPathLength(num_samples=1000),
+            'c2st': C2ST(num_samples=500),
         },
     )

@@ -8,41 +8,32 @@ accuracy .64, those of naive Bayes on the same bits (pixel_naive_bayes.py:bits) 
 
 import optax
 
-from genjax.config import spec
+from genjax.config import FieldReference, spec
 from genjax.data import Avatars, Binarise, Chain
 from genjax.evaluation import C2ST, Likelihood
 from genjax.models import VAE, Bernoulli
 from genjax.networks import MLP
 from genjax.training import Experiment
 
-STEPS = 3000
-
 
 def get_config():
-    """The run as a config."""
+    steps = FieldReference(3000)
     return spec(
         Experiment,
-        dataset=spec(Avatars, form='pictures'),
-        preprocess=spec(Chain, steps=(spec(Binarise),)),
-        model=spec(
-            VAE,
-            encoder=spec(MLP, features=(512, 256), activation='silu'),
-            decoder=spec(MLP, features=(256, 512), shape=(32, 32, 3), activation='silu'),
+        dataset=Avatars(form='pictures'),
+        preprocess=Chain((Binarise(),)),
+        model=VAE(
+            encoder=MLP((512, 256), activation='silu'),
+            decoder=MLP((256, 512), shape=(32, 32, 3), activation='silu'),
             latent_dim=16,
-            likelihood=spec(Bernoulli),
+            likelihood=Bernoulli(),
             eval_samples=50,
         ),
-        optimizer=spec(
-            optax.adam,
-            learning_rate=spec(optax.cosine_decay_schedule, init_value=1e-3, decay_steps=STEPS),
-        ),
-        steps=STEPS,
+        optimizer=spec(optax.adam, spec(optax.cosine_decay_schedule, 1e-3, steps)),
+        steps=steps,
         batch_size=100,
         ema=(0.998,),
         log_every=200,
         sample_every=1000,
-        evals={
-            'test_nll': spec(Likelihood),
-            'c2st': spec(C2ST),
-        },
+        evals={'test_nll': Likelihood(), 'c2st': C2ST()},
     )

@@ -14,7 +14,7 @@ IWAE with 50 samples.
 
 import optax
 
-from genjax.config import spec
+from genjax.config import FieldReference, spec
 from genjax.data import TFDS, Binarise, Chain
 from genjax.evaluation import Likelihood
 from genjax.models import VAE, Bernoulli
@@ -22,36 +22,29 @@ from genjax.networks import MLP
 from genjax.training import Experiment
 
 BATCH_SIZE = 100
-STEPS = 20 * 50_000 // BATCH_SIZE
 
 
-def get_config(num_samples: str = '1'):
-    """The run as a config."""
+def get_config(num_samples: int = 1):
+    steps = FieldReference(20 * 50_000 // BATCH_SIZE)
     return spec(
         Experiment,
-        dataset=spec(TFDS, name='binarized_mnist'),
-        preprocess=spec(Chain, steps=(spec(Binarise),)),  # bits are stored as 0 and 255
-        model=spec(
-            VAE,
-            encoder=spec(MLP, features=(200, 200), activation='tanh'),
-            decoder=spec(MLP, features=(200, 200), shape=(28, 28, 1), activation='tanh'),
+        dataset=TFDS('binarized_mnist'),
+        preprocess=Chain((Binarise(),)),  # bits are stored as 0 and 255
+        model=VAE(
+            encoder=MLP((200, 200), activation='tanh'),
+            decoder=MLP((200, 200), shape=(28, 28, 1), activation='tanh'),
             latent_dim=50,
-            likelihood=spec(Bernoulli),
-            bound='elbo' if num_samples == '1' else 'iwae',
-            num_samples=int(num_samples),
+            likelihood=Bernoulli(),
+            bound='elbo' if num_samples == 1 else 'iwae',
+            num_samples=num_samples,
             eval_samples=5000,
         ),
-        optimizer=spec(
-            optax.adam,
-            learning_rate=spec(optax.cosine_decay_schedule, init_value=2e-3, decay_steps=STEPS),
-        ),
-        steps=STEPS,
+        optimizer=spec(optax.adam, spec(optax.cosine_decay_schedule, 2e-3, steps)),
+        steps=steps,
         steps_per_call=50,
         batch_size=BATCH_SIZE,
         log_every=1000,
         checkpoint_every=2500,
-        sample_every=STEPS,
-        evals={
-            'test_nll': spec(Likelihood, batch_size=100),
-        },
+        sample_every=steps,
+        evals={'test_nll': Likelihood(batch_size=100)},
     )

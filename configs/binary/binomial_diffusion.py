@@ -12,7 +12,7 @@ time.
 
 import optax
 
-from genjax.config import spec
+from genjax.config import FieldReference, spec
 from genjax.data import Binary
 from genjax.evaluation import Likelihood
 from genjax.models import DiscreteDiffusion
@@ -20,34 +20,29 @@ from genjax.models.diffusion import DiscreteSampling, UniformNoise
 from genjax.networks import TimeMLP
 from genjax.training import Experiment
 
-STEPS = 10_000
-
 
 def get_config():
-    """The run as a config."""
+    steps = FieldReference(10_000)
     return spec(
         Experiment,
-        dataset=spec(Binary, path='nltcs.{split}.data.gz'),
-        model=spec(
-            DiscreteDiffusion,
-            network=spec(TimeMLP, shape=(16,), features=128, num_layers=2),
-            path=spec(UniformNoise, schedule='linear'),
+        dataset=Binary('nltcs.{split}.data.gz'),
+        model=DiscreteDiffusion(
+            network=TimeMLP((16,), features=128, num_layers=2),
+            path=UniformNoise(schedule='linear'),
             chain=1000,
-            sampling=spec(DiscreteSampling, steps=1000),
+            sampling=DiscreteSampling(steps=1000),
             eval_samples=100,
         ),
         optimizer=spec(
-            optax.adamw,
-            learning_rate=spec(optax.cosine_decay_schedule, init_value=2e-3, decay_steps=STEPS),
-            weight_decay=0.01,
+            optax.adamw, spec(optax.cosine_decay_schedule, 2e-3, steps), weight_decay=0.01
         ),
-        steps=STEPS,
+        steps=steps,
         batch_size=256,
         clip_norm=10.0,
         ema=(0.999,),
         evals={
-            'nll': spec(Likelihood, split='validation', every=2000, batch_size=500),
-            'test_nll': spec(Likelihood, batch_size=500),
+            'nll': Likelihood(split='validation', every=2000, batch_size=500),
+            'test_nll': Likelihood(batch_size=500),
         },
         best='nll',
         keep=1,

@@ -9,9 +9,11 @@ masks, after half a minute, and 79.2 averaged over 16 sampled ones, after a minu
 (Germain et al., 2015): 83.63 and 79.66.
 """
 
+from typing import Literal
+
 import optax
 
-from genjax.config import spec
+from genjax.config import FieldReference, spec
 from genjax.data import Binary
 from genjax.evaluation import Likelihood
 from genjax.models import MADE
@@ -19,38 +21,25 @@ from genjax.networks import MaskedAutoencoder
 from genjax.training import Experiment
 
 
-def get_config(masks: str = 'fixed'):
-    """The run as a config; `masks` is 'fixed' (one set) or 'sampled' (16 sets, averaged)."""
+def get_config(masks: Literal['fixed', 'sampled'] = 'fixed'):
+    """The run as a config; `masks` are fixed (one set) or sampled (16 sets, averaged)."""
     num_masks, steps, learning_rate, decay = {
-        'fixed': (1, 2000, 5e-3, 0.3),
-        'sampled': (16, 6000, 1e-2, 0.1),
+        'fixed': (1, FieldReference(2000), 5e-3, 0.3),
+        'sampled': (16, FieldReference(6000), 1e-2, 0.1),
     }[masks]
     return spec(
         Experiment,
-        dataset=spec(Binary, path='dna.{split}.data.gz'),
-        model=spec(
-            MADE,
-            network=spec(
-                MaskedAutoencoder,
-                shape=(180,),
-                features=(500,),
-                num_masks=num_masks,
-                dropout=0.5,
-            ),
-        ),
+        dataset=Binary('dna.{split}.data.gz'),
+        model=MADE(MaskedAutoencoder((180,), features=(500,), num_masks=num_masks, dropout=0.5)),
         optimizer=spec(
-            optax.adamw,
-            learning_rate=spec(
-                optax.cosine_decay_schedule, init_value=learning_rate, decay_steps=steps
-            ),
-            weight_decay=decay,
+            optax.adamw, spec(optax.cosine_decay_schedule, learning_rate, steps), weight_decay=decay
         ),
         steps=steps,
         batch_size=100,
         ema=(0.99,),
         evals={
-            'nll': spec(Likelihood, split='validation', every=100, batch_size=500),
-            'test_nll': spec(Likelihood, batch_size=500),
+            'nll': Likelihood(split='validation', every=100, batch_size=500),
+            'test_nll': Likelihood(batch_size=500),
         },
         best='nll',
         keep=1,

@@ -9,42 +9,29 @@ Published (Germain et al., 2015): 9.68.
 
 import optax
 
-from genjax.config import spec
+from genjax.config import FieldReference, spec
 from genjax.data import Binary
 from genjax.evaluation import Likelihood
 from genjax.models import MADE
 from genjax.networks import MaskedAutoencoder
 from genjax.training import Experiment
 
-STEPS = 16_000
-
 
 def get_config():
-    """The run as a config."""
+    steps = FieldReference(16_000)
     return spec(
         Experiment,
-        dataset=spec(Binary, path='mushrooms.{split}.data.gz'),
-        model=spec(
-            MADE,
-            network=spec(
-                MaskedAutoencoder,
-                shape=(112,),
-                features=(500,),
-                num_masks=32,
-                dropout=0.2,
-            ),
-        ),
+        dataset=Binary('mushrooms.{split}.data.gz'),
+        model=MADE(MaskedAutoencoder((112,), features=(500,), num_masks=32, dropout=0.2)),
         optimizer=spec(
-            optax.adamw,
-            learning_rate=spec(optax.cosine_decay_schedule, init_value=1e-2, decay_steps=STEPS),
-            weight_decay=0.01,
+            optax.adamw, spec(optax.cosine_decay_schedule, 1e-2, steps), weight_decay=0.01
         ),
-        steps=STEPS,
+        steps=steps,
         batch_size=100,
         ema=(0.99,),
         evals={
-            'nll': spec(Likelihood, split='validation', every=1000, batch_size=500),
-            'test_nll': spec(Likelihood, batch_size=500),
+            'nll': Likelihood(split='validation', every=1000, batch_size=500),
+            'test_nll': Likelihood(batch_size=500),
         },
         best='nll',
         keep=1,

@@ -9,42 +9,29 @@ Expected: 6.00 nats on the test split, exact, after ten seconds.
 
 import optax
 
-from genjax.config import spec
+from genjax.config import FieldReference, spec
 from genjax.data import Binary
 from genjax.evaluation import Likelihood
 from genjax.models import MADE
 from genjax.networks import MaskedAutoencoder
 from genjax.training import Experiment
 
-STEPS = 4000
-
 
 def get_config():
-    """The run as a config."""
+    steps = FieldReference(4000)
     return spec(
         Experiment,
-        dataset=spec(Binary, path='nltcs.{split}.data.gz'),
-        model=spec(
-            MADE,
-            network=spec(
-                MaskedAutoencoder,
-                shape=(16,),
-                features=(500,),
-                num_masks=8,
-                dropout=0.0,
-            ),
-        ),
+        dataset=Binary('nltcs.{split}.data.gz'),
+        model=MADE(MaskedAutoencoder((16,), features=(500,), num_masks=8, dropout=0.0)),
         optimizer=spec(
-            optax.adamw,
-            learning_rate=spec(optax.cosine_decay_schedule, init_value=2e-3, decay_steps=STEPS),
-            weight_decay=0.01,
+            optax.adamw, spec(optax.cosine_decay_schedule, 2e-3, steps), weight_decay=0.01
         ),
-        steps=STEPS,
+        steps=steps,
         batch_size=100,
         ema=(0.99,),
         evals={
-            'nll': spec(Likelihood, split='validation', every=200, batch_size=500),
-            'test_nll': spec(Likelihood, batch_size=500),
+            'nll': Likelihood(split='validation', every=200, batch_size=500),
+            'test_nll': Likelihood(batch_size=500),
         },
         best='nll',
         keep=1,

@@ -16,64 +16,57 @@ The same run, small, on 8x8 digits, in about a minute on one CPU core:
 Expected: strokes, some of them digits; 200 steps are a rehearsal.
 """
 
+from typing import Literal
+
 import optax
 
-from genjax.config import spec
+from genjax.config import FieldReference, spec, with_fields
 from genjax.data import TFDS, Chain, Digits, Scale
-from genjax.errors import UserError
 from genjax.models import DiffusionModel
 from genjax.models.diffusion import Ancestral, DiffusionSampling, DiscreteVP, Epsilon
 from genjax.networks import UNet
 from genjax.training import Experiment
 
+DIGITS = {
+    'dataset': Digits(),
+    'model.network': UNet((8, 8, 1), (16, 32), num_blocks=1, attention_at=(4,), scale_shift=False),
+    'model.sampling.steps': 100,
+    'optimizer.learning_rate.end_value': 1e-3,
+    'optimizer.learning_rate.transition_steps': 20,
+    'batch_size': 64,
+}
 
-def get_config(data: str = 'cifar10'):
-    """The run as a config; `data` is cifar10, or digits for a small model of the same make."""
-    if data not in ('cifar10', 'digits'):
-        raise UserError(f"data is 'cifar10' or 'digits', not {data!r}")
-    small = data == 'digits'
-    network = (
-        {'shape': (8, 8, 1), 'features': (16, 32), 'num_blocks': 1, 'attention_at': (4,)}
-        if small
-        else {
-            'shape': (32, 32, 3),
-            'features': (128, 256, 256, 256),
-            'num_blocks': 2,
-            'attention_at': (16,),
-            'head_features': 256,
-            'dropout': 0.1,
-        }
-    )
-    return spec(
+
+def get_config(data: Literal['cifar10', 'digits'] = 'cifar10'):
+    """The run as a config; `digits` is a small model of the same make."""
+    steps = FieldReference(800_000)
+    config = spec(
         Experiment,
-        dataset=spec(Digits) if small else spec(TFDS, name='cifar10'),
-        preprocess=spec(Chain, steps=(spec(Scale, low=-1.0, high=1.0),)),
-        model=spec(
-            DiffusionModel,
-            network=spec(UNet, scale_shift=False, **network),
-            path=spec(DiscreteVP),
-            parameterisation=spec(Epsilon),
-            sampling=spec(
-                DiffusionSampling,
-                sampler=spec(Ancestral, upper_variance=True),
-                steps=100 if small else 1000,
-                bounds=(-1.0, 1.0),
+        dataset=TFDS('cifar10'),
+        preprocess=Chain((Scale(low=-1.0, high=1.0),)),
+        model=DiffusionModel(
+            UNet(
+                (32, 32, 3),
+                (128, 256, 256, 256),
+                num_blocks=2,
+                attention_at=(16,),
+                head_features=256,
+                dropout=0.1,
+                scale_shift=False,
+            ),
+            path=DiscreteVP(),
+            parameterisation=Epsilon(),
+            sampling=DiffusionSampling(
+                sampler=Ancestral(upper_variance=True), steps=1000, bounds=(-1.0, 1.0)
             ),
         ),
-        optimizer=spec(
-            optax.adam,
-            learning_rate=spec(
-                optax.linear_schedule,
-                init_value=0.0,
-                end_value=1e-3 if small else 2e-4,
-                transition_steps=20 if small else 5000,
-            ),
-        ),
+        optimizer=spec(optax.adam, spec(optax.linear_schedule, 0.0, 2e-4, steps // 160)),
         clip_norm=1.0,
-        steps=800_000,
-        batch_size=64 if small else 128,
+        steps=steps,
+        batch_size=128,
         ema=(0.9999,),
         log_every=100,
         sample_every=10_000,
         num_samples=64,
     )
+    return with_fields(config, DIGITS if data == 'digits' else {})

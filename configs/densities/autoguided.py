@@ -9,7 +9,7 @@ guidance .0040 (seed 0, each ± .0005), after two minutes on one core.
 
 import optax
 
-from genjax.config import spec
+from genjax.config import FieldReference, spec
 from genjax.data import Density
 from genjax.evaluation import MMD, Outliers
 from genjax.models import DiffusionModel
@@ -17,40 +17,26 @@ from genjax.models.diffusion import Autoguidance, DiffusionSampling
 from genjax.networks import TimeMLP
 from genjax.training import Experiment
 
-STEPS = 10_000
 
-
-def get_config(weight: str = '2'):
-    """The run as a config."""
+def get_config(weight: float = 2.0):
+    steps = FieldReference(10_000)
     return spec(
         Experiment,
-        dataset=spec(Density, name='rings'),
-        model=spec(
-            DiffusionModel,
-            network=spec(TimeMLP, shape=(2,), features=64, num_layers=2),
-            sampling=spec(
-                DiffusionSampling,
-                guide=spec(
-                    Autoguidance,
-                    network=spec(TimeMLP, shape=(2,), features=16, num_layers=1),
-                    weight=float(weight),
-                ),
+        dataset=Density('rings'),
+        model=DiffusionModel(
+            TimeMLP((2,), features=64, num_layers=2),
+            sampling=DiffusionSampling(
+                guide=Autoguidance(network=TimeMLP((2,), features=16, num_layers=1), weight=weight)
             ),
         ),
-        optimizer=spec(
-            optax.adam,
-            learning_rate=spec(optax.cosine_decay_schedule, init_value=2e-3, decay_steps=STEPS),
-        ),
-        steps=STEPS,
+        optimizer=spec(optax.adam, spec(optax.cosine_decay_schedule, 2e-3, steps)),
+        steps=steps,
         steps_per_call=10,
         batch_size=512,
         clip_norm=1.0,
         ema=(0.999,),
         log_every=1000,
-        evals={
-            'outliers': spec(Outliers),
-            'mmd': spec(MMD),
-        },
+        evals={'outliers': Outliers(), 'mmd': MMD()},
         checkpoint_every=0,
         num_samples=4000,
     )

@@ -9,45 +9,34 @@ of .006, .112 and .025 nats (seed 0), after three minutes on one CPU core.
 
 import optax
 
-from genjax.config import spec
+from genjax.config import FieldReference, spec
 from genjax.data import Density
 from genjax.evaluation import KL
 from genjax.models import ContinuousFlow
 from genjax.networks import MLP
 from genjax.training import Experiment
 
-STEPS = 5_000
-
 
 def get_config():
-    """The run as a config."""
+    steps = FieldReference(5_000)
     return spec(
         Experiment,
-        dataset=spec(Density, name='eight_gaussians'),
-        model=spec(
-            ContinuousFlow,
-            network=spec(
-                MLP, features=(64, 64, 64), activation='silu', frequencies=(1.0, 2.0, 4.0)
-            ),
+        dataset=Density('eight_gaussians'),
+        model=ContinuousFlow(
+            network=MLP((64, 64, 64), activation='silu', frequencies=(1.0, 2.0, 4.0)),
             shape=(2,),
             train_steps=5,
             kinetic=0.01,
             jacobian=0.003,
         ),
-        optimizer=spec(
-            optax.adam,
-            learning_rate=spec(optax.cosine_decay_schedule, init_value=1e-3, decay_steps=STEPS),
-        ),
-        steps=STEPS,
+        optimizer=spec(optax.adam, spec(optax.cosine_decay_schedule, 1e-3, steps)),
+        steps=steps,
         steps_per_call=10,
         batch_size=256,
         clip_norm=1.0,
         ema=(0.999,),
         log_every=500,
-        evals={
-            'kl': spec(KL, split='validation', every=2500),
-            'test_kl': spec(KL),
-        },
+        evals={'kl': KL(split='validation', every=2500), 'test_kl': KL()},
         checkpoint_every=0,
         num_samples=4000,
     )

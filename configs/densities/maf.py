@@ -9,7 +9,7 @@ of .016, .080 and .042 nats (seed 0), after four minutes on one CPU core.
 
 import optax
 
-from genjax.config import spec
+from genjax.config import FieldReference, spec
 from genjax.data import Density
 from genjax.evaluation import KL
 from genjax.models import Flow
@@ -17,42 +17,29 @@ from genjax.models.flow import ActNorm, Affine, Autoregressive, Chain, Repeat, R
 from genjax.networks import MaskedMLP
 from genjax.training import Experiment
 
-STEPS = 20_000
-
 
 def get_config():
-    """The run as a config."""
-    layer = spec(
-        Chain,
+    steps = FieldReference(20_000)
+    layer = Chain(
         layers=(
-            spec(
-                Autoregressive,
-                network=spec(MaskedMLP, features=(128, 128), activation='silu'),
-                transform=spec(Affine),
-            ),
-            spec(Reverse),
-        ),
+            Autoregressive(network=MaskedMLP((128, 128), activation='silu'), transform=Affine()),
+            Reverse(),
+        )
     )
     # ActNorm first, so that the stack sees data of mean 0 and variance 1.
-    bijection = spec(Chain, layers=(spec(ActNorm), spec(Repeat, layer=layer, num=16)))
+    bijection = Chain(layers=(ActNorm(), Repeat(layer=layer, num=16)))
     return spec(
         Experiment,
-        dataset=spec(Density, name='eight_gaussians'),
-        model=spec(Flow, bijection=bijection, shape=(2,)),
-        optimizer=spec(
-            optax.adam,
-            learning_rate=spec(optax.cosine_decay_schedule, init_value=2e-3, decay_steps=STEPS),
-        ),
-        steps=STEPS,
+        dataset=Density('eight_gaussians'),
+        model=Flow(bijection=bijection, shape=(2,)),
+        optimizer=spec(optax.adam, spec(optax.cosine_decay_schedule, 2e-3, steps)),
+        steps=steps,
         steps_per_call=10,
         batch_size=512,
         clip_norm=1.0,
         ema=(0.999,),
         log_every=500,
-        evals={
-            'kl': spec(KL, split='validation', every=5000),
-            'test_kl': spec(KL),
-        },
+        evals={'kl': KL(split='validation', every=5000), 'test_kl': KL()},
         checkpoint_every=0,
         num_samples=4000,
     )

@@ -9,7 +9,7 @@ of .020, .061 and .030 nats (seed 0), after four minutes on one CPU core.
 
 import optax
 
-from genjax.config import spec
+from genjax.config import FieldReference, spec
 from genjax.data import Density
 from genjax.evaluation import KL
 from genjax.models import Flow
@@ -17,42 +17,31 @@ from genjax.models.flow import ActNorm, Affine, Chain, Coupling, Repeat, Reverse
 from genjax.networks import MLP
 from genjax.training import Experiment
 
-STEPS = 20_000
-
 
 def get_config():
-    """The run as a config."""
-    layer = spec(
-        Chain,
+    steps = FieldReference(20_000)
+    layer = Chain(
         layers=(
-            spec(
-                Coupling,
-                network=spec(MLP, features=(128, 128), activation='silu', bias_scale=0.7),
-                transform=spec(Affine),
+            Coupling(
+                network=MLP((128, 128), activation='silu', bias_scale=0.7), transform=Affine()
             ),
-            spec(Reverse),
-        ),
+            Reverse(),
+        )
     )
     # ActNorm first, so that the stack sees data of mean 0 and variance 1.
-    bijection = spec(Chain, layers=(spec(ActNorm), spec(Repeat, layer=layer, num=16)))
+    bijection = Chain(layers=(ActNorm(), Repeat(layer=layer, num=16)))
     return spec(
         Experiment,
-        dataset=spec(Density, name='eight_gaussians'),
-        model=spec(Flow, bijection=bijection, shape=(2,)),
-        optimizer=spec(
-            optax.adam,
-            learning_rate=spec(optax.cosine_decay_schedule, init_value=2e-3, decay_steps=STEPS),
-        ),
-        steps=STEPS,
+        dataset=Density('eight_gaussians'),
+        model=Flow(bijection=bijection, shape=(2,)),
+        optimizer=spec(optax.adam, spec(optax.cosine_decay_schedule, 2e-3, steps)),
+        steps=steps,
         steps_per_call=10,
         batch_size=512,
         clip_norm=1.0,
         ema=(0.999,),
         log_every=500,
-        evals={
-            'kl': spec(KL, split='validation', every=5000),
-            'test_kl': spec(KL),
-        },
+        evals={'kl': KL(split='validation', every=5000), 'test_kl': KL()},
         checkpoint_every=0,
         num_samples=4000,
     )

@@ -18,39 +18,33 @@ exchange classes, against perceptrons that judge whole pictures, with and withou
 they are keep .53.
 """
 
+from typing import Literal
+
 import optax
 
-from genjax.config import spec
+from genjax.config import FieldReference, spec
 from genjax.data import Chain, Digits, Part, Scale, Transformed, Unpaired
 from genjax.evaluation import TranslationAccuracy
 from genjax.models import CycleGAN
 from genjax.networks import PatchDiscriminator, Translator
 from genjax.training import Experiment
 
-STEPS = 600
 
-
-def _adam():
-    decay = spec(optax.linear_schedule, init_value=5e-4, end_value=0.0, transition_steps=STEPS)
-    return spec(optax.adam, learning_rate=decay, b1=0.5)
-
-
-def get_config(domain: str = 'inverted'):
-    """The run as a config."""
+def get_config(domain: Literal['inverted', 'rotated', 'coloured'] = 'inverted'):
+    steps = FieldReference(600)
     shape = (8, 8, 3 if domain == 'coloured' else 1)
     # Two 3x3 convolutions: what they cannot see, they cannot permute.
-    generator = spec(Translator, shape=shape, features=16, num_halvings=0, num_blocks=0, kernel=3)
-    discriminator = spec(PatchDiscriminator, features=(32, 64))
+    generator = Translator(shape=shape, features=16, num_halvings=0, num_blocks=0, kernel=3)
+    discriminator = PatchDiscriminator(features=(32, 64))
+    adam = spec(optax.adam, spec(optax.linear_schedule, 5e-4, 0.0, steps), b1=0.5)
     return spec(
         Experiment,
-        dataset=spec(
-            Unpaired,
-            a=spec(Part, base=spec(Digits), start=0),
-            b=spec(Transformed, base=spec(Part, base=spec(Digits), start=1), domain=domain),
+        dataset=Unpaired(
+            a=Part(base=Digits(), start=0),
+            b=Transformed(base=Part(base=Digits(), start=1), domain=domain),
         ),
-        preprocess=spec(Chain, steps=(spec(Scale, low=-1.0, high=1.0),)),
-        model=spec(
-            CycleGAN,
+        preprocess=Chain((Scale(low=-1.0, high=1.0),)),
+        model=CycleGAN(
             generator_ab=generator,
             generator_ba=generator,
             discriminator_a=discriminator,
@@ -58,13 +52,13 @@ def get_config(domain: str = 'inverted'):
             # More holds back a generator that has begun with the wrong sign.
             cycle=1.0,
         ),
-        optimizer={'discriminators': _adam(), 'generators': _adam()},
-        steps=STEPS,
+        optimizer={'discriminators': adam, 'generators': adam},
+        steps=steps,
         batch_size=32,
         ema=(0.99,),
         evals={
-            'accuracy': spec(TranslationAccuracy, split='validation', every=300),
-            'test_accuracy': spec(TranslationAccuracy),
+            'accuracy': TranslationAccuracy(split='validation', every=300),
+            'test_accuracy': TranslationAccuracy(),
         },
         num_samples=64,
     )

@@ -12,45 +12,38 @@ experiments.digits_flow.logistics). Validation is best after 300 steps; later th
 
 import optax
 
-from genjax.config import spec
+from genjax.config import FieldReference, spec
 from genjax.data import Chain, Dequantise, Digits, Logit
 from genjax.evaluation import Likelihood
 from genjax.models import Flow, flow
 from genjax.networks import MLP
 from genjax.training import Experiment
 
-STEPS = 500
 SHAPE = (8, 8, 1)
 
 
 def get_config():
-    """The run as a config."""
-    coupling = spec(
-        flow.Coupling,
-        network=spec(MLP, features=(128, 128)),
-        transform=spec(flow.Spline, bins=12, bound=3.0),
-    )
-    layers = (coupling, spec(flow.Reverse), coupling, spec(flow.Permute))
-    stack = spec(flow.Repeat, layer=spec(flow.Chain, layers=layers), num=3)
-    flatten = spec(flow.Flatten, shape=SHAPE)
-    back = spec(flow.Inverse, bijection=spec(flow.Flatten, shape=SHAPE))
+    steps = FieldReference(500)
+    coupling = flow.Coupling(network=MLP((128, 128)), transform=flow.Spline(bins=12, bound=3.0))
+    layers = (coupling, flow.Reverse(), coupling, flow.Permute())
+    stack = flow.Repeat(flow.Chain(layers), num=3)
+    flatten = flow.Flatten(shape=SHAPE)
+    back = flow.Inverse(flow.Flatten(shape=SHAPE))
     return spec(
         Experiment,
-        dataset=spec(Digits),
-        preprocess=spec(Chain, steps=(spec(Dequantise), spec(Logit, alpha=0.05))),
-        model=spec(Flow, bijection=spec(flow.Chain, layers=(flatten, stack, back)), shape=SHAPE),
+        dataset=Digits(),
+        preprocess=Chain((Dequantise(), Logit(alpha=0.05))),
+        model=Flow(bijection=flow.Chain((flatten, stack, back)), shape=SHAPE),
         optimizer=spec(
-            optax.adamw,
-            learning_rate=spec(optax.cosine_decay_schedule, init_value=1e-3, decay_steps=STEPS),
-            weight_decay=0.1,
+            optax.adamw, spec(optax.cosine_decay_schedule, 1e-3, steps), weight_decay=0.1
         ),
-        steps=STEPS,
+        steps=steps,
         batch_size=128,
         clip_norm=10.0,
         ema=(0.99,),
         evals={
-            'nll': spec(Likelihood, split='validation', every=50, batch_size=200),
-            'test_nll': spec(Likelihood, batch_size=300, num_draws=10),
+            'nll': Likelihood(split='validation', every=50, batch_size=200),
+            'test_nll': Likelihood(batch_size=300, num_draws=10),
         },
         best='nll',
         log_every=100,

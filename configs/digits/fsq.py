@@ -9,45 +9,40 @@ on two cores with other work. Samples draw their tokens from the causal prior.
 
 import optax
 
-from genjax.config import spec
+from genjax.config import FieldReference, spec
 from genjax.data import Binarise, Chain, Digits
 from genjax.evaluation import CodebookUse, Likelihood
 from genjax.models import VQVAE
 from genjax.networks import MLP, FiniteScalarQuantiser, MaskedMLP
 from genjax.training import Experiment
 
-STEPS = 6000
-
 
 def get_config():
-    """The run as a config."""
+    steps = FieldReference(6000)
     return spec(
         Experiment,
-        dataset=spec(Digits),
-        preprocess=spec(Chain, steps=(spec(Binarise),)),
-        model=spec(
-            VQVAE,
-            encoder=spec(MLP, features=(200, 200, 200), activation='silu'),
-            decoder=spec(MLP, features=(200, 200, 200), shape=(8, 8, 1), activation='silu'),
+        dataset=Digits(),
+        preprocess=Chain((Binarise(),)),
+        model=VQVAE(
+            encoder=MLP((200, 200, 200), activation='silu'),
+            decoder=MLP((200, 200, 200), shape=(8, 8, 1), activation='silu'),
             num_tokens=4,
-            quantiser=spec(FiniteScalarQuantiser, levels=(4, 4, 4)),
-            prior=spec(MaskedMLP, features=(256,)),
+            quantiser=FiniteScalarQuantiser(levels=(4, 4, 4)),
+            prior=MaskedMLP((256,)),
         ),
         optimizer=spec(
-            optax.adamw,
-            learning_rate=spec(optax.cosine_decay_schedule, init_value=2e-3, decay_steps=STEPS),
-            weight_decay=1e-4,
+            optax.adamw, spec(optax.cosine_decay_schedule, 2e-3, steps), weight_decay=1e-4
         ),
-        steps=STEPS,
+        steps=steps,
         steps_per_call=10,
         batch_size=128,
         ema=(0.998,),
         evals={
-            'nll': spec(Likelihood, split='validation', every=1000, batch_size=200),
-            'codes': spec(CodebookUse),
-            'test_nll': spec(Likelihood, batch_size=300, num_draws=10),
+            'nll': Likelihood(split='validation', every=1000, batch_size=200),
+            'codes': CodebookUse(),
+            'test_nll': Likelihood(batch_size=300, num_draws=10),
         },
         best='nll',
         log_every=500,
-        sample_every=STEPS,
+        sample_every=steps,
     )

@@ -8,36 +8,29 @@ Expected: clear digits of every class after two minutes on two cores.
 
 import optax
 
-from genjax.config import spec
+from genjax.config import FieldReference, spec
 from genjax.data import Chain, Digits, Scale
 from genjax.models import GAN
 from genjax.networks import DCGANDiscriminator, DCGANGenerator
 from genjax.training import Experiment
 
-STEPS = 2000
-
-
-def _adam():
-    decay = spec(optax.linear_schedule, init_value=1e-3, end_value=5e-5, transition_steps=STEPS)
-    return spec(optax.adam, learning_rate=decay, b1=0.0, b2=0.99)
-
 
 def get_config():
-    """The run as a config."""
+    steps = FieldReference(2000)
+    adam = spec(optax.adam, spec(optax.linear_schedule, 1e-3, 5e-5, steps), b1=0.0, b2=0.99)
     return spec(
         Experiment,
-        dataset=spec(Digits),
-        preprocess=spec(Chain, steps=(spec(Scale, low=-1.0, high=1.0),)),
-        model=spec(
-            GAN,
-            generator=spec(DCGANGenerator, shape=(8, 8, 1), features=32),
-            discriminator=spec(DCGANDiscriminator, features=32),
+        dataset=Digits(),
+        preprocess=Chain((Scale(low=-1.0, high=1.0),)),
+        model=GAN(
+            generator=DCGANGenerator(shape=(8, 8, 1), features=32),
+            discriminator=DCGANDiscriminator(features=32),
             latent_dim=32,
             r1=1.0,
             num_classes=10,
         ),
-        optimizer={'discriminator': _adam(), 'generator': _adam()},
-        steps=STEPS,
+        optimizer={'discriminator': adam, 'generator': adam},
+        steps=steps,
         batch_size=64,
         ema=(0.995,),
         sample_every=500,

@@ -25,59 +25,53 @@ in 98.2 % (of test digits: 99.3 %); no classifier tells their codes from those o
 a minute: 98.4 % (of decoded test digits: 99.0 %), and C2ST .51.
 """
 
+from typing import Literal
+
 import optax
 
-from genjax.config import spec
+from genjax.config import FieldReference, spec
 from genjax.data import Chain, Digits, Latents
 from genjax.evaluation import C2ST, LabelAccuracy, TokenLikelihood
 from genjax.models import GPT, DiffusionModel
 from genjax.networks import TimeMLP, Transformer
 from genjax.training import EncodeLatents, Experiment, LoadLatents
 
-STEPS = 4000
 
-
-def get_config(code: str = 'kl'):
+def get_config(code: Literal['kl', 'stored', 'vq'] = 'kl'):
     """The run as a config; `code` is 'kl' or 'vq', as of the first stage, or 'stored' for codes of
     the former that `genjax encode` wrote.
     """
-    network = spec(TimeMLP, shape=(4, 4, 2), features=256, num_layers=3, dropout=0.1)
-    transformer = spec(
-        Transformer, shape=(16,), vocab_size=64, features=96, num_layers=4, num_heads=4, dropout=0.1
+    steps = FieldReference(4000)
+    network = TimeMLP((4, 4, 2), features=256, num_layers=3, dropout=0.1)
+    transformer = Transformer(
+        (16,), vocab_size=64, features=96, num_layers=4, num_heads=4, dropout=0.1
     )
-    flow = spec(DiffusionModel, network=network, num_classes=10)
-    samples = {'labels': spec(LabelAccuracy), 'c2st': spec(C2ST)}
+    flow = DiffusionModel(network, num_classes=10)
+    samples = {'labels': LabelAccuracy(), 'c2st': C2ST()}
     first, second = 'runs/autoencoder', 'runs/vq_autoencoder'
     dataset, step, model, evals = {
-        'kl': (spec(Digits), spec(EncodeLatents, workdir=first), flow, samples),
-        'stored': (
-            spec(Latents, path='runs/digits_codes'),
-            spec(LoadLatents, workdir=first),
-            flow,
-            samples,
-        ),
+        'kl': (Digits(), spec(EncodeLatents, workdir=first), flow, samples),
+        'stored': (Latents(path='runs/digits_codes'), LoadLatents(first), flow, samples),
         'vq': (
-            spec(Digits),
+            Digits(),
             spec(EncodeLatents, workdir=second),
-            spec(GPT, network=transformer),
-            {'test_nll': spec(TokenLikelihood)},
+            GPT(transformer),
+            {'test_nll': TokenLikelihood()},
         ),
     }[code]
     return spec(
         Experiment,
         dataset=dataset,
-        preprocess=spec(Chain, steps=(step,)),
+        preprocess=spec(Chain, (step,)),
         model=model,
         optimizer=spec(
-            optax.adamw,
-            learning_rate=spec(optax.cosine_decay_schedule, init_value=1e-3, decay_steps=STEPS),
-            weight_decay=1e-4,
+            optax.adamw, spec(optax.cosine_decay_schedule, 1e-3, steps), weight_decay=1e-4
         ),
         clip_norm=1.0,
-        steps=STEPS,
+        steps=steps,
         batch_size=64,
         ema=(0.998,),
         log_every=500,
-        sample_every=STEPS,
+        sample_every=steps,
         evals=evals,
     )

@@ -9,40 +9,34 @@ likelihood. (Probabilistic PCA: Tipping & Bishop, 1999.)
 
 import optax
 
-from genjax.config import spec
+from genjax.config import FieldReference, spec
 from genjax.data import Chain, Digits, Scale
 from genjax.evaluation import AIS, Likelihood
 from genjax.models import VAE, Gaussian
 from genjax.networks import MLP
 from genjax.training import Experiment
 
-STEPS = 6000
-
 
 def get_config():
-    """The run as a config."""
+    steps = FieldReference(6000)
     return spec(
         Experiment,
-        dataset=spec(Digits),
-        preprocess=spec(Chain, steps=(spec(Scale),)),
-        model=spec(
-            VAE,
-            encoder=spec(MLP, features=()),
-            decoder=spec(MLP, features=(), shape=(8, 8, 1)),
+        dataset=Digits(),
+        preprocess=Chain((Scale(),)),
+        model=VAE(
+            encoder=MLP(()),
+            decoder=MLP((), shape=(8, 8, 1)),
             latent_dim=10,
-            likelihood=spec(Gaussian, scale=0.15),
+            likelihood=Gaussian(scale=0.15),
             eval_samples=5000,
         ),
-        optimizer=spec(
-            optax.adam,
-            learning_rate=spec(optax.cosine_decay_schedule, init_value=1e-2, decay_steps=STEPS),
-        ),
-        steps=STEPS,
+        optimizer=spec(optax.adam, spec(optax.cosine_decay_schedule, 1e-2, steps)),
+        steps=steps,
         steps_per_call=50,
         batch_size=128,
         log_every=1000,
         evals={
-            'test_nll': spec(Likelihood, batch_size=100),
-            'ais': spec(AIS, num_steps=2000, num_chains=4, batch_size=100),
+            'test_nll': Likelihood(batch_size=100),
+            'ais': AIS(num_steps=2000, num_chains=4, batch_size=100),
         },
     )

@@ -8,38 +8,33 @@ pixels reach 27.2, the best mixture of Bernoullis on the same split 22.2 (experi
 
 import optax
 
-from genjax.config import spec
+from genjax.config import FieldReference, spec
 from genjax.data import Binarise, Chain, Digits
 from genjax.evaluation import Likelihood
 from genjax.models import Categorical, PixelCNN
 from genjax.networks import GatedPixelCNN
 from genjax.training import Experiment
 
-STEPS = 2000
-
 
 def get_config():
-    """The run as a config."""
+    steps = FieldReference(2000)
     return spec(
         Experiment,
-        dataset=spec(Digits),
-        preprocess=spec(Chain, steps=(spec(Binarise),)),
-        model=spec(
-            PixelCNN,
-            network=spec(GatedPixelCNN, shape=(8, 8, 1), features=24, num_layers=4, dropout=0.2),
-            likelihood=spec(Categorical, levels=2),
+        dataset=Digits(),
+        preprocess=Chain((Binarise(),)),
+        model=PixelCNN(
+            GatedPixelCNN((8, 8, 1), features=24, num_layers=4, dropout=0.2),
+            likelihood=Categorical(levels=2),
         ),
         optimizer=spec(
-            optax.adamw,
-            learning_rate=spec(optax.cosine_decay_schedule, init_value=3e-3, decay_steps=STEPS),
-            weight_decay=1e-2,
+            optax.adamw, spec(optax.cosine_decay_schedule, 3e-3, steps), weight_decay=1e-2
         ),
-        steps=STEPS,
+        steps=steps,
         batch_size=64,
         ema=(0.995,),
         evals={
-            'nll': spec(Likelihood, split='validation', every=500, batch_size=200),
-            'test_nll': spec(Likelihood, batch_size=300, num_draws=20),
+            'nll': Likelihood(split='validation', every=500, batch_size=200),
+            'test_nll': Likelihood(batch_size=300, num_draws=20),
         },
         best='nll',
     )

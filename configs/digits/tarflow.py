@@ -7,46 +7,41 @@ Expected: not measured yet.
 
 import optax
 
-from genjax.config import spec
+from genjax.config import FieldReference, spec
 from genjax.data import Chain, Dequantise, Digits, Logit
 from genjax.evaluation import Likelihood
 from genjax.models import Flow, flow
 from genjax.networks import TokenTransformer
 from genjax.training import Experiment
 
-STEPS = 4000
 SHAPE = (8, 8, 1)
 
 
 def get_config():
-    """The run as a config."""
-    tokens = spec(flow.Tokens, shape=SHAPE, factor=2)
-    block = spec(
-        flow.Autoregressive,
-        network=spec(TokenTransformer, features=64, num_layers=2, num_heads=4),
-        transform=spec(flow.Affine),
+    steps = FieldReference(4000)
+    tokens = flow.Tokens(shape=SHAPE, factor=2)
+    block = flow.Autoregressive(
+        network=TokenTransformer(features=64, num_layers=2, num_heads=4), transform=flow.Affine()
     )
     # The next block reads the patches in the opposite order.
-    layer = spec(flow.Chain, layers=(block, spec(flow.Reverse, axis=1)))
-    stack = spec(flow.Repeat, layer=layer, num=4)
-    back = spec(flow.Inverse, bijection=spec(flow.Tokens, shape=SHAPE, factor=2))
+    layer = flow.Chain((block, flow.Reverse(axis=1)))
+    stack = flow.Repeat(layer, num=4)
+    back = flow.Inverse(flow.Tokens(shape=SHAPE, factor=2))
     return spec(
         Experiment,
-        dataset=spec(Digits),
-        preprocess=spec(Chain, steps=(spec(Dequantise), spec(Logit, alpha=0.05))),
-        model=spec(Flow, bijection=spec(flow.Chain, layers=(tokens, stack, back)), shape=SHAPE),
+        dataset=Digits(),
+        preprocess=Chain((Dequantise(), Logit(alpha=0.05))),
+        model=Flow(bijection=flow.Chain((tokens, stack, back)), shape=SHAPE),
         optimizer=spec(
-            optax.adamw,
-            learning_rate=spec(optax.cosine_decay_schedule, init_value=1e-3, decay_steps=STEPS),
-            weight_decay=1e-2,
+            optax.adamw, spec(optax.cosine_decay_schedule, 1e-3, steps), weight_decay=1e-2
         ),
-        steps=STEPS,
+        steps=steps,
         batch_size=128,
         clip_norm=1.0,
         ema=(0.998,),
         evals={
-            'nll': spec(Likelihood, split='validation', every=500, batch_size=200),
-            'test_nll': spec(Likelihood, batch_size=300, num_draws=10),
+            'nll': Likelihood(split='validation', every=500, batch_size=200),
+            'test_nll': Likelihood(batch_size=300, num_draws=10),
         },
         best='nll',
         log_every=100,

@@ -8,42 +8,37 @@ of Bernoullis on the same split reaches 22.2, independent pixels 27.2 (experimen
 
 import optax
 
-from genjax.config import spec
+from genjax.config import FieldReference, spec
 from genjax.data import Binarise, Chain, Digits
 from genjax.evaluation import Likelihood
 from genjax.models import VAE, Bernoulli
 from genjax.networks import MLP
 from genjax.training import Experiment
 
-STEPS = 18_000
-
 
 def get_config():
-    """The run as a config."""
+    steps = FieldReference(18_000)
     return spec(
         Experiment,
-        dataset=spec(Digits),
-        preprocess=spec(Chain, steps=(spec(Binarise),)),
-        model=spec(
-            VAE,
-            encoder=spec(MLP, features=(200, 200, 200), activation='silu'),
-            decoder=spec(MLP, features=(200, 200, 200), shape=(8, 8, 1), activation='silu'),
+        dataset=Digits(),
+        preprocess=Chain((Binarise(),)),
+        model=VAE(
+            encoder=MLP((200, 200, 200), activation='silu'),
+            decoder=MLP((200, 200, 200), shape=(8, 8, 1), activation='silu'),
             latent_dim=16,
-            likelihood=spec(Bernoulli),
+            likelihood=Bernoulli(),
             eval_samples=500,
         ),
         optimizer=spec(
-            optax.adamw,
-            learning_rate=spec(optax.cosine_decay_schedule, init_value=2e-3, decay_steps=STEPS),
-            weight_decay=1e-4,
+            optax.adamw, spec(optax.cosine_decay_schedule, 2e-3, steps), weight_decay=1e-4
         ),
-        steps=STEPS,
+        steps=steps,
         steps_per_call=10,
         batch_size=128,
         ema=(0.998,),
         evals={
-            'nll': spec(Likelihood, split='validation', every=3000, batch_size=200),
-            'test_nll': spec(Likelihood, batch_size=300, num_draws=10),
+            'nll': Likelihood(split='validation', every=3000, batch_size=200),
+            'test_nll': Likelihood(batch_size=300, num_draws=10),
         },
         best='nll',
         log_every=500,

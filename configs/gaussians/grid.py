@@ -9,44 +9,35 @@ Published (Lin et al., 2018, 10 runs): GAN 17.3 modes, reverse KL .70; PacGAN4 2
 
 import optax
 
-from genjax.config import spec
+from genjax.config import FieldReference, spec
 from genjax.data import Gaussians
 from genjax.evaluation import Modes
 from genjax.models import GAN
 from genjax.networks import MLP
 from genjax.training import Experiment
 
-STEPS = 20_000
-
-
-def _adam():
-    decay = spec(optax.cosine_decay_schedule, init_value=1e-3, decay_steps=STEPS)
-    return spec(optax.adam, learning_rate=decay, b1=0.0, b2=0.99)
-
 
 def get_config():
-    """The run as a config."""
+    steps = FieldReference(20_000)
+    adam = spec(optax.adam, spec(optax.cosine_decay_schedule, 1e-3, steps), b1=0.0, b2=0.99)
     return spec(
         Experiment,
-        dataset=spec(Gaussians, layout='grid'),
-        model=spec(
-            GAN,
-            generator=spec(MLP, features=(128, 128, 128), shape=(2,)),
-            discriminator=spec(MLP, features=(128, 128, 128), shape=(), activation='leaky_relu'),
+        dataset=Gaussians('grid'),
+        model=GAN(
+            generator=MLP((128, 128, 128), shape=(2,)),
+            discriminator=MLP((128, 128, 128), shape=(), activation='leaky_relu'),
             latent_dim=2,
             loss='relativistic',
             r1=0.1,
             r2=0.1,
         ),
-        optimizer={'discriminator': _adam(), 'generator': _adam()},
-        steps=STEPS,
+        optimizer={'discriminator': adam, 'generator': adam},
+        steps=steps,
         steps_per_call=10,
         batch_size=256,
         ema=(0.999,),
         log_every=500,
         checkpoint_every=0,
-        evals={
-            'modes': spec(Modes, num_samples=10_000),
-        },
+        evals={'modes': Modes(num_samples=10_000)},
         num_samples=1000,
     )

@@ -9,41 +9,34 @@ Published (Lin et al., 2018, 10 runs): GAN 6.3 modes, reverse KL .45; PacGAN2 7.
 
 import optax
 
-from genjax.config import spec
+from genjax.config import FieldReference, spec
 from genjax.data import Gaussians
 from genjax.evaluation import Modes
 from genjax.models import GAN
 from genjax.networks import MLP
 from genjax.training import Experiment
 
-STEPS = 10_000
-
-
-def _adam():
-    decay = spec(optax.cosine_decay_schedule, init_value=1e-3, decay_steps=STEPS)
-    return spec(optax.adam, learning_rate=decay, b1=0.0, b2=0.99)
-
 
 def get_config():
-    """The run as a config."""
+    steps = FieldReference(10_000)
+    adam = spec(optax.adam, spec(optax.cosine_decay_schedule, 1e-3, steps), b1=0.0, b2=0.99)
     return spec(
         Experiment,
-        dataset=spec(Gaussians, layout='ring'),
-        model=spec(
-            GAN,
-            generator=spec(MLP, features=(128, 128, 128), shape=(2,)),
-            discriminator=spec(MLP, features=(128, 128, 128), shape=(), activation='leaky_relu'),
+        dataset=Gaussians('ring'),
+        model=GAN(
+            generator=MLP((128, 128, 128), shape=(2,)),
+            discriminator=MLP((128, 128, 128), shape=(), activation='leaky_relu'),
             latent_dim=2,
             r1=0.1,
         ),
-        optimizer={'discriminator': _adam(), 'generator': _adam()},
-        steps=STEPS,
+        optimizer={'discriminator': adam, 'generator': adam},
+        steps=steps,
         steps_per_call=10,
         batch_size=256,
         ema=(0.999,),
         evals={
-            'modes': spec(Modes, split='validation', every=2000, num_samples=2500),
-            'test_modes': spec(Modes, num_samples=10_000),
+            'modes': Modes(split='validation', every=2000, num_samples=2500),
+            'test_modes': Modes(num_samples=10_000),
         },
         log_every=500,
         sample_every=2500,

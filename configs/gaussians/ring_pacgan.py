@@ -21,30 +21,25 @@ from genjax.models import GAN
 from genjax.networks import MLP, MaxoutMLP
 from genjax.training import Experiment
 
-STEPS = 10_000
 
-
-def get_config(pack: str = '2'):
+def get_config(pack: int = 2):
     """The run as a config; `pack` is the argument after the colon."""
     return spec(
         Experiment,
-        dataset=spec(Gaussians, layout='ring'),
-        model=spec(
-            GAN,
-            generator=spec(MLP, features=(400, 400), shape=(2,), norm='batch'),
-            discriminator=spec(MaxoutMLP, features=(200, 200, 200), pieces=5),
+        dataset=Gaussians('ring'),
+        model=GAN(
+            generator=MLP((400, 400), shape=(2,), norm='batch'),
+            discriminator=MaxoutMLP(features=(200, 200, 200), pieces=5),
             latent_dim=2,
-            pack=int(pack),
+            pack=pack,
         ),
-        optimizer=spec(optax.adam, learning_rate=1e-4, b1=0.8, b2=0.999),
-        steps=STEPS,
+        optimizer=spec(optax.adam, 1e-4, b1=0.8, b2=0.999),
+        steps=10_000,
         steps_per_call=10,
         # Each example of the paper's batch of 100 is a pack.
-        batch_size=100 * int(pack),
+        batch_size=100 * pack,
         log_every=500,
         checkpoint_every=0,
-        evals={
-            'modes': spec(Modes, num_samples=10_000),
-        },
+        evals={'modes': Modes(num_samples=10_000)},
         num_samples=1000,
     )

@@ -12,46 +12,39 @@ Expected, while the generator stands still (`--config.model.num_critic=1` `--con
 above the exact cost (seeds 0, 1, 2), within a minute on one CPU core; see experiments/wasserstein.
 """
 
+from typing import Literal
+
 import optax
 
-from genjax.config import spec
+from genjax.config import FieldReference, spec
 from genjax.data import Density
 from genjax.evaluation import CriticW1
 from genjax.models import GAN
 from genjax.networks import MLP
 from genjax.training import Experiment
 
-STEPS = 3000
 
-
-def _adam():
-    decay = spec(optax.cosine_decay_schedule, init_value=1e-3, decay_steps=STEPS)
-    return spec(optax.adam, learning_rate=decay, b1=0.0, b2=0.9)
-
-
-def get_config(density: str = 'eight_gaussians'):
-    """The run as a config; `density` is the argument after the colon."""
+def get_config(density: Literal['eight_gaussians', 'checkerboard', 'rings'] = 'eight_gaussians'):
+    steps = FieldReference(3000)
+    adam = spec(optax.adam, spec(optax.cosine_decay_schedule, 1e-3, steps), b1=0.0, b2=0.9)
     return spec(
         Experiment,
-        dataset=spec(Density, name=density),
-        model=spec(
-            GAN,
-            generator=spec(MLP, features=(128, 128, 128), shape=(2,)),
-            discriminator=spec(MLP, features=(128, 128, 128), shape=(), activation='leaky_relu'),
+        dataset=Density(density),
+        model=GAN(
+            generator=MLP((128, 128, 128), shape=(2,)),
+            discriminator=MLP((128, 128, 128), shape=(), activation='leaky_relu'),
             latent_dim=2,
             loss='wasserstein',
             gradient_penalty=10.0,
             num_critic=5,
         ),
-        optimizer={'discriminator': _adam(), 'generator': _adam()},
-        steps=STEPS,
+        optimizer={'discriminator': adam, 'generator': adam},
+        steps=steps,
         steps_per_call=10,
         batch_size=256,
         ema=(0.999,),
         log_every=500,
         checkpoint_every=0,
-        evals={
-            'w1': spec(CriticW1),
-        },
+        evals={'w1': CriticW1()},
         num_samples=1000,
     )

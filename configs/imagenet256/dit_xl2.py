@@ -18,71 +18,57 @@ The same run, small, on 8x8 digits, in about a minute on one CPU core:
 Expected: noisy strokes; 200 steps are a rehearsal.
 """
 
+from typing import Literal
+
 import optax
 
-from genjax.config import spec
+from genjax.config import spec, with_fields
 from genjax.data import Chain, Digits, Latents, Scale
-from genjax.errors import UserError
-from genjax.models import DiffusionModel
-from genjax.models.diffusion import (
-    Ancestral,
-    ClassifierFree,
-    DiffusionSampling,
-    DiscreteVP,
-    Epsilon,
-)
+from genjax.models import DiffusionModel, diffusion
 from genjax.networks import DiT
 from genjax.training import Experiment, LoadLatents
 
+DIGITS = {
+    'dataset': Digits(),
+    'preprocess': Chain((Scale(low=-1.0, high=1.0),)),
+    'model.network': DiT((8, 8, 1), patch=2, features=96, num_layers=3, num_heads=3),
+    'model.num_classes': 10,
+    'model.sampling.steps': 50,
+    'batch_size': 64,
+}
 
-def get_config(data: str = 'imagenet256'):
-    """The run as a config; `data` is imagenet256, or digits for a small model of the same make."""
-    if data not in ('imagenet256', 'digits'):
-        raise UserError(f"data is 'imagenet256' or 'digits', not {data!r}")
-    small = data == 'digits'
-    network = (
-        {'shape': (8, 8, 1), 'patch': 2, 'features': 96, 'num_layers': 3, 'num_heads': 3}
-        if small
-        else {
-            'shape': (32, 32, 4),
-            'patch': 2,
-            'features': 1152,
-            'num_layers': 28,
-            'num_heads': 16,
-            'scan': True,
-            'remat': 'full',
-            'dtype': 'bfloat16',
-        }
-    )
-    if small:
-        dataset, step = spec(Digits), spec(Scale, low=-1.0, high=1.0)
-    else:
-        # Shape and classes are for a dry run, before the codes are there.
-        codes = {'path': 'runs/imagenet256_codes', 'shape': (32, 32, 4), 'classes': 1000}
-        dataset = spec(Latents, in_memory=False, **codes)
-        step = spec(LoadLatents, workdir='runs/imagenet256_autoencoder')
-    return spec(
+
+def get_config(data: Literal['imagenet256', 'digits'] = 'imagenet256'):
+    """The run as a config; `digits` is a small model of the same make."""
+    config = spec(
         Experiment,
-        dataset=dataset,
-        preprocess=spec(Chain, steps=(step,)),
-        model=spec(
-            DiffusionModel,
-            network=spec(DiT, **network),
-            path=spec(DiscreteVP),
-            parameterisation=spec(Epsilon),
-            num_classes=10 if small else 1000,
-            sampling=spec(
-                DiffusionSampling,
-                sampler=spec(Ancestral),
-                steps=50 if small else 250,
-                guide=spec(ClassifierFree, weight=1.5),
+        # Shape and classes are for a dry run, before the codes are there.
+        dataset=Latents('runs/imagenet256_codes', False, shape=(32, 32, 4), classes=1000),
+        preprocess=Chain((LoadLatents('runs/imagenet256_autoencoder'),)),
+        model=DiffusionModel(
+            DiT(
+                (32, 32, 4),
+                patch=2,
+                features=1152,
+                num_layers=28,
+                num_heads=16,
+                scan=True,
+                remat='full',
+                dtype='bfloat16',
+            ),
+            path=diffusion.DiscreteVP(),
+            parameterisation=diffusion.Epsilon(),
+            num_classes=1000,
+            sampling=diffusion.DiffusionSampling(
+                sampler=diffusion.Ancestral(), steps=250, guide=diffusion.ClassifierFree(1.5)
             ),
         ),
-        optimizer=spec(optax.adamw, learning_rate=1e-4, weight_decay=0.0),
+        optimizer=spec(optax.adamw, 1e-4, weight_decay=0.0),
         steps=7_000_000,
-        batch_size=64 if small else 256,
+        batch_size=256,
         ema=(0.9999,),
         log_every=100,
         sample_every=50_000,
         num_samples=64,
     )
+    return with_fields(config, DIGITS if data == 'digits' else {})

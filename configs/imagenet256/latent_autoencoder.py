@@ -19,66 +19,58 @@ Expected: a PSNR of 23.9 on the test split after these few steps, less than a mi
 core.
 """
 
+from typing import Literal
+
 import optax
 
-from genjax.config import spec
+from genjax.config import FieldReference, spec, with_fields
 from genjax.data import TFDS, Chain, Digits, Scale
-from genjax.errors import UserError
 from genjax.evaluation import Reconstruction
 from genjax.models import KLAutoencoder
 from genjax.networks import MapDecoder, MapEncoder, PatchDiscriminator
 from genjax.schedules import Scheduled, staircase
 from genjax.training import Experiment
 
+DIGITS = {
+    'dataset': Digits(),
+    'model.encoder': MapEncoder((16, 32), num_blocks=1, attention=True),
+    'model.decoder': MapDecoder((8, 8, 1), (32, 16), num_blocks=1, attention=True),
+    'model.discriminator': PatchDiscriminator((16, 32)),
+    'model.channels': 2,
+    'model.adversarial.schedule.lengths': (100, 9900),
+    'optimizer.autoencoder.learning_rate': 1e-3,
+    'optimizer.discriminator.learning_rate': 1e-3,
+    'steps': 10_000,
+    'batch_size': 64,
+    'ema': (0.99,),
+}
 
-def get_config(data: str = 'imagenet256'):
-    """The run as a config; `data` is imagenet256, or digits for a small model of the same make."""
-    if data not in ('imagenet256', 'digits'):
-        raise UserError(f"data is 'imagenet256' or 'digits', not {data!r}")
-    small = data == 'digits'
-    features = (16, 32) if small else (128, 256, 512, 512)
-    network = {
-        'num_blocks': 1 if small else 2,
-        'attention': True,
-        'dtype': 'float32' if small else 'bfloat16',
-    }
-    start, end = (100, 10_000) if small else (50_000, 450_000)
-    adam = spec(optax.adam, learning_rate=1e-3 if small else 1e-4, b1=0.5, b2=0.9)
-    return spec(
+
+def get_config(data: Literal['imagenet256', 'digits'] = 'imagenet256'):
+    """The run as a config; `digits` is a small model of the same make."""
+    steps = FieldReference(450_000)
+    features = (128, 256, 512, 512)
+    network = {'num_blocks': 2, 'attention': True, 'dtype': 'bfloat16'}
+    adam = spec(optax.adam, 1e-4, b1=0.5, b2=0.9)
+    config = spec(
         Experiment,
-        dataset=spec(Digits)
-        if small
-        else spec(TFDS, name='imagenet256.ImageNet256', test='validation', in_memory=False),
-        preprocess=spec(Chain, steps=(spec(Scale, low=-1.0, high=1.0),)),
-        model=spec(
-            KLAutoencoder,
-            encoder=spec(MapEncoder, features=features, **network),
-            decoder=spec(
-                MapDecoder,
-                shape=(8, 8, 1) if small else (256, 256, 3),
-                features=features[::-1],
-                **network,
-            ),
-            discriminator=spec(
-                PatchDiscriminator,
-                features=(16, 32) if small else (64, 128, 256, 512),
-                dtype=network['dtype'],
-            ),
-            channels=2 if small else 4,
-            adversarial=spec(
-                Scheduled,
-                schedule=spec(staircase, values=(0.0, 0.5), lengths=(start, end - start)),
-            ),
+        dataset=TFDS('imagenet256.ImageNet256', test='validation', in_memory=False),
+        preprocess=Chain((Scale(low=-1.0, high=1.0),)),
+        model=KLAutoencoder(
+            encoder=MapEncoder(features, **network),
+            decoder=MapDecoder((256, 256, 3), features[::-1], **network),
+            discriminator=PatchDiscriminator((64, 128, 256, 512), dtype='bfloat16'),
+            channels=4,
+            adversarial=Scheduled(spec(staircase, (0.0, 0.5), (steps // 9, steps - steps // 9))),
             adaptive=True,
         ),
         optimizer={'autoencoder': adam, 'discriminator': adam},
-        steps=end,
-        batch_size=64 if small else 96,
-        ema=(0.99 if small else 0.9999,),
+        steps=steps,
+        batch_size=96,
+        ema=(0.9999,),
         log_every=100,
         checkpoint_every=5000,
         sample_every=5000,
-        evals={
-            'reconstruction': spec(Reconstruction),
-        },
+        evals={'reconstruction': Reconstruction()},
     )
+    return with_fields(config, DIGITS if data == 'digits' else {})

@@ -8,38 +8,30 @@ Expected: a linear map of the posterior mean gives height and width with R² of 
 
 import optax
 
-from genjax.config import spec
+from genjax.config import FieldReference, spec
 from genjax.data import Chain, Jars, Scale
 from genjax.evaluation import FactorR2
 from genjax.models import VAE, Gaussian
 from genjax.networks import MLP
 from genjax.training import Experiment
 
-STEPS = 6000
-
 
 def get_config():
-    """The run as a config."""
+    steps = FieldReference(6000)
     return spec(
         Experiment,
-        dataset=spec(Jars),
-        preprocess=spec(Chain, steps=(spec(Scale),)),
-        model=spec(
-            VAE,
-            encoder=spec(MLP, features=(256, 128), activation='silu'),
-            decoder=spec(MLP, features=(128, 256), shape=(32, 32, 1), activation='silu'),
+        dataset=Jars(),
+        preprocess=Chain((Scale(),)),
+        model=VAE(
+            encoder=MLP((256, 128), activation='silu'),
+            decoder=MLP((128, 256), shape=(32, 32, 1), activation='silu'),
             latent_dim=2,
-            likelihood=spec(Gaussian, scale=0.5),
+            likelihood=Gaussian(scale=0.5),
         ),
-        optimizer=spec(
-            optax.adam,
-            learning_rate=spec(optax.cosine_decay_schedule, init_value=1e-3, decay_steps=STEPS),
-        ),
-        steps=STEPS,
+        optimizer=spec(optax.adam, spec(optax.cosine_decay_schedule, 1e-3, steps)),
+        steps=steps,
         steps_per_call=10,
         batch_size=100,
         log_every=500,
-        evals={
-            'factors': spec(FactorR2),
-        },
+        evals={'factors': FactorR2()},
     )

@@ -9,9 +9,11 @@ Published: 1.05 bits a dimension for Glow, 1.06 for RealNVP, with uniform dequan
 of the small one: 3.67, as its 200 steps are only a beginning; the large one is not run yet.
 """
 
+from typing import Literal
+
 import optax
 
-from genjax.config import spec
+from genjax.config import FieldReference, spec
 from genjax.data import TFDS, Chain, Dequantise, Logit
 from genjax.evaluation import Likelihood
 from genjax.models import Flow, flow
@@ -21,52 +23,40 @@ from genjax.training import Experiment
 
 def _steps(num, features):
     """Steps of flow: normalise, mix the channels, couple."""
-    coupling = spec(
-        flow.Coupling,
-        network=spec(ConvNet, features=(features, features)),
-        transform=spec(flow.Affine, bound=2.0),
+    coupling = flow.Coupling(
+        network=ConvNet((features, features)), transform=flow.Affine(bound=2.0)
     )
-    layers = (spec(flow.ActNorm), spec(flow.InvertibleLinear), coupling)
-    return spec(flow.Repeat, layer=spec(flow.Chain, layers=layers), num=num)
+    layers = (flow.ActNorm(), flow.InvertibleLinear(), coupling)
+    return flow.Repeat(flow.Chain(layers), num=num)
 
 
 def _squeezed(*layers):
     """Layers on a picture with half the sides and four times the channels."""
-    squeeze = spec(flow.Squeeze)
-    back = spec(flow.Inverse, bijection=spec(flow.Squeeze))
-    return spec(flow.Chain, layers=(squeeze, *layers, back))
+    squeeze = flow.Squeeze()
+    back = flow.Inverse(flow.Squeeze())
+    return flow.Chain((squeeze, *layers, back))
 
 
-def get_config(size: str = 'gpu'):
-    """The run as a config; `size` is 'gpu' or 'cpu'."""
+def get_config(size: Literal['gpu', 'cpu'] = 'gpu'):
     num, features, batch_size, steps, learning_rate = {
-        'gpu': (16, 128, 256, 100_000, 1e-3),
-        'cpu': (4, 32, 64, 200, 5e-3),
+        'gpu': (16, 128, 256, FieldReference(100_000), 1e-3),
+        'cpu': (4, 32, 64, FieldReference(200), 5e-3),
     }[size]
-    coarse = spec(flow.Split, inside=_squeezed(_steps(num, features)))
+    coarse = flow.Split(_squeezed(_steps(num, features)))
     return spec(
         Experiment,
-        dataset=spec(TFDS, name='mnist'),
-        preprocess=spec(Chain, steps=(spec(Dequantise), spec(Logit, alpha=0.05))),
-        model=spec(Flow, bijection=_squeezed(_steps(num, features), coarse), shape=(28, 28, 1)),
+        dataset=TFDS('mnist'),
+        preprocess=Chain((Dequantise(), Logit(alpha=0.05))),
+        model=Flow(bijection=_squeezed(_steps(num, features), coarse), shape=(28, 28, 1)),
         optimizer=spec(
             optax.adamax,
-            learning_rate=spec(
-                optax.warmup_cosine_decay_schedule,
-                init_value=0.0,
-                peak_value=learning_rate,
-                warmup_steps=steps // 20,
-                decay_steps=steps,
-            ),
+            spec(optax.warmup_cosine_decay_schedule, 0.0, learning_rate, steps // 20, steps),
         ),
         steps=steps,
         batch_size=batch_size,
         clip_norm=10.0,
         ema=(0.999,),
-        evals={
-            'nll': spec(Likelihood, split='validation', every=steps // 4),
-            'test_nll': spec(Likelihood),
-        },
+        evals={'nll': Likelihood(split='validation', every=steps // 4), 'test_nll': Likelihood()},
         best='nll',
         sample_every=steps // 4,
     )

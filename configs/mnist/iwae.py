@@ -14,7 +14,7 @@ short recipe.
 
 import optax
 
-from genjax.config import spec
+from genjax.config import FieldReference, spec
 from genjax.data import TFDS, Binarise, Chain
 from genjax.evaluation import Likelihood
 from genjax.models import VAE, Bernoulli
@@ -23,32 +23,28 @@ from genjax.schedules import staircase
 from genjax.training import Experiment
 
 BATCH_SIZE = 20
-LENGTHS = tuple(3**i * 60_000 // BATCH_SIZE for i in range(8))
-STEPS = sum(LENGTHS)
+STEPS = FieldReference(3280 * 60_000 // BATCH_SIZE)
+LENGTHS = tuple(STEPS * 3**i // 3280 for i in range(8))
 
 
 def get_config():
-    """The run as a config."""
     return spec(
         Experiment,
         # The paper holds nothing out: the validation examples are for pictures only.
-        dataset=spec(TFDS, name='mnist', train='train[:59000]', validation='train[59000:]'),
-        preprocess=spec(Chain, steps=(spec(Binarise),)),
-        model=spec(
-            VAE,
-            encoder=spec(MLP, features=(200, 200), activation='tanh'),
-            decoder=spec(MLP, features=(200, 200), shape=(28, 28, 1), activation='tanh'),
+        dataset=TFDS('mnist', train='train[:59000]', validation='train[59000:]'),
+        preprocess=Chain((Binarise(),)),
+        model=VAE(
+            encoder=MLP((200, 200), activation='tanh'),
+            decoder=MLP((200, 200), shape=(28, 28, 1), activation='tanh'),
             latent_dim=50,
-            likelihood=spec(Bernoulli),
+            likelihood=Bernoulli(),
             bound='iwae',
             num_samples=5,
             eval_samples=5000,
         ),
         optimizer=spec(
             optax.adam,
-            learning_rate=spec(
-                staircase, values=tuple(1e-3 * 10 ** (-i / 7) for i in range(8)), lengths=LENGTHS
-            ),
+            spec(staircase, tuple(1e-3 * 10 ** (-i / 7) for i in range(8)), LENGTHS),
             b1=0.99,
             eps=1e-4,
         ),
@@ -58,7 +54,5 @@ def get_config():
         log_every=30_000,
         checkpoint_every=300_000,
         sample_every=3_000_000,
-        evals={
-            'test_nll': spec(Likelihood, batch_size=100),
-        },
+        evals={'test_nll': Likelihood(batch_size=100)},
     )

@@ -9,7 +9,7 @@ one CPU core and 15 more to judge it. The paper reaches 86.76 after 3,280 epochs
 
 import optax
 
-from genjax.config import spec
+from genjax.config import FieldReference, spec
 from genjax.data import TFDS, Binarise, Chain
 from genjax.evaluation import Likelihood
 from genjax.models import VAE, Bernoulli
@@ -17,34 +17,27 @@ from genjax.networks import MLP
 from genjax.training import Experiment
 
 BATCH_SIZE = 100
-STEPS = 200 * 55_000 // BATCH_SIZE
 
 
 def get_config():
-    """The run as a config."""
+    steps = FieldReference(200 * 55_000 // BATCH_SIZE)
     return spec(
         Experiment,
-        dataset=spec(TFDS, name='mnist', train='train[:55000]', validation='train[55000:]'),
-        preprocess=spec(Chain, steps=(spec(Binarise),)),
-        model=spec(
-            VAE,
-            encoder=spec(MLP, features=(200, 200), activation='tanh'),
-            decoder=spec(MLP, features=(200, 200), shape=(28, 28, 1), activation='tanh'),
+        dataset=TFDS('mnist', train='train[:55000]', validation='train[55000:]'),
+        preprocess=Chain((Binarise(),)),
+        model=VAE(
+            encoder=MLP((200, 200), activation='tanh'),
+            decoder=MLP((200, 200), shape=(28, 28, 1), activation='tanh'),
             latent_dim=50,
-            likelihood=spec(Bernoulli),
+            likelihood=Bernoulli(),
             eval_samples=5000,
         ),
-        optimizer=spec(
-            optax.adam,
-            learning_rate=spec(optax.cosine_decay_schedule, init_value=2e-3, decay_steps=STEPS),
-        ),
-        steps=STEPS,
+        optimizer=spec(optax.adam, spec(optax.cosine_decay_schedule, 2e-3, steps)),
+        steps=steps,
         steps_per_call=50,
         batch_size=BATCH_SIZE,
         log_every=1000,
         checkpoint_every=10_000,
         sample_every=30_000,
-        evals={
-            'test_nll': spec(Likelihood, batch_size=100),
-        },
+        evals={'test_nll': Likelihood(batch_size=100)},
     )

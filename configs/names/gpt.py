@@ -9,65 +9,43 @@ an hour on two cores. Published (karpathy/makemore): 1.92.
 
 import optax
 
-from genjax.config import spec
+from genjax.config import FieldReference, spec
 from genjax.data import Text
 from genjax.evaluation import TokenLikelihood
 from genjax.models import GPT
 from genjax.networks import Transformer
 from genjax.training import Experiment
 
-STEPS = 24_000
 LENGTH = 16
 VOCAB = 27
 
 
 def get_config():
-    """The run as a config."""
+    steps = FieldReference(24_000)
     return spec(
         Experiment,
-        dataset=spec(
-            Text,
-            path='names.txt',
-            context=LENGTH,
-            by='line',
-            validation=1000,
-            test=1000,
-            vocab_size=VOCAB,
+        dataset=Text(
+            'names.txt', context=LENGTH, by='line', validation=1000, test=1000, vocab_size=VOCAB
         ),
-        model=spec(
-            GPT,
-            network=spec(
-                Transformer,
-                shape=(LENGTH,),
-                vocab_size=VOCAB,
-                features=64,
-                num_layers=4,
-                num_heads=4,
-                dropout=0.1,
+        model=GPT(
+            Transformer(
+                (LENGTH,), vocab_size=VOCAB, features=64, num_layers=4, num_heads=4, dropout=0.1
             ),
             end=0,
         ),
         optimizer=spec(
             optax.adamw,
-            learning_rate=spec(
-                optax.warmup_cosine_decay_schedule,
-                init_value=0.0,
-                peak_value=5e-3,
-                warmup_steps=200,
-                decay_steps=STEPS,
-            ),
+            spec(optax.warmup_cosine_decay_schedule, 0.0, 5e-3, steps // 120, steps),
             b2=0.99,
             weight_decay=0.01,
         ),
-        steps=STEPS,
+        steps=steps,
         batch_size=64,
         clip_norm=float(LENGTH),
         ema=(0.999,),
         evals={
-            'nll': spec(
-                TokenLikelihood, split='validation', every=1000, batch_size=200, unit='char'
-            ),
-            'test_nll': spec(TokenLikelihood, batch_size=200, unit='char'),
+            'nll': TokenLikelihood(split='validation', every=1000, batch_size=200, unit='char'),
+            'test_nll': TokenLikelihood(batch_size=200, unit='char'),
         },
         best='nll',
     )

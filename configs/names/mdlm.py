@@ -10,63 +10,43 @@ time. The GPT of `gpt.py`, trained for longer, has 1.915 a character, about 13.6
 
 import optax
 
-from genjax.config import spec
+from genjax.config import FieldReference, spec
 from genjax.data import Text
 from genjax.evaluation import Likelihood
 from genjax.models import MDLM
 from genjax.networks import Transformer
 from genjax.training import Experiment
 
-STEPS = 6000
 LENGTH = 16
 VOCAB = 27
 
 
 def get_config():
-    """The run as a config."""
+    steps = FieldReference(6000)
     return spec(
         Experiment,
-        dataset=spec(
-            Text,
-            path='names.txt',
-            context=LENGTH,
-            by='line',
-            validation=1000,
-            test=1000,
-            vocab_size=VOCAB,
+        dataset=Text(
+            'names.txt', context=LENGTH, by='line', validation=1000, test=1000, vocab_size=VOCAB
         ),
-        model=spec(
-            MDLM,
-            network=spec(
-                Transformer,
-                shape=(LENGTH,),
-                vocab_size=VOCAB,
-                features=64,
-                num_layers=4,
-                num_heads=4,
-                causal=False,
+        model=MDLM(
+            Transformer(
+                (LENGTH,), vocab_size=VOCAB, features=64, num_layers=4, num_heads=4, causal=False
             ),
             eval_samples=64,
         ),
         optimizer=spec(
             optax.adamw,
-            learning_rate=spec(
-                optax.warmup_cosine_decay_schedule,
-                init_value=0.0,
-                peak_value=5e-3,
-                warmup_steps=200,
-                decay_steps=STEPS,
-            ),
+            spec(optax.warmup_cosine_decay_schedule, 0.0, 5e-3, steps // 30, steps),
             b2=0.99,
             weight_decay=0.01,
         ),
-        steps=STEPS,
+        steps=steps,
         batch_size=64,
         clip_norm=float(LENGTH),
         ema=(0.999,),
         evals={
-            'nll': spec(Likelihood, split='validation', every=2000, batch_size=200),
-            'test_nll': spec(Likelihood, batch_size=200),
+            'nll': Likelihood(split='validation', every=2000, batch_size=200),
+            'test_nll': Likelihood(batch_size=200),
         },
         best='nll',
     )

@@ -16,17 +16,13 @@ from genjax.training import Experiment
 
 
 def get_config():
-    """The run as a config."""
     return spec(
         Experiment,
-        dataset=spec(WorldPoints),
-        model=spec(UniformBox, shape=(2,)),
+        dataset=WorldPoints(),
+        model=UniformBox(shape=(2,)),
         optimizer=spec(optax.identity),  # widening a box needs none
         steps=10,
         batch_size=1000,
         num_samples=1000,
-        evals={
-            'test_nll': spec(Likelihood),
-            'support': spec(Support),
-        },
+        evals={'test_nll': Likelihood(), 'support': Support()},
     )

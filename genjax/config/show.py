@@ -167,8 +167,12 @@ def _type(annotation: Any) -> str:
 
 
 def _descriptions(constructor: Callable) -> dict[str, str]:
-    """The first sentences on the arguments in a docstring of Google's style."""
-    lines = inspect.cleandoc(constructor.__doc__ or '').splitlines()
+    """The first sentences on the arguments in a docstring of Google's style, also of those that a
+    class inherits.
+    """
+    classes = constructor.__mro__ if inspect.isclass(constructor) else (constructor,)
+    docs = [inspect.cleandoc(each.__doc__ or '') for each in reversed(classes)]
+    lines = '\n'.join(docs).splitlines()
     found: dict[str, str] = {}
     inside, name = False, ''
     for line in lines:
