@@ -1,4 +1,4 @@
-"""The families of generative models, each a frozen dataclass that fulfils `genjax.models.base`."""
+"""Generative models: frozen dataclasses that implement the interface of `genjax.models.base`."""
 
 from genjax.models.autoregressive import (
     GPT,

@@ -1,8 +1,8 @@
-"""The contract that every family of generative models fulfils.
+"""The interface that all generative models implement.
 
-A model is a frozen dataclass of Flax modules and numbers, with pure methods. Training is a game of
-one or more players: each `Phase` is one turn, with its own loss and the parameter groups that it
-trains.
+A model is a frozen dataclass of Flax modules and numbers, with pure methods. A training step
+consists of one or more phases (a GAN: one per player); each `Phase` has its own loss and parameter
+groups.
 """
 
 import math
@@ -16,27 +16,25 @@ import jax.numpy as jnp
 from jax import Array
 
 Variables = Mapping[str, Mapping[str, Any]]
-"""`{'params': {group: tree}, 'state': {group: tree}}`. State is what training changes without a
+"""`{'params': {group: tree}, 'state': {group: tree}}`. State is updated in training without a
 gradient: batch statistics, spectral-norm vectors, codebook averages; most models have none."""
 
 Batch = Mapping[str, Array]
-"""`x` [B, *event]; optionally `label` int32 [B] and `mask` bool [B] (False: padding, counts for
-nothing).
-"""
+"""`x` [B, *event]; optionally `label` int32 [B] and `mask` bool [B] (False: padding, ignored)."""
 
 Kind = Literal['exact', 'lower_bound', 'estimate']
 
 
 @dataclass(frozen=True)
 class Values:
-    """The values of preprocessed data that a model is made for.
+    """Range of preprocessed data that a model expects.
 
     Attributes:
-        of: what is made for them, in messages: 'Bernoulli', say.
+        of: the component with this requirement, named in errors, such as 'Bernoulli'.
         low: smallest value.
         high: largest value.
-        whole: whole numbers only.
-        unit: of size about 1, as networks and noise are.
+        whole: integers only.
+        unit: values of order 1, the scale of network inputs and noise.
     """
 
     of: str
@@ -53,12 +51,12 @@ class Values:
 
 
 class LossOutput(NamedTuple):
-    """What a phase's loss gives back.
+    """Output of a phase's loss.
 
     Attributes:
         values: the loss of each example, [B]; the train step takes the masked mean.
         metrics: named diagnostics, each [B] (averaged like the loss) or a scalar.
-        state: the new `variables['state']`, all groups of it, or what the phase's `merge` takes.
+        state: the new `variables['state']` of all groups, or the input of the phase's `merge`.
     """
 
     values: Array
@@ -67,25 +65,25 @@ class LossOutput(NamedTuple):
 
 
 def average_states(before: Any, states: Any, weights: Array) -> Any:
-    """Averages the states that the micro-batches of an update make of the one before it.
+    """Averages the new states of an update's micro-batches.
 
-    Right for states that are affine in a mean over examples: moving averages, batch statistics. A
-    leaf that is not a float, such as a counter of updates, is the same for all micro-batches.
+    Exact for states that are affine in a mean over examples: moving averages, batch statistics. A
+    leaf that is not a float, such as an update counter, is equal in all micro-batches.
 
     Args:
         before: the state before the update.
-        states: the new ones, each leaf [K, ...] for K micro-batches.
-        weights: examples that count in each micro-batch, [K].
+        states: the new states, each leaf [K, ...] for K micro-batches.
+        weights: number of unmasked examples in each micro-batch, [K].
 
     Returns:
-        The state after the update; `before` where nothing counts.
+        The state after the update; `before` if all examples are masked.
     """
 
     def average(old: Array, new: Array) -> Array:
         if len(weights) == 1 or not jnp.issubdtype(new.dtype, jnp.floating):
             return new[0]
         shares = weights.reshape(-1, *[1] * (new.ndim - 1))
-        # The sum is divided, not the weights: the mean of equal whole numbers is exact.
+        # Divide the sum, not the weights, so that the mean of equal integers is exact.
         mean = jnp.sum(shares * new, axis=0) / jnp.maximum(jnp.sum(weights), 1.0)
         return jnp.where(jnp.sum(weights) > 0, mean, old).astype(new.dtype)
 
@@ -94,19 +92,20 @@ def average_states(before: Any, states: Any, weights: Array) -> Any:
 
 @dataclass(frozen=True)
 class Phase:
-    """One turn of one player.
+    """One part of a training step: a loss, and the parameters that it updates.
 
     Attributes:
-        name: names the optimizer and the metrics of this turn.
-        trains: the parameter groups that it updates; all others are constants to it.
+        name: names the optimizer and the metrics of this phase.
+        trains: the parameter groups that it updates; all others are held constant.
         loss: `(variables, batch, key) -> LossOutput`, pure.
         repeats: updates per step, each on its own slice of the batch (the critic of a WGAN: 5).
             All schedules follow the step: those of the optimizer (learning rate, weight decay,
-            injected hyperparameters) have one value in all updates of a step, as `Scheduled` fields
-            have. Adam's bias correction counts updates.
+            injected hyperparameters) and `Scheduled` fields have one value in all updates of a
+            step. Adam's bias correction counts updates.
         merge: `(state before, states [K, ...], weights [K]) -> state`, pure; called once per update
-            with what `loss` made of the same state in each of its K micro-batches (see
-            `average_states`). For what is not affine in a mean over examples, such as counts.
+            with the states that `loss` returned for its K micro-batches, all computed from the same
+            state (see `average_states`). Override it for state that is not affine in a mean over
+            examples, such as counts.
     """
 
     name: str
@@ -118,13 +117,12 @@ class Phase:
 
 @flax.struct.dataclass
 class LogProb:
-    """Log-probability of each example with what kind of number it is.
+    """Per-example log-probability and whether it is exact, a bound or an estimate.
 
     Attributes:
         value: [B] in nats.
-        kind: 'exact'; 'lower_bound' (true in expectation, such as the ELBO); or 'estimate'
-            (neither).
-        density: whether it is a log-density of real x rather than a log-probability of discrete x.
+        kind: 'exact'; 'lower_bound' (in expectation, such as the ELBO); or 'estimate' (neither).
+        density: True for a log-density of real x, False for a log-probability of discrete x.
     """
 
     value: Array
@@ -133,16 +131,16 @@ class LogProb:
 
 
 class GenerativeModel(Protocol):
-    """What the training loop asks of a model.
+    """Interface that the training loop requires.
 
-    Where a model has them, these attributes are compared with the data before a run begins:
+    Before a run, the data are checked against these optional attributes of the model:
     `event_shape`, the shape of one preprocessed example; `num_classes`, None without labels;
-    `vocab_size`, how many tokens there are; and `data_values`, a `Values`.
+    `vocab_size`, the number of tokens; and `data_values`, a `Values`.
     """
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """The turns of one step, in order."""
+        """The phases of one training step, in order."""
 
     def init(self, key: Array, batch: Batch) -> Variables:
         """Draws the initial variables; `batch` is the first training batch, for shapes and
@@ -154,13 +152,13 @@ class GenerativeModel(Protocol):
     ) -> Array:
         """Draws [num, *event] in the space of the preprocessed data; `label` is int32 [num].
 
-        A model that only translates (`HasTranslation`) has none.
+        Models that only translate (`HasTranslation`) do not implement it.
         """
 
 
 @runtime_checkable
 class HasLogProb(Protocol):
-    """A model that can tell how likely data are."""
+    """A model that computes the log-probability of data."""
 
     def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
         """Log-probability of x [B, *event]."""
@@ -184,23 +182,23 @@ class HasEncoder(Protocol):
         """Draws a code z for each x [B, *event]."""
 
     def decode(self, variables: Variables, z: Array, key: Array) -> Array:
-        """The expected x [B, *event] of each code."""
+        """Computes the expected x [B, *event] given each code."""
 
 
 @runtime_checkable
 class HasNormalCodes(Protocol):
-    """A model that draws the codes of an example, and draws them from a normal."""
+    """A model whose encoder is stochastic and Gaussian."""
 
     def code_moments(self, variables: Variables, x: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation of the codes that `encode` draws of x [B, *event]."""
+        """Mean and standard deviation of the codes that `encode` draws for x [B, *event]."""
 
 
 @runtime_checkable
 class HasFeatures(Protocol):
-    """A model whose representation can serve another task."""
+    """A model that provides a representation for downstream tasks."""
 
     def features(self, variables: Variables, x: Array) -> Array:
-        """Features [B, D] of x [B, *event], without randomness."""
+        """Computes deterministic features [B, D] of x [B, *event]."""
 
 
 @runtime_checkable
@@ -210,9 +208,8 @@ class HasTranslation(Protocol):
     def translate(
         self, variables: Variables, x: Array, direction: Literal['ab', 'ba'] = 'ab'
     ) -> Array:
-        """What x [B, *shape] of the first domain is in the second, or the other way round."""
+        """Translates x [B, *shape] from the first domain to the second ('ab') or back ('ba')."""
 
 
 def num_params(variables: Variables) -> int:
-    """The number of trained parameters."""
     return sum(leaf.size for leaf in jax.tree.leaves(variables['params']))

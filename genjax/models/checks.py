@@ -1,4 +1,4 @@
-"""Checks of the numbers that a model is made or called with."""
+"""Range checks of numeric arguments."""
 
 import math
 from typing import Any
@@ -12,16 +12,16 @@ from genjax.errors import UserError
 def check_number(
     name: str, value: Any, low: float = 0.0, high: float = math.inf, *, above: bool = False
 ) -> None:
-    """Checks that a number, or every number of an array, is finite and from `low` to `high`.
+    """Checks that a number, or every element of an array, is finite and in [low, high].
 
-    Values that are not known yet pass: schedules and arrays under trace.
+    Traced arrays and values that are not numbers, such as schedules, pass.
 
     Args:
-        name: of the argument, for the error.
-        value: a number or an array of them.
-        low: smallest number.
-        high: largest number.
-        above: `low` itself is left out.
+        name: name of the argument in the error.
+        value: a number or an array.
+        low: smallest allowed number.
+        high: largest allowed number.
+        above: exclude `low` itself.
 
     Raises:
         UserError: a number is out of range or not finite.

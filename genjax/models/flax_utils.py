@@ -1,4 +1,4 @@
-"""How the families initialise and apply their networks, whatever those keep or take."""
+"""Initialises and applies networks, with or without state, labels and a train mode."""
 
 import functools
 import inspect
@@ -15,20 +15,20 @@ from genjax.errors import UserError
 from genjax.models.base import Values, Variables
 
 SMOOTH_TIME = 10.0
-"""Scale of the time embedding where the time is a logarithm of the noise, or where a loss compares
-or differentiates the network's outputs at neighbouring times: with 1000 their embeddings have
-nothing in common.
+"""Scale of the time embedding for models whose time is a log noise level, or whose loss compares
+or differentiates the network's outputs at neighbouring times: with 1000 the embeddings of
+neighbouring times are unrelated.
 """
 
 _log = logging.getLogger(__name__)
 
 
 def initialise(key: Array, calls: Mapping[str, tuple[nn.Module, tuple[Any, ...]]]) -> Variables:
-    """Draws the variables of several networks, each its own group.
+    """Initialises the variables of several networks, each its own group.
 
     Args:
         key: PRNG key.
-        calls: group -> (network, arguments to call it with).
+        calls: group -> (network, example arguments).
 
     Returns:
         `{'params': {group: tree}, 'state': {group: {collection: tree}}}`; a network without state
@@ -58,16 +58,16 @@ def apply(
     """Calls a network with the variables of its group.
 
     Args:
-        module: the network; it is told of `train` when its call takes that argument.
+        module: the network; `train` is passed on if its method takes that argument.
         variables: the variables of all groups.
-        group: whose parameters and state to use.
-        *args: its inputs.
-        train: drop units, use and update statistics of the batch.
-        key: for dropout; needed when `train`.
+        group: the network's group.
+        *args: inputs of the network.
+        train: apply dropout, use and update batch statistics.
+        key: for dropout; required if `train`.
         method: the method to call.
 
     Returns:
-        What the network gives, and `variables['state']` with this group's state after the call.
+        The network's output, and `variables['state']` with this group's updated state.
     """
     state = variables['state']
     collections = {'params': variables['params'][group], **state.get(group, {})}
@@ -86,8 +86,8 @@ def apply(
 
 
 def has_batch_statistics(state: Any) -> bool:
-    """Whether a network with this state normalises over the batch (`nn.BatchNorm`), which keeps a
-    running mean and variance; the vectors of `nn.SpectralNorm` lie in the same collection.
+    """True if the state has a running mean or variance of `nn.BatchNorm`. `nn.SpectralNorm` keeps
+    its vectors in the same collection.
     """
     paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(state)]
     names = [[getattr(part, 'key', None) for part in path] for path in paths]
@@ -95,7 +95,7 @@ def has_batch_statistics(state: Any) -> bool:
 
 
 def train_option(module: nn.Module, train: bool, method: str = '__call__') -> dict[str, bool]:
-    """`train` as a keyword for a network that distinguishes training from its use, or nothing."""
+    """Returns {'train': train} if the network's method takes that argument, otherwise {}."""
     takes_it = 'train' in inspect.signature(getattr(type(module), method)).parameters
     return {'train': train} if takes_it else {}
 
@@ -115,7 +115,7 @@ def event_shape(module: nn.Module, role: str) -> tuple[int, ...]:
 
 
 def output_values(module: nn.Module, role: str) -> Values | None:
-    """Returns the values that `module` can emit, where its field `output` bounds them."""
+    """Returns the range of the outputs of `module` if its field `output` bounds them."""
     output = getattr(module, 'output', None)
     for name, function, low in (('tanh', jnp.tanh, -1), ('sigmoid', jax.nn.sigmoid, 0)):
         if output in (name, function):
@@ -124,9 +124,7 @@ def output_values(module: nn.Module, role: str) -> Values | None:
 
 
 def with_time_scale(network: nn.Module, scale: float) -> nn.Module:
-    """The network, with this `time_scale` where it has none of its own; warns of one of its own
-    that is more than ten times as large.
-    """
+    """Sets the network's `time_scale` if it is None; warns if it is more than ten times `scale`."""
     if not hasattr(network, 'time_scale'):
         return network
     if network.time_scale is None:
@@ -141,13 +139,13 @@ def with_time_scale(network: nn.Module, scale: float) -> nn.Module:
 
 @functools.cache
 def _warn(line: str) -> None:
-    """Logs a warning once a process: models are built again and again."""
+    """Logs a warning once per process; models are built repeatedly."""
     _log.warning(line)
 
 
 def check_shares(model: Any, *names: str) -> None:
-    """Raises a UserError unless these fields of the model are at least 0 and less than 1; values
-    that only a running program knows are taken.
+    """Raises a UserError unless these fields of the model are in [0, 1); skips schedules and traced
+    values.
     """
     for name in names:
         value = getattr(model, name)

@@ -1,7 +1,7 @@
-"""What models with and without classes do about labels.
+"""Helpers for optional class conditioning.
 
-A model with classes has the field `num_classes`; without, it is None. A network that takes a label
-has the field `num_classes` too, and takes the label as its second argument.
+A class-conditional model has the field `num_classes`; None makes it unconditional. A network that
+takes a label has the field `num_classes` too, and takes the label as its second argument.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from genjax.models.base import Batch
 
 
 def with_classes(network: nn.Module, num_classes: int | None) -> nn.Module:
-    """The network, taking a label where there are classes."""
+    """Sets the network's `num_classes`, so that it takes a label, unless that is None."""
     return network if num_classes is None else network.clone(num_classes=num_classes)
 
 
@@ -29,7 +29,7 @@ def check_takes_labels(model: Any, **networks: nn.Module) -> None:
 
 
 def of_batch(model: Any, batch: Batch) -> tuple[Array, ...]:
-    """The labels of a batch as further arguments of a network: one or none.
+    """Returns the batch's labels as extra network arguments: (label,), or () without classes.
 
     Raises:
         UserError: the model has classes and the data have no labels.
@@ -43,11 +43,11 @@ def of_batch(model: Any, batch: Batch) -> tuple[Array, ...]:
 
 
 def sampled_labels(model: Any, key: Array, num: int, label: Array | None) -> tuple[Array, ...]:
-    """The labels [num] to sample, as further arguments: those given or, without, uniform ones.
+    """Returns the labels [num] to sample as extra network arguments; draws them uniformly if None.
 
     Raises:
-        UserError: a label for a model without classes, or one that is none of its classes (or,
-            where training drops labels, `num_classes`, which stands for none).
+        UserError: a label for a model without classes, or one outside 0..num_classes-1. Models
+            with label dropout also take `num_classes`, the null label.
     """
     if model.num_classes is None:
         if label is None:

@@ -1,4 +1,4 @@
-"""Densities that flow along dx/dt = v(x, t), and the solver that follows them; needs diffrax."""
+"""ODE solver for dx/dt = v(x, t) with the change of log-density; needs diffrax."""
 
 import math
 from collections.abc import Callable
@@ -11,14 +11,14 @@ from jax import Array
 from genjax.errors import UserError, how_to_install
 
 Velocity = Callable[[Array, Array], Array]
-"""`(x [B, *event], time []) -> dx/dt [B, *event]`, each example on its own."""
+"""`(x [B, *event], time []) -> dx/dt [B, *event]`, independent across examples."""
 
-_MAX_STEPS = 1000  # of the solver for one example; what needs more has no sensible velocity
+_MAX_STEPS = 1000  # of the solver per example; a velocity that needs more is not sensible
 
 
 def directions(divergence: Literal['exact', 'hutchinson'], x: Array, key: Array) -> Array:
-    """Vectors e [K, B, *event] for which the sum of e · J e is the trace of a Jacobian J, or has it
-    as its mean: the unit vectors, or one vector of random signs for each example.
+    """Returns vectors e [K, B, *event] such that the sum of e · J e equals the trace of a Jacobian
+    J (the unit vectors), or does so in expectation (one vector of random signs per example).
     """
     if divergence == 'hutchinson':
         return jax.random.rademacher(key, (1, *x.shape), jnp.float32)
@@ -30,14 +30,14 @@ def directions(divergence: Literal['exact', 'hutchinson'], x: Array, key: Array)
 def velocity_and_jacobian(
     velocity: Velocity, x: Array, time: Array, directions: Array | None
 ) -> tuple[Array, Array, Array]:
-    """v(x, t), and of J = ∂v/∂x the trace and the squared Frobenius norm, both [B].
+    """Computes v(x, t), and the trace and squared Frobenius norm of J = ∂v/∂x, both [B].
 
     Args:
         velocity: v.
         x: [B, *event].
         time: [].
-        directions: e [K, B, *event]; the sums of e · J e and of |J e|² stand for the trace and the
-            norm. None: zeros come instead of both.
+        directions: e [K, B, *event]; the trace is computed as the sum of e · J e, the squared norm
+            as that of |J e|². None: returns zeros for both.
     """
     if directions is None:
         return velocity(x, time), jnp.zeros(len(x)), jnp.zeros(len(x))
@@ -55,10 +55,10 @@ def solve(
     tolerance: float,
     directions: Array | None = None,
 ) -> tuple[Array, Array]:
-    """Where x [B, *event] flows from time `start` to `end`, and the integral of the divergence [B],
-    which is 0 without `directions`. An example that needs too many steps comes back as NaN.
+    """Integrates x [B, *event] from time `start` to `end`. Returns the solution and the integral of
+    the divergence [B] (0 without `directions`); NaN for an example that needs too many steps.
 
-    Tsitouras' 5th-order method, each example with steps of its own, to a relative and absolute
+    Uses Tsitouras' 5th-order method with adaptive steps per example, to a relative and absolute
     `tolerance`.
     """
     diffrax = import_diffrax()
@@ -67,7 +67,7 @@ def solve(
         return velocity_and_jacobian(velocity, state[0], time, directions)[:2]
 
     def solve_one(x, directions):
-        # Each example has its own steps: a solver that takes common ones would couple them.
+        # Adapt the steps per example: common steps would couple the examples.
         solution = diffrax.diffeqsolve(
             diffrax.ODETerm(rate), diffrax.Tsit5(), start, end, dt0=None,
             y0=(x[None], jnp.zeros(1)),
@@ -75,7 +75,7 @@ def solve(
             stepsize_controller=diffrax.PIDController(tolerance, tolerance),
             max_steps=_MAX_STEPS, throw=False,
         )  # fmt: skip
-        # What was not solved in that many steps is no number, and found as such.
+        # Mark unsolved examples as NaN.
         solved = solution.result == diffrax.RESULTS.successful
         return jax.tree.map(lambda a: jnp.where(solved, a[-1, 0], jnp.nan), solution.ys)
 
@@ -84,10 +84,10 @@ def solve(
 
 
 def import_diffrax():
-    """Imports the solvers when they are first needed: they take a second, and are an extra.
+    """Imports diffrax lazily: it is an optional dependency and takes a second to import.
 
     Raises:
-        UserError: they are not installed.
+        UserError: diffrax is not installed.
     """
     try:
         import diffrax

@@ -1,4 +1,4 @@
-"""Matrix products in full float32 where their rounding would change an exact quantity."""
+"""Full float32 matrix products for exact quantities."""
 
 import functools
 from collections.abc import Callable
@@ -9,9 +9,9 @@ import jax
 def full_precision(function: Callable) -> Callable:
     """Computes the float32 matrix products and convolutions of `function` in float32.
 
-    Without it a GPU rounds their operands to TF32 (10 bits of mantissa) and a TPU to bfloat16 (7
-    bits): log-determinants, inverses and bounds then lose up to hundreds of nats. Networks called
-    inside are covered too; one with `dtype='bfloat16'` keeps computing in bfloat16.
+    By default a GPU rounds their operands to TF32 (10 bits of mantissa) and a TPU to bfloat16 (7
+    bits): log-determinants, inverses and bounds are then wrong by up to hundreds of nats. Applies
+    to networks called inside too; one with `dtype='bfloat16'` still computes in bfloat16.
     """
 
     @functools.wraps(function)

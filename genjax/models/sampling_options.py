@@ -1,4 +1,4 @@
-"""Sampling options of models: checks, and configs from before they were a value of their own."""
+"""Sampling options of models: checks, replacement, and the upgrade of older configs."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -8,18 +8,18 @@ from genjax.errors import UserError, nearest
 
 
 def check_steps(sampling: Any) -> None:
-    """Raises a UserError where `sampling.steps` is less than 1."""
+    """Raises a UserError if `sampling.steps` is less than 1."""
     if sampling.steps < 1:
         raise UserError(f'{type(sampling).__name__}.steps must be at least 1, not {sampling.steps}')
 
 
 def gathered(fields: Mapping[str, Any], sampling: type, names: Mapping[str, str]) -> dict[str, Any]:
-    """Moves the sampling options of an older config of a model into its field `sampling`.
+    """Moves the sampling options of an older model config into the field `sampling`.
 
     Args:
-        fields: of the model, as plain data; returned as they are if none is an option.
+        fields: the model's fields as plain data; returned unchanged if none is an option.
         sampling: the class of the options.
-        names: of the options: those in the older config, and those in the class.
+        names: option name in the older config -> field of the class.
     """
     moved = {new: fields[old] for old, new in names.items() if old in fields}
     if not moved:
@@ -30,15 +30,15 @@ def gathered(fields: Mapping[str, Any], sampling: type, names: Mapping[str, str]
 
 
 def with_sampling(model: Any, sampling: Any = None, **options: Any) -> Any:
-    """The model with other sampling options; the same variables serve it.
+    """Returns the model with other sampling options; its variables stay valid.
 
     Args:
         model: a model.
-        sampling: all of its options; None: those it has.
-        options: some of them, by name: `steps=10`.
+        sampling: replaces all options; None: the model's own.
+        options: replace single options by name: `steps=10`.
 
     Raises:
-        UserError: the model has no options, or not these.
+        UserError: the model has no sampling options, or not these.
     """
     if sampling is None and not options:
         return model

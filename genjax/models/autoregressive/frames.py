@@ -53,7 +53,6 @@ class FrameModel(SequenceModel):
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """One player."""
         groups = ('network',) if self.within is None else ('network', 'within')
         return (Phase('network', groups, self._loss),)
 

@@ -56,12 +56,10 @@ class GPT(SequenceModel):
 
     @property
     def vocab_size(self) -> int:
-        """The number of tokens."""
         return self.network.vocab_size
 
     @property
     def data_values(self) -> Values:
-        """Tokens."""
         return Values('GPT', 0, self.vocab_size - 1, whole=True)
 
     def _first(self, num: int) -> Array:

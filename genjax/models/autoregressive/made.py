@@ -30,7 +30,6 @@ class MADE:
 
     @property
     def event_shape(self) -> tuple[int, ...]:
-        """The shape of one example."""
         return flax_utils.event_shape(self.network, 'network')
 
     @property
@@ -40,7 +39,6 @@ class MADE:
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """One player."""
         return (Phase('network', ('network',), self._loss),)
 
     def init(self, key: Array, batch: Batch) -> Variables:

@@ -49,7 +49,6 @@ class LogisticMixture:
 
     @property
     def data_values(self) -> Values:
-        """The levels."""
         return Values(f'LogisticMixture(levels={self.levels})', 0, self.levels - 1, whole=True)
 
     def outputs(self, channels: int) -> int:
@@ -125,7 +124,6 @@ class Categorical:
 
     @property
     def data_values(self) -> Values:
-        """The levels."""
         return Values(f'Categorical(levels={self.levels})', 0, self.levels - 1, whole=True)
 
     def outputs(self, channels: int) -> int:

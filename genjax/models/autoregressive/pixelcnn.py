@@ -64,7 +64,6 @@ class PixelCNN:
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """One player."""
         return (Phase('network', ('network',), self._loss),)
 
     @property

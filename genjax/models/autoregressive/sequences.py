@@ -31,7 +31,6 @@ class SequenceModel:
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """One player."""
         return (Phase('network', ('network',), self._loss),)
 
     def init(self, key: Array, batch: Batch) -> Variables:

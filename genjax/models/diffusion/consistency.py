@@ -67,7 +67,6 @@ class ConsistencyModel:
 
     @property
     def event_shape(self) -> tuple[int, ...]:
-        """The shape of one example."""
         return flax_utils.event_shape(self.network, 'network')
 
     @property
@@ -77,7 +76,6 @@ class ConsistencyModel:
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """One player."""
         return (Phase('network', ('network',), self._loss),)
 
     def init(self, key: Array, batch: Batch) -> Variables:

@@ -108,7 +108,6 @@ class DiffusionModel:
 
     @property
     def event_shape(self) -> tuple[int, ...]:
-        """The shape of one example."""
         return flax_utils.event_shape(self.network, 'network')
 
     @property

@@ -54,7 +54,6 @@ class DiscreteModel:
 
     @property
     def event_shape(self) -> tuple[int, ...]:
-        """The shape of one example."""
         return flax_utils.event_shape(self.network, 'network')
 
     @property
@@ -74,7 +73,6 @@ class DiscreteModel:
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """One player."""
         return (Phase('network', ('network',), self._loss),)
 
     def init(self, key: Array, batch: Batch) -> Variables:

@@ -46,7 +46,6 @@ class _MeanVelocity:
 
     @property
     def event_shape(self) -> tuple[int, ...]:
-        """The shape of one example."""
         return flax_utils.event_shape(self.network, 'network')
 
     @property
@@ -56,7 +55,6 @@ class _MeanVelocity:
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """One player."""
         return (Phase('network', ('network',), self._loss),)
 
     def init(self, key: Array, batch: Batch) -> Variables:

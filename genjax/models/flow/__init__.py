@@ -1,4 +1,4 @@
-"""Normalizing flows: invertible maps that can be put together, and models made of them."""
+"""Normalizing flows: bijections, and models built from them."""
 
 from genjax.models.flow.autoregressive import Autoregressive
 from genjax.models.flow.bijection import Bijection, Chain, Inverse, Repeat

@@ -1,4 +1,4 @@
-"""Masked autoregressive maps: each token is mapped given the ones before it."""
+"""Masked autoregressive bijections."""
 
 from dataclasses import field
 
@@ -16,16 +16,16 @@ from genjax.models.flow.elementwise import Affine, Elementwise
 class Autoregressive(Bijection):
     """Maps token t of x by an elementwise map whose parameters depend on the tokens before t.
 
-    One pass of the network transforms; the inverse takes one pass a token. With `Affine` on vectors
+    The forward map takes one network pass; the inverse one per token. With `Affine` on vectors
     this is a layer of MAF (Papamakarios et al., 2017), and `Inverse` of it one of IAF (Kingma et
     al., 2016); on patches of images, with a causal transformer, one of TarFlow (Zhai et al.,
     2024). x is a vector [B, T], whose tokens are single numbers, or a sequence [B, T, P].
 
     Attributes:
-        network: tokens [B, T, P] to parameters [B, T, outputs], where row t depends on the tokens
-            before t only, as those of `networks.MaskedMLP` and `networks.CausalTransformer`. It is
-            cloned with `outputs` set.
-        transform: the map of each number.
+        network: tokens [B, T, P] to parameters [B, T, outputs]; row t depends on the tokens before
+            t only, as in `networks.MaskedMLP` and `networks.CausalTransformer`. It is cloned with
+            `outputs` set.
+        transform: the elementwise map.
     """
 
     network: nn.Module
@@ -36,22 +36,22 @@ class Autoregressive(Bijection):
         super().__post_init__()
 
     def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
-        """Maps all tokens at once."""
+        """Maps all tokens in one pass."""
         tokens = _tokens(x)
         params = _shaped(self._network(tokens.shape[-1])(tokens), tokens)
         z, log_slope = self.transform.forward(params, tokens)
         return z.reshape(x.shape), sum_event(log_slope)
 
     def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
-        """Maps the tokens back one after another."""
+        """Inverts the map token by token."""
         tokens = _tokens(z)
         network = self._network(tokens.shape[-1])
         if self.is_initializing():
-            network(tokens)  # makes the parameters, which the loop below cannot
+            network(tokens)  # create the parameters here: the scan below cannot
         network, variables = network.unbind()
 
         def step(x: Array, t: Array) -> tuple[Array, Array]:
-            """Finds token t, given that those before it are right."""
+            """Computes token t from the tokens before it."""
             params = _shaped(network.apply(variables, x), x)
             params_t, z_t = (jax.lax.dynamic_index_in_dim(a, t, 1, False) for a in (params, tokens))
             token, log_slope = self.transform.inverse(params_t, z_t)

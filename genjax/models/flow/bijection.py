@@ -1,12 +1,11 @@
-"""The contract of an invertible map, and maps made of other maps.
+"""The interface of a bijection, and compositions of bijections.
 
-A bijection is a Linen module with two methods that undo each other and say how they change volume:
+A bijection is a Linen module with a forward and an inverse method, each with its log-determinant:
 
     z, log_det = bijection.transform_and_log_det(x)     # log |det dz/dx|, float32 [B], in nats
-    x, log_det = bijection.inverse_and_log_det(z)       # log |det dx/dz|, the same with a minus
+    x, log_det = bijection.inverse_and_log_det(z)       # log |det dx/dz|, its negative
 
-`x` is [B, *event]. An example's result does not depend on the other examples. In a flow `x` are
-data and `z` is noise, but a bijection knows nothing of this.
+`x` is [B, *event]. Examples are independent of each other. In a flow `x` are data and `z` is noise.
 """
 
 import flax.linen as nn
@@ -17,7 +16,7 @@ from genjax.errors import UserError
 
 
 class Bijection(nn.Module):
-    """An invertible map; calling it transforms, so that `init` works as for any network."""
+    """An invertible map. `__call__` is the forward map, so that `init` works as for any network."""
 
     def __call__(self, x: Array) -> tuple[Array, Array]:
         """Returns `transform_and_log_det(x)`."""
@@ -38,21 +37,20 @@ def sum_event(x: Array) -> Array:
 
 
 def no_change(x: Array) -> Array:
-    """The log-determinant of a map that keeps volumes: zeros [B]."""
+    """Log-determinant of a volume-preserving map: zeros [B]."""
     return jnp.zeros(x.shape[0], jnp.float32)
 
 
 class Chain(Bijection):
-    """One map after another; without any it is the identity.
+    """Composition of bijections; the identity if empty.
 
     Attributes:
-        layers: the maps, the first one first.
+        layers: the bijections, applied in order.
     """
 
     layers: tuple[Bijection, ...] = ()
 
     def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
-        """Applies the layers in order."""
         total = no_change(x)
         for layer in self.layers:
             x, log_det = layer.transform_and_log_det(x)
@@ -60,7 +58,6 @@ class Chain(Bijection):
         return x, total
 
     def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
-        """Undoes the layers, the last one first."""
         total = no_change(z)
         for layer in reversed(self.layers):
             z, log_det = layer.inverse_and_log_det(z)
@@ -69,32 +66,30 @@ class Chain(Bijection):
 
 
 class Inverse(Bijection):
-    """A map the other way round: of `Autoregressive` it makes the inverse autoregressive flow.
+    """Swaps forward and inverse map: makes `Autoregressive` an inverse autoregressive flow.
 
     Attributes:
-        bijection: the map.
+        bijection: the bijection to invert.
     """
 
     bijection: Bijection
 
     def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
-        """Inverts the map."""
         return self.bijection.inverse_and_log_det(x)
 
     def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
-        """Applies the map."""
         return self.bijection.transform_and_log_det(z)
 
 
 class Repeat(Bijection):
-    """Many layers of the same kind, each with its own parameters, which lie stacked [num, ...].
+    """Repeats a layer, each copy with its own parameters, stacked as [num, ...].
 
-    The layers run in a loop, so that the compiled program does not grow with their number.
+    The layers run under `nn.scan`, so that the compiled program does not grow with their number.
 
     Attributes:
-        layer: the map that is repeated; it must keep the shape of an example.
-        num: how many times.
-        unroll: layers in one turn of the loop; more compile longer and can run faster.
+        layer: the bijection; it must keep the shape of an example.
+        num: number of layers.
+        unroll: layers per iteration of the loop; more take longer to compile and can run faster.
     """
 
     layer: Bijection
@@ -107,11 +102,9 @@ class Repeat(Bijection):
         super().__post_init__()
 
     def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
-        """Applies the layers in order."""
         return self._scan('transform_and_log_det', x, reverse=False)
 
     def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
-        """Undoes the layers, the last one first."""
         return self._scan('inverse_and_log_det', z, reverse=True)
 
     def _scan(self, method: str, x: Array, reverse: bool) -> tuple[Array, Array]:

@@ -19,7 +19,7 @@ from genjax.models.precision import full_precision
 
 
 class _Velocity(nn.Module):
-    """The network with time as one more feature of its input, and a linear layer to a velocity."""
+    """The network with time as an extra input feature, and a linear head to the velocity."""
 
     network: nn.Module
 
@@ -34,28 +34,29 @@ class _Velocity(nn.Module):
 
 @dataclass(frozen=True)
 class ContinuousFlow:
-    """Data flow into noise along dx/dt = v(x, t), t from 0 to 1, and the log-density changes by the
-    divergence of v: FFJORD (Grathwohl et al., 2019). Trained by maximum likelihood; needs diffrax.
+    """Continuous normalizing flow from data to noise along dx/dt = v(x, t), t from 0 to 1; the
+    log-density changes by the divergence of v: FFJORD (Grathwohl et al., 2019). Trained by maximum
+    likelihood; needs diffrax.
 
     Parameter group and phase: 'flow'. Metrics: 'log_det', 'penalty'. A code is the noise, [B, D].
 
-    Training solves by `train_steps` equal steps of Tsitouras' 5th-order method, so that a step
-    always costs the same; everything else solves each example to `tolerance` on its own. Few steps
-    do for paths that are nearly straight, which the two penalties ask for: "How to train your
-    neural ODE" (Finlay et al., 2020), eqs. 7 and 8.
+    Training takes `train_steps` equal steps of Tsitouras' 5th-order method, so that every training
+    step costs the same; all other methods solve each example adaptively to `tolerance`. Few steps
+    suffice for nearly straight paths, which the two penalties encourage: "How to train your neural
+    ODE" (Finlay et al., 2020), eqs. 7 and 8.
 
     Attributes:
-        network: x with one more feature, the time, to features: [B, F] for vectors, [B, ..., F] for
-            images. A linear layer to the velocity, which starts at zero, is put on it. It must be
-            smooth ('tanh', 'silu', 'softplus').
+        network: x with the time as an extra feature to features: [B, F] for vectors, [B, ..., F]
+            for images. A zero-initialised linear head to the velocity is added. It must be smooth
+            ('tanh', 'silu', 'softplus').
         shape: the shape of one example.
         base: the distribution of the noise.
-        divergence: of v in training and `log_prob`. 'exact' costs D products with its Jacobian;
+        divergence: of v in training and `log_prob`. 'exact' costs D Jacobian-vector products;
             'hutchinson' one, with random signs, unbiased: `log_prob` is then an estimate.
         train_steps: steps of the solver in training.
         kinetic: weight in the loss of ∫ |v|² dt along the path.
         jacobian: weight in the loss of ∫ ‖∂v/∂x‖² dt (Frobenius), or of its Hutchinson estimate.
-        tolerance: relative and absolute, of the solver elsewhere.
+        tolerance: relative and absolute, of the adaptive solver outside training.
     """
 
     network: nn.Module
@@ -81,22 +82,19 @@ class ContinuousFlow:
 
     @property
     def event_shape(self) -> tuple[int, ...]:
-        """The shape of one example."""
         return self.shape
 
     @property
     def data_values(self) -> Values:
-        """Any numbers of size about 1."""
         return Values(type(self).__name__, unit=True)
 
     @property
     def latent_dim(self) -> int:
-        """The dimensions of a code, as many as an example has."""
+        """The dimension of a code, equal to that of an example."""
         return math.prod(self.shape)
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """One player."""
         return (Phase('flow', ('flow',), self._loss),)
 
     def init(self, key: Array, batch: Batch) -> Variables:
@@ -120,21 +118,21 @@ class ContinuousFlow:
         return LogProb(self.base.log_prob(z.reshape(len(x), -1)) + log_det, kind, density=True)
 
     def encode(self, variables: Variables, x: Array, key: Array) -> Array:
-        """The noise [B, D] that x flows into; `key` is not used."""
+        """Maps x to noise [B, D]; `key` is not used."""
         del key
         return self.features(variables, x)
 
     def decode(self, variables: Variables, z: Array, key: Array) -> Array:
-        """The x [B, *event] that flows into z [B, D]; `key` is not used."""
+        """Maps noise z [B, D] to x [B, *event]; `key` is not used."""
         del key
         return self._solve(variables, z.reshape(-1, *self.shape), 1.0, 0.0)[0]
 
     def features(self, variables: Variables, x: Array) -> Array:
-        """The noise [B, D] that x flows into."""
+        """Maps x to noise [B, D]."""
         return self._solve(variables, x, 0.0, 1.0)[0].reshape(len(x), -1)
 
     def velocity(self, variables: Variables, x: Array, time: Array) -> Array:
-        """v(x, t) [B, *event] of x [B, *event] at `time` []."""
+        """Computes v(x, t) [B, *event] for x [B, *event] at `time` []."""
         return flax_utils.apply(_Velocity(self.network), variables, 'flow', x, time)[0]
 
     @full_precision
@@ -162,7 +160,7 @@ class ContinuousFlow:
             speed = jnp.sum(velocity**2, axis=range(1, velocity.ndim))
             return velocity, trace, self.kinetic * speed + self.jacobian * norm
 
-        # A scan, which keeps every stage for the gradient; diffeqsolve would compute them again.
+        # A scan keeps every stage for the gradient; diffeqsolve would recompute them.
         term, solver = diffrax.ODETerm(rate), diffrax.Tsit5()
         times = jnp.linspace(0.0, 1.0, self.train_steps + 1)
 

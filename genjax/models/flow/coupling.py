@@ -1,4 +1,4 @@
-"""Coupling: one part of an example steers an elementwise map of the other part."""
+"""Coupling layers."""
 
 from dataclasses import field
 
@@ -12,21 +12,22 @@ from genjax.models.flow.elementwise import Affine, Elementwise
 
 
 class Coupling(Bijection):
-    """Maps the last features of x given the first ones, which stay as they are (Dinh et al., 2015).
+    """Transforms the second half of the features given the first half, which stays unchanged
+    (Dinh et al., 2015).
 
     With `Shift` it is NICE's layer, with `Affine` RealNVP's, with `Spline` that of neural spline
     flows. x is [B, D], or [B, ..., C] where features are channels. Put a permutation or an
-    `InvertibleLinear` between couplings, so that every feature gets its turn. At first it is the
+    `InvertibleLinear` between couplings, so that every feature is transformed. Initialised as the
     identity.
 
-    The network sees arcsinh(x), which is x where it is small and grows like log x. On x itself a
-    network of rectified units goes on in straight lines, so that a few layers turned one pixel that
-    no training image has into 10⁸ nats.
+    The network's input is arcsinh(x), close to x for small x and logarithmic for large x. Given x
+    itself, a network of rectified units extrapolates linearly, and in a few layers a single pixel
+    with a value outside the training data came to cost 10⁸ nats.
 
     Attributes:
-        network: the part that stays to features: [B, F] for vectors, [B, ..., F] for images. A
-            linear layer to the parameters of the map, which starts at zero, is put on it.
-        transform: the map of each element.
+        network: the unchanged half to features: [B, F] for vectors, [B, ..., F] for images. A
+            zero-initialised linear head to the parameters of the map is added.
+        transform: the elementwise map.
     """
 
     network: nn.Module
@@ -37,13 +38,12 @@ class Coupling(Bijection):
         super().__post_init__()
 
     def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
-        """Maps the second part."""
         kept, changed = self._parts(x)
         changed, log_slope = self.transform.forward(self._params(kept, changed), changed)
         return jnp.concatenate([kept, changed], axis=-1), sum_event(log_slope)
 
     def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
-        """Maps the second part back; it costs the same."""
+        """Inverts the map, at the same cost."""
         kept, changed = self._parts(z)
         changed, log_slope = self.transform.inverse(self._params(kept, changed), changed)
         return jnp.concatenate([kept, changed], axis=-1), sum_event(log_slope)
@@ -60,7 +60,7 @@ class Coupling(Bijection):
 
     @nn.compact
     def _params(self, kept: Array, changed: Array) -> Array:
-        """Parameters of every changed element, [*changed, width] in float32."""
+        """Computes the parameters of every transformed element, [*changed, width] in float32."""
         h = self.network(jnp.arcsinh(kept))
         if h.shape[:-1] != changed.shape[:-1]:
             raise UserError(
@@ -73,6 +73,6 @@ class Coupling(Bijection):
 
 
 def refuse_dropout(network: nn.Module) -> None:
-    """Raises a UserError for a network that would drop units: a density cannot depend on chance."""
+    """Raises a UserError for a network with dropout: a density must be deterministic."""
     if getattr(network, 'dropout', 0):
         raise UserError(f'{type(network).__name__}.dropout must be 0 in a flow')

@@ -1,8 +1,8 @@
-"""Monotone maps of single numbers, steered by parameters that a network computes.
+"""Monotone elementwise maps with parameters computed by a network.
 
-Each is a frozen dataclass with `width`, the number of parameters an element, and two methods that
-take `params` [..., width] and elements [...]. They give the new elements and the logarithm of the
-slope, both [...] in float32. All-zero parameters make the identity.
+Each is a frozen dataclass with `width`, the number of parameters per element, and two methods that
+take `params` [..., width] and elements [...] and return the mapped elements and the log-slope, both
+[...] in float32. All-zero parameters give the identity.
 """
 
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from genjax.errors import UserError
 
 
 class Elementwise(Protocol):
-    """What couplings and autoregressive maps ask of a map of single numbers."""
+    """Interface of the elementwise maps of `Coupling` and `Autoregressive`."""
 
     @property
     def width(self) -> int:
-        """Parameters an element."""
+        """Number of parameters per element."""
 
     def forward(self, params: Array, x: Array) -> tuple[Array, Array]:
         """Returns y and log dy/dx."""
@@ -30,7 +30,7 @@ class Elementwise(Protocol):
 
 @dataclass(frozen=True)
 class Shift:
-    """y = x + t, which keeps volumes: NICE (Dinh et al., 2015)."""
+    """y = x + t, volume-preserving: NICE (Dinh et al., 2015)."""
 
     width: ClassVar[int] = 1
 
@@ -48,7 +48,7 @@ class Affine:
     """y = x exp(s) + t: RealNVP (Dinh et al., 2017), MAF (Papamakarios et al., 2017).
 
     Attributes:
-        bound: |s| stays below it, softly, so that no layer can explode.
+        bound: soft limit of |s|, against exploding layers.
     """
 
     bound: float = 3.0

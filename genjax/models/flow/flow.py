@@ -1,4 +1,4 @@
-"""The normalizing flow: a bijection between data and noise as a generative model."""
+"""Normalizing flow: a generative model by change of variables."""
 
 import math
 from dataclasses import dataclass, field
@@ -34,14 +34,13 @@ class StandardNormal:
         return -0.5 * jnp.sum(z**2 + math.log(2 * math.pi), axis=-1)
 
     def sample(self, key: Array, shape: tuple[int, ...]) -> Array:
-        """Draws z."""
         return jax.random.normal(key, shape)
 
 
 @dataclass(frozen=True)
 class StandardLogistic:
-    """Independent logistic variables of mean 0 and scale 1 (NICE, Dinh et al., 2015): an outlier
-    costs nats in proportion to its distance, not to the square of it.
+    """Independent logistic variables of mean 0 and scale 1 (NICE, Dinh et al., 2015). The
+    log-density of outliers falls linearly, not quadratically.
     """
 
     def log_prob(self, z: Array) -> Array:
@@ -49,7 +48,6 @@ class StandardLogistic:
         return jnp.sum(jax.nn.log_sigmoid(z) + jax.nn.log_sigmoid(-z), axis=-1)
 
     def sample(self, key: Array, shape: tuple[int, ...]) -> Array:
-        """Draws z."""
         return draws.logistic(key, shape)
 
 
@@ -60,9 +58,10 @@ class Flow:
 
     Parameter group and phase: 'flow'. A code is z, flat: [B, D].
 
-    Densities, codes and samples are computed in float32 on every device, the networks of couplings
-    included: an inverse undoes only what the same numbers did. The loss leaves these networks at
-    the device's own precision, but not the linear maps, whose rounding would be in the density.
+    Densities, codes and samples are computed in float32 on every device, including the networks of
+    couplings: the inverse needs the parameters of the forward map. In the loss these networks use
+    the device's default precision; linear maps stay in float32, as their rounding would enter the
+    density.
 
     Attributes:
         bijection: maps data to noise of the same shape (a `genjax.models.flow.Bijection`).
@@ -79,17 +78,15 @@ class Flow:
 
     @property
     def event_shape(self) -> tuple[int, ...]:
-        """The shape of one example."""
         return self.shape
 
     @property
     def latent_dim(self) -> int:
-        """The dimensions of a code, as many as an example has."""
+        """The dimension of a code, equal to that of an example."""
         return math.prod(self.shape)
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """One player."""
         return (Phase('flow', ('flow',), self._loss),)
 
     def init(self, key: Array, batch: Batch) -> Variables:
@@ -118,18 +115,18 @@ class Flow:
 
     @full_precision
     def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
-        """The exact log-density [B] of x; `key` is not used."""
+        """Computes the exact log-density [B] of x; `key` is not used."""
         del key
         return LogProb(self._log_prob_and_log_det(variables, x)[0], 'exact', density=True)
 
     def encode(self, variables: Variables, x: Array, key: Array) -> Array:
-        """The noise z [B, D] that belongs to x; `key` is not used."""
+        """Maps x to noise z [B, D]; `key` is not used."""
         del key
         return self.features(variables, x)
 
     @full_precision
     def decode(self, variables: Variables, z: Array, key: Array) -> Array:
-        """The x [B, *event] that belongs to z [B, D]; `key` is not used."""
+        """Maps noise z [B, D] to x [B, *event]; `key` is not used."""
         del key
         z = z.reshape(-1, *self.shape)
         (x, _), _ = flax_utils.apply(
@@ -139,7 +136,7 @@ class Flow:
 
     @full_precision
     def features(self, variables: Variables, x: Array) -> Array:
-        """z [B, D]."""
+        """Maps x to noise z [B, D]."""
         return self._transform(variables, x)[0].reshape(len(x), -1)
 
     def _transform(self, variables: Variables, x: Array) -> tuple[Array, Array]:

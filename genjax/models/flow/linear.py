@@ -1,4 +1,4 @@
-"""Linear maps of the features, the last dimension of x: scale and shift, and a whole matrix."""
+"""Linear bijections of the features (the last dimension): `ActNorm` and `InvertibleLinear`."""
 
 import functools
 import math
@@ -15,26 +15,25 @@ _product = functools.partial(jnp.matmul, precision='highest')
 
 
 class ActNorm(Bijection):
-    """z = (x - shift) exp(-log_scale), by feature; `init` chooses both so that the first batch
-    comes out with mean 0 and variance 1 (Kingma & Dhariwal, "Glow", 2018).
+    """z = (x - shift) exp(-log_scale), by feature; `init` sets both from the first batch, to a mean
+    of 0 and a variance of 1 (Kingma & Dhariwal, "Glow", 2018).
 
-    A feature that hardly varies in the first batch is divided by the root mean square of the
-    others' standard deviations instead of its own. A pixel that is empty in that batch is not in
-    every image: divided by the little noise it has, it would come out hundreds of standard
-    deviations from zero, and couplings multiply that. Where no feature varies, all are only
+    A feature with little variation in the first batch is divided by the root mean square of the
+    other features' standard deviations instead of its own. A pixel that is empty in that batch is
+    not empty in every image: divided by its small noise, it would lie hundreds of standard
+    deviations from zero, amplified further by couplings. If no feature varies, all are only
     shifted.
 
-    Initialised by its inverse, as inside `Inverse`, it starts as the identity.
+    Initialised through its inverse, as inside `Inverse`, it starts as the identity.
 
     Attributes:
-        least: features whose standard deviation is below this share of the root mean square hardly
-            vary. With 0, for features in unlike units, only constants do.
+        least: threshold of little variation: a standard deviation below this fraction of the root
+            mean square over features. With 0, for features in different units, constants only.
     """
 
     least: float = 0.1
 
     def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
-        """Normalises."""
         x = x.astype(jnp.float32)
         others = tuple(range(x.ndim - 1))
         mean, std = jnp.mean(x, axis=others), jnp.std(x, axis=others)
@@ -42,23 +41,22 @@ class ActNorm(Bijection):
         return (x - shift) * jnp.exp(-log_scale), _same_for_all(x, -jnp.sum(log_scale))
 
     def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
-        """Undoes it."""
         zeros = jnp.zeros(z.shape[-1])
         shift, log_scale = self._params(zeros, zeros)
         return z * jnp.exp(log_scale) + shift, _same_for_all(z, jnp.sum(log_scale))
 
     def _scale(self, std: Array, mean: Array) -> Array:
-        """What to divide by, [D], given standard deviations and means of the first batch."""
-        # What rounding to float32 makes of a constant is no variation.
+        """Computes divisors [D] from standard deviations and means [D] of the first batch."""
+        # Treat the float32 rounding errors of a constant as zero.
         std = jnp.where(std > 1e-6 * jnp.abs(mean), std, 0.0)
         varies = (std > 0) & (std >= self.least * jnp.sqrt(jnp.mean(std**2)))
-        # Of those that vary: in a stack the others are then scaled once, not at every layer.
+        # Over the varying features only: in a stack the rest are then scaled once, not per layer.
         common = jnp.sqrt(jnp.sum(jnp.where(varies, std, 0.0) ** 2) / jnp.sum(varies))
         return jnp.where(jnp.any(varies), jnp.where(varies, std, common), 1.0)
 
     @nn.compact
     def _params(self, shift: Array, log_scale: Array) -> tuple[Array, Array]:
-        """The parameters; the arguments are their values at initialisation."""
+        """Returns the parameters; the arguments are their initial values."""
         return (
             self.param('shift', lambda key: shift),
             self.param('log_scale', lambda key: log_scale),
@@ -66,26 +64,25 @@ class ActNorm(Bijection):
 
 
 class InvertibleLinear(Bijection):
-    """z = x W with an invertible matrix, on images the 1×1 convolution of Glow.
+    """z = x W with an invertible matrix; on images the 1×1 convolution of Glow.
 
-    W = R L U with a fixed random rotation R, so that layers mix from the start, and unit lower and
-    positive upper triangular matrices L and U, which start as the identity: the log-determinant is
-    the sum of U's log-diagonal. (Glow's P takes the place of R and its signs are fixed likewise.)
+    W = R L U with a fixed random orthogonal matrix R, so that features mix from the start. L is
+    unit lower triangular and U upper triangular with a positive diagonal, both initialised as the
+    identity: the log-determinant is the sum of U's log-diagonal. (Glow has a permutation P in place
+    of R, and fixes the signs of the diagonal too.)
 
     Attributes:
-        seed: chooses R, a constant of the program: the layers of a `Repeat` have the same one.
+        seed: of R, a constant of the program: shared by the layers of a `Repeat`.
     """
 
     seed: int = 0
 
     def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
-        """Multiplies."""
         rotation, lower, upper, log_det = self._factors(x.shape[-1])
         z = _product(x.astype(jnp.float32), _product(_product(rotation, lower), upper))
         return z, _same_for_all(x, log_det)
 
     def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
-        """Multiplies by the inverse matrix."""
         rotation, lower, upper, log_det = self._factors(z.shape[-1])
         inverse = solve_triangular(lower, rotation.T, lower=True, unit_diagonal=True)
         inverse = solve_triangular(upper, inverse)
@@ -109,5 +106,5 @@ class InvertibleLinear(Bijection):
 
 
 def _same_for_all(x: Array, log_det: Array) -> Array:
-    """The log-determinant [B] of a map that acts alike at every place of every example."""
+    """Log-determinant [B] of a map applied at every position, with `log_det` at each."""
     return jnp.full(x.shape[0], math.prod(x.shape[1:-1]) * log_det, jnp.float32)

@@ -1,4 +1,4 @@
-"""Maps that only rearrange numbers: their log-determinant is zero."""
+"""Permutations and reshapes: bijections with zero log-determinant."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -9,36 +9,32 @@ from genjax.models.flow.bijection import Bijection, no_change
 
 
 class Reverse(Bijection):
-    """Reverses the order of the features: the dimension `axis` of x, by default the last."""
+    """Reverses x along `axis`, by default the features."""
 
     axis: int = -1
 
     def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
-        """Reverses."""
         return jnp.flip(x, self.axis), no_change(x)
 
     def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
-        """Reverses again."""
         return self.transform_and_log_det(z)
 
 
 class Permute(Bijection):
-    """A fixed random order of the features, the last dimension of x.
+    """Fixed random permutation of the features, the last dimension of x.
 
-    It is a constant of the program, not a parameter: the layers of a `Repeat` have the same one.
+    A constant of the program, not a parameter: shared by the layers of a `Repeat`.
 
     Attributes:
-        seed: chooses the order.
+        seed: of the permutation.
     """
 
     seed: int = 0
 
     def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
-        """Permutes."""
         return x[..., self._order(x)], no_change(x)
 
     def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
-        """Puts the features back."""
         return z[..., np.argsort(self._order(z))], no_change(z)
 
     def _order(self, x: Array) -> np.ndarray:
@@ -46,7 +42,7 @@ class Permute(Bijection):
 
 
 class Flatten(Bijection):
-    """An example to a vector, [B, *shape] to [B, D], on which couplings take an `MLP`.
+    """Flattens examples [B, *shape] to vectors [B, D], so that couplings can use an `MLP`.
 
     Attributes:
         shape: of one example.
@@ -55,19 +51,18 @@ class Flatten(Bijection):
     shape: tuple[int, ...]
 
     def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
-        """Flattens; a UserError when examples have another shape."""
+        """Flattens; raises a UserError for examples of another shape."""
         if x.shape[1:] != tuple(self.shape):
             raise UserError(f'Flatten(shape={tuple(self.shape)}) got examples of {x.shape[1:]}')
         return x.reshape(x.shape[0], -1), no_change(x)
 
     def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
-        """Gives an example its shape back."""
         return z.reshape(z.shape[0], *self.shape), no_change(z)
 
 
 class Squeeze(Bijection):
-    """Blocks of pixels to channels, [B, H, W, C] to [B, H/f, W/f, f² C], so that an image has
-    channels to split (Dinh et al., 2017).
+    """Moves blocks of pixels to channels, [B, H, W, C] to [B, H/f, W/f, f² C], so that couplings
+    have channels to split (Dinh et al., 2017).
 
     Attributes:
         factor: f, the side of a block.
@@ -76,55 +71,49 @@ class Squeeze(Bijection):
     factor: int = 2
 
     def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
-        """Makes channels of blocks."""
         return _blocks_to_channels(x, self.factor), no_change(x)
 
     def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
-        """Makes blocks of channels."""
         return _channels_to_blocks(z, self.factor), no_change(z)
 
 
 class Tokens(Bijection):
-    """Squares of an image to a sequence of tokens, [B, H, W, C] to [B, H/f · W/f, f² C].
+    """Cuts an image into patches, [B, H, W, C] to tokens [B, H/f · W/f, f² C].
 
     Attributes:
         shape: (H, W, C) of an image.
-        factor: f, the side of a square.
+        factor: f, the side of a patch.
     """
 
     shape: tuple[int, ...]
     factor: int = 1
 
     def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
-        """Cuts the image."""
         x = _blocks_to_channels(x, self.factor)
         return x.reshape(x.shape[0], -1, x.shape[-1]), no_change(x)
 
     def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
-        """Puts the image together."""
         rows, columns = (side // self.factor for side in self.shape[:2])
         z = z.reshape(z.shape[0], rows, columns, z.shape[-1])
         return _channels_to_blocks(z, self.factor), no_change(z)
 
 
 class Split(Bijection):
-    """Only the second half of the channels goes through the map inside (Dinh et al., 2017; Glow):
-    the first half is finished, so that later layers have less to do.
+    """Applies a bijection to the second half of the channels only (Dinh et al., 2017; Glow): the
+    first half is final, which makes later layers cheaper.
 
     Attributes:
-        inside: the map; it must keep the shape of an example.
+        inside: the bijection; it must keep the shape of an example.
     """
 
     inside: Bijection
 
     def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
-        """Maps the second half."""
         done, rest = jnp.split(x, [x.shape[-1] // 2], axis=-1)
         rest, log_det = self.inside.transform_and_log_det(rest)
         return jnp.concatenate([done, rest], axis=-1), log_det
 
     def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
-        """Maps it back."""
         done, rest = jnp.split(z, [z.shape[-1] // 2], axis=-1)
         rest, log_det = self.inside.inverse_and_log_det(rest)
         return jnp.concatenate([done, rest], axis=-1), log_det

@@ -11,18 +11,18 @@ from jax import Array
 
 from genjax.errors import UserError
 
-_MIN_SHARE = 1e-3  # the least width and height of a bin, as a share of the interval
+_MIN_SHARE = 1e-3  # minimum width and height of a bin, as a fraction of the interval
 _MIN_SLOPE = 1e-3  # at a knot
-_UNIT = math.log(math.expm1(1 - _MIN_SLOPE))  # softplus of it and _MIN_SLOPE make a slope of 1
+_UNIT = math.log(math.expm1(1 - _MIN_SLOPE))  # softplus(_UNIT) + _MIN_SLOPE = 1
 
 
 @dataclass(frozen=True)
 class Spline:
-    """An increasing function of `bins` pieces on [-bound, bound], with linear tails.
+    """Monotone rational-quadratic spline of `bins` pieces on [-bound, bound], with linear tails.
 
     Attributes:
-        bins: pieces; an element takes 3 * bins - 1 parameters: widths, heights, inner slopes.
-        bound: outside of [-bound, bound] it is the identity.
+        bins: pieces; 3 * bins - 1 parameters per element: widths, heights, inner slopes.
+        bound: the spline is the identity outside [-bound, bound].
     """
 
     bins: int = 8
@@ -43,7 +43,7 @@ class Spline:
         """Returns y and log dy/dx."""
         clipped = jnp.clip(x, -self.bound, self.bound)
         (x0, y0), (width, height), (slope0, slope1) = self._piece(params, clipped, axis=0)
-        # Where in the piece, 0..1. Rounding must not lead outside.
+        # Position in the piece, 0..1, clipped against rounding.
         at = jnp.clip((clipped - x0) / width, 0.0, 1.0)
         mean_slope = height / width
         between = at * (1 - at)
@@ -71,7 +71,7 @@ class Spline:
         return jnp.where(inside, x0 + width * at, y), jnp.where(inside, -log_slope, 0.0)
 
     def _piece(self, params: Array, value: Array, axis: int) -> tuple[tuple[Array, Array], ...]:
-        """The piece that `value` lies in along x (axis 0) or y (axis 1).
+        """Finds the piece that contains `value` along x (axis 0) or y (axis 1).
 
         Returns:
             Its lower corner (x, y), its (width, height), and the slopes at both ends, each [...].
@@ -105,7 +105,7 @@ class Spline:
 
 
 def _log_slope(at: Array, mean_slope: Array, slope0: Array, slope1: Array) -> Array:
-    """log dy/dx at the place `at` (0..1) of a piece."""
+    """Computes log dy/dx at the position `at` (0..1) of a piece."""
     between = at * (1 - at)
     top = slope1 * at**2 + 2 * mean_slope * between + slope0 * (1 - at) ** 2
     bottom = mean_slope + (slope0 + slope1 - 2 * mean_slope) * between

@@ -123,7 +123,6 @@ class GAN:
 
     @property
     def event_shape(self) -> tuple[int, ...]:
-        """The shape of one example."""
         return flax_utils.event_shape(self.generator, 'generator')
 
     @property

@@ -1,4 +1,4 @@
-"""The smallest box around the data."""
+"""Uniform distribution on the bounding box of the data."""
 
 import math
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ from jax import Array
 from genjax.errors import UserError
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
 
-_SMALLEST = 1e-6  # of a side in the loss: the box of one example has none, and no finite logarithm
+_SMALLEST = 1e-6  # minimum side in the loss: the box of one example has sides of 0
 
 
 @dataclass(frozen=True)
 class UniformBox:
-    """The uniform distribution on a box with sides along the axes, by maximum likelihood: the
-    smallest box that holds all examples.
+    """The uniform distribution on an axis-aligned box. Its maximum-likelihood fit is the smallest
+    box that contains all examples.
 
-    Its only phase, 'bound', widens the box in the state and trains nothing, so that any optimizer
-    will do. It is fitted when every example has been seen once; more epochs change nothing. The
-    loss of an example is the log-volume of the box before its batch, widened to hold it.
+    Its only phase, 'bound', widens the box in the state; it has no parameters, so that the
+    optimizer does not matter. One epoch fits it; further epochs change nothing. The loss of an
+    example is the log-volume of the box before its batch, widened to contain it.
 
     Attributes:
         shape: the shape of one example.
@@ -31,21 +31,19 @@ class UniformBox:
 
     @property
     def event_shape(self) -> tuple[int, ...]:
-        """The shape of one example."""
         return tuple(self.shape)
 
     @property
     def num_free_parameters(self) -> int:
-        """Two corners."""
+        """The coordinates of two corners."""
         return 2 * math.prod(self.shape)
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """One turn, which widens the box."""
         return (Phase('bound', ('box',), self._loss, merge=_widest),)
 
     def init(self, key: Array, batch: Batch) -> Variables:
-        """A box without anything in it; there are no parameters."""
+        """Returns an empty box as state, and no parameters."""
         del key, batch
         nothing = jnp.full(self.shape, jnp.inf, jnp.float32)
         box = {'low': nothing, 'high': -nothing}
@@ -62,8 +60,8 @@ class UniformBox:
         return box['low'] + u * (box['high'] - box['low'])
 
     def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
-        """Exact log-density [B] of x [B, *event]: minus the log-volume inside of the box, -inf
-        outside; `key` is not used.
+        """Computes the exact log-density [B] of x [B, *event]: minus the log-volume inside the box,
+        -inf outside; `key` is not used.
         """
         del key
         box = variables['state']['box']
@@ -75,7 +73,7 @@ class UniformBox:
         del key
         x, box = batch['x'].astype(jnp.float32), variables['state']['box']
         mask = batch.get('mask', jnp.ones(len(x), bool)).reshape(-1, *[1] * len(self.shape))
-        # What is masked widens nothing.
+        # Masked examples are ignored.
         low = jnp.minimum(box['low'], jnp.where(mask, x, jnp.inf))
         high = jnp.maximum(box['high'], jnp.where(mask, x, -jnp.inf))
         new = {'low': jnp.min(low, axis=0), 'high': jnp.max(high, axis=0)}
@@ -84,7 +82,7 @@ class UniformBox:
 
 
 def _widest(before: Any, states: Any, weights: Array) -> Any:
-    """The box around those of all micro-batches."""
+    """Returns the bounding box of the boxes of all micro-batches."""
     del before, weights
     box = states['box']
     return {'box': {'low': jnp.min(box['low'], axis=0), 'high': jnp.max(box['high'], axis=0)}}

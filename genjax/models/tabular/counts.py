@@ -7,7 +7,7 @@ from genjax.models import draws
 
 
 def is_value(values: Array, num_values: Array) -> Array:
-    """Whether every one of `values` int32 [B, D] is in 0..num_values-1 ([D]): bool [B]."""
+    """Checks that all `values` int32 [B, D] are in 0..num_values-1 ([D]): bool [B]."""
     return jnp.all((values >= 0) & (values < num_values), axis=-1)
 
 
@@ -17,7 +17,7 @@ def add(counts: Array, values: Array, weight: Array) -> Array:
     Args:
         counts: [D, V].
         values: int32 [B, D].
-        weight: [B], how often each example counts; 0 for what is no example.
+        weight: multiplicity of each example, [B]; 0 ignores it.
 
     Returns:
         The new counts.
@@ -27,9 +27,8 @@ def add(counts: Array, values: Array, weight: Array) -> Array:
 
 
 def masses(counts: Array, num_values: Array, smoothing: Array | float) -> Array:
-    """The mass of every value, [D, V]: its count and `smoothing`, 0 where there is no such value.
-
-    A variable without any mass, of which nothing is known, has the mass 1 everywhere.
+    """Computes the unnormalised probability of every value, [D, V]: its count plus `smoothing`, or
+    0 beyond `num_values` [D]. A variable without counts or smoothing is uniform, with mass 1.
     """
     exists = jnp.arange(counts.shape[1]) < num_values[:, None]
     mass = jnp.where(exists, counts + smoothing, 0.0)
@@ -37,11 +36,11 @@ def masses(counts: Array, num_values: Array, smoothing: Array | float) -> Array:
 
 
 def log_prob(masses: Array, values: Array) -> Array:
-    """Log-probability [B] in nats of values int32 [B, D], summed over the variables."""
+    """Computes the log-probability [B] in nats of values int32 [B, D], summed over variables."""
     log_masses = jnp.log(masses) - jnp.log(jnp.sum(masses, axis=-1, keepdims=True))
     return jnp.sum(log_masses[jnp.arange(len(masses)), values], axis=-1)
 
 
 def sample(masses: Array, key: Array, num: int) -> Array:
-    """Draws values int32 [num, D]; one of no mass is never drawn."""
+    """Draws values int32 [num, D]; those of mass 0 are never drawn."""
     return draws.categorical(key, jnp.log(masses), (num, len(masses)))

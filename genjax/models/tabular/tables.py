@@ -1,11 +1,11 @@
-"""Models of categorical data that are counts: the joint table, and naive Bayes.
+"""Models of categorical data fitted by counting: the joint table, and naive Bayes.
 
-Their only phase, 'count', adds each batch to the state and trains nothing, so that any optimizer
-will do. One epoch is all there is to learn: `steps` times `batch_size` should be the number of
-examples. A second epoch counts everything twice, as if `smoothing` were half of what it is.
+Their only phase, 'count', adds each batch to the counts in the state; they have no parameters, so
+that the optimizer does not matter. Train for one epoch: `steps` times `batch_size` should be the
+number of examples. A second epoch doubles all counts, which is equivalent to halving `smoothing`.
 
-The loss of an example is its code length given the batches before its own, with a `smoothing` of 1
-where it is 0, so that it is finite.
+The loss of an example is its code length given the earlier batches. If `smoothing` is 0, the loss
+uses 1 to stay finite.
 """
 
 import math
@@ -25,7 +25,7 @@ _MAX_CELLS = 2**27  # of a table: half a gigabyte
 
 
 class _Counted:
-    """What the models of this file share; each says which variables it counts."""
+    """Base class; subclasses define the counted variables."""
 
     smoothing: float
 
@@ -41,12 +41,11 @@ class _Counted:
 
     @property
     def event_shape(self) -> tuple[int, ...]:
-        """The shape of one example."""
         raise NotImplementedError
 
     @property
     def data_values(self) -> Values:
-        """Whole numbers up to what any element of an example takes."""
+        """Integers from 0 to the largest value of any element."""
         return Values(type(self).__name__, 0, self._largest, whole=True)
 
     @property
@@ -55,11 +54,11 @@ class _Counted:
 
     @property
     def _sizes(self) -> np.ndarray:
-        """How many values each counted variable takes, [D]."""
+        """Number of values of each counted variable, [D]."""
         raise NotImplementedError
 
     def _values(self, x: Array) -> Array:
-        """The counted variables int32 [B, D] of x [B, *event]; -1 for what is none."""
+        """Maps x [B, *event] to the counted variables int32 [B, D]; -1 for invalid values."""
         return x.reshape(len(x), -1).astype(jnp.int32)
 
     def _data(self, values: Array) -> Array:
@@ -68,16 +67,15 @@ class _Counted:
 
     @property
     def num_free_parameters(self) -> int:
-        """How many numbers determine the distribution."""
+        """Degrees of freedom of the distribution."""
         return int(np.sum(self._sizes - 1))
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """One turn, which counts."""
         return (Phase('count', ('counts',), self._loss, merge=_added),)
 
     def init(self, key: Array, batch: Batch) -> Variables:
-        """Counts of zero; there are no parameters."""
+        """Returns zero counts as state, and no parameters."""
         del key, batch
         zeros = jnp.zeros((len(self._sizes), int(self._sizes.max())))
         return {'params': {'counts': {}}, 'state': {'counts': zeros}}
@@ -85,16 +83,16 @@ class _Counted:
     def sample(
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
     ) -> Array:
-        """Draws [num, *event], whole numbers as float32. Raises a UserError when given a label."""
+        """Draws [num, *event], integers as float32. Raises a UserError when given a label."""
         if label is not None:
             raise UserError(f'a {type(self).__name__} learns no labels: sample without one')
         masses = tables.masses(variables['state']['counts'], self._sizes, self.smoothing)
         return self._data(tables.sample(masses, key, num))
 
     def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
-        """Exact log-probability [B] of whole numbers x [B, *event]; `key` is not used.
+        """Computes the exact log-probability [B] of integers x [B, *event]; `key` is not used.
 
-        It is -inf for what has never been counted if `smoothing` is 0, and for what is no value.
+        It is -inf for values out of range and, if `smoothing` is 0, for values never counted.
         """
         del key
         return LogProb(self._log_prob(variables, self._values(x), self.smoothing), 'exact')
@@ -115,21 +113,22 @@ class _Counted:
 
 
 def _added(before: Any, states: Any, weights: Array) -> Any:
-    """The counts of all micro-batches."""
+    """Sums the counts of all micro-batches."""
     del weights
     return jax.tree.map(lambda old, new: old + jnp.sum(new - old, axis=0), before, states)
 
 
 @dataclass(frozen=True)
 class JointTable(_Counted):
-    """A count for every combination of values, with additive smoothing: (n + α) / (N + α K).
+    """Joint table: one count per combination of values, with additive smoothing:
+    (n + α) / (N + α K).
 
-    α = 0 is maximum likelihood, which gives nothing to what it has not seen; α = 1 is Laplace's
-    rule of succession. Train it for one epoch, no more.
+    α = 0 is maximum likelihood, with probability 0 for unseen combinations; α = 1 is Laplace's rule
+    of succession. Train for exactly one epoch.
 
     Attributes:
-        num_values: how many values 0, 1, ... each element of an example takes.
-        smoothing: α, what is added to every count.
+        num_values: number of values 0, 1, ... of each element of an example.
+        smoothing: α, added to every count.
     """
 
     num_values: tuple[int, ...]
@@ -140,7 +139,6 @@ class JointTable(_Counted):
 
     @property
     def event_shape(self) -> tuple[int, ...]:
-        """The shape of one example."""
         return (len(self.num_values),)
 
     @property
@@ -164,12 +162,12 @@ class JointTable(_Counted):
 
 @dataclass(frozen=True)
 class NaiveBayes(_Counted):
-    """A table of counts for each element, all independent, with additive smoothing. Train it for
-    one epoch.
+    """Naive Bayes: independent elements, each with a table of counts and additive smoothing. Train
+    for exactly one epoch.
 
     Attributes:
-        num_values: how many values 0, 1, ... each element of an example takes.
-        smoothing: what is added to every count; 0 is maximum likelihood.
+        num_values: number of values 0, 1, ... of each element of an example.
+        smoothing: added to every count; 0 is maximum likelihood.
     """
 
     num_values: tuple[int, ...]
@@ -180,7 +178,6 @@ class NaiveBayes(_Counted):
 
     @property
     def event_shape(self) -> tuple[int, ...]:
-        """The shape of one example."""
         return (len(self.num_values),)
 
     @property
@@ -190,13 +187,13 @@ class NaiveBayes(_Counted):
 
 @dataclass(frozen=True)
 class PixelNaiveBayes(_Counted):
-    """Naive Bayes on images: a table of counts for every channel of every pixel. Train it
-    for one epoch.
+    """Naive Bayes on images: a table of counts for every channel of every pixel. Train for exactly
+    one epoch.
 
     Attributes:
-        shape: (height, width, channels) of an image; any other shape will do too.
-        levels: how many values 0, 1, ... each of its numbers takes.
-        smoothing: what is added to every count; 0 is maximum likelihood.
+        shape: (height, width, channels) of an image, or any other shape.
+        levels: number of values 0, 1, ... of each element.
+        smoothing: added to every count; 0 is maximum likelihood.
     """
 
     shape: tuple[int, ...]
@@ -208,7 +205,6 @@ class PixelNaiveBayes(_Counted):
 
     @property
     def event_shape(self) -> tuple[int, ...]:
-        """The shape of one example."""
         return tuple(self.shape)
 
     @property

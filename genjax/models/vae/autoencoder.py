@@ -72,7 +72,6 @@ class Autoencoder:
 
     @property
     def event_shape(self) -> tuple[int, ...]:
-        """The shape of one example."""
         return flax_utils.event_shape(self.decoder, 'decoder')
 
     @property

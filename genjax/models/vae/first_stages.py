@@ -108,7 +108,6 @@ class VQAutoencoder(Autoencoder):
 
     @property
     def num_codes(self) -> int:
-        """How many codes a token can be."""
         return self.quantiser.num_codes
 
     def sample(

@@ -55,7 +55,6 @@ class LadderVAE:
 
     @property
     def event_shape(self) -> tuple[int, ...]:
-        """The shape of one example."""
         return flax_utils.event_shape(self.decoder, 'decoder')
 
     @property
@@ -75,7 +74,6 @@ class LadderVAE:
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """One player: all networks together."""
         return (Phase('vae', ('encoder', 'ladder', 'decoder'), self._loss),)
 
     @property

@@ -173,12 +173,10 @@ class Gaussian:
         return _sum_event(-0.5 * (z**2 + math.log(2 * math.pi)) - log_scale)
 
     def sample(self, params: Array, key: Array) -> Array:
-        """Draws x."""
         mean, log_scale = self._mean_and_log_scale(params)
         return mean + jnp.exp(log_scale) * jax.random.normal(key, mean.shape)
 
     def mean(self, params: Array) -> Array:
-        """The means."""
         return self._mean_and_log_scale(params)[0]
 
 
@@ -207,7 +205,6 @@ class DiscretisedLogistic:
 
     @property
     def data_values(self) -> Values:
-        """The levels."""
         name = f'DiscretisedLogistic(levels={self.levels})'
         return Values(name, 0, self.levels - 1, whole=True)
 

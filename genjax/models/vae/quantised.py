@@ -101,7 +101,6 @@ class VQVAE:
 
     @property
     def event_shape(self) -> tuple[int, ...]:
-        """The shape of one example."""
         return flax_utils.event_shape(self.decoder, 'decoder')
 
     @property
@@ -111,7 +110,6 @@ class VQVAE:
 
     @property
     def num_codes(self) -> int:
-        """How many codes a token can be."""
         return self.quantiser.num_codes
 
     @property

@@ -99,7 +99,6 @@ class VAE:
 
     @property
     def event_shape(self) -> tuple[int, ...]:
-        """The shape of one example."""
         return flax_utils.event_shape(self.decoder, 'decoder')
 
     @property
@@ -117,7 +116,6 @@ class VAE:
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """One player: all networks together."""
         return (Phase('vae', self._groups, self._loss),)
 
     @property
