@@ -253,7 +253,7 @@ class AIS(Evaluator):
     def __call__(
         self, model: Any, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Judges a model; raises a UserError when its codes have no density."""
+        """Evaluates a model; raises a UserError when its codes have no density."""
         for method in ('prior_sample', 'prior_log_prob', 'log_likelihood'):
             require(self, model, method)
         require_density(self, data)

@@ -49,7 +49,7 @@ class ClassModes(Evaluator):
     'classifier's accuracy on single pictures of the test split, and 'protocol'.
 
     Attributes:
-        num_samples: how many samples are judged (26,000 in most papers).
+        num_samples: how many samples are drawn (26,000 in most papers).
         classifier: 'svm', or 'mlp' or 'cnn' for more than about ten thousand single pictures.
         batch_size: samples at a time.
     """
@@ -61,7 +61,7 @@ class ClassModes(Evaluator):
     def __call__(
         self, model: GenerativeModel, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Judges a model; raises a UserError when the data are not stacked."""
+        """Evaluates a model; raises a UserError when the data are not stacked."""
         require(self, model, 'sample')
         base = getattr(data.dataset, 'base', None)
         if base is None or data.dataset.num_classes != base.num_classes**3:

@@ -34,7 +34,7 @@ class CodebookUse(Evaluator):
     def __call__(
         self, model: Any, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Judges a model; raises a UserError when its codes are not discrete."""
+        """Evaluates a model; raises a UserError when its codes are not discrete."""
         require(self, model, 'encode')
         if not hasattr(model, 'num_codes'):
             raise UserError(

@@ -50,7 +50,7 @@ class FactorR2(Evaluator):
     def __call__(
         self, model: HasFeatures, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Judges a model; raises a UserError when the factors of the data are not known."""
+        """Evaluates a model; raises a UserError when the factors of the data are not known."""
         require(self, model, 'features')
         if not callable(getattr(data.dataset, 'factors', None)):
             name = type(data.dataset).__name__

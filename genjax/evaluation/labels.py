@@ -101,7 +101,7 @@ class LabelAccuracy(Evaluator):
     reach) and 'protocol'. Where the data are stored codes, it learns from decoded ones.
 
     Attributes:
-        num_samples: how many samples are judged.
+        num_samples: how many samples are drawn.
         classifier: 'svm', or 'mlp' or 'cnn' for more than about ten thousand examples.
         batch_size: samples at a time.
     """
@@ -113,7 +113,7 @@ class LabelAccuracy(Evaluator):
     def __call__(
         self, model: GenerativeModel, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Judges a model; raises a UserError when it or the data know no classes."""
+        """Evaluates a model; raises a UserError when it or the data know no classes."""
         require(self, model, 'sample')
         num_classes = getattr(model, 'num_classes', None)
         if num_classes is None:

@@ -71,9 +71,8 @@ class Likelihood(Evaluator):
 
     Attributes:
         batch_size: examples at a time.
-        num_draws: how often each example is judged, each time with fresh noise of the preprocessing
-            and of the model; its figure is the mean. On small data that are binarised dynamically,
-            one draw is a lottery.
+        num_draws: draws of the noise of the preprocessing and of the model for each example, whose
+            mean is taken. On small data that are binarised dynamically, one draw is a lottery.
     """
 
     batch_size: int = 500
@@ -87,7 +86,7 @@ class Likelihood(Evaluator):
     def __call__(
         self, model: HasLogProb, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Judges a model; raises a UserError when it has no `log_prob`."""
+        """Evaluates a model; raises a UserError when it has no `log_prob`."""
         require(self, model, 'log_prob')
         require_density(self, data)
         program = self.program(model, data.preprocess)

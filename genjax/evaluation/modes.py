@@ -60,7 +60,7 @@ class Modes(Evaluator):
     'protocol'. Exact samples in the plane reach a share of 1 - exp(-num_sigma² / 2).
 
     Attributes:
-        num_samples: how many samples are judged.
+        num_samples: how many samples are drawn.
         num_sigma: the radius of high quality, in standard deviations of a component.
         batch_size: samples at a time.
     """
@@ -72,7 +72,7 @@ class Modes(Evaluator):
     def __call__(
         self, model: GenerativeModel, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Judges a model; raises a UserError when the modes of the data are not known."""
+        """Evaluates a model; raises a UserError when the modes of the data are not known."""
         require(self, model, 'sample')
         if not hasattr(data.dataset, 'centres'):
             name = type(data.dataset).__name__

@@ -39,7 +39,7 @@ class Outliers(Evaluator):
     an outlier, a quantile over the training split) and 'protocol'.
 
     Attributes:
-        num_samples: how many samples are judged.
+        num_samples: how many samples are drawn.
         quantile: the share of the data that count as outliers.
         num_reference: at most how many training examples the quantile is of.
         batch_size: samples at a time.
@@ -57,7 +57,7 @@ class Outliers(Evaluator):
     def __call__(
         self, model: GenerativeModel, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Judges a model; raises a UserError when the density of the data is not known."""
+        """Evaluates a model; raises a UserError when the density of the data is not known."""
         require(self, model, 'sample')
         truth = getattr(data.dataset, 'log_prob', None)
         if truth is None:

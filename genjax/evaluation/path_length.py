@@ -45,7 +45,7 @@ class PerceptualPathLength(Evaluator):
     def __call__(
         self, model: Any, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Judges a model; raises a UserError when it has no latents of styles."""
+        """Evaluates a model; raises a UserError when it has no latents of styles."""
         for method in ('to_latent', 'synthesise'):
             require(self, model, method)
         size, labels = self.batch_size, None

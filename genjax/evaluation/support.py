@@ -27,7 +27,7 @@ class Support(Evaluator):
     distributions these are ratios of areas. A model with an unbounded density has a recall of 1.
 
     Attributes:
-        num_samples: how many samples are judged.
+        num_samples: how many samples are drawn.
         batch_size: samples or examples at a time.
     """
 
@@ -37,7 +37,7 @@ class Support(Evaluator):
     def __call__(
         self, model: HasLogProb, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Judges a model; raises a UserError when the density of the data is not known."""
+        """Evaluates a model; raises a UserError when the density of the data is not known."""
         require(self, model, 'log_prob')
         truth = getattr(data.dataset, 'log_prob', None)
         if truth is None:

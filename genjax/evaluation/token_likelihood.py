@@ -58,7 +58,7 @@ class TokenLikelihood(Evaluator):
     def __call__(
         self, model: HasTokenLogProbs, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Judges a model; raises a UserError when it has no `token_log_probs`, or cannot be given
+        """Evaluates; raises a UserError when it has no `token_log_probs`, or cannot be given
         the first tokens.
         """
         require(self, model, 'token_log_probs')

@@ -36,7 +36,7 @@ class TranslationAccuracy(Evaluator):
     def __call__(
         self, model: HasTranslation, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Judges a model; raises a UserError when the data are not of two labelled domains."""
+        """Evaluates a model; raises a UserError when the data are not of two labelled domains."""
         require(self, model, 'translate')
         if not hasattr(data.dataset, 'b'):
             name = type(data.dataset).__name__

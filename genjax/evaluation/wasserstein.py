@@ -67,7 +67,7 @@ class CriticW1(Evaluator):
     def __call__(
         self, model: GenerativeModel, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Judges a model; raises a UserError when it has no critic."""
+        """Evaluates a model; raises a UserError when it has no critic."""
         require(self, model, 'discriminate')
         if getattr(model, 'loss', 'wasserstein') != 'wasserstein' or getattr(model, 'pack', 1) != 1:
             raise UserError("CriticW1 needs a GAN with loss='wasserstein' and pack=1")
