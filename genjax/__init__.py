@@ -11,6 +11,7 @@ __version__ = '0.1.0'
 _HOMES = {
     'load': 'genjax.training.run',
     'Run': 'genjax.training.run',
+    'train': 'genjax.training.train',
     'Experiment': 'genjax.training',
     'spec': 'genjax.config',
     **{
@@ -19,7 +20,7 @@ _HOMES = {
     },
 }
 
-__all__ = ['Experiment', 'Run', 'load', 'spec']
+__all__ = ['Experiment', 'Run', 'load', 'spec', 'train']
 
 
 def __getattr__(name):

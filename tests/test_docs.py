@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from ml_collections import ConfigDict
 
+import genjax
+from genjax import config as configs
 from genjax.cli import main
 
 DOCS = Path(__file__).parent.parent / 'docs'
@@ -72,3 +74,22 @@ def test_every_test_that_the_table_of_promises_names_exists():
     for path, name in named:
         file = DOCS.parent / path
         assert file.exists() and f'\ndef {name}(' in file.read_text('utf-8'), f'{path}::{name}'
+
+
+def test_the_python_of_the_readme(tmp_path, monkeypatch):
+    (block,) = re.findall(
+        r'```python\n(.*?)```', (DOCS.parent / 'README.md').read_text('utf-8'), re.DOTALL
+    )
+    assert len(block.splitlines()) <= 20
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr('jax.device_count', lambda: 1)  # eight devices are for other tests
+    for name, config in (('flow', 'flow_matching'), ('vae', 'vae')):
+        made = configs.load(f'{DOCS.parent}/configs/digits/{config}.py', [('steps', '20')])
+        made.evals, made.best = ConfigDict(), None
+        assert genjax.train(made, f'runs/{name}').step == 20
+    names = {}
+    exec(compile(block, 'README.md', 'exec'), names)
+    assert names['x'].shape == names['y'].shape == (64, 8, 8, 1)
+    assert 0 <= names['results']['c2st/accuracy'] <= 1
+    assert names['log_prob'].kind == 'lower_bound' and names['log_prob'].value.shape == (8,)
+    assert names['codes'].shape == (8, 16) and names['line'].shape == (8, 8, 8, 1)

@@ -27,12 +27,13 @@ from genjax.config.fields import (
 )
 from genjax.config.files import call, load
 from genjax.config.paths import absolute, moved, paths
-from genjax.config.specs import TARGET, build, spec
+from genjax.config.specs import TARGET, as_config, build, spec
 
 __all__ = [
     'TARGET',
     'FieldReference',
     'absolute',
+    'as_config',
     'build',
     'call',
     'check_complete',

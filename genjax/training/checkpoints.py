@@ -77,6 +77,8 @@ class Checkpoints:
                     keep_checkpoints_without_metrics=False,
                 )
             )
+        # Its warnings are of the options below, and what it logs as an error it raises as well.
+        logging.getLogger('absl').setLevel(logging.CRITICAL)
         self._manager = ocp.CheckpointManager(
             self.directory,
             options=ocp.CheckpointManagerOptions(

@@ -1,0 +1,28 @@
+"""Training from Python."""
+
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from genjax import config as configs
+from genjax.training import loop
+from genjax.training import run as runs
+from genjax.training.experiment import Experiment
+
+
+def train(
+    config: ConfigDict | Experiment, workdir: str | Path, branch_from: str | None = None
+) -> runs.Run:
+    """Trains an experiment, from the latest checkpoint in `workdir` or from the beginning, and
+    returns the run at its best checkpoint.
+
+    Args:
+        config: an experiment, or the config of one.
+        workdir: the folder of the run.
+        branch_from: another run, `RUN` or `RUN@STEP`, whose state a new one starts with.
+
+    Raises:
+        UserError: the config, the data, the folder or the numbers do not allow it.
+    """
+    loop.train(configs.as_config(config), Path(workdir), branch_from=branch_from)
+    return runs.load(workdir)
