@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from genjax import config as configs
-from genjax import sampling
+from genjax import records, sampling
 from genjax.errors import UserError
 from genjax.evaluation.base import Evaluator, Results
 from genjax.evaluation.results import evaluate
@@ -215,11 +214,7 @@ class Run:
 
     def metrics(self) -> list[dict[str, Any]]:
         """The records of `metrics.jsonl` in order: `step`, and what was logged there by name."""
-        try:
-            lines = (self.workdir / 'metrics.jsonl').read_text('utf-8').splitlines()
-        except FileNotFoundError:
-            return []
-        return [json.loads(line) for line in lines]
+        return [{'step': step, **found} for step, found in records.metrics(self.workdir)]
 
     def _apply(self, function: Callable, *args: Any, seed: int) -> Any:
         return function(self.model, self.experiment.preprocess, self.variables, *args, seed=seed)
