@@ -286,7 +286,7 @@ def test_max_parallel_bounds_a_population(sweep):
 
 def test_a_check_lists_the_programs(sweep):
     _, out, _ = sweep('vae', 'product(seed=[0,1,2])', '--check')
-    assert out.splitlines()[3:] == [
+    assert out.splitlines()[-2:] == [
         '3 trials in 1 program(s)',
         'program 1: 3 trials; traced: seed',
     ]
