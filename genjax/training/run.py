@@ -1,7 +1,9 @@
 """A run that is on disk: its config and its state."""
 
+import contextlib
 import dataclasses
 import functools
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -266,7 +268,7 @@ def load(
     while True:
         there = set(steps_in(path / 'checkpoints'))
         try:
-            with open_checkpoints(experiment, path, read_only=True) as checkpoints:
+            with _quiet(), open_checkpoints(experiment, path, True) as checkpoints:
                 at = checkpoints.best_step if step == 'best' else None
                 restored = checkpoints.restore(target, int(step) if str(step).isdecimal() else at)
             break
@@ -280,6 +282,18 @@ def load(
     run = Run(path, experiment, *restored, mesh, ema)
     _ = run.variables  # raises where there is no such average
     return run.with_options(sampling)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Orbax warns that a folder which is opened for reading is opened for reading."""
+    logger = logging.getLogger('absl')
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _move_first_stage(config: ConfigDict, folder: str) -> None:
