@@ -1,9 +1,10 @@
-"""The `genjax` command: finds the verb, reads its options, and turns errors into exit codes.
+"""The `genjax` command: dispatches to a subcommand, parses its options, and maps errors to exit
+codes.
 
-Each verb is a module of this package with `HELP` (one line), `add_arguments(parser)` and
+Each command is a module of this package with `HELP` (one line), `add_arguments(parser)` and
 `run(args)`. With `GROUPS = ('slurm',)`, `args.slurm` holds the options `--slurm.…`, as
-`args.overrides` holds those of the config. Verbs are imported for every `--help`, so what is heavy
-(JAX, NumPy) they import inside `run`.
+`args.overrides` holds those of the config. `--help` imports every command: import heavy packages
+(JAX, NumPy) inside `run`.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from genjax.cli import process
 from genjax.errors import TRACEBACK, UserError, exit_message, nearest
 from genjax.parallel.preemption import SIGNALS
 
-_PRINT = ('report', 'plan', 'config', 'data')  # whose result is what they print
+_PRINT = ('report', 'plan', 'config', 'data')  # commands whose result is their output
 VERBS = (
     'train',
     'sweep',
@@ -35,13 +36,13 @@ VERBS = (
 
 
 class Parser(argparse.ArgumentParser):
-    """An `ArgumentParser` that takes no abbreviations and raises `UserError` for every mistake."""
+    """An `ArgumentParser` without abbreviations that raises `UserError` for every mistake."""
 
     def __init__(self, **kwargs):
         super().__init__(**{'allow_abbrev': False, **kwargs})
 
     def parse_known_args(self, args=None, namespace=None):
-        """Parses as usual; what this parser (or a sub-parser) does not know is an error."""
+        """Parses; an unknown word is an error, also in subparsers."""
         namespace, unknown = super().parse_known_args(args, namespace)
         if unknown:
             word = unknown[0].partition('=')[0]
@@ -52,23 +53,23 @@ class Parser(argparse.ArgumentParser):
         return namespace, unknown
 
     def error(self, message):
-        """Raises `UserError` with the message and where to read more."""
+        """Raises `UserError` with the message and a pointer to `--help`."""
         raise UserError(f'{message} (see `{self.prog} --help`)')
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Runs one verb.
+    """Runs one command.
 
     Args:
-        argv: the words after `genjax`; those of this process when None.
+        argv: the words after `genjax`; None: those of this process.
 
     Returns:
-        The exit status: 0; 1 without a verb; 2 for a mistake of the user, told in one line; 75 for
-        a run that was stopped from outside and can be continued; 130 for Ctrl-C elsewhere; 1 for
-        any other exception, a defect of genjax, with its traceback. Where it was called without
-        `argv`, the process ends here unless the status is 0. Of several processes that
-        work together none returns unless all succeed: they end here and now with such a status, or
-        with 69 where one of them is gone.
+        The exit status: 0; 1 without a command; 2 for a user's mistake, reported in one line; 75
+        for a run stopped by a signal, which can be resumed; 73 if another process holds the folder;
+        130 for Ctrl-C elsewhere; 1 for any other exception, a bug in genjax, with its traceback.
+        Called without `argv`, it ends the process itself unless the status is 0. In a multi-process
+        run, it returns only if all processes succeed; otherwise all end at once with such a status,
+        or with 69 if one was lost.
     """
     if argv is not None:
         return _status(list(argv))
@@ -80,7 +81,7 @@ def main(argv: list[str] | None = None) -> int:
     except BaseException:
         traceback.print_exc()
         status = 1
-    for number in SIGNALS:  # this process ends now, with a status that tells how
+    for number in SIGNALS:  # the process is ending: signals must not change its status
         signal.signal(number, signal.SIG_IGN)
     if lost := process.lost_output():
         print(f'genjax: warning: output is lost: {lost}', file=sys.stderr)
@@ -110,7 +111,7 @@ def _dispatch(argv: list[str]) -> int:
         _top_parser().print_help()
         return 1
     verb = argv[0]
-    if verb.startswith('-'):  # --help and --version leave from here
+    if verb.startswith('-'):  # --help and --version exit here
         _top_parser().parse_args(argv)
         raise UserError(f'no verb before {verb}; the verbs are {", ".join(VERBS)}')
     if verb not in VERBS:
@@ -139,17 +140,17 @@ def _dispatch(argv: list[str]) -> int:
 
 
 def split_group(words: list[str], group: str) -> tuple[list[str], list[tuple[str, str]]]:
-    """Takes the options of a group out of a command line: those that change the config, say.
+    """Splits the options of a group, e.g. config overrides, from a command line.
 
     Args:
         words: command-line words; `--config.a.b=4` and `--config.a.b 4` are of the group 'config'.
-        group: its name.
+        group: name of the group.
 
     Returns:
         The other words, and the pairs ('a.b', '4') in the order given.
 
     Raises:
-        UserError: such an option has no value.
+        UserError: an option of the group has no value.
     """
     others, found = [], []
     words = iter(words)

@@ -9,7 +9,6 @@ HELP = 'print a config with types and descriptions, or its differences from anot
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of `config`."""
     parser.add_argument(
         '--config', type=files.local, required=True, metavar='FILE',
         help='a file with get_config(), or the config.json of a run; --config.batch_size=8 changes'
@@ -27,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Prints every field as an override names it."""
+    """Prints every field by the path that an override uses."""
     from pathlib import Path
 
     from genjax import config as configs

@@ -1,4 +1,4 @@
-"""`genjax data`: which data sets are there, preparing one, and a look at one."""
+"""`genjax data`: lists, prepares and shows data sets."""
 
 import argparse
 
@@ -6,16 +6,15 @@ from genjax import files
 
 HELP = 'list, prepare and look at data sets'
 
-_PICTURES, _POINTS = 64, 2000  # how many examples `show` draws
+_PICTURES, _POINTS = 64, 2000  # examples that `show` draws
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the verbs below `data` and their options."""
     verbs = parser.add_subparsers(dest='action', metavar='action', required=True)
     commands = {
-        'list': 'the data sets that genjax brings along and those prepared on this machine',
-        'prepare': 'download a data set and write it in a form that is read fast',
-        'show': 'draw some examples of a data set',
+        'list': 'list the data sets of genjax and those prepared on this machine',
+        'prepare': 'download a data set and convert it to a format for fast reading',
+        'show': 'plot some examples of a data set',
     }
     for name, text in commands.items():
         command = verbs.add_parser(name, help=text, description=text)
@@ -23,10 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             command.add_argument('name', help='a TFDS name (mnist, gaussians/ring) or import path')
         if name == 'show':
             command.add_argument(
-                '--out', type=files.output, required=True, help='the picture to write, a .png'
+                '--out', type=files.output, required=True, help='the image to write, a .png'
             )
             command.add_argument(
-                '--num', type=int, help=f'examples ({_PICTURES} pictures, {_POINTS} points)'
+                '--num', type=int, help=f'examples ({_PICTURES} images, {_POINTS} points)'
             )
             command.add_argument(
                 '--split', default='train', help='train (default), validation or test'
@@ -39,11 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Runs the verb that `args` names."""
     if args.action != 'list':
         from genjax.config import trust
 
-        trust.on_path('.')  # where the builder may lie that the user names
+        trust.on_path('.')  # the user's builder may be in the current folder
     {'list': _list, 'prepare': _prepare, 'show': _show}[args.action](args)
 
 
@@ -93,7 +91,7 @@ def _show(args: argparse.Namespace) -> None:
 
     if args.num is not None and args.num < 1:
         raise UserError(f'--num={args.num} must be positive')
-    # Examples are drawn singly: not worth decoding the whole split, and labels are not needed.
+    # Few examples are read: do not decode the whole split.
     dataset = TFDS(args.name, in_memory=False, data_dir=args.data_dir)
     source = dataset.source(args.split)
     num = args.num or (_POINTS if len(dataset.event_shape) == 1 else _PICTURES)

@@ -1,16 +1,15 @@
-"""`genjax encode`: encodes the data of a first stage once, for models of its codes."""
+"""`genjax encode`: encodes a data set with a trained first stage, for models of its latents."""
 
 import argparse
 
 from genjax import files
 from genjax.cli import runtime
 
-HELP = 'encode the data of a trained first stage, for models of its codes'
+HELP = 'encode a data set with a trained first stage, for models of its latents'
 _SPLITS = 'train,validation,test'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of `encode`."""
     parser.add_argument(
         '--workdir', type=files.workdir, required=True, metavar='DIR', help='the folder of the run'
     )
@@ -18,9 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--out', type=files.local, required=True, metavar='DIR', help='the folder to write'
     )
     parser.add_argument(
-        '--splits', default=_SPLITS, help=f'which, with commas between them (default {_SPLITS})'
+        '--splits', default=_SPLITS, help=f'comma-separated splits (default {_SPLITS})'
     )
-    parser.add_argument('--batch_size', type=int, default=256, help='examples at a time (256)')
+    parser.add_argument('--batch_size', type=int, default=256, help='examples per batch (256)')
     parser.add_argument(
         '--step', default='best', help="a step, 'latest', or 'best' (default; by the run's config)"
     )
@@ -28,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Writes the codes of all splits, whole or not at all."""
+    """Writes the latents of all splits, atomically."""
     from pathlib import Path
 
     from genjax.errors import UserError

@@ -1,4 +1,4 @@
-"""`genjax evaluate`: evaluates a trained model, with other metrics or sampling options too."""
+"""`genjax evaluate`: evaluates a trained model, with other metrics or sampling options if given."""
 
 import argparse
 from collections.abc import Mapping
@@ -18,32 +18,31 @@ GROUPS = ('sampling', 'evals')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of `evaluate`."""
     runtime.add_run(parser)
     parser.add_argument(
         '--evals', dest='evaluators', metavar='@MODULE.EVALUATOR,…',
-        help='evaluators to run in place of those that the config runs at the end;'
-        ' --evals.num_samples=100 sets a field, --evals.mmd.num_samples=100 that of one of several',
+        help="evaluators to run instead of the config's final evals;"
+        ' --evals.num_samples=100 sets a field, --evals.mmd.num_samples=100 that of a named one',
     )  # fmt: skip
     parser.add_argument(
         '--split', choices=('train', 'validation', 'test'),
-        help='of the data (default: as the evaluators say)',
+        help="split of the data (default: the evaluator's own)",
     )  # fmt: skip
     parser.add_argument(
         '--sweep', metavar='WORDS',
-        help="evaluate with each of several sampling options, such as"
+        help="evaluate a sweep over sampling options, such as"
         " 'product(sampling.guide.weight=[0,1,2])' (docs/sweeps.md), into a table, JSON and a plot",
     )  # fmt: skip
     parser.add_argument(
         '--out', type=files.output, metavar='FILE',
-        help='the .json to write; of a sweep the .png as well (default: in the folder of the run)',
+        help='the .json to write; for a sweep also a .png (default: in the run folder)',
     )  # fmt: skip
     runtime.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Evaluates and prints a table. Results with the options and variables of the config are kept
-    in `evaluations/<step>.json`, those of a sweep in `evaluations/sampling/`.
+    """Evaluates and prints a table. Results with the config's sampling options and variables are
+    saved in `evaluations/<step>.json`, those of a sweep in `evaluations/sampling/`.
     """
     trials = None if args.sweep is None else _trials(args.sweep)
     if args.out and Path(args.out).suffix not in ('.json', '.png'):
@@ -73,8 +72,9 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _evals(args: argparse.Namespace, run: 'Run') -> dict[str, 'Evaluator']:
-    """The evals of a command: those of the config at the end, or those of `--evals`, whose names
-    are the split and the lower-case name of the class.
+    """Returns the evaluators of `--evals`, named by split and lower-case class name, or else the
+    final evals of the config.
+
     """
     import dataclasses
 
@@ -88,7 +88,7 @@ def _evals(args: argparse.Namespace, run: 'Run') -> dict[str, 'Evaluator']:
             raise UserError(f'--evals.{field} is a field of no --evals=@module.Evaluator')
         evals = run.experiment.final_evals
     else:
-        configs.trust.on_path('.')  # where the module may lie that the user names
+        configs.trust.on_path('.')  # the user's module may be in the current folder
         paths = [path.strip() for path in args.evaluators.split(',')]
         names = [path.rpartition('.')[2].lower() for path in paths]
         for name, path in zip(names, paths, strict=True):
@@ -146,7 +146,7 @@ def _evaluate_sweep(
     from genjax.reports import curve
     from genjax.training.workdir import provenance
 
-    # All are built before the first is drawn.
+    # Build all before drawing from the first.
     runs = [run.with_options([*args.sampling, *trial.items()]) for trial in trials]
     rows = []
     for trial, other in zip(trials, runs, strict=True):

@@ -1,16 +1,15 @@
-"""`genjax plan`: what a run needs and takes on devices that are not there."""
+"""`genjax plan`: estimates memory, FLOPs, transfers and step time on absent devices."""
 
 import argparse
 
 from genjax import files
 from genjax.cli import runtime
 
-HELP = 'plan a run on a pod that is not there: memory, work, transfers, least time'
+HELP = "estimate memory and step time on hardware you don't have"
 _PROGRAMS = ('train', 'sample', 'evaluate')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of `plan`."""
     parser.add_argument(
         '--config',
         type=files.local,
@@ -21,20 +20,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--topology', required=True, metavar='NAME', help='v5e:16x16, v5p:4x4x4, …, or cpu-8'
     )
-    parser.add_argument('--slices', type=int, default=1, help='of that topology (default 1)')
     parser.add_argument(
-        '--program', choices=_PROGRAMS, default='train', help='what to plan (default train)'
+        '--slices', type=int, default=1, help='number of slices of that topology (default 1)'
+    )
+    parser.add_argument(
+        '--program', choices=_PROGRAMS, default='train', help='program to plan (default train)'
     )
     parser.add_argument(
         '--search',
         action='store_true',
-        help='rank meshes, micro-batches and recomputation by the least time of a step',
+        help='rank meshes, micro-batches and rematerialisation by the lower bound on step time',
     )
-    parser.add_argument('--layout', action='store_true', help='show where every parameter lies')
     parser.add_argument(
-        '--quick', action='store_true', help='optimise less: several times faster, a little off'
+        '--layout', action='store_true', help='show the sharding of every parameter'
     )
-    parser.add_argument('--json', action='store_true', help='print it all as JSON, for scripts')
+    parser.add_argument(
+        '--quick', action='store_true', help='optimise less: several times faster, slightly inexact'
+    )
+    parser.add_argument('--json', action='store_true', help='print the plan as JSON')
     runtime.add_trust(parser)
 
 
@@ -42,7 +45,7 @@ def run(args: argparse.Namespace) -> None:
     """Plans and prints.
 
     Raises:
-        UserError: it cannot be planned, or does not fit.
+        UserError: the program cannot be planned, or does not fit.
     """
     import json
 

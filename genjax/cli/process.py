@@ -1,4 +1,6 @@
-"""The process of a command: streams that cannot break it, signals while it starts, its end."""
+"""Setup and end of a command's process: output streams that never fail, Ctrl-C during imports,
+exit.
+"""
 
 import io
 import logging
@@ -14,11 +16,11 @@ from genjax.parallel.preemption import importing
 
 
 def own() -> None:
-    """Prepares the process: standard streams outlive their readers, and Ctrl-C in the middle of an
-    import ends it, as extension modules do not survive an exception there.
+    """Prepares the process: writing to a closed stream does not fail, and Ctrl-C during an import
+    ends the process, since extension modules may crash on an exception there.
     """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
-        pass  # a standard stream was closed: no file of ours may take its place
+        pass  # a standard stream is closed: keep its descriptor from being reused
     os.close(descriptor)
     sys.stdout, sys.stderr = map(_unbreakable, (sys.stdout, sys.stderr), (1, 2))
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -26,7 +28,7 @@ def own() -> None:
 
 
 def lost_output() -> str | None:
-    """Why part of the standard output is lost; None: it is not, or nobody reads it any more."""
+    """Returns why output to stdout was lost; None if it was not, or the reader closed the pipe."""
     sys.stdout.flush()
     error = getattr(getattr(sys.stdout.buffer, 'raw', None), 'error', None)
     gone = isinstance(error, BrokenPipeError)
@@ -34,8 +36,8 @@ def lost_output() -> str | None:
 
 
 def end(status: int) -> NoReturn:
-    """Ends the process at once. After a failed save or an interruption, threads of the libraries
-    may wait for ever, or abort, while the interpreter shuts down.
+    """Ends the process at once. After a failed save or an interruption, threads of libraries may
+    hang or abort during interpreter shutdown.
     """
     for child in multiprocessing.active_children():
         child.terminate()
@@ -46,14 +48,14 @@ def end(status: int) -> NoReturn:
 
 
 class _Unbreakable(io.FileIO):
-    """A stream that drops what cannot be written: the terminal or the pipe is closed, or the disk
-    is full.
+    """A stream that drops output it cannot write: the terminal or pipe is closed, or the disk is
+    full.
     """
 
     error: OSError | None = None
 
     def write(self, data: bytes) -> int | None:
-        """Writes, or pretends to."""
+        """Writes; on failure, keeps the error and reports success."""
         try:
             return super().write(data)
         except BlockingIOError:
@@ -65,7 +67,7 @@ class _Unbreakable(io.FileIO):
 
 def _unbreakable(stream: io.TextIOWrapper | None, descriptor: int) -> io.TextIOWrapper:
     raw = _Unbreakable(descriptor, 'w', closefd=False)
-    if stream is None:  # it was closed before the process began
+    if stream is None:  # closed before the process started
         return io.TextIOWrapper(io.BufferedWriter(raw), 'utf-8', 'backslashreplace')
     stream.flush()
     return io.TextIOWrapper(

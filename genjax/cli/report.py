@@ -1,4 +1,4 @@
-"""`genjax report`: tables, plots and a page of a sweep."""
+"""`genjax report`: tables, plots and an HTML page that compare runs."""
 
 import argparse
 
@@ -11,34 +11,32 @@ _FORMATS = ('md', 'html', 'csv', 'png', 'parquet')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of `report`."""
     parser.add_argument(
         'dir', type=files.local, metavar='DIR', help='the folder of a sweep, of runs, or of one run'
     )
     parser.add_argument(
         '--metric', action='append', default=[], metavar='NAME',
-        help='such as test_nll; may be given again (default: what the config calls best,'
+        help='such as test_nll; repeatable (default: the `best` of the config,'
         ' or the first result)',
     )  # fmt: skip
     parser.add_argument(
         '--by', action='append', default=[], metavar='FIELD',
-        help='such as model.beta: the x axis, and given again the colour (default: the first two'
+        help='such as model.beta: the x axis; given again, the colour (default: the first two'
         ' fields that differ)',
     )  # fmt: skip
     parser.add_argument(
         '--format', choices=_FORMATS,
-        help='default: as --out ends, or else md; csv and parquet have a row a trial',
+        help='default: the extension of --out, or else md; csv and parquet have one row per trial',
     )  # fmt: skip
     parser.add_argument(
         '--out',
         type=files.output,
         metavar='FILE',
-        help='where to write it (default: the standard output)',
+        help='output file or folder (default: standard output)',
     )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Reads the runs and writes the report."""
     import io
     from pathlib import Path
 

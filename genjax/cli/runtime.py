@@ -1,4 +1,4 @@
-"""What every verb that computes sets up before JAX makes its first array."""
+"""Process setup shared by all commands that use JAX."""
 
 import argparse
 import contextlib
@@ -18,28 +18,28 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of verbs that compute: how this process finds the others of its run."""
+    """Adds the options for multi-process runs."""
     group = parser.add_argument_group(
         'many processes',
         'Each is started with the same command. Under Slurm, on TPU VMs, and where'
         ' JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID (or JOB_COMPLETION_INDEX)'
         ' are set they find each other; elsewhere the first three options tell.',
     )
-    group.add_argument('--coordinator', metavar='HOST:PORT', help='where process 0 listens')
-    group.add_argument('--num_processes', type=int, metavar='N', help='how many there are')
+    group.add_argument('--coordinator', metavar='HOST:PORT', help='address of process 0')
+    group.add_argument('--num_processes', type=int, metavar='N', help='number of processes')
     group.add_argument('--process_id', type=int, metavar='I', help='which one this is, from 0')
     group.add_argument(
         '--start_timeout', type=float, default=300, metavar='SECONDS',
-        help='how long to wait for all to come (default 300)',
+        help='time to wait for all processes (default 300)',
     )  # fmt: skip
     group.add_argument(
         '--heartbeat', type=float, default=100, metavar='SECONDS',
-        help='a process that is silent for so long is taken for dead (default 100)',
+        help='silence after which a process counts as lost (default 100)',
     )  # fmt: skip
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of commands that load a run, `--sampling.…` excepted."""
+    """Adds the options of commands that load a run, except `--sampling.…`."""
     parser.add_argument(
         '--workdir', type=files.workdir, required=True, metavar='DIR', help='the folder of the run'
     )
@@ -63,7 +63,7 @@ def _ema(text: str) -> bool | float:
 
 
 def load_run(args: argparse.Namespace) -> 'Run':
-    """Loads the run that the options of `add_run` name."""
+    """Loads the run given by the options of `add_run`."""
     from genjax.training.run import load
 
     return load(
@@ -76,7 +76,7 @@ def load_run(args: argparse.Namespace) -> 'Run':
 
 
 def add_first_stage(parser: argparse.ArgumentParser) -> None:
-    """Adds the option of commands that read the run of a latent model."""
+    """Adds the option for the first stage of a latent model."""
     parser.add_argument(
         '--first_stage', type=files.local, metavar='DIR',
         help="the folder of the run of a latent model's first stage, if that was moved alone",
@@ -84,7 +84,7 @@ def add_first_stage(parser: argparse.ArgumentParser) -> None:
 
 
 def add_trust(parser: argparse.ArgumentParser) -> None:
-    """Adds `--trust`, for verbs that read a config."""
+    """Adds `--trust`, for commands that read a config."""
     parser.add_argument(
         '--trust', action='append', default=[], metavar='WHAT',
         help='a package, a module or a folder of modules that configs may name beside genjax, flax'
@@ -94,16 +94,17 @@ def add_trust(parser: argparse.ArgumentParser) -> None:
 
 @contextlib.contextmanager
 def computing(args: argparse.Namespace, interruption: Preemption | None = None) -> Iterator[None]:
-    """Sets up what a verb needs that computes, together with the other processes of its run.
+    """Context of a command that uses JAX: process setup, and connection to the run's other
+    processes.
 
     Args:
-        args: of the verb.
-        interruption: to be shared by all processes.
+        args: parsed options of the command.
+        interruption: preemption handler, shared by all processes.
 
     Raises:
-        PeerLost: the processes do not find each other.
-        UserError: they were told different things.
-        Interrupted: one of them was told to stop as they met.
+        PeerLost: some processes did not connect.
+        UserError: the processes' options disagree.
+        Interrupted: a process was stopped while connecting.
     """
     for name in ('start_timeout', 'heartbeat'):
         if not getattr(args, name) >= 1:
@@ -119,7 +120,9 @@ def computing(args: argparse.Namespace, interruption: Preemption | None = None) 
 
 
 def prepare() -> None:
-    """Shows genjax's warnings as lines, hides other libraries' chatter, caches compilations."""
+    """Formats genjax's warnings as lines, silences other libraries' logs, enables the compilation
+    cache.
+    """
     import jax
 
     handler = logging.StreamHandler()
@@ -127,15 +130,15 @@ def prepare() -> None:
     logging.addLevelName(logging.WARNING, 'warning')
     logging.getLogger('genjax').handlers = [handler]
     logging.getLogger('genjax').propagate = False
-    # Orbax reports with tracebacks, here, what it raises as well.
+    # Orbax logs a traceback for errors it also raises; silence the log.
     for name in ('absl', 'asyncio'):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     sys.unraisablehook = _unraisable
     if jax.config.jax_compilation_cache_dir is None:
         home = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
-        if not home.startswith('~'):  # a user without a home folder compiles each time
+        if not home.startswith('~'):  # no cache without a home folder
             jax.config.update('jax_compilation_cache_dir', os.path.join(home, 'genjax', 'xla'))
-        # The default leaves out programs that compile in a second, which small models have many of.
+        # The default skips programs that compile within a second; small models have many of them.
         jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
 
 
@@ -143,8 +146,8 @@ _unraisable_before = sys.unraisablehook
 
 
 def _unraisable(found: 'sys.UnraisableHookArgs') -> None:
-    # When a save fails, as on a full disk, TensorStore's threads still report the other writes to
-    # Orbax's event loop, which is gone. And Ctrl-C may come inside a destructor: it is noted there.
+    # After a failed save (e.g. a full disk), TensorStore's threads still report other writes to
+    # Orbax's closed event loop. Ctrl-C inside a destructor is unraisable, but already recorded.
     loop_is_gone = str(found.exc_value) == 'Event loop is closed'
     if not loop_is_gone and not isinstance(found.exc_value, KeyboardInterrupt):
         _unraisable_before(found)

@@ -1,4 +1,4 @@
-"""`genjax sample`: draws from a trained model."""
+"""`genjax sample`: draws samples from a trained model."""
 
 import argparse
 import re
@@ -21,7 +21,6 @@ _FORMATS = ('png', 'npz', 'txt', 'images')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of `sample`."""
     runtime.add_run(parser)
     parser.add_argument(
         '--out', type=files.local, required=True, metavar='PATH', help='the file or folder to write'
@@ -29,9 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--num', type=int, default=64, help='number of samples (default 64)')
     parser.add_argument(
         '--label', metavar='LABELS',
-        help='their classes in turn: 3, 3,5 or 0..9 (default: all classes of the model)',
+        help='class labels, cycled: 3, 3,5 or 0..9 (default: all classes of the model)',
     )  # fmt: skip
-    parser.add_argument('--seed', type=int, default=0, help='of the noise (default 0)')
+    parser.add_argument('--seed', type=int, default=0, help='random seed (default 0)')
     parser.add_argument(
         '--format', choices=_FORMATS,
         help='png: a grid; npz: an archive; txt: lines of text; images: a folder of PNG files'
@@ -39,22 +38,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         '--batch_size', type=int, metavar='N',
-        help='samples at a time; bounds the memory (default 256)',
+        help='samples per batch; limits memory (default 256)',
     )  # fmt: skip
     parser.add_argument(
         '--dtype', choices=('float32', 'uint8'),
-        help='of an .npz: uint8 is the array `arr_0` that FID tools read, the default for images;'
+        help='for .npz: uint8 is the array `arr_0` that FID tools read, the default for images;'
         ' float32 is the array `x`',
     )  # fmt: skip
     parser.add_argument(
         '--draws', action='store_true',
-        help='show draws in a grid also where the likelihood adds noise to a mean (VAEs)',
+        help='draw from the likelihood in a grid, instead of showing its mean (VAEs)',
     )  # fmt: skip
     runtime.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Draws samples and writes a grid, an archive, text or a folder of images."""
+    """Draws samples and writes an image grid, an archive, text or a folder of images."""
     from genjax.config.ranges import check
 
     out = Path(args.out)
@@ -83,7 +82,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def parse_labels(text: str, num: int) -> list[int]:
-    """Reads `3`, `3,5` or `0..9` as the labels of `num` samples, in turn."""
+    """Parses `3`, `3,5` or `0..9`; returns `num` labels, cycling through these."""
     chosen: list[int] = []
     for part in text.split(','):
         ends = re.fullmatch(r'\s*(-?\d+)(?:\.\.(\d+))?\s*', part)
@@ -106,7 +105,7 @@ def _sample(args: argparse.Namespace, labels: list[int] | None, out: Path, kind:
         means=kind == 'png' and not args.draws,
     )  # fmt: skip
     if not distributed.is_first():
-        for _ in parts:  # computed together
+        for _ in parts:  # collective: all processes compute, process 0 writes
             pass
         return
     if kind == 'npz':

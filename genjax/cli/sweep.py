@@ -19,7 +19,6 @@ GROUPS = ('slurm', 'jobset')
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of `sweep`."""
     parser.add_argument(
         '--config',
         type=files.local,
@@ -30,19 +29,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--sweep',
         metavar='WORDS',
-        help="such as 'product(model.beta=[.5,1], seed=range(4))'; the words are product, zip,"
+        help="such as 'product(model.beta=[.5,1], seed=range(4))'; combinators: product, zip,"
         ' chain, subsample and seeds',
     )
     parser.add_argument(
         '--workdir', type=files.workdir, required=True, metavar='DIR',
-        help='where the sweep is kept and resumed from'
+        help='folder of the sweep; an existing sweep is resumed'
     )  # fmt: skip
     parser.add_argument(
         '--check', action='store_true', help='check all trials and list them; run none'
     )
     parser.add_argument(
         '--launcher', default='local', metavar='NAME',
-        help='local: a process for each trial, on its share of the cores and GPUs (the default);'
+        help='local: one process per trial, on a share of the cores and GPUs (the default);'
         ' vectorized: one program trains all trials that differ only in numbers; slurm: submits a'
         ' job array, with --slurm.partition=gpu and any other option of sbatch; jobset: writes a'
         ' Kubernetes JobSet for each trial, with --jobset.image=… and so on; print: the command of'
@@ -53,17 +52,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--max_parallel', type=int, metavar='N',
         help='trials at a time (default: 1 for local and slurm, all for vectorized)',
     )  # fmt: skip
+    parser.add_argument('--out', type=files.local, metavar='DIR', help='output folder for JobSets')
     parser.add_argument(
-        '--out', type=files.local, metavar='DIR', help='where the JobSets are written'
-    )
-    parser.add_argument(
-        '--template', metavar='FILE', help='instead of launch/slurm.sh or launch/jobset.yaml'
+        '--template',
+        metavar='FILE',
+        help='default: launch/slurm.sh or launch/jobset.yaml',
     )
     runtime.add_trust(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Checks all trials, then has those that are not complete run."""
+    """Checks all trials, then launches the incomplete ones."""
     launch, takes = _launcher(args.launcher)
     for option in sorted(set().union(*(names for _, names in LAUNCHERS.values())) - takes):
         if getattr(args, option):
@@ -80,9 +79,9 @@ def run(args: argparse.Namespace) -> None:
 
     runtime.prepare()
     if args.launcher != 'vectorized':
-        jax.config.update('jax_platforms', 'cpu')  # an accelerator is for the trials
+        jax.config.update('jax_platforms', 'cpu')  # leave accelerators to the trials
     elif 'xla_force_host_platform_device_count' not in os.environ.get('XLA_FLAGS', ''):
-        # Members on devices of their own use the cores better than one member on all of them.
+        # One CPU device per core, with members of its own, is faster than all cores on one member.
         jax.config.update('jax_num_cpu_devices', os.cpu_count())
     from genjax.sweeps import combinators
     from genjax.sweeps.check import check
@@ -116,7 +115,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _launcher(name: str) -> tuple[Callable | None, set[str]]:
-    """Returns what launches trials, None for one that is to be imported, and its options."""
+    """Returns the launch function (None: to be imported) and its options."""
     if name.startswith('@'):
         return None, {'max_parallel'}
     if name not in LAUNCHERS:
@@ -126,7 +125,7 @@ def _launcher(name: str) -> tuple[Callable | None, set[str]]:
 
 
 def _imported(name: str) -> Callable:
-    """Imports a launcher, as a config is: its folder is that of the config or the current one."""
+    """Imports a launcher like a config file: from the folder of the config or the current one."""
     from genjax.config import trust
 
     trust.name(name)
@@ -169,7 +168,7 @@ def _print(folder: 'Folder', trials: 'list[Trial]', *_: object) -> None:
         print(command(folder, trial))
 
 
-# What may carry out a sweep, and the options that it takes.
+# Launchers and their options.
 LAUNCHERS = {
     'local': (_local, {'max_parallel'}),
     'vectorized': (_vectorized, {'max_parallel'}),

@@ -1,4 +1,4 @@
-"""`genjax train`: runs an experiment from a config file, or goes on with one."""
+"""`genjax train`: trains a model from a config file, or resumes a run."""
 
 import argparse
 
@@ -7,11 +7,10 @@ from genjax.cli import runtime
 from genjax.errors import Interrupted
 from genjax.parallel.preemption import Preemption
 
-HELP = 'train what a config file describes, or go on with it'
+HELP = 'train a model, or resume a run'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of `train`."""
     parser.add_argument(
         '--config',
         type=files.local,
@@ -21,23 +20,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--workdir', type=files.workdir, required=True, metavar='DIR',
-        help='where the run is kept and resumed from'
+        help='folder of the run; an existing run is resumed'
     )  # fmt: skip
     runtime.add_trust(parser)
     parser.add_argument(
         '--branch_from', metavar='RUN[@STEP]',
-        help='begin a new run with the state of another one, under any config',
+        help='start a new run from the state of another one, with any config',
     )  # fmt: skip
     runtime.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Trains."""
     interruption = Preemption()
     try:
         with interruption:
             _train(args, interruption)
-    except KeyboardInterrupt:  # it came as the context was being left
+    except KeyboardInterrupt:  # raised while leaving the context manager
         raise Interrupted(interruption.line) from None
 
 

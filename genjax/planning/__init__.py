@@ -1,3 +1,3 @@
-"""What a run would need and take on devices that are not there: the same programs as in training,
-compiled from shapes alone.
+"""Estimates memory, FLOPs, transfers and step time on absent devices: compiles the training
+programs ahead of time, from shapes alone.
 """

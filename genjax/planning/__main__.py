@@ -2,7 +2,7 @@
 
     python -m genjax.planning request.json answer.json
 
-It has its own environment (`topology.environment`), which must be there before JAX starts.
+It runs with the environment `topology.environment`, which must be set before JAX starts.
 """
 
 import functools
@@ -21,14 +21,14 @@ from genjax.training.experiment import experiment_of
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """What `genjax plan` shows.
+    """Answers a planning request: shapes, chip, and a plan or a ranking of arrangements.
 
     Raises:
-        UserError: the config, the model or the data do not allow it.
+        UserError: the config, the model or the data cannot be planned.
     """
     for folder in request['path']:
         configs.trust.on_path(folder)
-    configs.trust.name(request['config'])  # the process that asks has built or been given it
+    configs.trust.name(request['config'])  # the requesting process has trusted it already
     config = configs.from_json(request['config'])
     experiment = experiment_of(config)
     devices = topology.devices(topology.parse(request['topology'], request['slices']))

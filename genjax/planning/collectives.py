@@ -1,4 +1,4 @@
-"""What the devices of a compiled program send each other, read from its HLO text."""
+"""Counts the collective communication of a compiled program from its HLO text."""
 
 import math
 import re
@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 KINDS = ('all-reduce', 'all-gather', 'reduce-scatter', 'all-to-all', 'collective-permute')
-"""What XLA calls them; what goes from slice to slice is named after what it does, `dcn all-reduce`.
-"""
+"""XLA's names; transfers between slices have a prefix: `dcn all-reduce`."""
 
 _BYTES = {
     'pred': 1, 's8': 1, 'u8': 1, 's16': 2, 'u16': 2, 'f16': 2, 'bf16': 2, 's32': 4, 'u32': 4,
@@ -24,12 +23,12 @@ _OPERAND = re.compile(r'%([\w.-]+)')
 
 @dataclass(frozen=True)
 class Collective:
-    """All transfers of one kind in a run of the program.
+    """All transfers of one kind in one execution of the program.
 
     Attributes:
-        kind: one of `KINDS`, or what is sent to other slices over the network: `'dcn …'`.
-        count: how many, those in loops as often as the loop turns.
-        bytes: that each device must send for them, at least.
+        kind: one of `KINDS`, or with the prefix 'dcn ' for transfers to other slices.
+        count: number of transfers, each multiplied by the trip counts of its loops.
+        bytes: lower bound on the bytes that each device sends for them.
     """
 
     kind: str
@@ -38,7 +37,7 @@ class Collective:
 
     @property
     def between_slices(self) -> bool:
-        """Whether these go over the network, not over the links within a slice."""
+        """Whether these use the data-centre network rather than the links within a slice."""
         return self.kind.startswith('dcn ')
 
 
@@ -55,34 +54,34 @@ class _Instruction:
         return _OPERAND.findall(inside)
 
     def called(self, attributes: str = 'body|calls|to_apply|branch_computations') -> list[str]:
-        """The computations that attributes name: `body=%b`, `branch_computations={%a, %b}`."""
+        """Names of the computations in attributes: `body=%b`, `branch_computations={%a, %b}`."""
         found = re.findall(rf'\b(?:{attributes})=(\{{[^}}]*\}}|%[\w.-]+)', self.rest)
         return [name for names in found for name in _OPERAND.findall(names)]
 
 
 def collectives_of(hlo: str, slices: int = 1) -> tuple[tuple[Collective, ...], frozenset[str]]:
-    """Reads the optimised HLO of a program, `compiled.as_text()`.
+    """Counts the collectives in the optimised HLO of a program, `compiled.as_text()`.
 
-    A reduction of S bytes over n devices makes each send 2 (n - 1) / n S, a gathering or scattering
-    half as much: what no algorithm does with less.
+    An all-reduce of S bytes over n devices makes each send at least 2 (n - 1) / n S, a gather or
+    scatter half as much.
 
     Returns:
-        The transfers by kind, most bytes first; and what was not counted in full, in words.
+        The transfers by kind, most bytes first, and notes on transfers not fully counted.
     """
     computations, entry = _parse(hlo)
     sums: dict[str, tuple[int, float]] = {}
     seen, notes = set(), set()
 
     def visit(name: str, times: int) -> bool:
-        """Adds up a computation that runs so many times; says whether there was anything."""
+        """Adds up a computation that runs `times` times; returns whether it has transfers."""
         any_found = False
         body = computations.get(name, {})
-        scatters = 'all-reduce-scatter' in name  # a reduction of which each device keeps its part
+        scatters = 'all-reduce-scatter' in name  # XLA's fused reduce-scatter
         for i in body.values():
             for transfer in _transfers(i, body, scatters, slices):
                 channel = re.search(r'channel_id=(\d+)', i.rest)
                 key = (channel[1] if channel else i.name, transfer.kind)
-                if key not in seen:  # asynchronous ones are written in several places
+                if key not in seen:  # asynchronous transfers appear in several computations
                     count, size = sums.get(transfer.kind, (0, 0))
                     sums[transfer.kind] = (count + times, size + times * transfer.bytes)
                     any_found = True
@@ -148,7 +147,7 @@ def _type_bytes(text: str) -> int:
 
 
 def _group_size(attributes: str) -> int:
-    """How many devices take part in one transfer."""
+    """Number of devices in one transfer."""
     if 'source_target_pairs' in attributes:
         return 2
     if listed := re.search(r'replica_groups=\{\{([\d,]*)\}', attributes):
@@ -157,7 +156,7 @@ def _group_size(attributes: str) -> int:
         return int(iota[2])
     if mesh := re.search(r'replica_groups=mesh\[([^\]]*)\].*?\{([^}]*)\}', attributes):
         sizes = {axis: int(n) for axis, n in re.findall(r"'([^']+)'=(\d+)", mesh[1])}
-        axes = re.findall(r"'([^']+)'(?::\(\d+\)(\d+))?", mesh[2])  # whole, or a part of one
+        axes = re.findall(r"'([^']+)'(?::\(\d+\)(\d+))?", mesh[2])  # whole axes, or parts of them
         return math.prod(int(part) if part else sizes[axis] for axis, part in axes)
     return 1
 
@@ -167,9 +166,11 @@ def _trip_count(
     around: dict[str, _Instruction],
     computations: dict[str, dict[str, _Instruction]],
 ) -> int | None:
-    """How often a loop turns, where the text says so: in an attribute, or as `counter < bound` in
-    the condition, `counter + step` in the body, and what the counter is before it. Compilers count
-    by twos, and take the first turn out of a loop.
+    """Trip count of a loop; None if unknown.
+
+    Read from an attribute, or derived from `counter < bound` in the condition, `counter + step` in
+    the body and the counter's initial value. XLA may unroll loops by two and peel the first
+    iteration.
     """
     if known := re.search(r'"known_trip_count":\{"n":"(\d+)"\}', i.rest):
         return int(known[1])
@@ -191,7 +192,7 @@ def _trip_count(
 
 
 def _constant(names: list[str], computation: dict[str, _Instruction]) -> int | None:
-    """The first of these instructions that is a whole number, or a copy of one."""
+    """The first of these instructions that is an integer constant, or a copy of one."""
     for name in names:
         found = computation.get(name)
         while found and found.operation == 'copy':
@@ -202,7 +203,7 @@ def _constant(names: list[str], computation: dict[str, _Instruction]) -> int | N
 
 
 def _element(name: str, computation: dict[str, _Instruction]) -> int | None:
-    """Which element of a tuple an instruction takes."""
+    """Index of the tuple element that an instruction extracts."""
     found = computation.get(name)
     index = re.search(r'index=(\d+)', found.rest) if found else None
     return int(index[1]) if index else None

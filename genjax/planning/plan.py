@@ -1,4 +1,4 @@
-"""What a program needs and takes on some devices: memory, work, transfers, and the least time."""
+"""Plan of a program on given devices: memory, FLOPs, transfers, and a lower bound on time."""
 
 import dataclasses
 import re
@@ -22,12 +22,12 @@ class Memory:
     """Bytes on each device.
 
     Attributes:
-        arguments: of the program, by what they are; they stay from step to step.
-        held: by all arguments together, which the layouts of a TPU pad; less what is not used.
-        temporaries: what the program needs while it runs, activations above all.
-        results: that are not written in the place of arguments.
-        code: of the program itself.
-        host: of the arguments that lie in the memory of the host.
+        arguments: program arguments by kind; they persist from step to step.
+        held: all arguments together, with the padding of TPU layouts and without unused ones.
+        temporaries: peak temporaries during execution, mostly activations.
+        results: outputs that do not reuse the buffers of arguments.
+        code: the program itself.
+        host: arguments in host memory.
     """
 
     arguments: Mapping[str, int]
@@ -39,20 +39,20 @@ class Memory:
 
     @property
     def total(self) -> int:
-        """All of them, on the device."""
+        """Device memory in total."""
         return self.held + self.temporaries + self.results + self.code
 
 
 @dataclass(frozen=True)
 class Bound:
-    """The least seconds that one step takes, by resource: each lasts at least as long as a chip
-    needs that does nothing else and does it at its peak. None where the chip's peak is unknown.
+    """Lower bound on the seconds per step, by resource, each alone at its peak rate. None if the
+    peak is unknown.
 
     Attributes:
-        compute: products, recomputed ones too.
+        compute: products, recomputation included.
         interconnect: transfers within a slice, over all links at once.
         network: transfers between slices.
-        memory: every argument is read and every result is written.
+        memory: reading every argument and writing every result once.
     """
 
     compute: float
@@ -62,19 +62,18 @@ class Bound:
 
     @property
     def seconds(self) -> float:
-        """The largest of them."""
+        """Lower bound: the slowest resource."""
         return max(self.compute, self.interconnect, self.network or 0.0, self.memory)
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a program does not fit, by the compiler.
+    """The compiler's out-of-memory report.
 
     Attributes:
-        words: its own, shortened.
-        needed: bytes that it needs on a device, for temporaries alone or in all; None where it does
-            not say.
-        available: bytes that there are.
+        words: its message, shortened.
+        needed: bytes needed on a device, for temporaries or in all; None if not reported.
+        available: bytes available.
     """
 
     words: str
@@ -84,23 +83,23 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Plan:
-    """A program on some devices.
+    """A program on given devices.
 
     Attributes:
-        devices: how many.
-        device_kind: what they are.
-        mesh: their arrangement, by axis.
-        examples: that a step trains on (a call draws, judges).
-        micro_batch: examples that a device works on at a time, in training.
-        fits: whether the compiler finds room; None where no limit is known.
-        refusal: the compiler's words when it does not.
-        memory: None when it does not fit.
-        flops: of a step on all devices together.
-        collectives: of a step, by kind.
-        bound: the least time of a step; None when the chip is unknown or it does not fit.
-        mfu: the largest share of the chips' peak that the model can use, by that bound.
-        layout: of every parameter.
-        notes: what the figures leave out.
+        devices: number of devices.
+        device_kind: JAX's name for the devices.
+        mesh: size of each mesh axis.
+        examples: examples per training step (or per call that samples or evaluates).
+        micro_batch: examples per device and micro-batch, in training.
+        fits: whether it fits in memory; None if the limit is unknown.
+        refusal: the compiler's out-of-memory report, if any.
+        memory: bytes per device; None if it does not fit.
+        flops: FLOPs of a step, over all devices.
+        collectives: transfers of a step, by kind.
+        bound: lower bound on the time of a step; None for an unknown chip or if it does not fit.
+        mfu: upper bound on the model FLOPs utilisation, by that time.
+        layout: sharding of every parameter.
+        notes: work that the counts leave out.
     """
 
     devices: int
@@ -119,7 +118,7 @@ class Plan:
     notes: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values; with the totals, which are properties."""
+        """The plan as plain values, with the totals, which are properties."""
         plain = dataclasses.asdict(self)
         plain['layout'] = [entry._asdict() for entry in self.layout]
         plain['flops']['uncounted'] = sorted(self.flops.uncounted)
@@ -132,7 +131,7 @@ class Plan:
 
 
 def make(program: Program, mesh: jax.sharding.Mesh, micro_batch: int | None = None) -> Plan:
-    """Compiles a program and reads its figures."""
+    """Compiles a program and analyses it."""
     count = mesh.size
     kind = mesh.devices.flat[0].device_kind
     chip = chip_of(kind)
@@ -180,7 +179,7 @@ def make(program: Program, mesh: jax.sharding.Mesh, micro_batch: int | None = No
 
 
 def refusal_of(message: str) -> Refusal | None:
-    """Reads an error of the compiler; None when it is not about memory."""
+    """Parses a compiler error; None if it is not about memory."""
     size = r'([\d.]+)([KMGT])i?B?'
     for pattern in (rf'\({size}\) exceeds available HBM \({size}\)', rf'Used {size} of {size} hbm'):
         if found := re.search(pattern, message):

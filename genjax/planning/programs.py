@@ -1,4 +1,4 @@
-"""The programs of a run, traced from shapes alone for devices that are not there."""
+"""Traces the programs of a run for absent devices, from shapes alone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ PROGRAMS = ('train', 'sample', 'evaluate')
 
 @dataclass(frozen=True)
 class Program:
-    """A program and what it takes.
+    """A traced program and its arguments.
 
     Attributes:
         traced: ready to be counted, lowered and compiled.
-        arguments: its large arguments as `jax.ShapeDtypeStruct`s with shardings, by what they are.
-        examples: how many it trains on, draws or evaluates in one run.
-        steps: how many of the loop's steps it makes in one run.
-        left_out: what of it could not be traced here, in words.
+        arguments: its large arguments by kind, as `jax.ShapeDtypeStruct`s with shardings.
+        examples: examples trained on, drawn or evaluated per execution.
+        steps: training steps per execution.
+        left_out: parts that could not be traced here, as notes.
     """
 
     traced: jax.stages.Traced
@@ -37,13 +37,13 @@ class Program:
 
 
 def example(experiment: Experiment) -> tuple[Example, str | None]:
-    """The shapes of an example, and where they come from if not from the data themselves.
+    """Returns the shapes of an example, and the reason why they do not come from the data, if so.
 
-    A data set may know them without its files (`example`); of one that cannot be opened here the
-    model says what it expects.
+    A data set may know them without its files (`example`). If the data cannot be opened here, the
+    shapes are derived from the model.
 
     Raises:
-        UserError: neither knows.
+        UserError: neither source knows the shapes.
     """
     dataset, model = experiment.dataset, experiment.model
     try:
@@ -101,7 +101,7 @@ def program(
             drawn = chunk_program(experiment.model, experiment.preprocess, mesh)
             traced = jax.jit(drawn).trace(variables, key, start, labels)
             return Program(traced, arguments, num)
-        except UserError as error:  # a first stage that is not here, which would decode
+        except UserError as error:  # the decoding first stage is not on this machine
             left_out = f'the way back to the data ({error})'
             drawn = chunk_program(experiment.model, Chain(), mesh)
             traced = jax.jit(drawn).trace(variables, key, start, labels)

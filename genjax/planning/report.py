@@ -1,4 +1,4 @@
-"""A plan in words."""
+"""Formats plans as text."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -7,7 +7,7 @@ Answer = Mapping[str, Any]
 
 
 def lines(answer: Answer, layout: bool = False) -> Iterator[str]:
-    """What `genjax plan` prints of the answer of a planning process."""
+    """Lines that `genjax plan` prints for the answer of a planning process."""
     plan = answer['plan']
     if layout:
         for entry in plan['layout']:
@@ -35,7 +35,7 @@ def lines(answer: Answer, layout: bool = False) -> Iterator[str]:
 
 
 def ranking(answer: Answer) -> Iterator[str]:
-    """The answer of a search as a table, best first."""
+    """The result of a search as a table, best first."""
     yield from _about(answer)
     if not answer['search']:
         yield 'nothing fits: no mesh, however it recomputes and accumulates'
@@ -50,12 +50,12 @@ def ranking(answer: Answer) -> Iterator[str]:
 
 
 def bytes_(n: float) -> str:
-    """Bytes in the largest unit of which there is at least one."""
+    """Bytes in the largest unit with a value of at least one."""
     return _scaled(n, 1024, ('B', 'KiB', 'MiB', 'GiB', 'TiB'))
 
 
 def flops(n: float) -> str:
-    """Operations in the largest unit of which there is at least one."""
+    """FLOPs in the largest unit with a value of at least one."""
     return _scaled(n, 1000, ('FLOP', 'KFLOP', 'MFLOP', 'GFLOP', 'TFLOP', 'PFLOP', 'EFLOP'))
 
 
@@ -67,7 +67,7 @@ def _scaled(n: float, step: int, units: tuple[str, ...]) -> str:
 
 
 def seconds(n: float) -> str:
-    """Seconds or thousandths of them."""
+    """Seconds or milliseconds."""
     return f'{n:.3g} s' if n >= 1 else f'{1000 * n:.3g} ms'
 
 

@@ -1,4 +1,4 @@
-"""Plans in a process of its own, whose environment is that of the devices to plan for."""
+"""Plans in a subprocess, whose environment selects the devices to compile for."""
 
 import json
 import subprocess
@@ -23,18 +23,18 @@ def run(
     search: bool = False,
     quick: bool = False,
 ) -> dict[str, Any]:
-    """Plans a config; what comes back is described in `__main__` and `plan.Plan.as_json`.
+    """Plans a config; for the result, see `__main__` and `plan.Plan.as_json`.
 
     Args:
-        config: of an experiment.
-        where: the devices.
+        config: config of an experiment.
+        where: devices to plan for.
         program: one of `programs.PROGRAMS`.
         search: rank arrangements of the devices in place of planning this one.
-        quick: let the compiler optimise less, several times faster: the same transfers, and
-            temporaries that may differ a little.
+        quick: reduce the compiler's optimisation: several times faster, with the same transfers and
+            slightly different temporaries.
 
     Raises:
-        UserError: it cannot be planned, or the compiler is missing or was killed.
+        UserError: the config cannot be planned, or the compiler is missing or was killed.
     """
     environment = dict(topology.environment(where))
     if quick or search:
@@ -59,7 +59,7 @@ def run(
                 text=True,
             )
             with process:
-                for line in process.stdout:  # how far a search is
+                for line in process.stdout:  # progress of a search
                     print(line, end='', file=sys.stderr)
             code = process.returncode
             errors.seek(0)

@@ -1,4 +1,6 @@
-"""Which arrangement of devices is fastest by the lower bound, and which micro-batch fits."""
+"""Searches for the mesh with the smallest lower bound on step time, and for the largest micro-batch
+that fits.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,12 +17,12 @@ from genjax.training.layout import bytes_per_device, layouts
 from genjax.training.programs import Example, Programs
 
 REMAT = ('none', 'dots', 'full')
-MOST_TENSOR = 8  # beyond it a transformer's heads are few and its traffic is large
+MOST_TENSOR = 8  # more would exceed the heads of most transformers, and traffic dominates
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Fields of a config, by path, and the plan that they give."""
+    """Overrides of config fields, by path, and the resulting plan."""
 
     fields: dict[str, Any]
     plan: Plan
@@ -29,11 +31,11 @@ class Choice:
 def largest_micro_batch(
     config: ConfigDict, shares: int, plan: Callable[[ConfigDict], Plan]
 ) -> Choice | None:
-    """The fewest micro-batches that fit, by bisection; None when not even the most do.
+    """Returns the fewest micro-batches that fit, by bisection; None if none fits.
 
     Args:
-        config: of a run that does not fit.
-        shares: over how many devices the rows of a batch are spread.
+        config: config of a run that does not fit.
+        shares: number of devices over which the batch is sharded.
         plan: plans a config.
     """
     whole = config.batch_size // shares
@@ -59,10 +61,10 @@ def search(
     plan: Callable[[ConfigDict], Plan],
     report: Callable[[str], None],
 ) -> list[Choice]:
-    """Every mesh that a slice can have, each with the least recomputation and the fewest
-    micro-batches that fit, the fastest by its bound first.
+    """Ranks all meshes of a slice by their bound, fastest first, each with the least recomputation
+    and the fewest micro-batches that fit.
 
-    Meshes whose state alone is too large are left out before anything is compiled.
+    Meshes whose state alone does not fit are skipped without compiling.
     """
     remat = [path for path, _ in configs.leaves(config) if path.split('.')[-1] == 'remat']
     meshes = list(_meshes(config, shapes, devices, slices, chip))
@@ -81,8 +83,10 @@ def search(
 def _fewest_micro_batches(
     config: ConfigDict, fields: dict[str, Any], plan: Callable[[ConfigDict], Plan]
 ) -> Choice | None:
-    """The first that fits. What is too large by some factor needs at least so many times more:
-    temporaries shrink no faster than the micro-batch.
+    """Returns the first choice that fits.
+
+    Needing k times the available memory takes at least k times the micro-batches: temporaries
+    shrink no faster than the micro-batch.
     """
     least = 1
     for accumulate in _divisors(config.batch_size // (config.mesh.data * config.mesh.fsdp)):

@@ -1,4 +1,4 @@
-"""Devices that are not there: `v5e:16x16`, several slices of it, or `cpu-8`."""
+"""Names of absent devices: `v5e:16x16`, several slices of it, or `cpu-8`."""
 
 import math
 import os
@@ -12,12 +12,12 @@ from genjax.errors import UserError, how_to_install, nearest
 
 @dataclass(frozen=True)
 class Topology:
-    """An arrangement of devices, by name.
+    """A named arrangement of devices.
 
     Attributes:
-        kind: of the chips, a row of `genjax.hardware.chips.CHIPS`; or 'cpu'.
-        shape: of the torus of chips in one slice; of CPU devices, how many.
-        slices: how many slices, joined by the network of the data centre.
+        kind: chip, a key of `genjax.hardware.chips.CHIPS`, or 'cpu'.
+        shape: torus of chips in one slice; for 'cpu', the number of devices.
+        slices: number of slices, joined by the data-centre network.
     """
 
     kind: str
@@ -26,7 +26,7 @@ class Topology:
 
     @property
     def name(self) -> str:
-        """Of one slice."""
+        """Name of one slice."""
         shape = 'x'.join(map(str, self.shape))
         return f'cpu-{shape}' if self.kind == 'cpu' else f'{self.kind}:{shape}'
 
@@ -35,18 +35,18 @@ class Topology:
 
     @property
     def size(self) -> int:
-        """How many chips, or CPU devices."""
+        """Number of chips, or of CPU devices."""
         return math.prod(self.shape) * self.slices
 
 
-# The dimensions of a slice, and the most chips in one: cloud.google.com/tpu/docs/<kind>.
+# Dimensions of the torus, and the most chips in a slice: cloud.google.com/tpu/docs/<kind>.
 _SLICES = {'v4': (3, 4096), 'v5e': (2, 256), 'v5p': (3, 8960), 'v6e': (2, 256), 'tpu7x': (3, 9216)}
 
 _EXAMPLES = 'v5e:16x16, v5p:4x4x4, v6e:8x8 or cpu-8'
 
 
 def parse(name: str, slices: int = 1) -> Topology:
-    """Reads a name; raises UserError for what does not exist."""
+    """Parses a name; raises UserError for an unknown topology."""
     if slices < 1:
         raise UserError(f'--slices must be at least 1, not {slices}')
     if cpu := re.fullmatch(r'cpu-([1-9]\d*)', name):
@@ -71,8 +71,8 @@ def parse(name: str, slices: int = 1) -> Topology:
 
 
 def environment(topology: Topology) -> Mapping[str, str]:
-    """What a process that compiles for a topology finds in its environment: no accelerator, no
-    cluster, and no cache of compiled programs, which cannot hold those of absent devices.
+    """Environment of a process that compiles for a topology: no accelerator, no cluster, and no
+    compilation cache, which cannot hold programs for absent devices.
 
     Raises:
         UserError: the compiler is not installed.
@@ -99,10 +99,10 @@ def environment(topology: Topology) -> Mapping[str, str]:
 
 
 def devices(topology: Topology) -> list:
-    """The devices of a topology, to compile for, in a process with its `environment`.
+    """Returns the devices of a topology to compile for, in a process with its `environment`.
 
     Raises:
-        UserError: the compiler knows no such slice.
+        UserError: the compiler does not support the slice.
     """
     import jax
 

@@ -1,4 +1,4 @@
-"""Many runs from one config: the words that say which, and what carries them out."""
+"""Many runs from one config: combinators that define the trials, and launchers that run them."""
 
 from genjax.sweeps.combinators import chain, product, seeds, subsample, zip
 

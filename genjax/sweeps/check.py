@@ -1,4 +1,4 @@
-"""The trials of a sweep are built and checked for shapes before the first starts."""
+"""Builds the trials of a sweep and checks their shapes before the first starts."""
 
 import dataclasses
 import json
@@ -17,15 +17,16 @@ from genjax.training.programs import Programs, example_of
 
 
 def check(trials: list[Trial], elsewhere: bool = False) -> None:
-    """Builds every trial, and traces its step where its shapes can differ from an earlier one's.
+    """Builds every trial, and traces its step if its shapes can differ from those of earlier
+    trials.
 
     Args:
-        trials: of the sweep.
-        elsewhere: the trials run on machines that have the data, which need not be here if the data
-            set knows the shapes of its examples without them.
+        trials: all trials of the sweep.
+        elsewhere: whether the trials run on other machines; the data may then be missing here if
+            the data set knows the shapes of its examples.
 
     Raises:
-        UserError: it cannot run; with the trial and its changes.
+        UserError: a trial cannot run; names the trial and its changes.
     """
     checked, compared, source_of = set(), set(), sources()
     one = jax.devices()[:1]
@@ -57,13 +58,13 @@ def check(trials: list[Trial], elsewhere: bool = False) -> None:
 
 
 def _values_key(config: ConfigDict) -> str:
-    """What a model is compared with its data by."""
+    """Key of the fields that the comparison of a model with its data depends on."""
     parts = ('dataset', 'preprocess', 'model')
     return json.dumps([row for row in configs.leaves(config) if row[0].startswith(parts)])
 
 
 def _shape_key(config: ConfigDict) -> str:
-    """What shapes may depend on: all but the seed and the numbers with a fraction."""
+    """Key of the fields that shapes may depend on: all except the seed and floats."""
     return json.dumps(
         [
             (path, 'float' if isinstance(value, float) else value)

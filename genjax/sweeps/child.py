@@ -2,8 +2,8 @@
 
     python -m genjax.sweeps.child CORES PARENT train --config=... --workdir=...
 
-It is told to stop, and saves, when the process that started it ends, however that ends. If it hangs
-then, it is killed: it holds the lock of the sweep.
+It is stopped and saves when its parent process ends, for whatever reason. If it then hangs, it is
+killed, since it holds the lock of the sweep.
 """
 
 import ctypes
@@ -16,17 +16,17 @@ import time
 
 from genjax.errors import EXIT_INTERRUPTED
 
-GRACE = 120.0  # seconds that a trial has to save and end
+GRACE = 120.0  # seconds for a trial to save and exit
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def main() -> None:
-    """Runs the verb after the cores, such as `0,1`, and the process that started it."""
+    """Runs the command given after the cores, such as `0,1`, and the parent's process id."""
     cores, parent, *words = sys.argv[1:]
     if sys.platform == 'linux':
         os.sched_setaffinity(0, map(int, cores.split(',')))
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != int(parent):  # it has ended before
+        if os.getppid() != int(parent):  # the parent has ended already
             sys.exit(EXIT_INTERRUPTED)
         threading.Thread(target=_kill_orphan, args=(int(parent),), daemon=True).start()
     sys.argv[1:] = words

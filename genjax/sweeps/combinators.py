@@ -1,11 +1,11 @@
-"""The words of a sweep. Each returns a list with the changes of every trial, by field:
+"""Combinators for sweeps. Each returns a list with the changes of every trial, by field:
 
     product({'model.beta': [0.5, 1.0]}, seeds(2))
     # [{'model.beta': 0.5, 'seed': 0}, {'model.beta': 0.5, 'seed': 1}, {'model.beta': 1.0, ...
 
 A part is such a list, or a mapping of fields to their values. Fields without dots in their names
-may be keywords as well: `product(steps=[100, 200])`. `parse` reads the same words from a command
-line, where any field may be one: `product(model.beta=[.5,1], seed=range(2))`.
+may be keywords as well: `product(steps=[100, 200])`. `parse` reads the same expressions from a
+command line, where any field may be a keyword: `product(model.beta=[.5,1], seed=range(2))`.
 """
 
 import ast
@@ -25,23 +25,23 @@ from genjax.errors import UserError, nearest
 Sweep = list[dict[str, Any]]
 """The changes of each trial, by field."""
 
-_LARGEST = 1_000_000  # trials that a word lists
+_LARGEST = 1_000_000  # trials of one sweep
 
 Part = Sweep | Mapping[str, Iterable]
 
 
 def product(*parts: Part, **fields: Iterable) -> Sweep:
-    """Every combination; the last part changes fastest."""
+    """Cartesian product; the last part varies fastest."""
     axes = _axes(parts, fields)
     _check_size(math.prod(map(len, axes)))
     return [_together(row) for row in itertools.product(*axes)]
 
 
 def zip(*parts: Part, **fields: Iterable) -> Sweep:
-    """The first of each part together, then the second, and so on.
+    """Joins the i-th changes of all parts.
 
     Raises:
-        UserError: the parts are not equally long.
+        UserError: the parts differ in length.
     """
     axes = _axes(parts, fields)
     lengths = [len(axis) for axis in axes]
@@ -51,15 +51,15 @@ def zip(*parts: Part, **fields: Iterable) -> Sweep:
 
 
 def chain(*parts: Part, **fields: Iterable) -> Sweep:
-    """One part after the other."""
+    """Concatenates parts."""
     return [changes for axis in _axes(parts, fields) for changes in axis]
 
 
 def subsample(part: Part, num: int, seed: int = 0) -> Sweep:
-    """A random choice of `num` trials of a part, in its order.
+    """Draws `num` trials of a part without replacement, in its order.
 
     Raises:
-        UserError: it has fewer.
+        UserError: the part has fewer.
     """
     trials = product(part)
     if not 0 < num <= len(trials):
@@ -69,7 +69,7 @@ def subsample(part: Part, num: int, seed: int = 0) -> Sweep:
 
 
 def seeds(num: int, first: int = 0) -> Sweep:
-    """The field `seed` at `num` values from `first` on."""
+    """The field `seed` with `num` consecutive values from `first`."""
     return product(seed=range(first, first + num))
 
 
@@ -77,10 +77,10 @@ _WORDS = {word.__name__: word for word in (product, zip, chain, subsample, seeds
 
 
 def parse(text: str) -> Sweep:
-    """Reads a sweep from text, in which keywords may be paths of fields.
+    """Parses a sweep expression, in which keywords may be field paths.
 
     Raises:
-        UserError: it is none.
+        UserError: the text is not a sweep.
     """
     try:
         text, paths = _without_paths(quote_references(text))
@@ -130,7 +130,9 @@ def _together(row: Iterable[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _without_paths(text: str) -> tuple[str, dict[str, str]]:
-    """Puts a plain name in place of each keyword that is a path: `f(a.b=1)` is no Python."""
+    """Replaces each keyword that is a path, as in `f(a.b=1)`, by an identifier: it is not valid
+    Python.
+    """
     tokens = [t.string for t in tokenize.generate_tokens(io.StringIO(text).readline)]
     paths: dict[str, str] = {}
     words: list[str] = []

@@ -1,4 +1,4 @@
-"""How a trial ended, by what its process left."""
+"""Maps exit code and last line to a trial status."""
 
 import signal
 
@@ -6,14 +6,15 @@ from genjax.errors import EXIT_BUSY, EXIT_INTERRUPTED
 
 
 def ending(code: int, last: str, stopped: bool) -> tuple[str, str]:
-    """The status of a trial, complete, stopped, failed or busy, and the reason of the last two.
+    """Returns the status of a trial (complete, stopped, failed or busy) and the reason for the last
+    two.
 
-    RunLocked: another process trains it, and will write down how it ends.
+    Busy: another process trains the trial and will record how it ends.
 
     Args:
-        code: exit status of its process; negative: the signal that ended it.
-        last: the last line that it printed.
-        stopped: whether it was told to stop.
+        code: exit status of the trial's process; negative: the signal that ended it.
+        last: last line of its output.
+        stopped: whether a stop was requested.
     """
     if code == 0:
         return 'complete', ''

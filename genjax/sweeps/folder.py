@@ -1,10 +1,10 @@
 """The folder of a sweep:
 
-sweep.json          the config file and the changes of every trial
-configs/ID.json     the whole config of a trial: `genjax train --config` reads it
-trials/ID/          the run of a trial, like any other
-logs/ID.txt         what it printed
-results/ID.json     how it ended
+sweep.json          config file and changes of every trial
+configs/ID.json     full config of a trial, for `genjax train --config`
+trials/ID/          run folder of a trial
+logs/ID.txt         output of a trial
+results/ID.json     status, reason and seconds of a trial
 populations/ID/     trials that one program is training, and their checkpoints
 """
 
@@ -28,19 +28,19 @@ RECORD = 'sweep.json'
 
 
 class Folder:
-    """The files of a sweep in `path`, which is made when it is first written to."""
+    """The files of a sweep in `path`, created on the first write."""
 
     def __init__(self, path: Path):
         self.path = path
 
     def locked(self) -> AbstractContextManager[IO[str]]:
-        """Holds the folder alone; gives the file whose descriptor holds the lock.
+        """Locks the folder; yields the lock file.
 
-        A process that inherits the descriptor holds the lock as well, until it ends.
+        A process that inherits the descriptor holds the lock too, until it ends.
 
         Raises:
-            UserError: another sweep, or a trial of one that ended, holds it; or it is no such
-                folder.
+            UserError: another sweep, or a trial of an ended one, holds the lock; or the folder is
+                not that of a sweep.
         """
         busy = 'another sweep is running in {folder}, or its trials are still being saved'
         return files.locked(self.path, 'sweep', RECORD, busy)
@@ -53,10 +53,10 @@ class Folder:
         return {'WANDB_RUN_GROUP': name, **os.environ, 'PYTHONUNBUFFERED': '1'}
 
     def before(self, config_file: str) -> dict[str, Any] | None:
-        """The content of `sweep.json`, if a sweep over this config file was begun here.
+        """Content of `sweep.json`, if the folder has a sweep over this config file.
 
         Raises:
-            UserError: the folder is of a sweep over another config file.
+            UserError: the folder has a sweep over another config file.
         """
         record = self.read() if (self.path / RECORD).exists() else None
         if record and record['config'] != config_file:
@@ -67,13 +67,13 @@ class Folder:
         return record
 
     def known(self, trials: list[Trial]) -> list[Trial]:
-        """The trials under the ids that they have here: an older version of the code, which wrote
-        their configs with other fields, gave them others.
+        """Renames trials to the ids they have in this folder: older code, which wrote other fields
+        into the configs, hashed them differently.
         """
         ids = {row['id'] for row in self.read()['trials']} if (self.path / RECORD).exists() else ()
         other = {}
         for name in set(ids) - {trial.id for trial in trials}:
-            with contextlib.suppress(UserError):  # it is of code that is gone
+            with contextlib.suppress(UserError):  # written by code that no longer exists
                 other[configs.fingerprint(configs.load(str(self.config(name))))] = name
         if not other:
             return trials
@@ -82,16 +82,16 @@ class Folder:
         return [dataclasses.replace(trial, id=name) for trial, name in pairs]
 
     def add(self, config_file: str, trials: list[Trial]) -> None:
-        """Writes down the trials beside those that are there.
+        """Records trials beside the existing ones.
 
         Raises:
-            UserError: the folder is of a sweep over another config file.
+            UserError: the folder has a sweep over another config file.
         """
         before = self.before(config_file)
         rows = {row['id']: row for row in before['trials']} if before else {}
         for trial in trials:
             rows[trial.id] = {'id': trial.id, 'changes': configs.to_json(trial.changes)}
-        # First, as it marks the folder as that of a sweep.
+        # Written first: it marks the folder as that of a sweep.
         record = {'config': config_file, 'trials': list(rows.values())}
         files.write_json(self.path / RECORD, record)
         for trial in trials:
@@ -99,7 +99,7 @@ class Folder:
             files.write_json(self.config(trial.id), content)
 
     def read(self) -> dict[str, Any]:
-        """The content of `sweep.json`; raises UserError where there is none."""
+        """Content of `sweep.json`; raises UserError if there is none."""
         try:
             record = json.loads((self.path / RECORD).read_text('utf-8'))
             names = [row['id'] for row in record['trials'] if row['changes'].keys() is not None]
@@ -125,24 +125,24 @@ class Folder:
         }
 
     def config(self, trial: str) -> Path:
-        """The file with the config of a trial."""
+        """Config file of a trial."""
         return self.path / 'configs' / f'{trial}.json'
 
     def workdir(self, trial: str) -> Path:
-        """The folder of the run of a trial."""
+        """Run folder of a trial."""
         return self.path / 'trials' / trial
 
     def log(self, trial: str) -> Path:
-        """The file with what a trial printed."""
+        """Output file of a trial."""
         return self.path / 'logs' / f'{trial}.txt'
 
     def result_path(self, trial: str) -> Path:
-        """The file with how a trial ended."""
+        """Result file of a trial."""
         return self.path / 'results' / f'{trial}.json'
 
     def result(self, trial: str) -> dict[str, Any] | None:
-        """How a trial ended the last time, `{'status': ..., 'reason': ..., 'seconds': ...}`; None:
-        it has not ended yet.
+        """Last result of a trial, `{'status': ..., 'reason': ..., 'seconds': ...}`; None if it has
+        not ended.
         """
         path = self.result_path(trial)
         try:
@@ -160,11 +160,11 @@ class Folder:
             ) from None
 
     def status(self, trial: str) -> str | None:
-        """Complete, stopped or failed; None: it has not ended yet."""
+        """Complete, stopped or failed; None if the trial has not ended."""
         return (self.result(trial) or {}).get('status')
 
     def incomplete(self, trials: list[Trial]) -> list[Trial]:
-        """Those trials that have not been completed."""
+        """Trials that are not complete."""
         return [trial for trial in trials if self.status(trial.id) != 'complete']
 
     def population(self, trials: Iterable[Trial]) -> Path:
@@ -173,10 +173,10 @@ class Folder:
         return self.path / 'populations' / hashlib.sha256(names.encode()).hexdigest()[:10]
 
     def end(self, trial: str, status: str, reason: str, seconds: float) -> None:
-        """Writes down how a trial ended; of one that is busy, the process that trains it will.
+        """Records how a trial ended; for a busy trial, the process that trains it does so.
 
-        The `seconds` that it had the machine, or its share of those that a population had it, add
-        to those of its earlier starts.
+        `seconds` (of the whole machine, or a share of a vectorized run) add to those of earlier
+        starts.
         """
         if status == 'busy':
             return

@@ -13,17 +13,17 @@ from genjax.sweeps.trials import Trial
 def write(
     folder: Folder, trials: list[Trial], out: Path, fields: dict[str, str], template: Path
 ) -> None:
-    """Writes `ID.yaml` for each trial that is not complete, and removes those of the others.
+    """Writes `ID.yaml` for each incomplete trial, and removes those of the others.
 
     Args:
-        folder: of the sweep, which holds the trials; the pods see it under the same path.
-        trials: to be run.
-        out: where to write.
-        fields: what to put in place of the names in the template.
+        folder: sweep folder with the trials recorded; mounted in the pods under the same path.
+        trials: trials to run.
+        out: output folder.
+        fields: values for the names in the template.
         template: `launch/jobset.yaml` or a copy of it.
 
     Raises:
-        UserError: the template has no such name, or other names or a stray $.
+        UserError: a name is missing in the template or in `fields`, or the template has a stray $.
     """
     text = Template(template.read_text())
     if not text.is_valid():

@@ -1,4 +1,6 @@
-"""Runs the trials of a sweep on this machine, some at a time, each on its share of it."""
+"""Runs the trials of a sweep on this machine, several at a time, each on a share of its cores and
+GPUs.
+"""
 
 import math
 import os
@@ -21,17 +23,17 @@ _POLL = 0.05  # seconds
 
 
 def run(folder: Folder, trials: list[Trial], max_parallel: int, lock: IO) -> None:
-    """Runs what is not complete; a trial that fails does not stop the others.
+    """Runs incomplete trials; a failed trial does not stop the others.
 
     Args:
-        folder: of the sweep, which holds the trials.
-        trials: to be run, in this order.
-        max_parallel: how many at a time.
-        lock: of the folder; the trials hold it as well.
+        folder: sweep folder with the trials recorded.
+        trials: trials to run, in this order.
+        max_parallel: number of concurrent trials.
+        lock: lock file of the folder; the trials inherit it.
 
     Raises:
-        Interrupted: Ctrl-C or SIGTERM came; the trials that were running have been saved.
-        UserError: trials failed; after all others.
+        Interrupted: on Ctrl-C or SIGTERM, after the running trials have saved.
+        UserError: trials failed; raised after all others have run.
     """
     waiting = folder.incomplete(trials)
     done = len(trials) - len(waiting)
@@ -93,7 +95,7 @@ def run(folder: Folder, trials: list[Trial], max_parallel: int, lock: IO) -> Non
 
 
 class _Running:
-    """A trial in its process."""
+    """The process of a trial."""
 
     def __init__(self, folder: Folder, trial: Trial, share: dict[str, str], lock: IO):
         self.trial, self.share = trial, share
@@ -119,16 +121,16 @@ class _Running:
                 stderr=subprocess.STDOUT,
                 env=environment,
                 pass_fds=(lock.fileno(),),
-                start_new_session=True,  # Ctrl-C comes here alone, and is passed on once
+                start_new_session=True,  # this process alone gets Ctrl-C, and forwards it once
             )
 
     def stop(self) -> None:
-        """Has the trial saved and ended."""
+        """Asks the trial to save and exit."""
         self._stopped = True
         self.process.terminate()
 
     def kill(self) -> None:
-        """Ends a trial that does not end."""
+        """Kills a trial that does not exit."""
         self.process.kill()
         print(
             f'{self.trial.id} {title(self.trial.changes)}: killed, as it did not end when it was'
@@ -137,7 +139,7 @@ class _Running:
         )
 
     def end(self, folder: Folder) -> tuple[str, str]:
-        """Writes down how the trial ended, and returns its status and the reason."""
+        """Records how the trial ended; returns its status and reason."""
         lines = folder.log(self.trial.id).read_text(errors='replace').split('\n')
         last = next((line.strip() for line in reversed(lines) if line.strip()), '')
         killed = self._stopped and self.process.returncode == -signal.SIGKILL
@@ -149,7 +151,9 @@ class _Running:
 
 
 def _shares(number: int) -> list[dict[str, str]]:
-    """Cores, and GPUs where there are any, for so many trials at a time."""
+    """Environment with a share of the cores, and of GPUs if any, for each of `number` concurrent
+    trials.
+    """
     affinity = getattr(os, 'sched_getaffinity', None)
     cores = sorted(affinity(0)) if affinity else list(range(os.cpu_count() or 1))
     gpus = _gpus()
@@ -163,7 +167,7 @@ def _shares(number: int) -> list[dict[str, str]]:
 
 
 def _part(things: list, place: int, number: int) -> list:
-    """The part at `place` of `number`, equally large; shared where there are too few."""
+    """Part `place` of `number` equal parts; parts overlap if there are too few things."""
     size = len(things) // number
     return things[place * size : (place + 1) * size] if size else [things[place % len(things)]]
 

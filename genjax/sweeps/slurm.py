@@ -1,7 +1,7 @@
-"""Submits the trials of a sweep to Slurm, as a job array. The folder of the sweep then has
+"""Submits the trials of a sweep to Slurm as a job array. Files in the sweep folder:
 
-slurm/JOB.txt    the trials of the array, one a line: line i, from 0, is that of task i
-slurm/JOB.log    what the tasks printed before and after their trials: nothing, when all is well
+slurm/JOB.txt    trials of the array, one per line: line i, from 0, is task i
+slurm/JOB.log    output of the tasks outside of their trials; normally empty
 """
 
 import re
@@ -23,17 +23,17 @@ def submit(
     options: list[tuple[str, str]],
     script: Path,
 ) -> None:
-    """Submits what is neither complete nor in the queue.
+    """Submits the trials that are neither complete nor queued.
 
     Args:
-        folder: of the sweep, which holds the trials.
-        trials: to be run.
-        max_parallel: how many at a time.
-        options: of sbatch, with their values; '' for one that takes none.
+        folder: sweep folder with the trials recorded.
+        trials: trials to run.
+        max_parallel: number of concurrent tasks.
+        options: options of sbatch with values; '' for flags.
         script: `launch/slurm.sh` or a copy of it.
 
     Raises:
-        UserError: there is no Slurm, it has no such option, or it refuses.
+        UserError: Slurm is missing, lacks an option, or rejects the job.
     """
     known = set(re.findall(r'--([a-z][\w-]*)', _call('sbatch', '--help')))
     for name, _ in options:
@@ -51,7 +51,7 @@ def submit(
         (folder.path / name).mkdir(exist_ok=True)
     path = folder.path.resolve()
     words = [f'--{name}={value}' if value else f'--{name}' for name, value in options]
-    # It is held until its trials are written down, under the number that it gets here.
+    # Submitted on hold until its trials are recorded under its job id.
     job = _call(
         *('sbatch', '--parsable', '--hold', f'--array=0-{len(waiting) - 1}%{max_parallel}'),
         *(
@@ -70,7 +70,7 @@ def submit(
 
 
 def _queued(folder: Folder) -> set[str]:
-    """The trials that wait or run in jobs of this sweep."""
+    """Trials pending or running in jobs of this sweep."""
     queued = set()
     for task in _call('squeue', '--me', '--array', '--noheader', '--format=%F %K').splitlines():
         job, index = task.split()
@@ -84,7 +84,7 @@ def _trials_of(folder: Folder, job: str) -> Path:
 
 
 def _call(*words: str | Path) -> str:
-    """What a command of Slurm prints."""
+    """Returns the output of a Slurm command."""
     try:
         done = subprocess.run(words, capture_output=True, text=True, check=False)
     except FileNotFoundError:

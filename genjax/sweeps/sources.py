@@ -1,4 +1,4 @@
-"""The data of trials, read once for all trials on the same."""
+"""Caches data sources shared by trials."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from genjax.training.experiment import experiment_of
 
 
 def sources() -> Callable[[Trial], Source]:
-    """What finds the training data of a trial."""
+    """Returns a function that opens the training data of a trial, cached by data config."""
     read: dict[str, Source] = {}
 
     def source_of(trial: Trial) -> Source:

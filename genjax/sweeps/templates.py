@@ -1,4 +1,4 @@
-"""The files in `launch/` that launchers start from."""
+"""The files in `launch/`, templates for launchers."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import genjax
 
 
 def template(name: str) -> Path:
-    """The path of such a file: in the package where that was installed, beside it in a checkout."""
+    """Path of a template: inside an installed package, or beside it in a checkout."""
     package = Path(genjax.__file__).parent
     installed = package / 'launch' / name
     return installed if installed.exists() else package.parent / 'launch' / name

@@ -1,4 +1,6 @@
-"""Runs one trial of a sweep and writes down how it ended, where no launcher waits for that."""
+"""Runs one trial of a sweep and records how it ended, for launchers that do not wait (Slurm,
+JobSet).
+"""
 
 import shlex
 import signal
@@ -15,12 +17,12 @@ from genjax.sweeps.trials import Trial
 
 
 def command(folder: Folder, trial: Trial, *genjax: str) -> str:
-    """What to type into a shell to run a trial.
+    """Returns the shell command that runs a trial.
 
     Args:
-        folder: of the sweep.
-        trial: which.
-        genjax: the words that start genjax; none: those that do here.
+        folder: sweep folder.
+        trial: trial to run.
+        genjax: words that start genjax; none: those for this environment.
     """
     genjax = genjax or (sys.executable, '-P', '-m', 'genjax')
     words = ['run_trial', str(folder.path.resolve()), trial.id]
@@ -28,10 +30,11 @@ def command(folder: Folder, trial: Trial, *genjax: str) -> str:
 
 
 def run(folder: Folder, trial: str) -> int:
-    """Runs a trial. Where several processes are one, each does so, and the first of them writes.
+    """Runs a trial. In a multi-process run, every process calls it, and process 0 records the
+    result.
 
     Returns:
-        The exit status of its training.
+        The exit status of the training.
 
     Raises:
         UserError: the sweep has no such trial.
@@ -59,8 +62,8 @@ def run(folder: Folder, trial: str) -> int:
         errors='replace',
         env=folder.environment(),
     )
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C comes to the training as well
-    if stopped:  # before there was a process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the training process gets Ctrl-C itself
+    if stopped:  # before the process was started
         process.terminate()
     first, last = _is_first(), ''
     with process:
@@ -77,6 +80,6 @@ def run(folder: Folder, trial: str) -> int:
 def _is_first() -> bool:
     try:
         place = detect_cluster(None, None, None)
-    except UserError:  # the training ends with it
+    except UserError:  # the training reports it
         return True
     return place is None or place.index == 0

@@ -1,4 +1,4 @@
-"""The trials of a sweep, each resolved before the first starts."""
+"""Trials of a sweep, all resolved before the first starts."""
 
 import functools
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ class Trial:
     """One run of a sweep.
 
     Attributes:
-        id: the beginning of the hash of its whole config: it does not depend on the other trials.
-        changes: what the sweep sets, by field.
-        config: the whole.
+        id: prefix of the hash of its full config; independent of the other trials.
+        changes: fields set by the sweep.
+        config: full config.
     """
 
     id: str
@@ -29,7 +29,7 @@ class Trial:
 
     @functools.cached_property
     def fields(self) -> dict[str, Any]:
-        """The fields of the whole config, by path."""
+        """Fields of the full config, by path."""
         return dict(configs.leaves(self.config))
 
 
@@ -37,8 +37,8 @@ def trials_of(base: ConfigDict, sweep: Sweep) -> list[Trial]:
     """Resolves every trial.
 
     Raises:
-        UserError: it is no sweep; or a change does not fit the config, or two trials are the same,
-            with the trial.
+        UserError: not a sweep, a change does not fit the config, or two trials are equal; names the
+            trial.
     """
     if not isinstance(sweep, list) or not all(isinstance(changes, dict) for changes in sweep):
         raise UserError(f'sweep() must return product(…) or another word, not {sweep!r}')
@@ -64,7 +64,7 @@ def trials_of(base: ConfigDict, sweep: Sweep) -> list[Trial]:
 
 
 def title(changes: dict[str, Any]) -> str:
-    """The changes of a trial, for people: `model.beta=0.5 seed=1`."""
+    """Formats the changes of a trial: `model.beta=0.5 seed=1`."""
 
     def shown(value: Any) -> Any:
         return configs.to_json(value) if isinstance(value, ConfigDict) else value
