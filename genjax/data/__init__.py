@@ -1,8 +1,8 @@
 """Data sets, batches and preprocessing.
 
 A data set (`Digits`, `Gaussians`, `TFDS`) has a `source` for each split; `train_batches` and
-`eval_batches` make batches of it; a `Chain` of steps turns these, on the device, into what a model
-sees.
+`eval_batches` make batches of it; a `Chain` of steps preprocesses these on the device for the
+model.
 """
 
 from genjax.data.avatars import Avatars

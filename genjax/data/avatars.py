@@ -1,5 +1,5 @@
-"""Avatars: people of five features, from a population whose probabilities are known, as a table or
-as pictures.
+"""Avatars: people with five features, from a population with known probabilities, as a table or as
+images.
 """
 
 import functools
@@ -39,9 +39,9 @@ _SKIN, _HAIR, _INK, _BRASS, _LIPS, _STRIPE = (
 def population() -> np.ndarray:
     """The probability of every combination, [3, 8, 4, 6, 7]; none is zero.
 
-    Glasses and hair are independent; the mouth goes with the glasses, the shirt with the hair, and
-    the backdrop with the shirt: each follows its cause in half of the people, and in the others its
-    own habit.
+    Glasses and hair are independent; the mouth depends on the glasses, the shirt on the hair, and
+    the backdrop on the shirt: each is determined by its cause with probability 1/2, and otherwise
+    drawn from a distribution of its own.
     """
     habit = {}
     for name, values in FEATURES.items():
@@ -102,7 +102,7 @@ def render(people: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _layers() -> dict[str, np.ndarray]:
-    """Which pixels each part of a portrait covers, bool [32, 32]."""
+    """Pixels covered by each part of a portrait, bool [32, 32]."""
     y, x = np.mgrid[:SIDE, :SIDE] + 0.5
 
     def ellipse(cx: float, cy: float, rx: float, ry: float) -> np.ndarray:
@@ -146,8 +146,8 @@ def _layers() -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class Avatars:
-    """People of five features, from a population of 4,032 combinations whose probabilities are
-    known (after the first chapter of Foster, "Generative deep learning", 2019).
+    """People with five features, from a population of 4,032 combinations with known probabilities
+    (after the first chapter of Foster, "Generative deep learning", 2019).
 
     `'table'`: the features as int32 [5], as in `FEATURES`; 50 people to train on, 1,000 to
     validate, 10,000 to test. `'pictures'`: uint8 [32, 32, 3], 8,000, 1,000 and 2,000.
@@ -172,14 +172,13 @@ class Avatars:
 
     @property
     def event_shape(self) -> tuple[int, ...]:
-        """The shape of one example."""
         return (len(NUM_VALUES),) if self.form == 'table' else (SIDE, SIDE, 3)
 
     def log_prob(self, x: Array) -> Array:
         """Returns the exact log-probability in nats of people `x` [B, 5], as float32 [B].
 
         Raises:
-            UserError: the data are pictures: ask of their `factors`.
+            UserError: the data are images; pass their `factors`.
         """
         if jnp.shape(x)[1:] != (len(NUM_VALUES),):
             raise UserError(f'Avatars.log_prob takes features [B, 5], not {jnp.shape(x)}')

@@ -1,4 +1,4 @@
-"""The data sets that a config file names: frozen, cheap to make, read when first asked for."""
+"""Data sets for config files: frozen, cheap to construct, read on first use."""
 
 import functools
 from collections.abc import Mapping
@@ -15,19 +15,17 @@ from genjax.data.toy.mixtures import LAYOUTS, Mixture
 from genjax.errors import UserError, nearest
 
 _FEW_LEVELS = {'binarized_mnist': 2}
-"""Stock data sets whose stored pixels do not use the range 0..255, and how many values they take.
-"""
+"""Stock data sets with stored pixels not in 0..255, and their number of pixel values."""
 
 _CLASS = 'is a class label'
 
 
 @dataclass(frozen=True)
 class Digits:
-    """The 1,797 handwritten digits of scikit-learn: 1,297 to train on, 200 to validate, 300 to
+    """The 1,797 handwritten digits of scikit-learn: 1,297 for training, 200 for validation, 300 for
     test.
 
-    Pictures [8, 8, 1] of 17 levels of grey, spread over 0..255. The split is fixed
-    (`docs/data.md`).
+    Images [8, 8, 1] with 17 grey levels, spread over 0..255. The split is fixed (`docs/data.md`).
 
     Attributes:
         data_dir: the folder of all data sets; None: $TFDS_DATA_DIR or ~/tensorflow_datasets.
@@ -46,11 +44,11 @@ class Digits:
 
 @dataclass(frozen=True)
 class Gaussians:
-    """An even mixture of round Gaussians in the plane, whose density is known.
+    """A uniform mixture of isotropic Gaussians in the plane, with known density.
 
     `'ring'`: 8 components at distance 1 from the origin, standard deviation 0.01. `'grid'`: 25 at
     (-4, -2, 0, 2, 4)², standard deviation 0.05. Both as in Lin et al., PacGAN (2018). 100,000
-    points to train on, 10,000 to validate, 10,000 to test; labels are the components.
+    training points, 10,000 for validation, 10,000 for test; labels are the components.
 
     Attributes:
         layout: `'ring'` or `'grid'`.
@@ -74,12 +72,12 @@ class Gaussians:
 
     @property
     def centres(self) -> np.ndarray:
-        """The means of the components, [K, 2]."""
+        """Means of the components, [K, 2]."""
         return self._mixture.centres
 
     @property
     def scale(self) -> float:
-        """The standard deviation of each component, along each axis."""
+        """Standard deviation of the components along each axis."""
         return self._mixture.scale
 
     @property
@@ -103,16 +101,14 @@ class TFDS:
     Attributes:
         name: `'mnist'`, `'cifar10'`, `'name/config'`, …; or the import path of your own builder
             class.
-        train: a TFDS split expression; None: `'train'`, less what is held out.
+        train: a TFDS split expression; None: `'train'` without the held-out rows.
         validation: likewise; None: the validation split or, without one, the last tenth of `train`.
         test: likewise; None: `'test'`.
-        in_memory: decode everything once and keep it in memory; False: read the files as training
-            goes.
-        x_key: the feature that becomes `x`; None: the only picture or, without any, the only
-            tensor.
+        in_memory: decode the split once into memory; False: stream from the files.
+        x_key: the feature that becomes `x`; None: the only image or, without any, the only tensor.
         label_key: the feature that becomes `label`; None: the only class label, if there is one.
-        levels: how many values 0..levels-1 a stored pixel takes; they are spread over 0..255.
-            None: 256, or what the data set is known to have (`binarized_mnist`: 2).
+        levels: number of values 0..levels-1 of a stored pixel; they are spread over 0..255. None:
+            256, or the known number of the data set (`binarized_mnist`: 2).
         data_dir: the folder of all data sets; None: $TFDS_DATA_DIR or ~/tensorflow_datasets.
     """
 
@@ -141,12 +137,12 @@ class TFDS:
 
     @property
     def num_classes(self) -> int | None:
-        """The number of classes, or None without labels; the data set must be prepared."""
+        """Number of classes; None without labels. The data set must be prepared."""
         return self._columns.num_classes
 
     @property
     def why_no_labels(self) -> str:
-        """Names the features that could be the label, where none is."""
+        """Message that names the features that could serve as label, if none does."""
         return _why_no_labels(self._builder.info.features)
 
     def source(self, split: str) -> Source:
@@ -183,13 +179,13 @@ class TFDS:
 
 @functools.lru_cache(maxsize=32)
 def _builder(name: str, folder: str, data_dir: str | None):
-    del folder  # part of the key only: $TFDS_DATA_DIR may change
+    del folder  # part of the cache key only: $TFDS_DATA_DIR may change
     return tfds_store.open_builder(name, data_dir)
 
 
 @functools.lru_cache(maxsize=8)
 def open_split(folder: str, expression: str, columns: Columns, in_memory: bool) -> Source:
-    """Returns a source, the same one whenever it is asked for: decoding happens once a process."""
+    """Opens a source, cached: a split is decoded once per process."""
     source = RecordSource(tfds_store.read_builder(Path(folder)), expression, columns)
     return load(source) if in_memory else source
 
@@ -198,9 +194,9 @@ def _columns(builder, x_key: str | None, label_key: str | None, levels: int) -> 
     """Finds the features of `builder` that become `x` and `label`."""
     from tensorflow_datasets import features as kinds
 
-    features = dict(sorted(builder.info.features.items()))  # they come in any order
+    features = dict(sorted(builder.info.features.items()))  # their order is not fixed
     images = [key for key, kind in features.items() if isinstance(kind, kinds.Image)]
-    # The exact type: texts, labels and boxes are kinds of tensors too.
+    # The exact type: texts, labels and boxes are subclasses of Tensor.
     tensors = [key for key, kind in features.items() if type(kind) is kinds.Tensor]
     labels = [key for key, kind in features.items() if isinstance(kind, kinds.ClassLabel)]
     x_key = _pick(builder.name, 'x_key', x_key, images or tensors, features)

@@ -1,4 +1,4 @@
-"""Decodes stored examples to arrays, and refuses those that this would change."""
+"""Decodes stored examples to arrays; refuses lossy conversions."""
 
 import io
 from collections.abc import Sequence
@@ -8,14 +8,14 @@ from PIL import Image
 
 from genjax.errors import UserError
 
-_MODES = {1: 'L', 3: 'RGB', 4: 'RGBA'}  # channels to Pillow's name for them
+_MODES = {1: 'L', 3: 'RGB', 4: 'RGBA'}  # number of channels to Pillow's mode
 
 
 def decode(data: bytes, shape: tuple[int, ...]) -> np.ndarray:
     """Returns the pixels uint8 [height, width, channels] of an encoded image.
 
     Raises:
-        ValueError: converting it to this shape and 8 bits would lose what it shows.
+        ValueError: converting it to this shape and 8 bits would lose content.
     """
     height, width, channels = shape
     with Image.open(io.BytesIO(data)) as image:
@@ -42,7 +42,9 @@ def _least_alpha(image: Image.Image) -> int:
 
 
 def check_finite(x: np.ndarray, indices: Sequence[int], where: str) -> None:
-    """Refuses numbers of x [n, *event] that are not finite; `indices` are its examples' places."""
+    """Raises UserError if x [n, *event] has a non-finite number; `indices` are the examples'
+    positions.
+    """
     if x.dtype.kind != 'f' or np.isfinite(np.sum(x, dtype=np.float64)):
         return
     for row in np.flatnonzero(~np.isfinite(x).all(axis=tuple(range(1, x.ndim)))):
@@ -54,7 +56,7 @@ def check_finite(x: np.ndarray, indices: Sequence[int], where: str) -> None:
 
 
 def as_int32(value: np.ndarray) -> np.ndarray:
-    """Returns whole numbers as int32; raises ValueError for those that it cannot hold."""
+    """Casts integers to int32; raises ValueError if they do not fit."""
     value = np.asarray(value)
     converted = value.astype(np.int32)
     if np.any(converted != value):

@@ -1,4 +1,4 @@
-"""Pictures of jars, which differ in two ways only: height and width."""
+"""Images of jars with two factors of variation: height and width."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,14 +9,14 @@ from genjax.data.datasets import TFDS
 from genjax.data.sources import Source
 
 SIDE = 32
-"""Pixels along each side of a picture."""
+"""Image side, in pixels."""
 
 _MEAN, _SPREAD, _REACH = np.array([18.0, 14.0]), np.array([3.0, 3.0]), 2.5
 _GROUND, _LID, _DARK, _GLASS, _PAPER = 29.0, 3.0, 30.0, 120.0, 230.0
 
 
 def draw_factors(random: np.random.RandomState, num: int) -> np.ndarray:
-    """Draws heights and widths [num, 2] in pixels: independent normals, cut off at 2.5 σ."""
+    """Draws heights and widths [num, 2] in pixels: independent normals, truncated at 2.5 σ."""
     z = random.standard_normal((2 * num, 2))
     z = z[np.abs(z).max(axis=-1) < _REACH][:num]
     return _MEAN + _SPREAD * z
@@ -25,8 +25,8 @@ def draw_factors(random: np.random.RandomState, num: int) -> np.ndarray:
 def render(factors: np.ndarray) -> np.ndarray:
     """Draws jars of the given heights and widths [N, 2]: uint8 [N, 32, 32, 1].
 
-    A glass with a lid stands on the ground, in the middle. Edges are grey by the share of the pixel
-    that they cover, so that a picture follows its factors smoothly.
+    A glass with a lid, centred on the ground. Edges are anti-aliased by pixel coverage, so that
+    images depend smoothly on the factors.
     """
     height, width = np.asarray(factors, np.float64).T[:, :, None]
     pixel = np.arange(SIDE)
@@ -47,15 +47,15 @@ def render(factors: np.ndarray) -> np.ndarray:
 
 
 def _cover(pixel: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """The share of each pixel [P] that lies between `start` and `end` [N, 1]: [N, P]."""
+    """Fraction of each pixel [P] between `start` and `end` [N, 1]: [N, P]."""
     return np.clip(np.minimum(pixel + 1, end) - np.maximum(pixel, start), 0, 1)
 
 
 @dataclass(frozen=True)
 class Jars:
-    """Pictures [32, 32, 1] of jars with two known factors, height and width.
+    """Images [32, 32, 1] of jars with two known factors, height and width.
 
-    4,000 to train on, 500 to validate, 1,000 to test.
+    4,000 for training, 500 for validation, 1,000 for test.
 
     Attributes:
         data_dir: the folder of all data sets; None: $TFDS_DATA_DIR or ~/tensorflow_datasets.

@@ -1,4 +1,4 @@
-"""Codes of another data set, encoded once and stored, as data to train on."""
+"""Latents of another data set, encoded once by a first stage and stored as training data."""
 
 import functools
 import json
@@ -25,20 +25,18 @@ _SHARD_BYTES = 2**28
 
 @dataclass(frozen=True)
 class Latents:
-    """What `genjax encode` wrote: the codes of each example of a data set, in its order, and its
+    """Output of `genjax encode`: the latents of each example of a data set, in its order, with
     labels.
 
-    Where the first stage draws codes from a normal, x is float32 [2, *shape], its means and
-    standard deviations; tokens are int32 [*shape]. The preprocessing step
-    `genjax.training.LoadLatents` makes codes of them.
+    For a Gaussian encoder, x is float32 [2, *shape], its means and standard deviations; tokens are
+    int32 [*shape]. The preprocessing step `genjax.training.LoadLatents` draws latents from them.
 
     Attributes:
         path: the folder.
-        in_memory: read everything once and keep it in memory; False: read the files as training
-            goes.
-        shape: of a code with means and standard deviations, for a dry run where the folder is not;
-            where it is, it says.
-        classes: likewise, how many labels there are.
+        in_memory: read the split once into memory; False: stream from the files.
+        shape: shape of a latent with means and standard deviations, for dry runs without the
+            folder; checked against the folder if it exists.
+        classes: likewise, number of labels.
     """
 
     path: str
@@ -61,7 +59,9 @@ class Latents:
 
     @property
     def example(self) -> dict[str, tuple[tuple[int, ...], str]]:
-        """Shape and type of an example by name, known without the files where the config says."""
+        """Shape and dtype of an example by name; known without the files if the config declares
+        them.
+        """
         if self._planned:
             shape, dtype, classes = (2, *self.shape), 'float32', self.classes
         else:
@@ -72,7 +72,7 @@ class Latents:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What the codes were made of; see `write`."""
+        """Provenance of the latents; see `write`."""
         path = self._there / RECORD
         try:
             return json.loads(path.read_text())
@@ -80,10 +80,10 @@ class Latents:
             raise UserError(f'cannot read {path}: {error}') from None
 
     def source(self, split: str) -> Source:
-        """Returns the codes of `'train'`, `'validation'` or `'test'`.
+        """Returns the latents of `'train'`, `'validation'` or `'test'`.
 
         Raises:
-            UserError: they are not there, or are not of the shape or classes that were named.
+            UserError: they are missing, or differ from the declared shape or classes.
         """
         splits = list(self.record['data'])
         if split not in splits:
@@ -106,12 +106,12 @@ class Latents:
 
     @property
     def _planned(self) -> bool:
-        """Whether the config has to speak for files that are not there."""
+        """Whether shapes come from the config because the files are missing."""
         return self.shape is not None and not (self._folder / RECORD).exists()
 
     @property
     def _there(self) -> Path:
-        """The folder, which holds codes."""
+        """The folder, checked to contain latents."""
         if not (self._folder / RECORD).exists():
             raise UserError(
                 f'there are no codes in {self.path}: `genjax encode --workdir=... '
@@ -145,19 +145,19 @@ def write(
     num_classes: int | None,
     record: Mapping[str, Any],
 ) -> None:
-    """Writes the folder that `Latents` reads, whole or not at all, as array_record through TFDS.
+    """Writes the folder that `Latents` reads, atomically, as array_record through TFDS.
 
     Args:
-        path: the folder; there must be none yet.
-        splits: of each split its batches: 'x' [B, ...] as `Latents` gives it and, if there are
-            `num_classes`, 'label' [B]. They are written as they come.
-        example: shape and type of one 'x'.
-        num_classes: how many labels there are, or None.
-        record: what the codes were made of, kept as JSON: 'first_stage', its provenance; 'data',
-            the fingerprint of each split; whatever else.
+        path: the folder; must not exist.
+        splits: batches of each split: 'x' [B, ...] in the format of `Latents` and, with
+            `num_classes`, 'label' [B]. They are written as they are produced.
+        example: shape and dtype of one 'x'.
+        num_classes: number of labels, or None.
+        record: provenance, stored as JSON: 'first_stage', its provenance; 'data', the fingerprint
+            of each split; other entries.
 
     Raises:
-        UserError: there is such a folder, or it cannot be written.
+        UserError: the folder exists, or cannot be written.
     """
     if path.exists():
         raise UserError(f'{path} is there already; remove it, or choose another --out')
@@ -186,7 +186,7 @@ def _write_records(
     from tensorflow_datasets.core.dataset_info import DatasetIdentity
 
     shape, dtype = example
-    # As bytes: a list of numbers takes the reader many times as long.
+    # As bytes: reading lists of numbers takes many times as long.
     features = {'code': tfds.features.Tensor(shape=shape, dtype=np.dtype(dtype), encoding='bytes')}
     if num_classes is not None:
         features['label'] = tfds.features.ClassLabel(num_classes=num_classes)

@@ -1,7 +1,7 @@
 """Batches as pure functions of (seed, step, global batch size).
 
-Nothing here has state that a checkpoint would need: the batch of any step can be made at once, by
-any number of processes, each reading only its own rows of it.
+The pipeline has no state to checkpoint: the batch of any step is computed directly, by any number
+of processes, each reading only its own rows.
 """
 
 import os
@@ -16,13 +16,13 @@ from genjax.errors import UserError
 
 Batch = dict[str, np.ndarray]
 Rows = slice | np.ndarray
-_MAX_THREADS = 16  # more of them only fight for the interpreter's lock
+_MAX_THREADS = 16  # more threads only contend for the GIL
 
 
 def batch_indices(seed: int, step: int, batch_size: int, size: int) -> np.ndarray:
-    """Returns which examples make up the global batch of a step, int64 [batch_size].
+    """Returns the example indices of the global batch of a step, int64 [batch_size].
 
-    Batches are cut from an endless line of epochs, each a fresh permutation of all `size`
+    Batches are cut from an endless sequence of epochs, each a fresh permutation of all `size`
     examples, so they run across the ends of epochs and may be larger than the data set.
 
     Args:
@@ -41,9 +41,9 @@ def batch_indices(seed: int, step: int, batch_size: int, size: int) -> np.ndarra
 
 
 def random_subset(size: int, num: int) -> np.ndarray:
-    """Returns `num` of `size` rows (all of them if there are fewer), chosen once for all, in order.
+    """Returns a fixed random subset of min(num, size) of `size` rows, sorted.
 
-    A split may be sorted by class, so that its first rows are no fair sample of it.
+    A split may be sorted by class, so that its first rows are not a representative sample.
     """
     return np.sort(permuted(np.arange(min(num, size)), size, seed=0, epoch=0))
 
@@ -57,8 +57,8 @@ def train_batches(
         source: the split to train on.
         batch_size: examples in the global batch.
         seed: chooses the order.
-        start: the first step. Starting late costs nothing: no earlier batch is made.
-        rows: which rows of each global batch to read; a process asks for its own.
+        start: the first step; earlier batches are not computed.
+        rows: rows of each global batch to read: those of this process.
 
     Yields:
         `x` [B, *event] and, if there are labels, `label` int32 [B], where B is the number of
@@ -85,21 +85,20 @@ def eval_batches(
 ) -> Iterator[Batch]:
     """Yields every example once, in order, in batches of one size.
 
-    The last batch is filled up with copies of the first example, masked out. Every process yields
+    The last batch is padded with masked copies of the first example. Every process yields
     the same number of batches.
 
     Args:
         source: the split to evaluate on.
         batch_size: examples in the global batch.
         rows: which rows of each global batch to read; a process asks for its own.
-        filled_to: how many rows a global batch has, where that is more than `batch_size`: the rest
-            of each is filling, so that the examples in a batch do not depend on the devices over
-            which it is spread.
-        num: evaluate on this many examples only: a fixed random choice of them, since the
-            beginning of a split may be all of one class.
+        filled_to: rows of a global batch, if more than `batch_size`; the rest is padding, so that
+            the examples in a batch do not depend on the number of devices.
+        num: evaluate a fixed random subset of this size (the beginning of a split may be all of one
+            class).
 
     Yields:
-        Like `train_batches`, with `mask` bool [B], False where a row is only filling.
+        Like `train_batches`, with `mask` bool [B], False for padding.
 
     Raises:
         UserError: `batch_size` is not positive, or the split is empty.
@@ -126,7 +125,7 @@ def _check(source: Source, batch_size: int) -> None:
 
 
 class _Batches:
-    """The batches as a sequence, which is what Grain reads."""
+    """Batches as a sequence, the interface that Grain reads."""
 
     def __init__(self, batch: Callable[[int], Batch], length: int):
         self._batch = batch
@@ -140,11 +139,11 @@ class _Batches:
 
 
 def _stream(batch: Callable[[int], Batch], length: int, *, ahead: bool) -> Iterator[Batch]:
-    """Yields `batch(0)`, …, `batch(length - 1)`, made ahead of time by threads if `ahead`."""
+    """Yields `batch(0)`, …, `batch(length - 1)`, prefetched by threads if `ahead`."""
     if not ahead:
         yield from map(batch, range(length))
         return
-    # Imported here: it takes seconds, and data in memory does without it.
+    # Imported lazily: it takes seconds, and in-memory data do not need it.
     import grain
 
     threads = min(os.cpu_count() or 1, _MAX_THREADS)

@@ -1,11 +1,11 @@
-"""What happens to data on the device before a model sees it, with its effect on the density.
+"""Preprocessing of data on the device, with log-determinants.
 
 Each step is a frozen dataclass and a pure function: `step(x, key) -> (y, log_det)` where
-`log_det`, [B] in nats and float32, is what to add to log p(y) to have the log-density (or
-log-probability) of x: log p(x) = log p(y) + log_det, or ≥ in expectation where `bound` is true.
-`step.inverse(y)` goes back to the range of the data, for pictures.
+`log_det`, float32 [B] in nats, is added to log p(y) to obtain the log-density (or log-probability)
+of x: log p(x) = log p(y) + log_det, or ≥ in expectation where `bound` is true.
+`step.inverse(y)` maps back to the range of the data, e.g. to show images.
 
-The noise of an example depends on the key and on its place in the batch, not on the other examples.
+The noise of an example depends on the key and its position in the batch, not on other examples.
 """
 
 import math
@@ -27,17 +27,17 @@ class Step(Protocol):
     """One step of preprocessing.
 
     Attributes:
-        bound: whether `log_det` makes a lower bound of the log-probability rather than its value.
-        takes_pixels: whether it takes the values 0..255 of the data, so that it can only come
+        bound: whether `log_det` gives a lower bound on the log-probability rather than its value.
+        takes_pixels: whether its input are the values 0..255 of the data, so that it must come
             first.
 
-    A step that has no log-determinant, so that densities cannot go through it, says so by an
-    attribute `lossy`, true; its `log_det` is not a number. A step that depends on more than its
-    fields has an attribute `provenance`: what is recorded with a run, whose 'fingerprint' must not
-    change while the run goes on or is used. A step made for one kind of data has `check(dataset)`,
-    which raises a UserError where it does not fit. A step whose inverse leads elsewhere than to the
-    range of `x` (stored codes, decoded to pictures) has `show(x)`, which brings examples there, as
-    arrays on the host, and `shown_shape`, what one becomes.
+    A step without a log-determinant, which densities cannot pass, has an attribute `lossy`, true;
+    its `log_det` is NaN. A step that depends on more than its fields has an attribute
+    `provenance`, recorded with a run; its 'fingerprint' must not change when the run is resumed or
+    used. A step for one kind of data has `check(dataset)`, which raises a UserError if it does not
+    fit. A step whose inverse does not map to the range of `x` (stored latents, decoded to images)
+    has `show(x)`, which maps examples to the range of the inverse as arrays on the host, and
+    `shown_shape`, the shape of one.
     """
 
     bound: bool
@@ -47,7 +47,7 @@ class Step(Protocol):
         """Returns `y` [B, ...] and `log_det` float32 [B]."""
 
     def inverse(self, y: Array) -> Array:
-        """Returns what `y` looks like in the range of `x`, as float32."""
+        """Maps `y` back to the range of `x`, float32."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,11 @@ class Scale:
     """Maps 0..255 linearly onto [low, high].
 
     Attributes:
-        low: where 0 goes.
-        high: where 255 goes.
-        levels: how many values, spread evenly over 0..255, the pixels take; the inverse rounds to
-            the nearest of them. None: it does not round.
+        low: image of 0.
+        high: image of 255.
+        levels: number of pixel values, spread evenly over 0..255; the inverse rounds to the
+            nearest.
+        None: it does not round.
     """
 
     low: float = 0.0
@@ -91,10 +92,10 @@ class Scale:
 
 @dataclass(frozen=True)
 class Binarise:
-    """Draws each pixel as 0 or 1, with probability x / 255 of 1, anew each time it is called.
+    """Dynamic binarisation: draws each pixel as 1 with probability x / 255, anew in each call.
 
-    The binary pictures are the data from then on, so there is no determinant. ("Dynamic
-    binarisation"; figures for one fixed draw, `binarized_mnist`, are not comparable.)
+    The binary images are then the data, so the log-determinant is 0. Results are not comparable
+    with those for a single fixed draw (`binarized_mnist`).
     """
 
     bound: ClassVar[bool] = False
@@ -106,7 +107,7 @@ class Binarise:
         return y, _constant(x, 0.0)
 
     def inverse(self, y: Array) -> Array:
-        """Returns the bits, or probabilities of bits, in 0..255."""
+        """Maps bits, or probabilities of bits, to 0..255."""
         return 255 * y
 
 
@@ -129,15 +130,15 @@ class Dequantise:
 
     def __call__(self, x: Array, key: Array) -> tuple[Array, Array]:
         """Returns `y` in the open interval (0, 1)."""
-        # The middles of 2**13 equal parts: x + u is exact in float32 and stays far enough from x
-        # and x + 1 for `inverse` to find x again after the roundings of y.
+        # Midpoints of 2**13 equal parts: x + u is exact in float32 and far enough from x and
+        # x + 1 for `inverse` to recover x from the rounded y.
         bits = jax.random.bits(key, x.shape, jnp.uint16) >> (16 - _NOISE_BITS)
         noise = (bits.astype(jnp.float32) + 0.5) / 2**_NOISE_BITS
         y = (x.astype(jnp.float32) + noise) / self.levels
         return y, _constant(x, -jnp.log(jnp.float32(self.levels)))
 
     def inverse(self, y: Array) -> Array:
-        """Returns the value 0..levels-1 whose interval `y` lies in."""
+        """Returns the value 0..levels-1 whose interval contains `y`."""
         return jnp.clip(jnp.floor(y * self.levels), 0, self.levels - 1)
 
 
@@ -175,8 +176,7 @@ class Logit:
 class Chain:
     """Applies steps one after another and adds up their log-determinants.
 
-    Without steps it is the identity: pictures become float32, other integers (tokens) stay as they
-    are.
+    Without steps it is the identity: images become float32, other integers (tokens) stay integers.
 
     Attributes:
         steps: the steps, the first one first.
@@ -198,7 +198,7 @@ class Chain:
 
     @property
     def bound(self) -> bool:
-        """Whether any step makes the log-probability a lower bound."""
+        """Whether any step gives only a lower bound on the log-probability."""
         return any(step.bound for step in self.steps)
 
     @property
@@ -208,7 +208,7 @@ class Chain:
 
     @property
     def provenance(self) -> dict[str, Mapping[str, Any]]:
-        """What the steps depend on beside their fields, by step."""
+        """Provenance of the steps that depend on more than their fields."""
         return {
             f'steps[{number}]': step.provenance
             for number, step in enumerate(self.steps)
@@ -217,7 +217,7 @@ class Chain:
 
     @property
     def shown_shape(self) -> tuple[int, ...] | None:
-        """The shape of what `show` gives, where it is not that of the data."""
+        """Shape of an example from `show`, if it differs from that of the data."""
         return getattr(self.steps[0], 'shown_shape', None) if self.steps else None
 
     def check(self, dataset: Any) -> None:
@@ -227,7 +227,7 @@ class Chain:
                 step.check(dataset)
 
     def show(self, x: np.ndarray) -> np.ndarray:
-        """Returns examples `x` of the data in the range that `inverse` gives samples in."""
+        """Maps examples `x` of the data to the range of samples from `inverse`."""
         shown = self.steps and hasattr(self.steps[0], 'show')
         return self.steps[0].show(x) if shown else x
 
@@ -249,6 +249,6 @@ class Chain:
 
 
 def _constant(x: Array, per_dimension: Array | float) -> Array:
-    """Returns the log-determinant of a map with the same slope everywhere, float32 [B]."""
+    """Log-determinant of a map with the same slope everywhere, float32 [B]."""
     dimensions = math.prod(x.shape[1:])
     return jnp.full(len(x), dimensions * jnp.asarray(per_dimension, jnp.float32), jnp.float32)

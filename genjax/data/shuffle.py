@@ -1,4 +1,4 @@
-"""Random orders of a split, one for each epoch, as functions of the place in it."""
+"""Random order of a split for each epoch, as a function of the position in it."""
 
 import functools
 import threading
@@ -6,8 +6,8 @@ import threading
 import numpy as np
 
 LARGE = 2**22
-"""From this many examples on, a place is permuted by itself: a table would take 8 bytes an example
-and be made anew, in seconds, at the start of each epoch.
+"""From this many examples on, positions are permuted one by one: a table would take 8 bytes per
+example and seconds to compute at the start of each epoch.
 """
 
 _ROUNDS = 6
@@ -15,22 +15,21 @@ _lock = threading.Lock()
 
 
 def permuted(places: np.ndarray, size: int, seed: int, epoch: int) -> np.ndarray:
-    """Returns which examples stand at these places of an epoch's order, int64 like `places`.
+    """Returns the examples at these positions of an epoch's order, int64 like `places`.
 
-    The order of smaller splits is NumPy's shuffle; that of larger ones a Feistel network whose
-    outputs beyond `size` are fed back until they fall inside of it (Black & Rogaway, "Ciphers with
-    arbitrary finite domains", 2002). Neither ever changes: a run that goes on under other versions
-    must go on with the same batches.
+    Smaller splits are ordered by NumPy's shuffle, larger ones by a Feistel network with cycle
+    walking (Black & Rogaway, "Ciphers with arbitrary finite domains", 2002). Neither may ever
+    change: a run resumed under other versions must see the same batches.
 
     Args:
-        places: from 0 to size - 1, of any shape.
+        places: positions in [0, size), of any shape.
         size: examples in the split.
-        seed: chooses the orders.
-        epoch: chooses one of them.
+        seed: selects the sequence of orders.
+        epoch: selects one order.
     """
     if size >= LARGE:
         return _feistel(places, size, _keys(seed, epoch))
-    with _lock:  # threads that come to a new epoch together make its table once
+    with _lock:  # threads that reach a new epoch at once compute its table once
         table = _table(seed, epoch, size)
     return table[places]
 
@@ -54,7 +53,7 @@ def _keys(seed: int, epoch: int) -> tuple[np.uint64, ...]:
 
 
 def _feistel(places: np.ndarray, size: int, keys: tuple[np.uint64, ...]) -> np.ndarray:
-    """A permutation of 0..size - 1: of all numbers of as many bits, restricted to these."""
+    """Feistel permutation of [0, size) by cycle walking."""
     bits = (size - 1).bit_length()
     values = _encrypt(np.asarray(places).astype(np.uint64), bits, keys)
     outside = values >= size
@@ -65,8 +64,8 @@ def _feistel(places: np.ndarray, size: int, keys: tuple[np.uint64, ...]) -> np.n
 
 
 def _encrypt(values: np.ndarray, bits: int, keys: tuple[np.uint64, ...]) -> np.ndarray:
-    """Permutes the numbers of so many bits: each round adds a hash of the right half, under its
-    key, to the left one, and swaps them.
+    """Permutes `bits`-bit numbers: each round adds a keyed hash of the right half to the left one,
+    and swaps them.
     """
     low = np.uint64(bits // 2)
     high = np.uint64(bits) - low

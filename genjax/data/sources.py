@@ -1,4 +1,4 @@
-"""Random access to the examples of one split, decoded: from memory, or from the record files."""
+"""Random access to the decoded examples of one split, in memory or in record files."""
 
 import contextlib
 import functools
@@ -17,19 +17,17 @@ import numpy as np
 from genjax.data.decoding import as_int32, check_finite, decode, spread
 from genjax.errors import UserError
 
-_CHUNK = 1024  # examples decoded at a time; bounds the memory that decoding takes
+_CHUNK = 1024  # examples decoded at a time; limits memory
 _CACHE_VERSION = 2  # raise when decoding changes
-_PROBES = 256  # examples of a large data set that go into its fingerprint
+_PROBES = 256  # examples hashed into the fingerprint of a large data set
 
 
 class Source(Protocol):
     """The examples of one split.
 
     Attributes:
-        in_memory: whether reading a batch is a plain copy, so that nothing is gained by reading
-            ahead.
-        fingerprint: sha256, in hexadecimal, of the content (of a large data set: of what stands
-            for it).
+        in_memory: whether reading a batch is a plain copy, so that prefetching gains nothing.
+        fingerprint: sha256, in hexadecimal, of the content (for a large data set, of a sample).
     """
 
     in_memory: bool
@@ -45,15 +43,14 @@ class Source(Protocol):
 
 
 class Dataset(Protocol):
-    """What a config may name as its data: a frozen dataclass, read when first asked for.
+    """A data set of a config: a frozen dataclass, read on first use.
 
     Attributes:
         event_shape: the shape of one `x`.
-        num_classes: how many labels there are, or None.
+        num_classes: number of labels, or None.
 
-    A data set of tokens has `num_values`, how many there are, and one that could have labels and
-    has none `why_no_labels`, what to do: both are for the comparison with the model before a run
-    begins.
+    A data set of tokens has `num_values`, the number of tokens. A data set that could have labels
+    but has none has a message `why_no_labels`. Both are compared with the model before a run.
     """
 
     event_shape: tuple[int, ...]
@@ -65,16 +62,16 @@ class Dataset(Protocol):
 
 @dataclass(frozen=True)
 class Columns:
-    """What is read from each record of a TFDS data set.
+    """Features read from each record of a TFDS data set.
 
     Attributes:
         x_key: the feature that becomes `x`.
         label_key: the feature that becomes `label`, or None.
         event_shape: the shape of one `x`.
-        dtype: the NumPy name of the type of `x`: uint8 for pictures and bits, int32, or float32.
-        num_classes: how many labels there are, or None.
-        is_image: whether `x_key` is stored as an encoded picture.
-        levels: how many values 0..levels-1 a stored pixel takes; they are spread over 0..255.
+        dtype: the NumPy name of the type of `x`: uint8 for images and bits, int32, or float32.
+        num_classes: number of labels, or None.
+        is_image: whether `x_key` is stored as an encoded image.
+        levels: number of values 0..levels-1 of a stored pixel; they are spread over 0..255.
     """
 
     x_key: str
@@ -87,7 +84,7 @@ class Columns:
 
 
 def sampled_fingerprint(source: Source) -> str:
-    """The sha256 of the size and of 256 examples, whether the source is in memory or not."""
+    """The sha256 of the size and of 256 examples; the same in memory and in files."""
     probes = np.unique(np.linspace(0, len(source) - 1, _PROBES).astype(int))
     content = InMemorySource(source[probes]).fingerprint
     return hashlib.sha256(f'{len(source)} {content}'.encode()).hexdigest()
@@ -97,7 +94,7 @@ class InMemorySource:
     """A `Source` of arrays in memory; a batch costs one gather.
 
     Raises:
-        UserError: a number of `x` is not finite; the line names the example.
+        UserError: a number of `x` is not finite; the message names the example.
     """
 
     in_memory = True
@@ -106,7 +103,7 @@ class InMemorySource:
         self._arrays = dict(arrays)
         check_finite(self._arrays['x'], np.arange(len(self._arrays['x'])), 'the data')
         for array in self._arrays.values():
-            array.flags.writeable = False  # it is shared by everyone who opens the same split
+            array.flags.writeable = False  # shared by all users of the split
 
     def __len__(self) -> int:
         return len(self._arrays['x'])
@@ -131,7 +128,7 @@ class RecordSource:
     Attributes:
         builder: a prepared TFDS builder.
         split: a TFDS split expression.
-        columns: what to read.
+        columns: features to read.
     """
 
     builder: object
@@ -143,8 +140,8 @@ class RecordSource:
     def _records(self):
         import tensorflow_datasets as tfds
 
-        # Pictures are decoded here, with Pillow always: TFDS takes OpenCV where there is one, and
-        # the two do not agree on every JPEG.
+        # Images are always decoded with Pillow, here: TFDS uses OpenCV if installed, and the two
+        # differ on some JPEGs.
         skip = {self.columns.x_key: tfds.decode.SkipDecoding()} if self.columns.is_image else None
         with self._explained():
             return self.builder.as_data_source(self.split, decoders=skip)
@@ -165,7 +162,7 @@ class RecordSource:
                 if columns.is_image:
                     value = decode(value, columns.event_shape)
                 x[row] = as_int32(value) if columns.dtype == 'int32' else value
-            except Exception as error:  # Pillow raises any kind for a damaged file
+            except Exception as error:  # Pillow raises various types for a damaged file
                 raise UserError(f'{self._name(indices[row])}: {error}') from error
         if columns.levels != 256:
             x = spread(x, columns.levels)
@@ -189,7 +186,7 @@ class RecordSource:
 
     @contextlib.contextmanager
     def _explained(self):
-        """Turns array_record's report of damaged files into a line for the user."""
+        """Turns array_record's error for damaged files into a line for the user."""
         try:
             yield
         except RuntimeError as error:
@@ -202,9 +199,9 @@ class RecordSource:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """The sha256 of name, version, size and, decoded, 256 examples spread over the split.
+        """The sha256 of name, version, size and 256 decoded examples spread over the split.
 
-        Not of the files, which differ between two preparations of the same data.
+        Files are not hashed: they differ between two preparations of the same data.
         """
         probes = np.unique(np.linspace(0, len(self) - 1, _PROBES).astype(int))
         content = InMemorySource(self[probes]).fingerprint
@@ -213,11 +210,10 @@ class RecordSource:
 
 
 def load(source: RecordSource) -> InMemorySource:
-    """Returns the whole of `source` in memory, decoded.
+    """Decodes all of `source` into memory.
 
-    The first time takes as long as decoding does (about 10,000 small pictures a second); the
-    result is kept beside the records, in `decoded/`, for the next process, if that folder can be
-    written.
+    The first call decodes (about 10,000 small images a second); the result is cached for later
+    processes in `decoded/`, beside the records, if that folder is writable.
 
     Raises:
         UserError: it is larger than the memory of this machine.
@@ -256,7 +252,7 @@ def _decode_all(source: RecordSource) -> dict[str, np.ndarray]:
 def _read_cache(path: Path, size: int, newest: float) -> dict[str, np.ndarray] | None:
     try:
         if path.stat().st_mtime < newest:
-            return None  # the records were made again since
+            return None  # the records are newer
         # A zip archive: reading it checks its CRC.
         with path.open('rb') as file, np.load(file) as stored:
             arrays = dict(stored)
@@ -277,7 +273,7 @@ def _write_cache(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def _identity(source: RecordSource) -> str:
-    """Returns a text that differs between data sets, versions, splits and ways of reading them."""
+    """Key that differs between data sets, versions, splits and ways of reading them."""
     info = source.builder.info
     parts = [
         (Path(part.filename).name, os.path.getsize(part.filename), part.skip, part.take)

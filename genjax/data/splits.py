@@ -1,4 +1,4 @@
-"""Which rows of a prepared TFDS data set are for training, for validation and for testing."""
+"""Selects the training, validation and test rows of a prepared TFDS data set."""
 
 from genjax.errors import UserError, nearest
 
@@ -9,20 +9,20 @@ _VALIDATION_NAMES = ('validation', 'valid', 'val', 'dev')
 def resolve(builder, chosen: dict[str, str | None]) -> dict[str, str | None]:
     """Returns the TFDS split expression of train, validation and test.
 
-    What is chosen stands. Otherwise validation is the data set's own validation split or, where it
-    has none, the last tenth of `train`, which then loses it. TFDS stores rows in a fixed shuffled
-    order, so the last tenth is a random tenth, the same one for everybody.
+    Chosen splits are kept. Otherwise validation is the data set's own validation split or, without
+    one, the last tenth of `train`, which is removed from it. TFDS stores rows in a fixed shuffled
+    order, so the last tenth is a random sample, the same everywhere.
 
     Args:
         builder: a prepared TFDS builder.
         chosen: split expressions such as `'train[:50000]'`, or None, for each of `SPLITS`.
 
     Returns:
-        The same keys; `test` is None where there is no such split.
+        The same keys; `test` is None if the data set has no such split.
 
     Raises:
-        UserError: a split does not exist; training rows are among the others; or rows stored in the
-            order of their source (sorted by class, perhaps) would have to be held out.
+        UserError: a split does not exist; splits overlap with training rows; or rows in the order
+            of their source (perhaps sorted by class) would be held out.
     """
     names = list(builder.info.splits)
     splits = dict(chosen)

@@ -1,4 +1,4 @@
-"""Pictures of three random digits, one a colour channel: a data set with a thousand modes."""
+"""Stacks three random digits as colour channels: a data set with a thousand modes."""
 
 import functools
 import hashlib
@@ -14,17 +14,17 @@ from genjax.errors import UserError, nearest
 
 @dataclass(frozen=True)
 class Stacked:
-    """Three grey pictures of another data set, drawn at random, as the channels of one picture.
+    """Stacks three random grey images of another data set as the channels of one image.
 
     With K classes there are K³ modes, and the label of (a, b, c) is K² a + K b + c: the stacked
     MNIST of Metz et al., "Unrolled generative adversarial networks" (2017), where `base` is MNIST.
-    Each split is made of the pictures of the same split of `base`. Which three pictures make an
-    example depends on its number alone; examples are put together as they are read.
+    Each split uses the images of the same split of `base`. The three images of an example depend
+    only on its index; they are stacked when read.
 
     Attributes:
-        base: labelled grey pictures [H, W, 1].
-        train_size: examples to train on.
-        held_out_size: examples to validate on, and as many to test on.
+        base: labelled grey images [H, W, 1].
+        train_size: training examples.
+        held_out_size: validation examples, and as many test examples.
     """
 
     base: Dataset = field(default_factory=Digits)
@@ -33,19 +33,18 @@ class Stacked:
 
     @property
     def event_shape(self) -> tuple[int, ...]:
-        """The shape of one picture."""
         return (*self.base.event_shape[:-1], 3)
 
     @property
     def num_classes(self) -> int:
-        """The number of modes."""
+        """Number of modes."""
         return self.base.num_classes**3
 
     def source(self, split: str) -> Source:
         """Returns the examples of `'train'`, `'validation'` or `'test'`.
 
         Raises:
-            UserError: there is no such split, or `base` is not of labelled grey pictures.
+            UserError: the split does not exist, or `base` does not have labelled grey images.
         """
         if split not in SPLITS:
             raise UserError(f'there is no split {split!r}{nearest(split, SPLITS)}')
@@ -59,7 +58,7 @@ class Stacked:
 
 
 class _Triples:
-    """The `Source` of stacked pictures; `rows` [N, 3] says of which examples of `base`."""
+    """The `Source` of stacked images; `rows` [N, 3] are indices into `base`."""
 
     def __init__(self, base: Source, num_classes: int, rows: np.ndarray):
         self.in_memory = base.in_memory
@@ -78,7 +77,7 @@ class _Triples:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """The sha256 of what stands for the content: the pictures and which of them are stacked."""
+        """Fingerprint of the base data and the stacking indices."""
         rows = np.ascontiguousarray(self._rows, '<i8').tobytes()
         return hashlib.sha256(self._base.fingerprint.encode() + rows).hexdigest()
 

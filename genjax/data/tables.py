@@ -16,12 +16,12 @@ from genjax.files import local
 
 @dataclass(frozen=True)
 class Binary:
-    """Rows of bits from text files of 0 and 1, one file a split; x is uint8 [D].
+    """Rows of bits from text files of 0 and 1, one file per split; x is uint8 [D].
 
     Attributes:
-        path: the files, with `{split}` where the name of the split stands, such as
-            `'dna.{split}.data.gz'`. Values are separated by commas or blanks; `.gz` is unpacked.
-        splits: what train, validation and test are called there.
+        path: the files, with `{split}` for the name of the split, such as `'dna.{split}.data.gz'`.
+            Values are separated by commas or blanks; `.gz` is decompressed.
+        splits: names of train, validation and test in `path`.
     """
 
     path: str
@@ -43,14 +43,14 @@ class Binary:
         """Returns the rows of `'train'`, `'validation'` or `'test'`.
 
         Raises:
-            UserError: there is no such file or split, or it holds other things than bits.
+            UserError: the file or split does not exist, or has values other than bits.
         """
         return _bits(self.path.format(split=self.splits[_place(split)]))
 
 
 @dataclass(frozen=True)
 class PianoRolls:
-    """Pieces of music as piano rolls: which of 88 keys sound in each frame.
+    """Music as piano rolls: which of 88 keys sound in each frame.
 
     x is float32 [frames, 88] of 0 and 1, padded at the end with frames of -1 to the length of the
     longest piece. The file is that of Boulanger-Lewandowski et al., "Modeling temporal dependencies
@@ -59,7 +59,7 @@ class PianoRolls:
 
     Attributes:
         path: the file, such as `JSB_Chorales.mat`.
-        frames: frames in a row: longer pieces are refused.
+        frames: frames per example; longer pieces are refused.
     """
 
     path: str
@@ -70,14 +70,14 @@ class PianoRolls:
 
     @property
     def event_shape(self) -> tuple[int, ...]:
-        """Frames and keys."""
+        """(frames, keys)."""
         return (self.frames, 88)
 
     def source(self, split: str) -> Source:
         """Returns the pieces of `'train'`, `'validation'` or `'test'`.
 
         Raises:
-            UserError: there is no such file or split, or a piece is too long.
+            UserError: the file or split does not exist, or a piece is too long.
         """
         return _rolls(self.path, self.frames, _place(split))
 

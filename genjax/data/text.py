@@ -1,4 +1,4 @@
-"""Text from a file, as windows or as lines of tokens."""
+"""Text from a file, as token windows or lines."""
 
 import functools
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ END = '\n'
 
 
 class WindowSource:
-    """A `Source` of windows of one long row of tokens, cut when they are asked for.
+    """A `Source` of windows of one long token sequence, sliced on access.
 
     Attributes:
         fingerprint: sha256 of the tokens, in hexadecimal.
@@ -43,26 +43,26 @@ class WindowSource:
 class Text:
     """A text file in UTF-8, as rows of `context` tokens, int32.
 
-    `by='window'`: training draws windows that start anywhere; validation and test are cut into
-    windows one after another (what does not fill the last one is left out). The end of the text is
-    the test split, what comes before it the validation split.
+    `by='window'`: training windows start anywhere; validation and test are cut into successive
+    windows (an incomplete last one is dropped). The end of the text is the test split, preceded by
+    the validation split.
 
-    `by='line'`: a row is a line, an end token (the line break), and as many further end tokens as
-    fill it; the model must know this token as its `end`. Lines are put in one fixed random order
-    before they are split. The end token is 0 (characters) or 10 (bytes); empty lines are left out.
+    `by='line'`: a row is a line, an end token (the line break), and end tokens as padding; the
+    model's `end` must be this token. Lines are shuffled in one fixed random order before they are
+    split. The end token is 0 (characters) or 10 (bytes); empty lines are dropped.
 
     Attributes:
         path: the file.
         tokenizer: 'char', the distinct characters of the file in the order of their code points;
             or 'byte'.
-        context: tokens in a row.
+        context: tokens per row.
         by: 'window' or 'line'.
-        validation: share of the text that is held out for it (below 1), or how many tokens or
+        validation: fraction of the text held out for validation (below 1), or number of tokens or
             lines.
         test: likewise; 0: the validation split is the test split as well.
-        overlap: tokens that a held-out window shares with the one before it; an evaluator that
-            takes them as given judges every token but the very first ones, once.
-        vocab_size: the vocabulary that the model is made for, to refuse a file that has more.
+        overlap: tokens that a held-out window shares with the previous one; an evaluator that
+            conditions on them scores every token but the very first ones once.
+        vocab_size: vocabulary of the model; a file with more tokens is refused.
     """
 
     path: str
@@ -104,14 +104,14 @@ class Text:
         """Returns the rows of `'train'`, `'validation'` or `'test'`.
 
         Raises:
-            UserError: there is no such file or split, or the file does not fit the fields.
+            UserError: the file or split does not exist, or the file does not fit the fields.
         """
         if split not in SPLITS:
             raise UserError(f'there is no split {split!r}{nearest(split, SPLITS)}')
         return _open(self, split)
 
     def texts(self, x: np.ndarray) -> list[str]:
-        """Returns rows of tokens [N, T] as text, lines without what follows their end."""
+        """Returns rows of tokens [N, T] as text; lines end at their end token."""
         texts = [self.tokens.decode(row) for row in np.asarray(x)]
         return [text.partition(END)[0] for text in texts] if self.by == 'line' else texts
 
@@ -143,7 +143,7 @@ def _open(text: Text, split: str) -> Source:
 
 
 def _part(text: Text, split: str, size: int) -> slice:
-    """Which of `size` tokens or lines belong to a split."""
+    """Slice of `size` tokens or lines that belongs to a split."""
     held_out, test = (int(n * size) if n < 1 else int(n) for n in (text.validation, text.test))
     if held_out + test >= size:
         raise UserError(f'validation and test leave nothing of {text.path!r} to train on')
@@ -166,7 +166,7 @@ def _read(path: str, kind: str, vocab_size: int | None) -> tuple[str, Tokenizer]
     except UnicodeDecodeError:
         raise UserError(f'{path!r} is not text in UTF-8') from None
     content = content.replace('\r\n', END)
-    # Every text has the end token, though its last line may lack a line break.
+    # Always include the end token: the last line may lack a line break.
     tokenizer = Characters.of(content + END) if kind == 'char' else Bytes()
     if vocab_size is not None and tokenizer.vocab_size > vocab_size:
         raise UserError(

@@ -1,8 +1,8 @@
-"""Where prepared data sets lie, and how one gets there.
+"""Folders of prepared data sets, and their preparation.
 
-Everything is read from folders in TFDS's own layout, `<data_dir>/<name>[/<config>]/<version>`, as
-array_record files. Reading needs no TensorFlow. A builder given by its class (the bundled ones, or
-an import path) is prepared when it is first read; a stock TFDS data set is prepared by `prepare`.
+All data are read from folders in TFDS's own layout, `<data_dir>/<name>[/<config>]/<version>`, as
+array_record files. Reading needs no TensorFlow. A builder given by its class (a bundled one, or an
+import path) is prepared on first use; a stock TFDS data set is prepared by `prepare`.
 """
 
 import contextlib
@@ -26,13 +26,13 @@ from genjax.files import disk_full, local
 
 def data_dir_path(data_dir: str | None) -> Path:
     """Returns the folder of all data sets: `data_dir`, $TFDS_DATA_DIR or ~/tensorflow_datasets."""
-    # Read here and not from TFDS, which looks at the environment only once, when it is imported.
+    # Read here: TFDS reads the environment only once, on import.
     given = data_dir or os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets'
     return Path(local(given))
 
 
 def open_builder(name: str, data_dir: str | None = None):
-    """Returns the TFDS builder of a prepared data set, reading its folder only.
+    """Returns the TFDS builder of a prepared data set, from its folder alone.
 
     Args:
         name: a TFDS name, `'mnist'`, `'gaussians/ring'` or `'mnist:3.0.1'`; or the import path of a
@@ -40,7 +40,7 @@ def open_builder(name: str, data_dir: str | None = None):
         data_dir: see `data_dir_path`.
 
     Raises:
-        UserError: there is no such data set, or it is not prepared, or not as array_record.
+        UserError: the data set does not exist, or is not prepared as array_record.
     """
     builder_class, config = _own_class(name)
     if builder_class is not None:
@@ -64,9 +64,9 @@ def open_builder(name: str, data_dir: str | None = None):
 
 
 def prepare(name: str, data_dir: str | None = None) -> Path:
-    """Prepares a data set, downloading it if need be, and returns its folder.
+    """Prepares a data set, downloading it if necessary, and returns its folder.
 
-    Does nothing when it is there already. Stock TFDS data sets need TensorFlow for this.
+    Does nothing if it is prepared already. Stock TFDS data sets need TensorFlow.
     """
     builder_class, config = _own_class(name)
     if builder_class is not None:
@@ -86,14 +86,14 @@ def prepare(name: str, data_dir: str | None = None) -> Path:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What lies in one prepared folder.
+    """A prepared data set on disk.
 
     Attributes:
-        name: the name of the data set, with its config.
-        sizes: how many examples each split has.
-        shape: the shape of its pictures or tensors, with None where it varies; None without any.
-        size: bytes, as stored.
-        folder: where it lies.
+        name: name of the data set, with its config.
+        sizes: examples per split.
+        shape: shape of its images or tensors, None for varying dimensions; None without any.
+        size: bytes on disk.
+        folder: its folder.
     """
 
     name: str
@@ -104,7 +104,7 @@ class Prepared:
 
 
 def prepared(data_dir: str | None = None) -> Iterator[Prepared]:
-    """Yields every data set that lies in `data_dir`, in the order of their folders."""
+    """Yields every data set in `data_dir`, ordered by folder."""
     from tensorflow_datasets import features as kinds
 
     folder = data_dir_path(data_dir)
@@ -114,7 +114,7 @@ def prepared(data_dir: str | None = None) -> Iterator[Prepared]:
             continue
         try:
             builder = read_builder(info.parent)
-        except Exception:  # a foreign or older folder, whatever is wrong with it
+        except Exception:  # a foreign or older folder, with any defect
             continue
         config, features = builder.builder_config, sorted(builder.info.features.items())
         shapes = [kind.shape for _, kind in features if isinstance(kind, kinds.Image)]
@@ -159,7 +159,7 @@ def _own_class(name: str):
 
 
 def _prepared_folder(name, builder_class, config, data_dir) -> Path:
-    """Returns the folder of a data set whose builder we have, after preparing it if need be."""
+    """Returns the folder of a data set with a builder class, preparing it if necessary."""
     folder = data_dir_path(data_dir)
     version = str(builder_class.VERSION)
     final = folder.joinpath(*filter(None, (builder_class.name, config, version)))
@@ -171,15 +171,15 @@ def _prepared_folder(name, builder_class, config, data_dir) -> Path:
 
 
 def _build(name: str, make_builder: Callable, folder: Path, *, quiet: bool) -> Path:
-    """Prepares the data set of `make_builder(folder)` beside its place and moves it there when
-    whole.
+    """Prepares the data set of `make_builder(folder)` in a temporary folder and renames it to
+    `folder` when complete.
 
-    Two processes may do it at once: each has its own temporary folder, the first rename wins and
-    the others drop their copy. A process killed on the way leaves only an `incomplete.*` folder.
+    Processes may do this concurrently: the first rename wins, and the others drop their copy. A
+    killed process leaves only an `incomplete.*` folder.
     """
     import tensorflow_datasets as tfds
 
-    bundled = name.partition('/')[0] in BUNDLED  # and has nothing to download
+    bundled = name.partition('/')[0] in BUNDLED  # bundled data need no download
     settings = tfds.download.DownloadConfig(try_download_gcs=False)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -226,11 +226,11 @@ def _open_folder(folder: Path):
 
 
 def read_builder(folder: Path):
-    """Returns the TFDS builder of a folder that holds a prepared data set, whose files may be
-    anybody's: TFDS would import any module that they name as the type of a feature.
+    """Returns the TFDS builder of a prepared folder from an untrusted source: TFDS would import any
+    module that its files name as a feature type.
 
     Raises:
-        UserError: they name one that is neither of TFDS nor imported already.
+        UserError: they name a module that is neither of TFDS nor imported already.
     """
     from tensorflow_datasets.core.read_only_builder import builder_from_directory
 
@@ -249,7 +249,7 @@ def _check_features(path: Path) -> None:
     try:
         features = json.loads(path.read_text('utf-8'))
     except (OSError, ValueError, RecursionError):
-        return  # TFDS says what is wrong
+        return  # TFDS reports the error
     for name in _classes_in(features):
         module = name.rpartition('.')[0]
         known = module in sys.modules or module.partition('.')[0] == 'tensorflow_datasets'
@@ -282,7 +282,7 @@ def _check_known(name: str, folder: Path) -> None:
 
 @contextlib.contextmanager
 def _silence():
-    """Keeps TFDS's progress bars and announcements off the terminal."""
+    """Hides TFDS's progress bars and messages."""
     from tensorflow_datasets.core.utils import tqdm_utils
 
     before = tqdm_utils._active

@@ -1,4 +1,4 @@
-"""Text and pictures as whole numbers 0..vocab_size-1, and back."""
+"""Text and images as tokens 0..vocab_size-1, and back."""
 
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
@@ -26,22 +26,21 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True)
 class Characters:
-    """One token a character.
+    """One token per character.
 
     Attributes:
-        alphabet: the characters; each one's place in it is its token.
+        alphabet: the characters; the token is the index.
     """
 
     alphabet: str
 
     @classmethod
     def of(cls, text: str) -> 'Characters':
-        """Returns the characters of a text, in the order of their code points."""
+        """Alphabet of a text, in the order of code points."""
         return cls(''.join(sorted(set(text))))
 
     @property
     def vocab_size(self) -> int:
-        """How many characters there are."""
         return len(self.alphabet)
 
     def encode(self, text: str) -> np.ndarray:
@@ -59,7 +58,7 @@ class Characters:
 
 @dataclass(frozen=True)
 class Bytes:
-    """One token a byte of the text in UTF-8."""
+    """One token per byte of UTF-8."""
 
     vocab_size: ClassVar[int] = 256
 
@@ -74,15 +73,15 @@ class Bytes:
 
 @dataclass(frozen=True)
 class Pixels:
-    """A step of preprocessing: pictures 0..255 [B, H, W, C] as tokens int32 [B, H * W * C].
+    """Preprocessing step: images 0..255 [B, H, W, C] as tokens int32 [B, H * W * C].
 
-    Row by row, the channels of a pixel one after the other. With 256 levels these are the data;
-    with fewer, pixels are rounded down to `levels` equal parts of their range, and these are the
-    data from then on, so that there is no determinant.
+    In raster order, channels last. With 256 levels the tokens are the data; with fewer, pixels are
+    quantised to `levels` equal parts of their range, which are then the data, so that the
+    log-determinant is 0.
 
     Attributes:
-        shape: (height, width, channels) of a picture.
-        levels: how many values a token takes.
+        shape: (height, width, channels) of an image.
+        levels: number of token values.
     """
 
     shape: tuple[int, ...]
@@ -104,5 +103,5 @@ class Pixels:
         return tokens, jnp.zeros(len(x), jnp.float32)
 
     def inverse(self, y: Array) -> Array:
-        """Returns pictures in 0..255: the levels spread evenly over the range."""
+        """Returns images in 0..255: the levels spread evenly over the range."""
         return y.reshape(len(y), *self.shape).astype(jnp.float32) * (255 / (self.levels - 1))

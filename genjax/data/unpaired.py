@@ -1,4 +1,4 @@
-"""Two domains without pairs, for translation from one to the other."""
+"""Two domains without pairs, for unpaired translation."""
 
 import functools
 import hashlib
@@ -22,20 +22,19 @@ DOMAINS = {
     'rotated': lambda x: np.rot90(x, axes=(-3, -2)),
     'coloured': _coloured,
 }
-"""What is done to grey pictures uint8 [B, H, W, 1]: black for white, a quarter turn to the left, or
-yellow on blue, which makes them [B, H, W, 3].
+"""Transformations of grey images uint8 [B, H, W, 1]: inversion, rotation by 90° to the left, or
+yellow on blue, [B, H, W, 3].
 """
 
 
 @dataclass(frozen=True)
 class Part:
-    """Every `step`-th training example of a data set; what is held out stays whole.
+    """Every `step`-th training example of a data set; held-out splits stay whole.
 
     Attributes:
         base: the data set.
         start: the first example.
-        step: the distance from one to the next; parts with the same step and other starts below it
-            share no example.
+        step: stride; parts with the same step and different starts below it are disjoint.
     """
 
     base: Dataset
@@ -66,11 +65,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Transformed:
-    """The grey pictures of another data set, seen otherwise; labels stay.
+    """Transforms the grey images of another data set; labels are kept.
 
     Attributes:
-        base: pictures uint8 [H, W, 1], square to be rotated.
-        domain: 'inverted', 'rotated' by a quarter turn, or 'coloured' in yellow on blue (RGB).
+        base: images uint8 [H, W, 1]; square, to be rotated.
+        domain: 'inverted', 'rotated' by 90°, or 'coloured' yellow on blue (RGB).
     """
 
     base: Dataset
@@ -83,7 +82,7 @@ class Transformed:
 
     @property
     def event_shape(self) -> tuple[int, ...]:
-        """The shape of one picture."""
+        """The shape of one image."""
         return DOMAINS[self.domain](np.zeros(self.base.event_shape, np.uint8)).shape
 
     @property
@@ -92,21 +91,21 @@ class Transformed:
         return self.base.num_classes
 
     def source(self, split: str) -> Source:
-        """Returns the pictures of `'train'`, `'validation'` or `'test'`."""
+        """Returns the images of `'train'`, `'validation'` or `'test'`."""
         return _Mapped(self.base.source(split), self.domain)
 
 
 @dataclass(frozen=True)
 class Unpaired:
-    """Pictures of two domains that do not belong together: x is [2, H, W, C].
+    """Unpaired images of two domains: x is [2, H, W, C].
 
-    Row 0 is a picture of domain `a`, row 1 one of `b`; which two meet is drawn once, at random, and
-    means nothing. A split has as many examples as the larger domain; the pictures of the smaller
-    one are repeated. Grey pictures get three equal channels where the other domain has colours.
-    Labels are those of `a`.
+    Row 0 is an image of domain `a`, row 1 one of `b`; the pairing is random, drawn once, and
+    meaningless. A split has as many examples as the larger domain; images of the smaller one are
+    repeated. Grey images get three equal channels if the other domain has colours. Labels are those
+    of `a`.
 
     Attributes:
-        a: pictures uint8 [H, W, C].
+        a: images uint8 [H, W, C].
         b: likewise, of the same height and width.
     """
 
@@ -115,7 +114,7 @@ class Unpaired:
 
     @property
     def event_shape(self) -> tuple[int, ...]:
-        """The shape of one example; a UserError when the domains differ in height or width."""
+        """Shape of one example; raises UserError if the domains differ in height or width."""
         a, b = self.a.event_shape, self.b.event_shape
         if a[:-1] != b[:-1] or (a[-1] != b[-1] and 1 not in (a[-1], b[-1])):
             raise UserError(f'Unpaired: pictures of {a} and of {b} do not fit together')
@@ -133,7 +132,7 @@ class Unpaired:
 
 
 class _Chosen:
-    """Some of the examples of a `Source`."""
+    """A subset of a `Source`."""
 
     def __init__(self, base: Source, rows: np.ndarray):
         self.in_memory = base.in_memory
@@ -147,12 +146,12 @@ class _Chosen:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """The sha256 of what stands for the content: the base and the choice of rows."""
+        """Fingerprint of the base data and the rows."""
         return _digest(self._base.fingerprint, self._rows.tolist())
 
 
 class _Mapped:
-    """A `Source` of transformed pictures."""
+    """A `Source` of transformed images."""
 
     def __init__(self, base: Source, domain: str):
         self.in_memory = base.in_memory
@@ -167,7 +166,7 @@ class _Mapped:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """The sha256 of what stands for the content: the base and the domain."""
+        """Fingerprint of the base data and the domain."""
         return _digest(self._base.fingerprint, self._domain)
 
 
@@ -193,7 +192,7 @@ class _Both:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """The sha256 of what stands for the content: that of both domains."""
+        """Fingerprint of both domains."""
         return _digest(self._a.fingerprint, self._b.fingerprint)
 
 

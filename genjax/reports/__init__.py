@@ -1,1 +1,3 @@
-"""What came of many runs: read from their folders without JAX, compared over seeds, shown."""
+"""Reports on runs: reads their folders without JAX, aggregates over seeds, and renders tables and
+plots.
+"""

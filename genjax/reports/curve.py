@@ -1,4 +1,4 @@
-"""Results over sampling options of one model: a table and a plot, such as a guidance curve."""
+"""Results of one model over sampling options, as a table and a plot, e.g. a guidance curve."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,17 +10,17 @@ from genjax.errors import plain
 from genjax.files import replacing
 
 Row = tuple[dict[str, Any], dict[str, float]]
-"""The sampling options of a trial by their paths, and its results by name."""
+"""Sampling options of a trial by path, and its results by name."""
 
 
 def line(options: dict[str, Any], results: dict[str, float]) -> str:
-    """A trial in one line."""
+    """Formats a trial in one line."""
     named = {**options, **results}
     return '  '.join(f'{name} {_text(value)}' for name, value in named.items())
 
 
 def show(rows: Sequence[Row], title: str) -> None:
-    """Prints a table with a line for each trial."""
+    """Prints a table with one line per trial."""
     fields, results = _names(rows, 0), _changing(rows)
     lines = [[*fields, *results]]
     for options, found in rows:
@@ -33,8 +33,8 @@ def show(rows: Sequence[Row], title: str) -> None:
 
 
 def save(rows: Sequence[Row], path: Path, title: str) -> None:
-    """Writes a plot of each result that changes over the trials: against the option, where it is a
-    single number, else against the trials; with a result `stderr` of the same eval as error bars.
+    """Plots each result that varies over the trials, against the option if it is a single number,
+    else against the trial. A result `stderr` of the same eval gives error bars.
     """
     (fields, names) = _names(rows, 0), _changing(rows)
     shown = [name for name in names if not name.endswith('/stderr')] or names[:1]
@@ -67,7 +67,7 @@ def _names(rows: Sequence[Row], part: int) -> list[str]:
 
 
 def _changing(rows: Sequence[Row]) -> list[str]:
-    """The results that are not the same in all of several trials."""
+    """Results that are not equal in all trials."""
     names = _names(rows, 1)
     changing = [name for name in names if len({found.get(name) for _, found in rows}) > 1]
     return changing if changing else names

@@ -1,4 +1,4 @@
-"""How numbers, fields and what is missing are written."""
+"""Formats numbers, fields and missing values."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,22 +8,22 @@ from genjax.reports.statistics import Comparison, Estimate, Outcome
 
 NONE = '–'
 ESTIMATE = ('seeds', 'mean', 'std. error', '95 % interval')
-"""The heads of what `estimate` gives."""
+"""Column heads for the cells of `estimate`."""
 
 
 def number(value: float | None, digits: int = 5) -> str:
-    """Significant digits; a dash for None."""
+    """Formats a number to `digits` significant digits; a dash for None."""
     return NONE if value is None else f'{value:.{digits}g}'.replace('-', '−')
 
 
 def estimate(found: Estimate) -> list[str]:
-    """The cells of a table: seeds, mean, standard error, interval."""
+    """Table cells: seeds, mean, standard error, interval."""
     ends = f'[{number(found.low)}, {number(found.high)}]' if found.low is not None else NONE
     return [str(found.n), number(found.mean), number(found.stderr, 2), ends]
 
 
 def comparisons(found: Sequence[Comparison], field: str) -> tuple[list[str], list[list[str]]]:
-    """The heads and rows of a table; first the difference that is meant, such as `4 − 0.5`."""
+    """Column heads and rows of a table of differences, such as `4 − 0.5`."""
     others = list(found[0].others or found[-1].others or {})
     heads = [field, *others, 'pairs', *ESTIMATE]
     rows = [
@@ -39,7 +39,7 @@ def comparisons(found: Sequence[Comparison], field: str) -> tuple[list[str], lis
 
 
 def value(content: Any) -> str:
-    """The value of a field: of a constructor, its name."""
+    """Formats the value of a field; a constructor by its name."""
     if content is None:
         return NONE
     if isinstance(content, tuple):
@@ -52,17 +52,17 @@ def value(content: Any) -> str:
 
 
 def settings(fields: Mapping[str, Any]) -> str:
-    """Fields with their values: `model.beta=0.5 seed=1`."""
+    """Formats fields with their values: `model.beta=0.5 seed=1`."""
     return ' '.join(f'{name}={value(content)}' for name, content in fields.items())
 
 
 def missing(outcome: Outcome) -> str:
-    """The trials that are not in a mean, by seed: `seed 1 failed: ...`."""
+    """Formats the trials missing from a mean, by seed: `seed 1 failed: ...`."""
     return '; '.join(f'seed {value(trial.seed)} {why}' for trial, why in outcome.missing)
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds, minutes or hours."""
+    """Formats seconds as seconds, minutes or hours."""
     if seconds is None:
         return NONE
     for unit, size in (('h', 3600), ('min', 60)):
@@ -72,7 +72,7 @@ def duration(seconds: float | None) -> str:
 
 
 def commit(trial: Trial) -> str:
-    """The commit of its last start, shortened; with a + where files differed from it."""
+    """Short commit of a trial's last start; + marks uncommitted changes."""
     whole = (trial.starts[-1].get('commit') if trial.starts else None) or NONE
     name, changed, _ = whole.partition('+')
     return name[:10] + changed

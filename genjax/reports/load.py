@@ -1,4 +1,4 @@
-"""Reads the folder of a sweep, a folder of runs, or one run; also while they are running."""
+"""Reads the folder of a sweep, a folder of runs, or a single run, finished or not."""
 
 import contextlib
 import json
@@ -17,32 +17,32 @@ from genjax.sweeps.folder import RECORD, Folder
 STATUSES = ('complete', 'stopped', 'failed', 'unfinished', 'not begun')
 
 Curve = list[tuple[int, float | None]]
-"""A metric by step; None where it was not finite."""
+"""Metric by step; None if not finite."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One run, as it lies on disk.
+    """One run, as read from disk.
 
     Attributes:
         id: its name in the folder.
-        workdir: the folder of the run, which need not be there.
-        status: 'complete', 'stopped', 'failed', 'unfinished' (it is running, or was killed) or
+        workdir: the run folder, which may not exist.
+        status: 'complete', 'stopped', 'failed', 'unfinished' (running, or killed) or
             'not begun'.
         reason: why it failed.
-        fields: every field of its config, by path; of a spec, the constructor.
-        fingerprint: of the config.
-        data: fingerprint of the training split; '' where it has not begun.
-        steps: how many it has done, as far as its files tell.
-        seconds: wall time of all its starts; None: not written down.
-        starts: the provenance of each start.
+        fields: every field of its config, by path; for a spec, the constructor.
+        fingerprint: fingerprint of the config.
+        data: fingerprint of the training split; '' before the first start.
+        steps: steps completed, as far as recorded.
+        seconds: wall time of all its starts; None: not recorded.
+        starts: provenance of each start.
         results: the last value of every metric, None where it is not finite: results of evals
             (the final ones of the best checkpoint, if that was evaluated), `best/<eval>/<result>`
             of those during training, at the best step; and means over the last training steps. Some
             are text.
-        curves: the metrics by step, without the results of final evals.
-        final: the names of the evals of a checkpoint.
-        during: the names of the evals during training.
+        curves: metrics by step, without results of final evals.
+        final: names of the evals of a checkpoint.
+        during: names of the evals during training.
     """
 
     id: str
@@ -62,13 +62,11 @@ class Trial:
 
     @property
     def seed(self) -> Any:
-        """The seed of the run."""
         return self.fields.get('seed')
 
     @property
     def devices(self) -> tuple[int, str]:
-        """How many devices its last start had, and of which kind; 0 before the
-        first."""
+        """Number and kind of devices at its last start; 0 before the first."""
         if not self.starts:
             return 0, ''
         number, _, kind = self.starts[-1]['devices'].partition(' x ')
@@ -86,9 +84,9 @@ class Runs:
 
     Attributes:
         path: the folder.
-        source: the config file of a sweep; '' for other folders.
+        source: config file of a sweep; '' for other folders.
         trials: in the order of the sweep, or by name.
-        changed: the fields that the sweep sets, in its order; none for other folders.
+        changed: fields that the sweep sets, in its order; empty for other folders.
     """
 
     path: Path
@@ -101,7 +99,7 @@ def read(path: Path) -> Runs:
     """Reads all runs of a folder.
 
     Raises:
-        UserError: it holds none, or a file of one is damaged.
+        UserError: the folder has no runs, or a file of a run is damaged.
     """
     if (path / RECORD).exists():
         folder = Folder(path)
@@ -121,7 +119,7 @@ def read(path: Path) -> Runs:
 
 @contextlib.contextmanager
 def _explained(workdir: Path) -> Iterator[None]:
-    """Raises a UserError where a file holds something else than it should."""
+    """Raises UserError for a file with unexpected content."""
     try:
         yield
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -149,7 +147,7 @@ def _trial_of_sweep(folder: Folder, trial: str) -> Trial:
 
 
 def _began_after(record: Mapping[str, Any], folder: Folder, trial: str) -> bool:
-    """Whether a trial was started again after it ended, and its result is an old one."""
+    """Returns whether a trial was restarted after its result was written."""
     began = datetime.fromisoformat(record['starts'][-1]['time']).timestamp()
     return began > folder.result_path(trial).stat().st_mtime
 
@@ -168,8 +166,9 @@ def _trial(
     reason: str,
     seconds: float | None,
 ) -> Trial:
-    """Reads the files of a run; without a status, it is complete after its last step, or
-    when it was evaluated and may end early."""
+    """Reads the files of a run. If `status` is None, the run is complete after its last step, or,
+    if it may stop early, once it has been evaluated.
+    """
     config = records.upgrade(record['config'])
     fields = {
         path.removesuffix(f'.{configs.TARGET}'): _plain(value)
@@ -217,7 +216,6 @@ def _trial(
 
 
 def _curves(workdir: Path) -> dict[str, Curve]:
-    """The metrics by step."""
     curves: dict[str, Curve] = {}
     for step, record in records.metrics(workdir):
         for metric, value in record.items():
@@ -226,7 +224,7 @@ def _curves(workdir: Path) -> dict[str, Curve]:
 
 
 def _best_step(curves: Mapping[str, Curve], fields: Mapping[str, Any]) -> int | None:
-    """The step of the best evaluation; None where the config calls none the best."""
+    """Step of the best evaluation; None if the config has no `best`."""
     curve = curves.get(records.best_result(curves, fields.get('best')), [])
     finite = [(value, step) for step, value in curve if value is not None]
     if not finite:
@@ -258,7 +256,7 @@ def _text(value: Any) -> str:
 
 
 def _start(start: Mapping[str, Any]) -> dict[str, Any]:
-    """What reports use of the provenance of a start."""
+    """Fields of a start's provenance that reports use."""
     source = start.get('source') or {}
     number = start['devices'].partition(' x ')[0]
     return {
@@ -271,14 +269,14 @@ def _start(start: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A value that can be a key."""
+    """Converts a value to a hashable one."""
     if isinstance(value, dict):
         return tuple((name, _plain(item)) for name, item in value.items())
     return tuple(map(_plain, value)) if isinstance(value, list) else value
 
 
 def _json(path: Path) -> Any:
-    """What a file holds, all text in it made `plain`."""
+    """Content of a JSON file, with all text `plain`."""
     try:
         return _made_plain(json.loads(path.read_text('utf-8')))
     except (OSError, ValueError, RecursionError) as error:

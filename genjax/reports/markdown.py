@@ -11,7 +11,7 @@ from genjax.reports.statistics import comparisons, outcome
 
 
 def lines(report: Report) -> Iterator[str]:
-    """The tables of a report: means over seeds, paired comparisons, and what is not in them."""
+    """Tables of a report: means over seeds, paired comparisons, and missing trials."""
     source = f' ({code(report.runs.source)})' if report.runs.source else ''
     yield f'# {text(plain(report.runs.path.resolve().name))}{source}'
     yield ''
@@ -26,15 +26,13 @@ def lines(report: Report) -> Iterator[str]:
 
 
 def text(content: str) -> str:
-    """Text that Markdown shows as it is: no markup, links, images or cells of a table come of
-    it.
-    """
+    """Escapes text for Markdown: markup, links, images and table cells are shown literally."""
     shown = html.escape(content, quote=False).replace('\\', '\\\\')
     return re.sub(r'[|`*~]|(?<=])\(|!(?=\[)|(?<!\w)_|_(?!\w)', lambda found: f'\\{found[0]}', shown)
 
 
 def code(content: str) -> str:
-    """A name in the letters of code."""
+    """Formats a name as inline code."""
     return '`' + content.replace('`', "'") + '`'
 
 
@@ -61,7 +59,7 @@ def _metric(report: Report, metric: str) -> Iterator[str]:
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """A table whose last column is left out where it is empty, and columns are aligned."""
+    """Table with aligned columns; an empty last column is left out."""
     if not any(row[-1] for row in rows):
         heads, rows = heads[:-1], [row[:-1] for row in rows]
     cells = [[text(cell) for cell in row] for row in [heads, *rows]]

@@ -1,4 +1,4 @@
-"""A report as one HTML file that needs no other: its plots are drawn by the script inside it."""
+"""Renders a report as one self-contained HTML file; its own script draws the plots."""
 
 import base64
 import hashlib
@@ -37,7 +37,6 @@ each."""
 
 
 def html(report: Report) -> str:
-    """The page."""
     here, name = Path(__file__).parent, plain(report.runs.path.resolve().name)
     style, script = ((here / file).read_text('utf-8') for file in ('page.css', 'page.js'))
     parts = [
@@ -63,7 +62,7 @@ def html(report: Report) -> str:
 
 
 def _hash(content: str) -> str:
-    """What a Content-Security-Policy calls an element of this content: no other one is run."""
+    """Content-Security-Policy hash of an inline element, so that only that element may run."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
@@ -221,7 +220,7 @@ def _card(content: str) -> str:
 
 
 def _table(heads: Sequence[str], rows: Sequence[tuple[Sequence[str], str]]) -> str:
-    """A table of cells and the class of each row; its last column is left out where it is empty."""
+    """Table from cells and a CSS class per row; an empty last column is left out."""
     if not any(cells[-1] for cells, _ in rows):
         heads, rows = heads[:-1], [(cells[:-1], kind) for cells, kind in rows]
     top = ''.join(f'<th>{escape(head)}</th>' for head in heads)
@@ -237,11 +236,11 @@ def _cell(text: str) -> str:
 
 
 def _sorted(text: str, value: float | None) -> str:
-    """A cell that is sorted by its number."""
+    """Cell sorted by its number."""
     number = formatting.NONE if value is None else str(value)
     return f'<td data-value="{escape(number)}">{escape(text)}</td>'
 
 
 def _class(status: str) -> str:
-    """The class of a status that the style sheet knows."""
+    """CSS class of a status."""
     return status.replace(' ', '-') if status in STATUSES else ''

@@ -1,4 +1,4 @@
-"""Pictures of samples and reconstructions, as they can stand inside a page."""
+"""Images of samples and reconstructions, embedded in a page."""
 
 import base64
 import io
@@ -14,15 +14,15 @@ from genjax.reports.statistics import Group, order
 KINDS = ('samples', 'reconstructions', 'translations')
 
 _MOST = 36
-_LARGEST = 640  # pixels; larger ones are made smaller
+_LARGEST = 640  # pixels; larger images are scaled down
 
 
 def of(report: Report, kind: str) -> tuple[list[tuple[Group, Trial, int, str]], int]:
-    """The last picture of one trial of each group: the complete one with the lowest seed, if any.
+    """Last image of one trial per group: the complete trial with the lowest seed, if any.
 
     Returns:
-        The group, trial, step and a data URI of the first groups that have one, and how many more
-        have.
+        Group, trial, step and data URI for the first groups with an image, and the number of
+        further groups with one.
     """
     found = []
     for group in report.groups:
@@ -40,9 +40,7 @@ def of(report: Report, kind: str) -> tuple[list[tuple[Group, Trial, int, str]], 
 
 
 def _is_of(trial: Trial, path: Path) -> bool:
-    """Whether a file is a sound PNG that lies in the folder of the run, and not a link out of
-    it.
-    """
+    """Returns whether a file is a valid PNG inside the run folder, not a link out of it."""
     inside = path.resolve().is_relative_to(trial.workdir.resolve())
     if not (inside and path.stem.isdecimal() and path.stem.isascii() and path.is_file()):
         return False
@@ -55,7 +53,7 @@ def _is_of(trial: Trial, path: Path) -> bool:
 
 
 def _uri(path: Path) -> str:
-    """A copy of its pixels alone, without what else the file may hold."""
+    """Re-encodes the pixels as a data URI, dropping metadata."""
     file, kind = io.BytesIO(), 'png'
     with Image.open(path, formats=('PNG',)) as image:
         pixels = image.convert('L' if image.mode == 'L' else 'RGB')

@@ -1,4 +1,4 @@
-"""The numbers that the script of a page draws."""
+"""Data for the plots that the page's script draws."""
 
 import json
 import math
@@ -11,11 +11,11 @@ from genjax.reports.report import Report
 from genjax.reports.statistics import Group
 
 _MOST_POINTS = 120
-"""A curve is drawn through at most about so many points."""
+"""Approximate maximum number of points per curve."""
 
 
 def json_of(report: Report) -> str:
-    """The content of every plot, as JSON that can stand inside a script element."""
+    """Content of every plot, as JSON that is safe inside a script element."""
     axis = plot_series.axis_of(report)
     grids: dict[tuple[int, ...], int] = {}
     colours = [plot_series.colour_of(report, group) for group in report.groups]
@@ -57,7 +57,7 @@ def _values(report: Report, metric: str, axis: plot_series.Axis) -> dict[str, An
 
 
 def _curve(group: Group, name: str, grids: dict[tuple[int, ...], int]) -> dict[str, Any]:
-    """A group's mean and trials; many curves share their steps, so these stand in `grids` once."""
+    """Mean and trials of a group. Curves with the same steps share an entry of `grids`."""
 
     def grid(steps: Sequence[int]) -> int:
         return grids.setdefault(tuple(map(int, steps)), len(grids))
@@ -87,7 +87,7 @@ def _curve(group: Group, name: str, grids: dict[tuple[int, ...], int]) -> dict[s
 
 
 def _finite(content: Any) -> Any:
-    """The content with None in place of what is not finite, such as a mean that overflowed."""
+    """Replaces non-finite numbers, such as an overflowed mean, by None."""
     if isinstance(content, dict):
         return {name: _finite(value) for name, value in content.items()}
     if isinstance(content, list | tuple):

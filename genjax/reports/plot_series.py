@@ -1,4 +1,4 @@
-"""What plots show: results by a field, and curves with a band over seeds."""
+"""Series to plot: results by a field, and curves with a band over seeds."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,11 +14,11 @@ from genjax.reports.statistics import Group, Outcome, order, outcome
 
 @dataclass(frozen=True)
 class Axis:
-    """The values of the first field of `by`.
+    """x axis: the values of the first field of `by`.
 
     Attributes:
-        name: of the field; '' without one.
-        places: where each of its values lies, sorted: numbers at themselves, others at 0, 1, ...
+        name: name of the field; '' without one.
+        places: position of each value, sorted: numbers at their value, others at 0, 1, ...
         numeric: whether they are numbers.
         log: whether the axis is logarithmic.
     """
@@ -30,24 +30,24 @@ class Axis:
 
     @property
     def labels(self) -> list[str]:
-        """The values in words."""
+        """Formatted values."""
         return list(map(formatting.value, self.places))
 
     @property
     def numbers(self) -> list[float]:
-        """Where they lie."""
+        """Positions of the values."""
         return list(self.places.values())
 
 
 @dataclass(frozen=True)
 class Line:
-    """The groups that differ in the first field of `by` only, in its order.
+    """Groups that differ only in the first field of `by`, in its order.
 
     Attributes:
-        colour: what gives the line its colour.
-        places: on the axis.
-        groups: those groups.
-        outcomes: of the metric.
+        colour: settings that determine the line's colour.
+        places: positions on the axis.
+        groups: the groups.
+        outcomes: their outcomes for the metric.
     """
 
     colour: str
@@ -66,7 +66,6 @@ class Band:
 
 
 def axis_of(report: Report) -> Axis:
-    """The x axis."""
     if not report.by:
         return Axis('', {None: 0.0}, False, False)
     name = report.by[0]
@@ -77,7 +76,7 @@ def axis_of(report: Report) -> Axis:
 
 
 def lines_of(report: Report, metric: str, axis: Axis) -> list[Line]:
-    """A metric by the x axis."""
+    """Lines of a metric over the x axis."""
     found: dict[tuple, list[tuple[float, Group]]] = {}
     for group in report.groups:
         others = tuple(value for name, value in group.settings.items() if name != axis.name)
@@ -95,13 +94,17 @@ def lines_of(report: Report, metric: str, axis: Axis) -> list[Line]:
 
 
 def colour_of(report: Report, group: Group) -> str:
-    """What gives a line its colour: the second field of `by`, or else all but the first."""
+    """Settings that determine a line's colour: the second field of `by`, or else all fields but the
+    first.
+    """
     names = report.by[1:] or report.fields[1:]
     return formatting.settings({name: group.settings[name] for name in names})
 
 
 def band(group: Group, metric: str) -> Band | None:
-    """Over the complete trials of a group, at the steps where all have a value; None: nowhere."""
+    """Band over the complete trials of a group, at steps where all have a value; None if there are
+    none.
+    """
     curves = [
         {step: value for step, value in trial.curves.get(metric, []) if value is not None}
         for trial in group.trials
@@ -119,8 +122,8 @@ def band(group: Group, metric: str) -> Band | None:
 
 
 def curve_for(report: Report, metric: str) -> str | None:
-    """The curve to show beside a metric: its own, that of an eval during training with a result of
-    the same name, or the first loss.
+    """Curve to show beside a metric: its own, that of an eval during training with a result of the
+    same name, or the first loss.
     """
     names, last = curve_names(report), metric.rpartition('/')[2]
     during = {name for trial in report.trials for name in trial.during}
@@ -131,7 +134,7 @@ def curve_for(report: Report, metric: str) -> str | None:
 
 
 def curve_names(report: Report) -> list[str]:
-    """All metrics that have a curve: evals during training first, what tells of speed last."""
+    """Metrics with a curve: evals during training first, speed metrics last."""
     names = dict.fromkeys(name for trial in report.trials for name in trial.curves)
     during = {name for trial in report.trials for name in trial.during}
     return sorted(names, key=lambda name: (name.partition('/')[0] not in during, '/' not in name))
@@ -143,12 +146,12 @@ def _is_number(value: Any) -> bool:
 
 
 def spans(values: Iterable[float], ratio: float) -> bool:
-    """Whether positive values lie further apart than by a factor."""
+    """True if max / min > ratio (use a log axis)."""
     values = list(values)
     return bool(values) and min(values) > 0 and max(values) / min(values) >= ratio
 
 
 def thin(points: Sequence, most: int) -> list:
-    """At most about so many of the points, evenly chosen, with the last."""
+    """Returns about `most` evenly spaced points, the last included."""
     every = max(1, -(-len(points) // most))
     return list(points[::-1][::every])[::-1]

@@ -1,4 +1,4 @@
-"""A report as one picture: for each metric its values by a field, and its curves."""
+"""Plots a report: for each metric, its values by a field, and its curves."""
 
 from pathlib import Path
 
@@ -17,14 +17,14 @@ _STYLE = {'markersize': 6, 'capsize': 3, 'linewidth': 1.6}
 
 
 def save(report: Report, path: Path) -> None:
-    """Writes a PNG with a row of two plots a metric.
+    """Writes a PNG with a row of two plots per metric.
 
     Raises:
         UserError: there is no metric yet.
     """
     if not report.metrics:
         raise UserError(f'the runs in {report.runs.path} have no metrics yet')
-    with rc_context({'text.parse_math': False}):  # a name may have a $ in it
+    with rc_context({'text.parse_math': False}):  # names may contain $
         _save(report, path)
 
 
@@ -41,7 +41,7 @@ def _save(report: Report, path: Path) -> None:
 
 
 def _values(axes: Axes, report: Report, metric: str) -> None:
-    """Means with 95 % intervals, and each seed as a dot."""
+    """Plots means with 95 % intervals, and each seed as a dot."""
     axis = plot_series.axis_of(report)
     lines = plot_series.lines_of(report, metric, axis)
     colours = _colours([line.colour for line in lines])
@@ -80,7 +80,7 @@ def _values(axes: Axes, report: Report, metric: str) -> None:
 
 
 def _curves(axes: Axes, report: Report, metric: str) -> None:
-    """Curves: the mean of each group with its standard error, and unfinished trials."""
+    """Plots the mean curve of each group with its standard error, and unfinished trials."""
     name = plot_series.curve_for(report, metric)
     if name is None:
         axes.set_axis_off()
@@ -91,7 +91,9 @@ def _curves(axes: Axes, report: Report, metric: str) -> None:
     for label, group in zip(labels, report.groups, strict=True):
         band = plot_series.band(group, name)
         if band is not None:
-            marker = 'o-' if len(band.steps) == 1 else '-'  # a line of one point is not seen
+            marker = (
+                'o-' if len(band.steps) == 1 else '-'
+            )  # a line with a single point is invisible
             axes.plot(
                 band.steps,
                 band.mean,
@@ -123,7 +125,7 @@ def _short(name: str) -> str:
 
 
 def _colours(names: list[str]) -> dict[str, tuple]:
-    """A colour for each name: distinct ones as long as there are, then a scale."""
+    """Distinct colours for the names if there are enough, else a colour scale."""
     names = list(dict.fromkeys(names))
     if len(names) <= 10:
         return {name: colormaps['tab10'](i) for i, name in enumerate(names)}

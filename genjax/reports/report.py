@@ -1,4 +1,4 @@
-"""What a report is about: which runs, which results, and the fields to compare them by."""
+"""Selects the runs, the results and the fields of a report."""
 
 import re
 from collections import Counter
@@ -15,14 +15,14 @@ from genjax.reports.statistics import Group, Outcome, differing, groups_of
 
 @dataclass(frozen=True)
 class Report:
-    """The content of every format.
+    """Content of a report, in any format.
 
     Attributes:
-        runs: what was read.
-        metrics: the names of the results to compare.
-        by: the fields to compare them by: the first is the x axis, the second the colour.
-        fields: all fields but the seed that differ between trials or are in `by`; these first.
-        groups: the trials that agree in `fields`.
+        runs: the runs read.
+        metrics: names of the results to compare.
+        by: fields to compare by: x axis and colour.
+        fields: `by`, then all other fields but the seed that differ between trials.
+        groups: trials grouped by `fields`.
     """
 
     runs: Runs
@@ -33,16 +33,15 @@ class Report:
 
     @property
     def trials(self) -> list[Trial]:
-        """All trials."""
         return self.runs.trials
 
     @property
     def incomplete(self) -> list[Trial]:
-        """The trials that are in no mean."""
+        """Trials that are not in the means."""
         return [trial for trial in self.trials if trial.status != 'complete']
 
     def best(self, metric: str, outcomes: Sequence[Outcome]) -> Outcome | None:
-        """The best of the outcomes of a metric, if it is what the configs call best."""
+        """Best outcome of a metric, if it is the metric that the configs call `best`."""
         named = {(_best(t), t.fields.get('best_mode')) for t in self.trials}
         found = [outcome for outcome in outcomes if outcome.values]
         best, mode = named.pop()
@@ -51,7 +50,7 @@ class Report:
         return (max if mode == 'max' else min)(found, key=lambda o: o.estimate.mean)
 
     def notes(self, metric: str) -> list[str]:
-        """The texts beside a result, such as the protocol of its evaluation."""
+        """Text results that accompany a metric, such as its evaluation protocol."""
         prefix = metric.rpartition('/')[0] + '/'
         names = dict.fromkeys(
             name
@@ -66,13 +65,13 @@ class Report:
         return [f'{name.removeprefix(prefix)}: {"; or ".join(v)}' for name, v in said.items()]
 
     def title(self, trial: Trial) -> str:
-        """What tells a trial from the others: `model.beta=0.5 seed=1`."""
+        """Settings that distinguish a trial: `model.beta=0.5 seed=1`."""
         return formatting.settings(
             {name: trial.fields.get(name) for name in [*self.fields, 'seed']}
         )
 
     def provenance(self) -> dict[str, list[str]]:
-        """What the results depend on: for each trial that has begun, by its last start."""
+        """Provenance of the results, from the last start of each started trial."""
         begun = [trial for trial in self.trials if trial.starts]
         last = [trial.starts[-1] for trial in begun]
         packages = dict.fromkeys(name for start in last for name in start['packages'])
@@ -87,19 +86,19 @@ class Report:
         }
 
     def counted(self) -> str:
-        """How many trials there are, by status: `9 trials: 8 complete, 1 failed`."""
+        """Number of trials by status: `9 trials: 8 complete, 1 failed`."""
         counts = Counter(trial.status for trial in self.trials)
         parts = ', '.join(f'{number} {status}' for status, number in counts.most_common())
         return f'{len(self.trials)} trial{"s" * (len(self.trials) != 1)}: {parts}'
 
 
 def make(path: Path, metrics: Sequence[str] = (), by: Sequence[str] = ()) -> Report:
-    """Reads a folder.
+    """Reads a folder and makes its report.
 
     Args:
-        path: of a sweep, of several runs, or of one.
-        metrics: to compare, by whole names or by those of evals for their first results; none: the
-            result that the config calls best, or else the first.
+        path: folder of a sweep, of several runs, or of one run.
+        metrics: results to compare, by full name, or by the name of an eval for its first result;
+            none: the `best` result of the config, or else the first.
         by: at most two fields; none: the first two that differ.
 
     Raises:
@@ -121,7 +120,7 @@ def make(path: Path, metrics: Sequence[str] = (), by: Sequence[str] = ()) -> Rep
     if len(set(by)) != len(by) or len(by) > 2 or 'seed' in by:
         raise UserError('--by: at most two different fields, and not the seed')
     differ = [name for name in differing(runs.trials) if name != 'seed']
-    # What the sweep sets stands before what follows from it.
+    # Fields set by the sweep come before fields derived from them.
     differ = [name for name in runs.changed if name in differ] + [
         name for name in differ if name not in runs.changed
     ]
@@ -132,9 +131,7 @@ def make(path: Path, metrics: Sequence[str] = (), by: Sequence[str] = ()) -> Rep
 
 
 def metrics_of(trials: Sequence[Trial]) -> list[str]:
-    """The names of all results that are numbers: of final evals, of evals during training, losses,
-    others.
-    """
+    """Names of all numeric results: of final evals, of evals during training, losses, others."""
     names = dict.fromkeys(name for trial in trials for name in trial.results)
     text = {n for trial in trials for n, value in trial.results.items() if isinstance(value, str)}
     final = {name for trial in trials for name in trial.final}
@@ -149,17 +146,17 @@ def metrics_of(trials: Sequence[Trial]) -> list[str]:
 
 
 def _whole(name: str, known: Sequence[str]) -> str:
-    """`nll` is short for the first result of the eval of that name, as in `Experiment.best`."""
+    """Expands `nll` to the first result of the eval of that name, as in `Experiment.best`."""
     return records.best_result(dict.fromkeys(known), name) or name
 
 
 def _best(trial: Trial) -> str | None:
-    """The whole name of the result that a config calls best."""
+    """Full name of the `best` result of a config."""
     return records.best_result(trial.results, trial.fields.get('best'))
 
 
 def _of_best(best: str, trials: Sequence[Trial]) -> list[str]:
-    """The best result's name among those of final evals, at the best step, and at the last one."""
+    """Names of the best result in final evals, at the best step, and at the last step."""
     last = best.rpartition('/')[2]
     final = {f'{name}/{last}': None for trial in trials for name in sorted(trial.final)}
     return [*final, f'best/{best}', best]
@@ -172,6 +169,6 @@ def _default(trials: Sequence[Trial], known: list[str]) -> list[str]:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    """Like `nearest`, but where the last word is right only the names that end with it count."""
+    """Like `nearest`; if the last component matches names exactly, considers only those."""
     last = re.split(r'[./]', name)[-1]
     return nearest(name, [k for k in known if re.split(r'[./]', k)[-1] == last] or known)

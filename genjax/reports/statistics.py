@@ -1,4 +1,4 @@
-"""Means over seeds, and differences between settings over the seeds that they share."""
+"""Means over seeds, and paired differences between settings over shared seeds."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,18 +11,18 @@ import numpy as np
 from genjax.reports.load import Trial
 
 ALL_PAIRS = 8
-"""Up to so many settings each is compared with each; more, with the first."""
+"""Most settings to compare pairwise; more are compared with the first only."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds.
+    """Mean over seeds.
 
     Attributes:
-        n: how many seeds.
-        mean: of their values; None without any.
-        stderr: the standard error of the mean; None with fewer than two.
-        low: lower end of the 95 % interval by Student's t; None with fewer than two.
+        n: number of seeds.
+        mean: mean of their values; None for n = 0.
+        stderr: standard error of the mean; None for n < 2.
+        low: lower end of the 95 % interval by Student's t; None for n < 2.
         high: its upper end.
     """
 
@@ -35,10 +35,10 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Group:
-    """Trials that agree in all but the seed.
+    """Trials that differ only in the seed.
 
     Attributes:
-        settings: the fields that differ between groups, with their values.
+        settings: values of the fields that differ between groups.
         trials: the trials.
     """
 
@@ -51,9 +51,9 @@ class Outcome:
     """A metric of a group.
 
     Attributes:
-        values: by seed; of a seed that ran more than once, the mean.
-        missing: the trials that give none, and why not.
-        estimate: over the seeds.
+        values: by seed; for a repeated seed, the mean.
+        missing: trials without a value, and the reason.
+        estimate: mean over the seeds.
     """
 
     values: Mapping[Any, float]
@@ -63,15 +63,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The difference that one field makes over the seeds of both its values: `second` minus
-    `first`.
+    """Effect of one field over the seeds of both its values: `second` minus `first`.
 
     Attributes:
         first: a value of the field.
         second: another.
-        others: the other fields, in which the trials agree; None: the mean over all of these.
-        pairs: of trials.
-        estimate: of the difference, one value a seed.
+        others: values of the other fields, equal in both; None: the mean over all of these.
+        pairs: number of pairs of trials.
+        estimate: mean difference, one value per seed.
     """
 
     first: Any
@@ -82,10 +81,10 @@ class Comparison:
 
 
 def estimate(values: Iterable[float]) -> Estimate:
-    """The mean of one value a seed, with its uncertainty.
+    """Mean and confidence interval from one value per seed.
 
-    The interval holds the mean of normal values in 95 % of cases, however few the seeds are. A
-    bootstrap does so in 50 % with 2 seeds and 77 % with 3.
+    The t interval covers the mean of normal values with probability 95 % for any number of seeds. A
+    bootstrap covers it with 50 % for 2 seeds and 77 % for 3.
     """
     x = np.asarray(list(values), float)
     if len(x) < 2:
@@ -96,8 +95,8 @@ def estimate(values: Iterable[float]) -> Estimate:
 
 
 def t_quantile(freedom: int, level: float = 0.95) -> float:
-    """The number that |t| stays below with probability `level`, for Student's t with `freedom`
-    degrees: the root of its distribution (Abramowitz & Stegun, 26.7.3 and 26.7.4).
+    """Two-sided quantile of Student's t: the t with P(|T| < t) = `level` for `freedom` degrees of
+    freedom, as a root of its distribution (Abramowitz & Stegun, 26.7.3 and 26.7.4).
     """
     # Coefficients of cos²(θ), cos⁴(θ), … for t = √ν tan θ; those of odd ν stand after a cos θ.
     odd = freedom % 2
@@ -117,13 +116,13 @@ def t_quantile(freedom: int, level: float = 0.95) -> float:
 
 
 def differing(trials: Sequence[Trial]) -> list[str]:
-    """The fields whose values are not the same in all trials, in the order of the config."""
+    """Fields whose values differ between trials, in the order of the config."""
     fields = dict.fromkeys(name for trial in trials for name in trial.fields)
     return [name for name in fields if len({trial.fields.get(name) for trial in trials}) > 1]
 
 
 def groups_of(trials: Sequence[Trial], fields: Sequence[str]) -> list[Group]:
-    """Puts together the trials that agree in these fields; sorted by their values."""
+    """Groups trials by the values of these fields, sorted by value."""
     groups: dict[tuple, list[Trial]] = {}
     for trial in trials:
         groups.setdefault(tuple(trial.fields.get(name) for name in fields), []).append(trial)
@@ -134,13 +133,13 @@ def groups_of(trials: Sequence[Trial], fields: Sequence[str]) -> list[Group]:
 
 
 def order(value: Any) -> tuple:
-    """A key that sorts the values of a field: numbers by size, before all others."""
+    """Sort key for field values: numbers by size, before all others."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return (0, value, '') if number else (1, 0, str(value))
 
 
 def outcome(group: Group, metric: str) -> Outcome:
-    """A metric of those trials of a group that are complete."""
+    """Outcome of a metric over the complete trials of a group."""
     found: dict[Any, list[float]] = {}
     missing = []
     for trial in group.trials:
@@ -158,10 +157,10 @@ def outcome(group: Group, metric: str) -> Outcome:
 
 
 def comparisons(groups: Sequence[Group], field: str, metric: str) -> list[Comparison]:
-    """Compares the values of a field, where all other fields agree.
+    """Compares the values of a field, all other fields being equal.
 
-    Where these have several values, the mean over them is compared as well: over the seeds that
-    have a pair at each of them, so that it is a mean over the same settings for every seed.
+    If the other fields vary, the mean over their values is compared too, over the seeds with a pair
+    at each of them: every seed's mean is over the same settings.
     """
     found: dict[Any, dict[tuple, Mapping[Any, float]]] = {}
     for group in groups:

@@ -1,4 +1,4 @@
-"""The tidy table: a row a trial, a column a field, a result, or what else the result depends on."""
+"""Tidy table: one row per trial; columns are fields, results and provenance."""
 
 import csv
 import re
@@ -13,7 +13,7 @@ Row = dict[str, Any]
 
 
 def rows(report: Report) -> list[Row]:
-    """One row a trial, all with the same columns; None where there is no value."""
+    """One row per trial, all with the same columns; None for a missing value."""
     results = dict.fromkeys(name for trial in report.trials for name in sorted(trial.results))
     return [
         {
@@ -37,20 +37,20 @@ def rows(report: Report) -> list[Row]:
 
 
 def write_csv(table: Sequence[Row], file: IO[str]) -> None:
-    """Writes the table; None is an empty cell."""
+    """Writes the table as CSV; None is an empty cell."""
     writer = csv.DictWriter(file, list(table[0]), lineterminator='\n')
     writer.writerow({name: _cell(name) for name in table[0]})
     writer.writerows({name: _cell(value) for name, value in row.items()} for row in table)
 
 
 def _cell(value: Any) -> Any:
-    """A value that a spreadsheet does not take for a formula."""
+    """Escapes a value that a spreadsheet would interpret as a formula."""
     formula = isinstance(value, str) and re.match(r'[=+-]|@(?![\w.]+$)', value)
     return f"'{value}" if formula else value
 
 
 def write_parquet(table: Sequence[Row], path: Path) -> None:
-    """Writes the table; a column of numbers and text is one of text."""
+    """Writes the table as Parquet; a column that mixes numbers and text is text."""
     import pyarrow
     import pyarrow.parquet
 

@@ -1,4 +1,4 @@
-"""The data sets that genjax brings along, as TFDS builders; each prepares itself on first use."""
+"""Bundled data sets as TFDS builders; each is prepared on first use."""
 
 BUNDLED = {
     'avatars': 'genjax.data.builders.avatars.Avatars',
@@ -7,6 +7,4 @@ BUNDLED = {
     'jars': 'genjax.data.builders.jars.Jars',
     'world_points': 'genjax.data.builders.world_points.WorldPoints',
 }
-"""TFDS name to the import path of its builder class. Importing one imports TFDS, so it happens
-late.
-"""
+"""TFDS names and import paths of the builder classes, imported lazily because they import TFDS."""

@@ -1,4 +1,4 @@
-"""People of five features, drawn from a known population, as a table or as pictures."""
+"""People with five features, drawn from a known population, as a table or as images."""
 
 import io
 from typing import ClassVar
@@ -16,7 +16,7 @@ SIZES = {
 
 
 class Avatars(tfds.core.GeneratorBasedBuilder):
-    """Feature values [5] and, in `pictures`, what `genjax.data.avatars.render` draws of them."""
+    """Feature values [5] and, for `pictures`, their rendering by `genjax.data.avatars.render`."""
 
     VERSION = tfds.core.Version('1.0.0')
     BUILDER_CONFIGS: ClassVar = [

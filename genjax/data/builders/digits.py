@@ -1,4 +1,4 @@
-"""The 1,797 handwritten 8×8 digits that scikit-learn carries."""
+"""The 1,797 handwritten 8×8 digits of scikit-learn."""
 
 import hashlib
 import io
@@ -11,12 +11,11 @@ SIZES = {'train': 1297, 'validation': 200, 'test': 300}
 
 
 def split_indices(labels: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns the rows of scikit-learn's table that belong to each split, fixed for all time.
+    """Returns the rows of scikit-learn's table in each split; the split never changes.
 
-    Within each class the rows are put in the order of the sha256 of their number, a shuffle that no
-    library version can change. The classes are then interleaved evenly, and the line is cut after
-    1,297 and 1,497 rows, so that each split has every class in its proportion, within one example
-    or two.
+    Within each class, rows are sorted by the sha256 of their index, a shuffle independent of
+    library versions. The classes are then interleaved evenly, and the sequence is cut after 1,297
+    and 1,497 rows: class proportions in each split are right to within one or two examples.
 
     Args:
         labels: the class of each row, [1797].
@@ -24,7 +23,7 @@ def split_indices(labels: np.ndarray) -> dict[str, np.ndarray]:
     order = np.array(
         sorted(range(len(labels)), key=lambda row: hashlib.sha256(b'%d' % row).digest())
     )
-    place = np.empty(len(labels))  # where the row lies within its class, between 0 and 1
+    place = np.empty(len(labels))  # relative position of the row in its class, in (0, 1)
     for label in np.unique(labels):
         members = order[labels[order] == label]
         place[members] = (np.arange(len(members)) + 0.5) / len(members)
@@ -34,7 +33,7 @@ def split_indices(labels: np.ndarray) -> dict[str, np.ndarray]:
 
 
 class Digits(tfds.core.GeneratorBasedBuilder):
-    """Pictures [8, 8, 1] of handwritten digits in grey, with their class.
+    """Greyscale images [8, 8, 1] of handwritten digits with class labels.
 
     scikit-learn's values 0..16 become `round(value * 255 / 16)`, stored as PNG. Splits:
     `split_indices`.

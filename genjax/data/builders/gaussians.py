@@ -1,4 +1,4 @@
-"""Points in the plane from a mixture of Gaussians of known density: the test for lost modes."""
+"""Points in the plane from a mixture of Gaussians of known density, to detect lost modes."""
 
 from typing import ClassVar
 
@@ -11,10 +11,9 @@ SIZES = {'train': 100_000, 'validation': 10_000, 'test': 10_000}
 
 
 class Gaussians(tfds.core.GeneratorBasedBuilder):
-    """Points [2] of an even mixture of round Gaussians, with the component as label.
+    """Points [2] of a uniform mixture of isotropic Gaussians; the label is the component.
 
-    100,000 points to train on, as Lin et al. (PacGAN, 2018), and 10,000 each to validate and to
-    test.
+    Train: 100,000 points, as Lin et al. (PacGAN, 2018); validation and test: 10,000 each.
     """
 
     VERSION = tfds.core.Version('1.0.0')

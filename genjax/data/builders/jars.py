@@ -1,4 +1,4 @@
-"""Pictures of jars of known height and width."""
+"""Images of jars with known height and width."""
 
 import io
 
@@ -12,7 +12,7 @@ SIZES = {'train': 4_000, 'validation': 500, 'test': 1_000}
 
 
 class Jars(tfds.core.GeneratorBasedBuilder):
-    """Pictures [32, 32, 1] by `genjax.data.jars.render`, with their height and width."""
+    """Images [32, 32, 1] by `genjax.data.jars.render`, with the jar's height and width."""
 
     VERSION = tfds.core.Version('1.0.0')
 

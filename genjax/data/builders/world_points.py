@@ -1,4 +1,4 @@
-"""Points spread evenly over the land of a stylised map."""
+"""Points drawn uniformly from the land of a stylised map."""
 
 import numpy as np
 import tensorflow_datasets as tfds

@@ -1,1 +1,1 @@
-"""Toy data whose density is known."""
+"""Toy data with known density."""

@@ -1,4 +1,4 @@
-"""Distributions in the plane whose density is known exactly."""
+"""Distributions in the plane with exactly known density."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,11 +12,11 @@ from genjax.data.toy.mixtures import ring
 
 
 class PlaneDensity(Protocol):
-    """What is known of such a distribution; it is a mixture of parts, which are the labels."""
+    """A plane distribution of known density: a mixture of parts, which are the labels."""
 
     @property
     def num_parts(self) -> int:
-        """The number of parts, all equally likely."""
+        """Number of parts, all equally likely."""
 
     def log_prob(self, x: Array) -> Array:
         """Returns the exact log-density in nats of the points `x` [B, 2], as float32 [B]."""
@@ -27,12 +27,12 @@ class PlaneDensity(Protocol):
 
 @dataclass(frozen=True)
 class Rings:
-    """Points spread evenly over concentric circles, moved by round Gaussian noise.
+    """Points uniform on concentric circles, plus isotropic Gaussian noise.
 
-    The distance of a point from the centre then follows a Rice distribution.
+    The distance of a point from the centre follows a Rice distribution.
 
     Attributes:
-        radii: of the circles, which are equally likely.
+        radii: radii of the circles, which are equally likely.
         scale: the standard deviation of the noise along each axis.
     """
 
@@ -49,7 +49,7 @@ class Rings:
         x = jnp.asarray(x, jnp.float32)
         radius = jnp.sqrt(jnp.sum(x**2, axis=-1, keepdims=True))
         radii, variance = jnp.asarray(self.radii), self.scale**2
-        # exp(-(r² + R²) / 2σ²) I0(r R / σ²), with the part of I0 that grows taken out of it
+        # exp(-(r² + R²) / 2σ²) I0(r R / σ²), with the exponential growth of I0 factored out
         circles = -0.5 * (radius - radii) ** 2 / variance
         circles += jnp.log(jax.scipy.special.i0e(radius * radii / variance))
         constant = np.log(self.num_parts) + np.log(2 * np.pi * variance)
@@ -66,10 +66,10 @@ class Rings:
 
 @dataclass(frozen=True)
 class Checkerboard:
-    """Points spread evenly over the dark squares of a board around the origin.
+    """Points uniform on the dark squares of a checkerboard centred at the origin.
 
     Attributes:
-        squares: squares along a side; an even number.
+        squares: squares along a side, an even number.
         side: the side of a square.
     """
 

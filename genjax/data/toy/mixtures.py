@@ -1,4 +1,4 @@
-"""Even mixtures of round Gaussians in the plane: where the components lie, and their density."""
+"""Uniform mixtures of isotropic Gaussians in the plane, and their density."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from jax import Array
 
 @dataclass(frozen=True, eq=False)
 class Mixture:
-    """An even mixture of round Gaussians.
+    """A uniform mixture of isotropic Gaussians.
 
     Attributes:
         centres: the mean of each component, [K, 2].
@@ -39,7 +39,7 @@ class Mixture:
 
 
 def ring(components: int, radius: float, scale: float) -> Mixture:
-    """Returns a mixture whose components lie evenly on a circle around the origin."""
+    """Returns a mixture with components evenly spaced on a circle around the origin."""
     angle = 2 * np.pi * np.arange(components) / components
     return Mixture(radius * np.stack([np.cos(angle), np.sin(angle)], axis=-1), scale)
 

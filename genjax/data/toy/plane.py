@@ -1,4 +1,4 @@
-"""The data set of points in the plane with a known density, drawn when it is first asked for."""
+"""Data set of points in the plane with known density, drawn on first use."""
 
 import functools
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ from genjax.errors import UserError, nearest
 
 @dataclass(frozen=True)
 class Density:
-    """Points [2] from a distribution whose log-density is known exactly; labels are its parts.
+    """Points [2] from a distribution with exactly known log-density; labels are its parts.
 
     `'eight_gaussians'`, `'checkerboard'` or `'rings'` (`genjax.data.toy.densities`). The points are
-    drawn in memory with fixed seeds: enough of them to train on that a model of ordinary size
-    cannot learn them by heart.
+    drawn in memory with fixed seeds; the training set is too large for an ordinary model to
+    memorise.
 
     Attributes:
-        name: which distribution.
-        train_size: points to train on; 10,000 each validate and test.
+        name: name of the distribution.
+        train_size: training points; validation and test have 10,000 each.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""A stylised map of the world whose land is known exactly: polygons, and points on them."""
+"""A stylised world map with exactly known land: polygons, and points on them."""
 
 import functools
 import operator
@@ -12,7 +12,7 @@ from jax import Array
 from genjax.data.datasets import TFDS
 from genjax.data.sources import Source
 
-# Longitude and latitude in degrees, clockwise or not, none overlapping another.
+# Longitude and latitude in degrees, in either orientation; polygons do not overlap.
 _CONTINENTS = {
     'north america': (
         (-165, 65), (-125, 70), (-80, 72), (-58, 50), (-80, 28), (-84, 10), (-105, 20), (-122, 38),
@@ -32,15 +32,15 @@ _CONTINENTS = {
 
 
 def shoelace(polygon: np.ndarray) -> float:
-    """Returns the area of a polygon [V, 2] that does not cross itself."""
+    """Area of a polygon [V, 2] without self-intersections."""
     x, y = polygon.T
     return float(abs(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y)) / 2)
 
 
 def clip(polygon: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Cuts a polygon [V, 2] to a rectangle (Sutherland & Hodgman, 1974).
+    """Clips a polygon [V, 2] to a rectangle (Sutherland & Hodgman, 1974).
 
-    Parts that come apart stay joined by edges of no area, so that `shoelace` is still right.
+    Disconnected parts stay joined by degenerate edges, so that `shoelace` remains correct.
     """
     for axis in (0, 1):
         for sign, bound in ((1.0, low[axis]), (-1.0, high[axis])):
@@ -58,12 +58,12 @@ def clip(polygon: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 
 def inside(polygon: np.ndarray, x: Array) -> Array:
-    """Tells which of the points `x` [B, 2] are inside of a polygon [V, 2], bool [B]: those from
-    which a ray to the right crosses its edges an odd number of times.
-    """
+    """Whether points `x` [B, 2] are inside a polygon [V, 2], bool [B], by the even-odd rule."""
     start, end = polygon, np.roll(polygon, -1, axis=0)
     rise = end[:, 1] - start[:, 1]
-    slope = (end[:, 0] - start[:, 0]) / np.where(rise == 0, 1.0, rise)  # level edges never count
+    slope = (end[:, 0] - start[:, 0]) / np.where(
+        rise == 0, 1.0, rise
+    )  # horizontal edges never count
     height = x[:, 1:]
     straddles = (start[:, 1] > height) != (end[:, 1] > height)
     right = x[:, :1] < start[:, 0] + slope * (height - start[:, 1])
@@ -72,10 +72,10 @@ def inside(polygon: np.ndarray, x: Array) -> Array:
 
 @dataclass(frozen=True)
 class WorldPoints:
-    """Points spread evenly over the land of a stylised world map, whose density is known.
+    """Points uniform on the land of a stylised world map, with known density.
 
     The map is the rectangle [-2, 2] x [-1, 1]: 90 degrees are 1, and the plane is not curved. Land
-    is seven polygons. 10,000 points to train on, 1,000 to validate, 1,000 to test.
+    is seven polygons. 10,000 points for training, 1,000 for validation, 1,000 for test.
 
     Attributes:
         data_dir: the folder of all data sets; None: $TFDS_DATA_DIR or ~/tensorflow_datasets.
@@ -94,15 +94,15 @@ class WorldPoints:
 
     @property
     def land_area(self) -> float:
-        """The area of all land; that of the map is 8."""
+        """Total area of the land; the map has area 8."""
         return sum(map(shoelace, self.polygons))
 
     def land_area_within(self, low: np.ndarray, high: np.ndarray) -> float:
-        """The area of the land in the rectangle between two corners [2]."""
+        """Area of the land in the rectangle with corners `low` and `high` [2]."""
         return sum(shoelace(clip(polygon, low, high)) for polygon in self.polygons)
 
     def on_land(self, x: Array) -> Array:
-        """Tells which of the points `x` [B, 2] are on land, bool [B]; of NumPy's, in NumPy."""
+        """Whether points `x` [B, 2] are on land, bool [B]; NumPy arrays give NumPy arrays."""
         return functools.reduce(operator.or_, (inside(polygon, x) for polygon in self.polygons))
 
     def log_prob(self, x: Array) -> Array:

@@ -1,4 +1,4 @@
-"""Runs the trials of a sweep as populations: one program trains many of them."""
+"""Trains the trials of a sweep in populations: batches of trials that one program trains."""
 
 import json
 import resource
@@ -22,19 +22,19 @@ _OFF = {'mesh': MeshShape(), 'ema_on_host': False, 'wandb': None, 'profile': Non
 
 
 def run(folder: Folder, trials: list[Trial], max_parallel: int | None) -> None:
-    """Trains what has not ended, population after population.
+    """Trains the trials that have not ended, one population after another.
 
-    Trials that failed are not tried again: the numbers would be the same.
+    Failed trials are not repeated: their results are deterministic.
 
     Args:
-        folder: of the sweep, which holds the trials; no other process writes to it.
-        trials: to be run.
-        max_parallel: how many members a population has at most; None: all that go together.
+        folder: sweep folder with the trials recorded; no other process writes to it.
+        trials: trials to run.
+        max_parallel: most members per population; None: no limit.
 
     Raises:
-        Interrupted: Ctrl-C or SIGTERM came; the population that was training has been saved.
-        UserError: a trial cannot be a member, or was begun as a run of its own; or trials failed,
-            after all others.
+        Interrupted: on Ctrl-C or SIGTERM, after the running population has been saved.
+        UserError: a trial cannot be vectorized, or was begun as a run of its own; or trials failed,
+            raised after all others have run.
     """
     asked = {trial.id for trial in trials}
     unfinished = [
@@ -60,7 +60,7 @@ def run(folder: Folder, trials: list[Trial], max_parallel: int | None) -> None:
     ]
     if populations:
         print(*summary(populations), sep='\n')
-    # Each member has some files open.
+    # Each member keeps several files open.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with Preemption() as interruption:
@@ -82,13 +82,13 @@ def run(folder: Folder, trials: list[Trial], max_parallel: int | None) -> None:
 
 
 def programs(trials: list[Trial]) -> list[str]:
-    """What to say of the programs that these trials need."""
+    """Lines that describe the programs that these trials need."""
     source_of = sources()
     return summary(populations_of(trials, lambda t: example_of(source_of(t)), len(trials)))
 
 
 def _unfinished(folder: Folder) -> list[Population]:
-    """The populations that an earlier start of the sweep began, each with all its members."""
+    """Populations begun by an earlier start of the sweep, with all their members."""
     records = [
         json.loads(file.read_text())
         for file in sorted(folder.path.glob(f'populations/*/{_MEMBERS}'))
@@ -97,14 +97,14 @@ def _unfinished(folder: Folder) -> list[Population]:
     populations = []
     for record in records:
         members, traced = [trials[t] for t in record['trials']], record['traced']
-        if not members[0].fields.keys() >= set(traced):  # fields of an older version of the code
+        if not members[0].fields.keys() >= set(traced):  # fields of older code
             traced = varying_fields(members)
         populations.append(Population(tuple(members), tuple(traced)))
     return populations
 
 
 def _check(folder: Folder, trial: Trial) -> None:
-    """Refuses what cannot be a member."""
+    """Refuses a trial that cannot be vectorized."""
     experiment = experiment_of(trial.config)
     for name, wanted in _OFF.items():
         if getattr(experiment, name) != wanted:

@@ -1,4 +1,4 @@
-"""Which trials one program can train: those that differ only in numbers that enter arithmetic."""
+"""Groups trials that one program can train: those differing only in numbers used in arithmetic."""
 
 import functools
 from collections import defaultdict
@@ -16,7 +16,7 @@ from genjax.training.state import TrainState, init_state
 from genjax.training.step import Metrics, train_step
 
 _OF_THE_STEP = ('model', 'optimizer', 'preprocess', 'clip_norm', 'ema', 'seed')
-"""The parts of a config that the step reads and the loop does not, but for the seed."""
+"""The parts of a config that only the step reads, not the loop; besides the seed."""
 
 _ABSENT = object()
 
@@ -26,15 +26,15 @@ def populations_of(
     example_of: Callable[[Trial], Example],
     largest: int,
 ) -> list[Population]:
-    """Splits trials into as few populations as can be.
+    """Splits trials into as few populations as possible.
 
-    A field goes into the program as an array if the program can be traced with it; what decides a
-    shape or what is computed cannot, and splits the trials.
+    A field becomes an array argument of the program if the program can be traced with it. Fields
+    that determine shapes or control flow cannot, and split the trials.
 
     Args:
-        trials: all of them can run.
-        example_of: finds the shapes of the data of a trial.
-        largest: how many members a population has at most.
+        trials: trials, all checked to run.
+        example_of: returns the shapes of a trial's data.
+        largest: most members per population.
     """
     if not trials:
         return []
@@ -52,7 +52,7 @@ def populations_of(
                 for i in range(0, len(trials), largest)
             ]
         alone = [name for name in varying if not traces([name])]
-        # Zero may switch a term off: what has others in common may still be one program.
+        # Zero may switch a term off: try to group zero and non-zero trials separately.
         switches = [name for name in alone if len(set(_are_zero(trials, [name]))) > 1]
         if switches:
             parts = _parts(trials, _are_zero(trials, switches))
@@ -63,16 +63,14 @@ def populations_of(
 
 
 def varying_fields(trials: Sequence[Trial]) -> list[str]:
-    """The paths of the fields in which the configs of trials differ, in order."""
+    """Paths of the fields in which the trials' configs differ, in order."""
     rows = _rows(trials)
     names = dict.fromkeys(name for row in rows for name in row)
     return [name for name in names if len({repr(row.get(name, _ABSENT)) for row in rows}) > 1]
 
 
 def summary(populations: Sequence[Population]) -> list[str]:
-    """What to say of the programs: a line for each, with what it has for itself and what is traced
-    in it.
-    """
+    """Describes each program in one line: its own fields, and those traced as arrays."""
     trials = [trial for population in populations for trial in population.trials]
     varying = varying_fields(trials)
     lines = [f'{len(trials)} trials in {len(populations)} program(s)']
@@ -90,7 +88,7 @@ def _rows(trials: Sequence[Trial]) -> list[Mapping[str, Any]]:
 
 
 def _parts(trials: Sequence[Trial], keys: Sequence[Any]) -> list[list[Trial]]:
-    """The trials of each key, in order."""
+    """Trials grouped by key, in order."""
     parts = defaultdict(list)
     for trial, key in zip(trials, keys, strict=True):
         parts[repr(key)].append(trial)
@@ -98,13 +96,13 @@ def _parts(trials: Sequence[Trial], keys: Sequence[Any]) -> list[list[Trial]]:
 
 
 def _are_zero(trials: Sequence[Trial], names: Sequence[str]) -> list[tuple[bool, ...]]:
-    """For each trial, which of the fields are zero."""
+    """For each trial, whether each of the fields is zero."""
     return [tuple(row.get(name) == 0 for name in names) for row in _rows(trials)]
 
 
 def _kind(name: str, row: Mapping[str, Any]) -> Any:
-    """What trials of one program have in common in a field: that it is a number, or so many
-    numbers, which only the step reads; or else its value.
+    """Key that trials of one program share in a field: for numbers that only the step reads, their
+    count; else the value.
     """
     value = row.get(name, _ABSENT)
     if name.partition('.')[0] in _OF_THE_STEP:
@@ -115,8 +113,8 @@ def _kind(name: str, row: Mapping[str, Any]) -> Any:
 
 
 def _traces(population: Population, example: Example) -> bool:
-    """Whether a program that is traced with the fields is that of every member: zero, which may
-    switch a term off, changes neither the state nor the metrics.
+    """Returns whether one program, traced with these fields, is valid for every member: a zero,
+    which may switch a term off, changes neither the state nor the metrics.
     """
     first = experiment_of(population.trials[0].config)
     batch = {
@@ -138,7 +136,7 @@ def _traces(population: Population, example: Example) -> bool:
             _shapes(jax.eval_shape(functools.partial(_first_step, member), batch)) == wanted
             for member in members
         )
-    except Exception:  # whatever a model does with a tracer; with numbers it has been checked
+    except Exception:  # any failure on a tracer; concrete numbers have been checked
         return False
 
 

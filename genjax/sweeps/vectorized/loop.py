@@ -1,4 +1,4 @@
-"""The training loop of a population: one step program; records and events of each member."""
+"""Training loop of a population: one step program; records and events per member."""
 
 import contextlib
 import statistics
@@ -30,13 +30,13 @@ from genjax.training.state import TrainState
 
 
 class PopulationLoop:
-    """Trains a population from its latest checkpoint, or from the beginning, until all members have
+    """Trains a population from its latest checkpoint, or from scratch, until all members have
     ended.
 
-    A member ends at the last step, early (`Experiment.patience`), or where something is wrong with
-    it alone, such as a loss that is not finite; what becomes of it is written down at once, and the
-    others go on. The checkpoints of the population are for going on only; those of a member, of its
-    validations and its end, lie in its own run.
+    A member ends at the last step, early (`Experiment.patience`), or on an error of its own, such
+    as a non-finite loss. Its result is recorded at once, and the others continue. The population's
+    checkpoints serve only to resume; those of a member, at its evals and its end, are in its run
+    folder.
     """
 
     def __init__(
@@ -49,16 +49,16 @@ class PopulationLoop:
         devices = jax.devices()
         self._programs = PopulationPrograms(population, self._example, devices)
         self._experiment = population.experiments[0]
-        # To judge members on. One of several CPU devices has all cores for itself then.
+        # Evaluates members. On CPU, a single device then uses all cores.
         is_cpu = devices[0].platform == 'cpu'
         self._mesh = self._experiment.mesh.make(devices[:1] if is_cpu else devices)
         self._take = jax.jit(lambda train, index: jax.tree.map(lambda a: a[index], train))
-        self._members: dict[int, Member] = {}  # those that have not ended
+        self._members: dict[int, Member] = {}  # members that have not ended
         self._pending: tuple[int, Mapping[str, Array]] | None = None
         self._since = time.monotonic()
 
     def train(self) -> None:
-        """Raises Interrupted where Ctrl-C or SIGTERM came: the population is saved."""
+        """Trains; raises Interrupted on Ctrl-C or SIGTERM, after saving."""
         population, experiment = self._population, self._experiment
         path = self._folder.population(population.trials)
         with (
@@ -115,7 +115,7 @@ class PopulationLoop:
         return {m.trial.id: dict(m.means.window) for m in self._members.values()}
 
     def _open(self, held: contextlib.ExitStack, step: int, windows: Mapping[str, Any]) -> None:
-        """Opens the run of each member that has not ended."""
+        """Opens the run folder of each active member."""
         population = self._population
         for index, (trial, experiment) in enumerate(
             zip(population.trials, population.experiments, strict=True)
@@ -134,7 +134,7 @@ class PopulationLoop:
         return jax.device_put(np.asarray(going), self._programs.members)
 
     def _batches(self, step: int) -> Iterator[Batch]:
-        """The batches [members, rows, ...] from `step` on; members of one seed have the same."""
+        """Batches [members, rows, ...] from `step` on; members with the same seed share theirs."""
         experiments = self._population.experiments
         seeds = [experiment.seed for experiment in experiments]
         seeds += seeds[:1] * (self._programs.size - len(seeds))
@@ -152,16 +152,16 @@ class PopulationLoop:
             }
 
     def _due(self, step: int) -> set[str]:
-        """The same for all members that have not ended."""
+        """Events due at a step, the same for all active members."""
         return next((m.events.due(step) for m in self._members.values()), set())
 
     def _push(self, call: tuple[int, Mapping[str, Array]] | None, progress: Progress) -> None:
-        """Takes the metrics of a call, and records those of the call before, which has ended by
+        """Queues the metrics of a call, and records those of the call before, which has finished by
         now.
         """
         before, self._pending = self._pending, call
         if before is None:
-            if call:  # it compiles, or events came before it
+            if call:  # not timed: it compiled, or followed events
                 progress.restart_clock(call[0])
             return
         step, metrics = before[0], jax.device_get(before[1])
@@ -188,7 +188,7 @@ class PopulationLoop:
         progress: Progress,
         what: Callable[[Events, int], set[str]],
     ) -> None:
-        """Does what is due of each member, and ends those whose last step this is."""
+        """Runs the due events of each member, and ends those at their last step."""
         for index, member in list(self._members.items()):
             with self._ending_alone(index):
                 due = what(member.events, step)
@@ -203,14 +203,14 @@ class PopulationLoop:
 
     @contextlib.contextmanager
     def _ending_alone(self, index: int) -> Iterator[None]:
-        """What is wrong with one member ends it alone; a full disk ends all, to go on later."""
+        """Confines an error to one member, which ends; a full disk ends all, to be resumed."""
         try:
             yield
         except CannotWrite:
             raise
         except UserError as error:
             self._end(index, 'failed', str(error))
-        except Exception as error:  # an evaluator of someone's own
+        except Exception as error:  # e.g. in a user's evaluator
             log = self._folder.log(self._members[index].trial.id)
             log.parent.mkdir(exist_ok=True)
             log.write_text(traceback.format_exc())

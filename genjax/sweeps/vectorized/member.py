@@ -1,4 +1,4 @@
-"""One trial of a population, as the host sees it: a run like any other, in a folder of its own."""
+"""Host side of one member of a population: an ordinary run in its own folder."""
 
 import contextlib
 from collections.abc import Mapping
@@ -23,16 +23,15 @@ from genjax.training.writers import MetricWriter
 
 
 class Member:
-    """The folder of a trial: its records, its events, and the checkpoints of its evaluations and
-    its end.
+    """Run folder of a trial: records, events, and checkpoints at its evals and its end.
 
     Attributes:
-        trial: what differs.
-        experiment: the whole.
-        events: of the run.
-        means: of its metrics.
+        trial: the trial.
+        experiment: its experiment.
+        events: events of the run.
+        means: running means of its metrics.
         rates: its learning rates.
-        writer: of its records.
+        writer: writer of its records.
     """
 
     def __init__(
@@ -50,13 +49,13 @@ class Member:
 
         Args:
             trial: the trial.
-            experiment: that it describes.
-            workdir: of its run.
-            step: from which it goes on.
-            source: of its training data.
-            example: of those.
-            mesh: the devices to evaluate it on.
-            window: of its metrics, at that step.
+            experiment: its experiment.
+            workdir: its run folder.
+            step: step to resume from.
+            source: its training data.
+            example: shapes of an example.
+            mesh: devices for evaluation.
+            window: sums of its metrics at that step.
         """
         self.trial, self.experiment = trial, experiment
         with contextlib.ExitStack() as held:
@@ -72,17 +71,17 @@ class Member:
         self.events = Events(experiment, workdir, mesh, checkpoints)
 
     def hold(self, due: set[str], step: int, state: TrainState, progress: Progress) -> None:
-        """Does what is `due` of the events, but for checkpoints that only serve to go on from:
-        those are the population's.
+        """Runs the `due` events, except for checkpoints to resume from, which the population
+        writes.
         """
         if not self.events.ended(step) and 'evals' not in self.events.due(step):
             due = due - {'checkpoint'}
         self.events.hold(due, step, state, self.writer, progress, dict(self.means.window))
 
     def close(self) -> None:
-        """Lets go of the folder; again, does nothing."""
+        """Closes the folder; idempotent."""
         self._held.close()
 
     def finish(self, step: int, state: TrainState) -> None:
-        """Runs the final evals of the run, which has ended with this state."""
+        """Runs the final evals on the final state of the run."""
         finish(self.events.outcome(step, state), self.writer)

@@ -1,6 +1,4 @@
-"""One program that trains many trials at once: what differs between them are arrays, with an axis
-of members.
-"""
+"""One program that trains many trials: fields that differ are arrays with a member axis."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -26,15 +24,15 @@ from genjax.training.step import Metrics, train_step
 _AXIS = 'members'
 
 Values = Mapping[str, Any]
-"""The fields that differ, by path; each an array [members], or a tuple of such."""
+"""Fields that differ, by path: arrays [members], or tuples of them."""
 
 
 @flax.struct.dataclass
 class PopulationState:
-    """The state of all members, each array with a first axis for them.
+    """State of all members; every array has a leading member axis.
 
     Attributes:
-        train: of each; that of one that has ended stays as its last step left it, finite or not.
+        train: train states; that of an ended member stays as after its last step, finite or not.
         going: whether a member still trains, bool [members].
     """
 
@@ -47,8 +45,8 @@ class Population:
     """Trials that one program can train.
 
     Attributes:
-        trials: whose configs differ in the fields `traced` alone.
-        traced: the paths of those fields.
+        trials: trials whose configs differ only in the fields `traced`.
+        traced: paths of those fields.
     """
 
     trials: tuple[Trial, ...]
@@ -56,17 +54,20 @@ class Population:
 
     @functools.cached_property
     def experiments(self) -> tuple[Experiment, ...]:
-        """What each trial describes."""
+        """Experiment of each trial."""
         return tuple(experiment_of(trial.config) for trial in self.trials)
 
     def member(self, values: Values) -> Experiment:
-        """The experiment of one member, given arrays, traced or not, for the fields that differ."""
+        """Builds the experiment of one member from values, traced or not, of the fields that
+        differ.
+        """
         return configs.build(configs.with_leaves(self.trials[0].config, values))
 
     def values(self, size: int) -> Values:
-        """The fields that differ, for `size` members: those beyond the trials repeat the first.
+        """Values of the fields that differ, for `size` members; members beyond the trials repeat
+        the first.
 
-        Numbers stay as weak in their types as the literals of a config.
+        Weakly typed, like the literals of a config.
         """
         rows = [trial.fields for trial in self.trials]
         rows += rows[:1] * (size - len(rows))
@@ -75,23 +76,23 @@ class Population:
 
 
 class PopulationPrograms:
-    """What a population executes, compiled at its first call, every member on one device.
+    """Programs of a population, compiled at their first call; each member runs on one device.
 
     Attributes:
-        size: how many members there are, a multiple of the devices.
+        size: number of members, a multiple of the devices.
         mesh: the devices, along one axis.
-        members: the sharding of an array whose first axis is that of members.
-        batch_sharding: of what `step` takes.
+        members: sharding of arrays with a leading member axis.
+        batch_sharding: sharding of the batches that `step` takes.
         values: the fields that differ.
         state: the state as `jax.ShapeDtypeStruct`s.
         init: (values, first batches [members, rows, ...]) -> TrainState of all members.
-        step: (values, state, batches) -> (state, metrics [members]); the state given is used up.
-            With `steps_per_call` > 1 batches are [steps, members, rows, ...] and metrics [members,
+        step: (values, state, batches) -> (state, metrics [members]); donates the state. With
+            `steps_per_call` > 1 batches are [steps, members, rows, ...] and metrics [members,
             steps].
     """
 
     def __init__(self, population: Population, example: Example, devices: Sequence[jax.Device]):
-        """Lays the programs out for data of these shapes."""
+        """Traces the programs for data of these shapes."""
         experiment = population.experiments[0]
         count = len(population.trials)
         self.size = -(-count // len(devices)) * len(devices)
@@ -121,8 +122,8 @@ class PopulationPrograms:
             lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=self.members),
             PopulationState(traced.out_info, going),
         )
-        # The caches of a CPU hold one member, not all: a fifth faster. But it is an order of
-        # magnitude slower at convolutions in a loop.
+        # On CPU, looping over members is a fifth faster: caches hold one member, not all. But
+        # convolutions in a loop are an order of magnitude slower.
         in_turn = platform == 'cpu' and 'conv_general_dilated' not in str(traced.jaxpr)
         over_members = _in_turn if in_turn else jax.vmap
 
@@ -145,14 +146,14 @@ class PopulationPrograms:
 def _advance(
     experiment: Experiment, platform: str, state: PopulationState, batch: Batch
 ) -> tuple[PopulationState, Metrics]:
-    """One step of one member; where it has ended its state stays, its metrics are zero, and in a
-    loop over members it takes no time.
+    """One step of one member. An ended member keeps its state, has zero metrics, and costs no time
+    in a loop over members.
     """
     step = functools.partial(train_step, experiment, unroll=platform == 'cpu')
     _, shapes = jax.eval_shape(step, state.train, batch)
 
     def stay(train: TrainState, _: Batch) -> tuple[TrainState, Metrics]:
-        return train, jax.tree.map(jnp.zeros_like, shapes)  # which nobody reads
+        return train, jax.tree.map(jnp.zeros_like, shapes)  # never read
 
     going = state.going
     train, metrics = jax.lax.cond(going, step, stay, state.train, batch)
@@ -164,7 +165,7 @@ def _advance(
 
 
 def _in_turn(function: Callable) -> Callable:
-    """`jax.vmap` by a loop."""
+    """`jax.vmap` as a loop."""
     return lambda *arguments: jax.lax.map(lambda each: function(*each), arguments)
 
 
