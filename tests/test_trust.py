@@ -152,8 +152,8 @@ def lab(folder, width=4):
     text = (ROOT / 'configs/digits/vae.py').read_text('utf-8')
     text = text.replace('import optax', 'import optax\nfrom nets_of_test import Mine', 1)
     text = text.replace('import optax', 'import optax\nfrom widths_of_test import WIDTH', 1)
-    assert 'encoder=spec(MLP, ' in text or 'encoder=spec(MLP,' in text
-    text = text.replace('encoder=spec(MLP', 'encoder=spec(Mine', 1)
+    assert 'encoder=MLP(' in text
+    text = text.replace('encoder=MLP(', 'encoder=Mine(', 1)
     (folder / 'vae.py').write_text(text)
     return folder / 'vae.py'
 
