@@ -1,4 +1,4 @@
-"""Autoregressive models and their relatives: exact likelihoods, one element after the other."""
+"""Autoregressive models, with exact likelihoods, and masked models of tokens."""
 
 from genjax.models.autoregressive.decoding import TokenSampling
 from genjax.models.autoregressive.frames import FrameModel

@@ -1,4 +1,4 @@
-"""Drawing sequences one element at a time: pure functions of logits, and the loop around them."""
+"""Autoregressive sampling: filters of logits, and the sampling loop."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from genjax.models.checks import check_number
 
 
 def keep_top_k(logits: Array, k: int) -> Array:
-    """Logits [..., V] with all but the k largest at -inf; ties with the k-th stay. Raises a
+    """Sets all but the k largest logits [..., V] to -inf; keeps ties with the k-th. Raises a
     UserError for k < 1.
     """
     check_number('top_k', k, 1)
@@ -22,22 +22,22 @@ def keep_top_k(logits: Array, k: int) -> Array:
 
 
 def keep_top_p(logits: Array, p: float | Array) -> Array:
-    """Logits [..., V] of the nucleus, the rest at -inf (Holtzman et al., 2020): the fewest most
-    probable tokens that together have at least probability p. Raises a UserError for p outside
-    [0, 1].
+    """Sets logits [..., V] outside the nucleus to -inf (Holtzman et al., 2020). The nucleus is the
+    smallest set of most probable tokens with total probability of at least p. Raises a UserError
+    for p outside [0, 1].
     """
     check_number('top_p', p, 0, 1)
     order = jnp.argsort(-logits, axis=-1)
     probability = jnp.take_along_axis(jax.nn.softmax(logits, axis=-1), order, axis=-1)
     before = jnp.cumsum(probability, axis=-1) - probability
-    # The most probable token stays whatever p is.
+    # Always keep the most probable token.
     kept = (before < p) | (jnp.arange(logits.shape[-1]) == 0)
     place = jnp.argsort(order, axis=-1)
     return jnp.where(jnp.take_along_axis(kept, place, axis=-1), logits, -jnp.inf)
 
 
 def greedy(logits: Array) -> Array:
-    """Logits [..., V] of the distribution that has the (first) most probable token alone."""
+    """Returns logits [..., V] with all probability on the (first) most probable token."""
     best = jnp.argmax(logits, axis=-1, keepdims=True)
     return jnp.where(jnp.arange(logits.shape[-1]) == best, 0.0, -jnp.inf)
 
@@ -48,7 +48,7 @@ def check_options(
     top_k: int | None,
     top_p: float | Array | None,
 ) -> None:
-    """Raises a UserError for sampling options out of range, named after their `owner`."""
+    """Raises a UserError for sampling options out of range; `owner` prefixes their names."""
     check_number(f'{owner}temperature', temperature)
     check_number(f'{owner}top_k', top_k, 1)
     check_number(f'{owner}top_p', top_p, 0, 1, above=True)
@@ -62,8 +62,7 @@ def filter_logits(
 ) -> Array:
     """Divides logits [..., V] by the temperature, then keeps the top k, then the nucleus p.
 
-    A temperature of 0, or so small that the logits overflow, keeps the largest logit alone, of
-    several equal ones the first.
+    A temperature of 0, or one that makes the logits overflow, keeps only the (first) largest logit.
 
     Args:
         logits: [..., V].
@@ -87,13 +86,13 @@ def filter_logits(
 
 @dataclass(frozen=True)
 class TokenSampling:
-    """Sampling options of models that draw tokens one by one.
+    """Sampling options of autoregressive models of tokens.
 
     Attributes:
-        temperature: divides the logits; 0 draws the most probable token.
-        top_k: draws from the `top_k` most probable tokens only.
-        top_p: draws from the nucleus: the fewest most probable tokens that together have this
-            probability, in (0, 1].
+        temperature: divides the logits; 0 is greedy decoding.
+        top_k: number of most probable tokens to sample from; None: all.
+        top_p: nucleus sampling: total probability of the most probable tokens to sample from, in
+            (0, 1]; None: all.
     """
 
     temperature: float = 1.0
@@ -104,7 +103,7 @@ class TokenSampling:
         check_options('TokenSampling.', self.temperature, self.top_k, self.top_p)
 
     def filter(self, logits: Array) -> Array:
-        """Logits [..., V] of the tokens that are drawn; see `filter_logits`."""
+        """Applies `filter_logits` to logits [..., V]."""
         return filter_logits(logits, self.temperature, self.top_k, self.top_p)
 
 
@@ -120,11 +119,11 @@ def generate(
 
     Args:
         step: (element [B, ...], carry, position) -> (parameters of the next element, carry).
-        carry: before the first step.
-        first: what the network sees before the first element, [B, ...].
+        carry: initial carry.
+        first: input of the first step, [B, ...].
         draw: (key, parameters, previous element) -> element [B, ...].
         key: split into one key per position.
-        length: elements to draw.
+        length: number of elements.
 
     Returns:
         [B, length, ...]
@@ -145,8 +144,8 @@ def generate(
 def uncached(
     network: Callable[[Array], Array], first: Array, length: int
 ) -> tuple[Callable[[Array, Any, Array], tuple[Array, Any]], Array]:
-    """A `step` and its carry for a network that maps whole sequences only: it processes all
-    `length` elements anew for each of them.
+    """Returns a `step` and its initial carry for a network without a cache: each step processes all
+    `length` elements again.
     """
 
     def step(element: Array, seen: Array, position: Array) -> tuple[Array, Array]:

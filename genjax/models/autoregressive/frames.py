@@ -1,4 +1,4 @@
-"""Autoregressive models of sequences of frames, each of many bits."""
+"""Autoregressive models of sequences of binary frames."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,22 +16,21 @@ from genjax.models.base import Batch, Phase, Values, Variables
 
 @dataclass(frozen=True)
 class FrameModel(SequenceModel):
-    """An autoregressive model of frames of bits, such as piano rolls (Boulanger-Lewandowski et al.,
+    """An autoregressive model of binary frames, such as piano rolls (Boulanger-Lewandowski et al.,
     2012): log p(x) = Σ log p(x_t | x_<t).
 
-    The bits of a frame are independent given the frames before it; or, with `within`, each depends
-    on those before it in the frame too, as in the paper's RNN-NADE.
+    The bits of a frame are independent given the previous frames. With `within`, each bit also
+    depends on earlier bits of its frame, as in the paper's RNN-NADE.
 
-    Frames of -1 at the end of a sequence are padding and count for nothing. Parameter groups are
-    'network' and 'within'; the loss is in nats a sequence. Metric: 'nats_per_token', a token being
-    a frame.
+    Frames of -1 at the end of a sequence are padding and ignored. Parameter groups are 'network'
+    and 'within'; the loss is in nats per sequence. Metric: 'nats_per_token', a token being a frame.
 
     Attributes:
         network: causal, frames [B, T, D] to logits [B, T, D]; such as `TCN`, `Recurrent` or
-            `Transformer`. Its field `shape` is the shape of one sequence. With methods
-            `initial_carry` and `step` it draws a sequence in one pass.
-        within: frames [N, D] to logits [N, D] that are added to those of `network`, each a function
-            of the bits before it in some order, such as `MaskedAutoencoder`.
+            `Transformer`. Its field `shape` is the shape of one sequence. A network with the
+            methods `initial_carry` and `step` samples a sequence in one pass.
+        within: frames [N, D] to logits [N, D], added to those of `network`; autoregressive over the
+            bits in some order, such as `MaskedAutoencoder`.
     """
 
     network: nn.Module
@@ -85,12 +84,12 @@ class FrameModel(SequenceModel):
         def settle(_, x: Array) -> Array:
             return draws.bits(uniform, logits + self._coupling(variables, x))
 
-        # The first n bits, in the order of `within`, are final after n rounds.
+        # After n rounds the first n bits, in the order of `within`, are final.
         rounds = 1 if self.within is None else logits.shape[-1]
         return jax.lax.fori_loop(0, rounds, settle, jnp.zeros(logits.shape))
 
     def _coupling(self, variables: Variables, x: Array, **options: Any) -> Array | float:
-        """What the bits of frames x [..., D] add to each other's logits."""
+        """Computes the logits [..., D] that `within` adds for frames x [..., D]."""
         if self.within is None:
             return 0.0
         frames = x.reshape(-1, x.shape[-1])

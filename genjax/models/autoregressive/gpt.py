@@ -20,17 +20,17 @@ from genjax.models.sampling_options import gathered
 class GPT(SequenceModel):
     """An autoregressive model of tokens, log p(x) = Σ log p(x_t | x_<t) (Radford et al., 2018).
 
-    The parameter group is 'network'; the loss is in nats a sequence. Metric: 'nats_per_token'.
+    The parameter group is 'network'; the loss is in nats per sequence. Metric: 'nats_per_token'.
 
     Attributes:
         network: causal, int32 [B, T] to logits [B, T, vocab_size]; such as `Transformer`,
             `Recurrent` or `TCN`. Its fields `shape` and `vocab_size` are the shape of one sequence
-            and the number of tokens; it is also given the token `vocab_size`, the beginning.
-            With methods `initial_carry` and `step` it draws a sequence in one pass; without, in
-            one pass a token.
-        end: the token that ends a sequence, if they may end early: what follows it is the same
-            token again, and counts for nothing.
-        sampling: how tokens are drawn.
+            and the number of tokens; the begin-of-sequence token is `vocab_size`. A network with
+            the methods `initial_carry` and `step` samples a sequence in one pass; any other takes
+            one pass per token.
+        end: the end-of-sequence token, for sequences that may end early. It is repeated as padding,
+            which is ignored.
+        sampling: sampling options.
     """
 
     network: nn.Module
@@ -50,7 +50,7 @@ class GPT(SequenceModel):
 
     @staticmethod
     def upgrade(fields: dict[str, Any]) -> dict[str, Any]:
-        """The fields of an older config, in which sampling options were fields of the model."""
+        """Upgrades an older config, whose sampling options were fields of the model."""
         names = {name: name for name in ('temperature', 'top_k', 'top_p')}
         return gathered(fields, TokenSampling, names)
 
@@ -76,7 +76,7 @@ class GPT(SequenceModel):
         if self.end is None:
             return values, jnp.ones(x.shape, bool)
         ended = jnp.cumsum(x == self.end, axis=-1) - (x == self.end) > 0
-        # A sequence that goes on after its end is impossible.
+        # Other tokens after the end are impossible.
         values = jnp.where(ended, jnp.where(x == self.end, 0.0, -jnp.inf), values)
         return values, ~ended
 

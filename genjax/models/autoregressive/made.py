@@ -1,4 +1,4 @@
-"""MADE: an autoregressive model of bits in one pass."""
+"""MADE: a masked autoencoder as an autoregressive model of bits."""
 
 from dataclasses import dataclass
 
@@ -17,13 +17,14 @@ from genjax.models.precision import full_precision
 class MADE:
     """Masked autoencoder for distribution estimation, on bits (Germain et al., 2015).
 
-    With several sets of masks, each update trains one of them, drawn at random, and the model is
-    the even mixture of all: its log-probability is exact too. The parameter group is 'network'.
+    With several sets of masks, each update trains one, drawn at random; the model is their uniform
+    mixture, with an exact log-probability. The parameter group is 'network'.
 
     Attributes:
-        network: bits [B, *event] and the number of a set of masks to logits [B, *event]; such as
+        network: bits [B, *event] and the index of a set of masks to logits [B, *event]; such as
             `MaskedAutoencoder`. Its field `shape` is the shape of one example, `num_masks` the
-            number of sets, and `degrees()[0]` the place of each element in each ordering, from 1.
+            number of sets, and `degrees()[0]` the 1-based position of each element in each
+            ordering.
     """
 
     network: nn.Module
@@ -34,7 +35,7 @@ class MADE:
 
     @property
     def data_values(self) -> Values:
-        """Bits, or shares of them."""
+        """Bits, or probabilities of bits."""
         return Values('MADE', 0, 1)
 
     @property
@@ -47,7 +48,7 @@ class MADE:
 
     @full_precision
     def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
-        """Exact log-probability [B] of bits x under the mixture; `key` is not used."""
+        """Computes the exact log-probability [B] of bits x under the mixture; `key` is not used."""
         del key
 
         def of_set(index: Array) -> Array:
@@ -61,8 +62,9 @@ class MADE:
     def sample(
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
     ) -> Array:
-        """Draws bits [num, *event] as float32, one element after the other in the order of each set
-        of masks; the sets have equal shares, up to one. Raises a UserError when given a label.
+        """Draws bits [num, *event] as float32, element by element in the order of each set of
+        masks; the numbers of samples per set differ by at most one. Raises a UserError when given a
+        label.
         """
         if label is not None:
             raise UserError('a MADE learns no labels: sample without one')
@@ -73,7 +75,7 @@ class MADE:
             jnp.arange(sets), jax.random.split(draw_key, sets)
         )
         x = x.reshape(sets * rows, *self.event_shape)
-        # Any one sample is from any set with equal probability.
+        # Shuffle so that every sample has the same distribution.
         return jax.random.permutation(order_key, x)[:num]
 
     def _sample_set(self, variables: Variables, index: Array, key: Array, num: int) -> Array:

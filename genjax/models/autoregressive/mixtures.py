@@ -1,4 +1,4 @@
-"""The discretised mixture of logistics of PixelCNN++, with coupled channels."""
+"""Distributions of a pixel: the discretised logistic mixture of PixelCNN++, and categorical."""
 
 from dataclasses import dataclass
 
@@ -16,8 +16,8 @@ _LOG_SCALE_BOUND = 7.0
 def discretised_logistic_log_prob(
     x: Array, location: Array, log_scale: Array, levels: int
 ) -> Array:
-    """Log-probability of each level x in 0..levels-1 under a logistic density over [-1, 1] cut into
-    `levels` bins, the outermost of which take the tails. All arguments broadcast.
+    """Computes the log-probability of level x in 0..levels-1 under a logistic density discretised
+    into `levels` bins on [-1, 1]; the outermost bins include the tails. All arguments broadcast.
     """
     half_bin, inverse_scale = 1.0 / (levels - 1), jnp.exp(-log_scale)
     centred = x * (2.0 * half_bin) - 1.0 - location
@@ -30,14 +30,14 @@ def discretised_logistic_log_prob(
 
 @dataclass(frozen=True)
 class LogisticMixture:
-    """A mixture of logistics for each pixel, cut into levels (Salimans et al., 2017).
+    """Discretised mixture of logistics per pixel (Salimans et al., 2017).
 
-    The channels of a pixel share the component; the location of each is linear in the channels
-    before it. Data are whole numbers 0..levels-1.
+    The channels of a pixel share the component; the location of each channel is linear in the
+    channels before it. Data are integers 0..levels-1.
 
     Attributes:
-        components: of the mixture.
-        levels: values of a channel; 256 for 8-bit images.
+        components: number of mixture components.
+        levels: number of values of a channel; 256 for 8-bit images.
     """
 
     components: int = 5
@@ -52,7 +52,7 @@ class LogisticMixture:
         return Values(f'LogisticMixture(levels={self.levels})', 0, self.levels - 1, whole=True)
 
     def outputs(self, channels: int) -> int:
-        """Numbers it needs for a pixel."""
+        """Number of parameters per pixel."""
         return self.components * (1 + 2 * channels + channels * (channels - 1) // 2)
 
     def centre(self, x: Array) -> Array:
@@ -70,7 +70,7 @@ class LogisticMixture:
         return jax.nn.logsumexp(jax.nn.log_softmax(weight) + jnp.sum(channels, axis=-1), axis=-1)
 
     def sample(self, params: Array, key: Array, channels: int) -> Array:
-        """Draws x [..., C] given what the network emits for these pixels, as float32."""
+        """Draws x [..., C] as float32, given the network's outputs for these pixels."""
         component_key, noise_key = jax.random.split(key)
         weight, *rest = self._split(params, channels)
         chosen = draws.categorical(component_key, weight)[..., None]
@@ -92,13 +92,13 @@ class LogisticMixture:
         return x
 
     def _split(self, params: Array, channels: int) -> tuple[Array, Array, Array, Array]:
-        """Logits [..., K]; locations and log-scales [..., K, C]; and how the location of a channel
-        (row) depends on the channels before it, [..., K, C, C].
+        """Splits parameters into logits [..., K], locations and log-scales [..., K, C], and the
+        coefficients of a channel's location (row) on earlier channels, [..., K, C, C].
         """
         k, c = self.components, channels
         params = params.astype(jnp.float32).reshape(*params.shape[:-1], k, -1)
         weight, location = params[..., 0], params[..., 1 : 1 + c]
-        # The network's zero means a scale of .14, some bins of an 8-bit image.
+        # Offset so that zero-initialised outputs give a scale of .14, some bins of an 8-bit image.
         log_scale = params[..., 1 + c : 1 + 2 * c] - 2.0
         log_scale = jnp.clip(log_scale, -_LOG_SCALE_BOUND, _LOG_SCALE_BOUND)
         rows, columns = jnp.tril_indices(c, -1)
@@ -109,11 +109,11 @@ class LogisticMixture:
 
 @dataclass(frozen=True)
 class Categorical:
-    """Any distribution over the levels of a pixel; its channels are independent of each other given
-    the pixels before it. Data are whole numbers 0..levels-1; two levels make it a Bernoulli.
+    """Categorical distribution over the levels of each channel; the channels of a pixel are
+    independent given earlier pixels. Data are integers 0..levels-1; Bernoulli for two levels.
 
     Attributes:
-        levels: values of a channel.
+        levels: number of values of a channel.
     """
 
     levels: int = 2
@@ -127,7 +127,7 @@ class Categorical:
         return Values(f'Categorical(levels={self.levels})', 0, self.levels - 1, whole=True)
 
     def outputs(self, channels: int) -> int:
-        """A logit a level and channel."""
+        """One logit per level and channel."""
         return channels * self.levels
 
     def centre(self, x: Array) -> Array:
@@ -141,7 +141,7 @@ class Categorical:
         return jnp.sum(jnp.take_along_axis(log_probs, level, axis=-1)[..., 0], axis=-1)
 
     def sample(self, params: Array, key: Array, channels: int) -> Array:
-        """Draws x [..., C] given what the network emits for these pixels, as float32."""
+        """Draws x [..., C] as float32, given the network's outputs for these pixels."""
         return draws.categorical(key, self._logits(params, channels)).astype(jnp.float32)
 
     def _logits(self, params: Array, channels: int) -> Array:

@@ -1,4 +1,4 @@
-"""PixelCNN: an autoregressive model of images, pixel after pixel."""
+"""PixelCNN: an autoregressive model of images, pixel by pixel."""
 
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -16,13 +16,13 @@ from genjax.models.precision import full_precision
 
 
 class PixelLikelihood(Protocol):
-    """The distribution of a pixel given what the network emits for it."""
+    """Interface of the distribution of a pixel given the network's outputs."""
 
     def outputs(self, channels: int) -> int:
-        """Numbers it needs for a pixel."""
+        """Number of parameters per pixel."""
 
     def centre(self, x: Array) -> Array:
-        """Data as the network should see them, about in [-1, 1]."""
+        """Scales data for the network, to about [-1, 1]."""
 
     def log_prob(self, params: Array, x: Array) -> Array:
         """Log-probability of each pixel, [B, H, W], of x [B, H, W, C]."""
@@ -35,14 +35,15 @@ class PixelLikelihood(Protocol):
 class PixelCNN:
     """An autoregressive model of images in raster order (van den Oord et al., 2016).
 
-    The parameter group is 'network'; the loss is in nats an image.
+    The parameter group is 'network'; the loss is in nats per image.
 
     Attributes:
-        network: centred images [B, H, W, C] to [B, H, W, outputs] where a pixel's outputs depend
-            on the pixels above it, and left of it in its row; such as `GatedPixelCNN` or
+        network: centred images [B, H, W, C] to [B, H, W, outputs]; a pixel's outputs depend on the
+            rows above and the pixels to its left only, as in `GatedPixelCNN` and
             `PixelCNNPlusPlus`. Its field `shape` is the shape of an image; it is cloned with the
             number of outputs in place of the channels.
-        likelihood: of a pixel: `Categorical` (Bernoulli with 2 levels) or `LogisticMixture`.
+        likelihood: distribution of a pixel: `Categorical` (2 levels: Bernoulli) or
+            `LogisticMixture`.
     """
 
     network: nn.Module
@@ -59,7 +60,7 @@ class PixelCNN:
 
     @property
     def data_values(self) -> Values | None:
-        """The values that the likelihood is made for."""
+        """The range of data that the likelihood supports."""
         return getattr(self.likelihood, 'data_values', None)
 
     @property
@@ -78,7 +79,7 @@ class PixelCNN:
 
     @full_precision
     def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
-        """Exact log-probability [B] of images x; `key` is not used."""
+        """Computes the exact log-probability [B] of images x; `key` is not used."""
         del key
         pixels = self.likelihood.log_prob(self._params(variables, x), x)
         return LogProb(jnp.sum(pixels, axis=(1, 2)), 'exact')
@@ -86,8 +87,8 @@ class PixelCNN:
     def sample(
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
     ) -> Array:
-        """Draws images [num, H, W, C] as float32, pixel after pixel under one `lax.scan`. Raises
-        a UserError when given a label.
+        """Draws images [num, H, W, C] as float32, pixel by pixel under one `lax.scan`. Raises a
+        UserError when given a label.
         """
         if label is not None:
             raise UserError('a PixelCNN learns no labels: sample without one')

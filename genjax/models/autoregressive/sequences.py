@@ -1,4 +1,4 @@
-"""What autoregressive models of sequences share."""
+"""Base class of autoregressive models of sequences."""
 
 from typing import Any
 
@@ -17,9 +17,8 @@ from genjax.models.precision import full_precision
 class SequenceModel:
     """Base class of autoregressive models of sequences.
 
-    A subclass has the field `network`, causal, and says what the network sees before the first
-    element (`_first`) and in place of padding (`_clean`), what its outputs mean
-    (`_element_log_probs`) and how the next element is drawn from them (`_draw`).
+    Subclasses have a causal `network` and implement its first input (`_first`), the replacement of
+    padding (`_clean`), the log-probabilities (`_element_log_probs`) and sampling (`_draw`).
     """
 
     network: nn.Module
@@ -38,14 +37,14 @@ class SequenceModel:
         return flax_utils.initialise(key, {'network': (self.network, (self._shift(batch['x']),))})
 
     def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
-        """Exact log-probability [B] of sequences x; `key` is not used."""
+        """Computes the exact log-probability [B] of sequences x; `key` is not used."""
         tokens, _ = self.token_log_probs(variables, x, key)
         return LogProb(jnp.sum(tokens.value, axis=-1), tokens.kind)
 
     @full_precision
     def token_log_probs(self, variables: Variables, x: Array, key: Array) -> tuple[LogProb, Array]:
-        """Log-probability of each element given those before it, [B, T], and which are counted,
-        bool [B, T]: padding is not, and has log-probability 0. `key` is not used.
+        """Computes the log-probability of each element given those before it, [B, T], and a mask
+        bool [B, T], False for padding, which has log-probability 0. `key` is not used.
         """
         del key
         out, _ = flax_utils.apply(self.network, variables, 'network', self._shift(x))
@@ -55,8 +54,8 @@ class SequenceModel:
     def sample(
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
     ) -> Array:
-        """Draws [num, length, ...], element by element with what the network remembers. Raises a
-        UserError when given a label.
+        """Draws [num, length, ...] element by element, with the network's cache if it has one.
+        Raises a UserError when given a label.
         """
         if label is not None:
             raise UserError(f'a {type(self).__name__} learns no labels: sample without one')
@@ -91,25 +90,25 @@ class SequenceModel:
         return LossOutput(nats, {'nats_per_token': per_token}, state)
 
     def _shift(self, x: Array) -> Array:
-        """What the network sees: the beginning, then all elements but the last."""
+        """Computes the network's input: the first input, then all elements but the last."""
         return jnp.concatenate([self._first(len(x))[:, None], self._clean(x)[:, :-1]], axis=1)
 
     def _first(self, num: int) -> Array:
-        """What the network sees before the first element, [num, ...]."""
+        """Returns the network's input before the first element, [num, ...]."""
         raise NotImplementedError
 
     def _clean(self, x: Array) -> Array:
-        """Sequences x without padding, which the network may see."""
+        """Replaces padding in sequences x by valid inputs of the network."""
         raise NotImplementedError
 
     def _element_log_probs(
         self, variables: Variables, out: Array, x: Array, **options: Any
     ) -> tuple[Array, Array]:
-        """Log-probability of each element of x, given what the network said before it, and which
-        are counted, both [B, T]; in training `options` are `train` and `key`.
+        """Computes the log-probability of each element of x given the network's outputs, and a mask
+        that is False for padding, both [B, T]; `options` are `train` and `key` in training.
         """
         raise NotImplementedError
 
     def _draw(self, variables: Variables, key: Array, out: Array, previous: Array) -> Array:
-        """Draws the next elements [B, ...], given what the network says and those before."""
+        """Draws the next elements [B, ...] given network outputs and the previous elements."""
         raise NotImplementedError

@@ -36,7 +36,7 @@ class ConsistencyModel:
         mean: of the normal log σ in training.
         std: its standard deviation.
         sampling: how samples are drawn; before each step but the first, noise is added anew.
-        num_classes: when given, the network is cloned with this `num_classes` and takes a label.
+        num_classes: if given, the network is cloned with this `num_classes` and takes a label.
     """
 
     network: nn.Module
@@ -62,7 +62,7 @@ class ConsistencyModel:
 
     @staticmethod
     def upgrade(fields: dict[str, Any]) -> dict[str, Any]:
-        """The fields of an older config, in which sampling options were fields of the model."""
+        """Upgrades an older config, whose sampling options were fields of the model."""
         return gathered(fields, FewStepSampling, {'steps': 'steps'})
 
     @property
@@ -71,7 +71,6 @@ class ConsistencyModel:
 
     @property
     def data_values(self) -> Values:
-        """Any numbers of size about 1."""
         return Values(type(self).__name__, unit=True)
 
     @property
@@ -87,7 +86,7 @@ class ConsistencyModel:
     def sample(
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
     ) -> Array:
-        """Draws [num, *event]; without a `label`, a model with classes draws those uniformly.
+        """Draws [num, *event]; a class-conditional model draws missing labels uniformly.
         Raises a UserError for a label for one without classes.
         """
         label_key, key = jax.random.split(key)
@@ -106,7 +105,7 @@ class ConsistencyModel:
 
     @property
     def _network(self) -> nn.Module:
-        """The network, taking this model's labels and times."""
+        """The network with this model's `num_classes` and `time_scale`."""
         network = labels.with_classes(self.network, self.num_classes)
         return flax_utils.with_time_scale(network, flax_utils.SMOOTH_TIME)
 

@@ -50,7 +50,7 @@ class DiffusionModel:
             the assignment of least squared distance, so that paths cross less (Pooladian et al.,
             "Multisample flow matching", 2023), with classes within each class.
         sampling: how samples are drawn; the networks of its guide are trained with the model.
-        num_classes: when given, the network is cloned with this `num_classes` and takes a label;
+        num_classes: if given, the network is cloned with this `num_classes` and takes a label;
             the label `num_classes` stands for none.
         label_dropout: the share of training examples that lose their label.
         likelihood: of `log_prob`: 'ode', by the probability-flow ODE, exact; 'hutchinson', the same
@@ -97,7 +97,7 @@ class DiffusionModel:
 
     @staticmethod
     def upgrade(fields: dict[str, Any]) -> dict[str, Any]:
-        """The fields of an older config, in which sampling options were fields of the model."""
+        """Upgrades an older config, whose sampling options were fields of the model."""
         same = ('sampler', 'grid', 'steps', 'bounds', 'guide')
         names = {name: name for name in same} | {'sampling_path': 'path'}
         return gathered(fields, DiffusionSampling, names)
@@ -112,12 +112,11 @@ class DiffusionModel:
 
     @property
     def data_values(self) -> Values:
-        """Any numbers of size about 1."""
         return Values(type(self).__name__, unit=True)
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """The denoiser's turn, then those of the guide."""
+        """The denoiser, then the phases of the guide."""
         guide = () if self._guide is None else self._guide.phases(self)
         return (Phase('network', ('network',), self.denoising_loss), *guide)
 
@@ -147,7 +146,7 @@ class DiffusionModel:
     def sample(
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
     ) -> Array:
-        """Draws [num, *event]; without a `label`, a model with classes draws those uniformly.
+        """Draws [num, *event]; a class-conditional model draws missing labels uniformly.
 
         Raises:
             UserError: a label for a model without classes.
@@ -202,7 +201,7 @@ class DiffusionModel:
 
     @property
     def log_prob_method(self) -> str:
-        """How `log_prob` is computed, for the protocol of an evaluation."""
+        """Name of the `log_prob` estimator, recorded with evaluations."""
         return {
             'ode': f'probability-flow ODE to {self.tolerance:g}',
             'hutchinson': f'probability-flow ODE to {self.tolerance:g}, one Hutchinson probe',

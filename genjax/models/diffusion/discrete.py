@@ -138,7 +138,7 @@ class DiscreteModel:
         return 'int32' if self._has_tokens else 'float32'
 
     def _inputs(self, x: Array, t: Array) -> tuple[Array, ...]:
-        """What the network is called with."""
+        """Arguments of the network."""
         x = x.astype(self._dtype)
         if 'time' not in inspect.signature(type(self.network).__call__).parameters:
             return (x,)
@@ -243,12 +243,12 @@ class DiscreteDiffusion(DiscreteBound):
 
     @staticmethod
     def upgrade(fields: dict[str, Any]) -> dict[str, Any]:
-        """The fields of an older config, in which sampling options were fields of the model."""
+        """Upgrades an older config, whose sampling options were fields of the model."""
         return gathered(fields, DiscreteSampling, {'sampler': 'sampler', 'steps': 'steps'})
 
     @property
     def log_prob_method(self) -> str:
-        """How `log_prob` is computed, for the protocol of an evaluation."""
+        """Name of the `log_prob` estimator, recorded with evaluations."""
         return f'VLB of a chain of {self.chain} steps, {self.eval_samples} of them drawn'
 
     def _bound(

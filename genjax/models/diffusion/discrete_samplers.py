@@ -28,7 +28,6 @@ class DiscreteAncestral(Sampler):
     def step(
         self, denoise: Predictor, path: DiscretePath, x: Array, t: Array, s: Array, key: Array
     ) -> Array:
-        """One step."""
         return draws.categorical(key, path.log_posterior(x, denoise(x, t), t, s))
 
 
@@ -50,7 +49,6 @@ class Confidence(Sampler):
     def step(
         self, denoise: Predictor, path: DiscretePath, x: Array, t: Array, s: Array, key: Array
     ) -> Array:
-        """One step."""
         token_key, noise_key = jax.random.split(key)
         log_probs = denoise(x, t)
         masked = x == log_probs.shape[-1]

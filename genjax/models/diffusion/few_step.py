@@ -41,7 +41,7 @@ class _MeanVelocity:
 
     @staticmethod
     def upgrade(fields: dict[str, Any]) -> dict[str, Any]:
-        """The fields of an older config, in which sampling options were fields of the model."""
+        """Upgrades an older config, whose sampling options were fields of the model."""
         return gathered(fields, FewStepSampling, {'steps': 'steps'})
 
     @property
@@ -50,7 +50,6 @@ class _MeanVelocity:
 
     @property
     def data_values(self) -> Values:
-        """Any numbers of size about 1."""
         return Values(type(self).__name__, unit=True)
 
     @property
@@ -66,7 +65,7 @@ class _MeanVelocity:
     def sample(
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
     ) -> Array:
-        """Draws [num, *event]; without a `label`, a model with classes draws those uniformly.
+        """Draws [num, *event]; a class-conditional model draws missing labels uniformly.
 
         Raises:
             UserError: a label for a model without classes.
@@ -95,7 +94,7 @@ class _MeanVelocity:
 
     @property
     def _network(self) -> nn.Module:
-        """The network, taking this model's labels and times."""
+        """The network with this model's `num_classes` and `time_scale`."""
         network = labels.with_classes(self.network, self.num_classes)
         return flax_utils.with_time_scale(network, self.time_scale)
 
@@ -120,8 +119,8 @@ class MeanFlow(_MeanVelocity):
         tangent: along what x_t moves in du/dt: the 'sampled' velocity, as in the paper, or the
             'predicted' one, u at r = t, which has the same mean and no noise (Geng et al.,
             "Improved mean flows", 2025) and costs one more pass of the network.
-        sampling: how samples are drawn.
-        num_classes: when given, the network is cloned with this `num_classes` and takes a label.
+        sampling: sampling options.
+        num_classes: if given, the network is cloned with this `num_classes` and takes a label.
     """
 
     time_scale = flax_utils.SMOOTH_TIME
@@ -180,7 +179,7 @@ class Shortcut(_MeanVelocity):
         consistent: the share of examples that learn two steps to be one.
         halvings: the shortest step is 1 / 2^halvings.
         sampling: how samples are drawn; its `steps` must be a power of two.
-        num_classes: when given, the network is cloned with this `num_classes` and takes a label.
+        num_classes: if given, the network is cloned with this `num_classes` and takes a label.
     """
 
     network: nn.Module

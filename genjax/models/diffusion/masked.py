@@ -32,7 +32,7 @@ class MDLM(DiscreteBound):
         network: int32 [B, T] to logits [B, T, vocab_size], not causal; the token `vocab_size` is
             the mask. Such as `Transformer` with causal=False. If it takes `time`, that is the share
             of tokens masked, in sampling the expected one.
-        sampling: how samples are drawn.
+        sampling: sampling options.
         eval_samples: sets of masks drawn an example in `log_prob`, their sizes spread evenly.
     """
 
@@ -47,7 +47,7 @@ class MDLM(DiscreteBound):
 
     @staticmethod
     def upgrade(fields: dict[str, Any]) -> dict[str, Any]:
-        """The fields of an older config, in which sampling options were fields of the model."""
+        """Upgrades an older config, whose sampling options were fields of the model."""
         return gathered(fields, DiscreteSampling, {'steps': 'steps'})
 
     def _bound(
@@ -78,7 +78,7 @@ class MaskGIT(DiscreteModel):
     Attributes:
         network: int32 [B, T] to logits [B, T, vocab_size], not causal; the token `vocab_size` is
             the mask. Such as `Transformer` with causal=False.
-        sampling: how samples are drawn.
+        sampling: sampling options.
     """
 
     network: nn.Module
@@ -91,7 +91,7 @@ class MaskGIT(DiscreteModel):
 
     @staticmethod
     def upgrade(fields: dict[str, Any]) -> dict[str, Any]:
-        """The fields of an older config, in which sampling options were fields of the model."""
+        """Upgrades an older config, whose sampling options were fields of the model."""
         names = {name: name for name in ('steps', 'choice_temperature')}
         return gathered(fields, MaskGITSampling, names)
 

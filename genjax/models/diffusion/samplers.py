@@ -67,7 +67,6 @@ class Euler(Sampler):
     def step(
         self, denoise: Denoiser, path: Path, x: Array, t: Array, s: Array, key: Array
     ) -> Array:
-        """One step; `key` is not used."""
         del key
         return x + (s - t) * velocity(path, denoise(x, t), t)
 
@@ -81,7 +80,6 @@ class Heun(Sampler):
     def step(
         self, denoise: Denoiser, path: Path, x: Array, t: Array, s: Array, key: Array
     ) -> Array:
-        """One step; `key` is not used."""
         del key
         first = velocity(path, denoise(x, t), t)
         guess = x + (s - t) * first
@@ -106,7 +104,6 @@ class DDIM(Sampler):
     def step(
         self, denoise: Denoiser, path: Path, x: Array, t: Array, s: Array, key: Array
     ) -> Array:
-        """One step."""
         fresh = self.eta**2 * posterior_variance(path, t, s)
         mean = _partly_fresh(path, denoise(x, t), s, fresh)
         return mean + jnp.sqrt(fresh) * jax.random.normal(key, x.shape)
@@ -126,7 +123,6 @@ class Ancestral(Sampler):
     def step(
         self, denoise: Denoiser, path: Path, x: Array, t: Array, s: Array, key: Array
     ) -> Array:
-        """One step."""
         variance = posterior_variance(path, t, s)
         mean = _partly_fresh(path, denoise(x, t), s, variance)
         if self.upper_variance:
@@ -184,7 +180,6 @@ class Churn(Sampler):
     def step(
         self, denoise: Denoiser, path: Path, x: Array, t: Array, s: Array, key: Array
     ) -> Array:
-        """One step."""
         noise_key, key = jax.random.split(key)
         alpha = jnp.where(path.alpha(t) > 0, path.alpha(t), 1.0)
         ratio = path.sigma(t) / alpha

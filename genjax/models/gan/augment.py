@@ -1,13 +1,13 @@
-"""Random transforms of the images that a discriminator sees, differentiable in the image.
+"""Differentiable augmentation of the discriminator's input images.
 
-Reals and fakes are transformed alike and in both players' turns, so that a discriminator cannot
-overfit to few data, while the transforms do not leak into the samples as long as each is left out
-often enough (Karras et al., 2020, "Training Generative Adversarial Networks with Limited Data",
-sec. 2; Zhao et al., 2020, "Differentiable Augmentation for Data-Efficient GAN Training").
+Applying the same random transforms to real and fake images, in both players' phases, keeps the
+discriminator from overfitting to small data sets. The transforms do not leak into the samples as
+long as each is skipped often enough (Karras et al., 2020, "Training Generative Adversarial Networks
+with Limited Data", sec. 2; Zhao et al., 2020, "Differentiable Augmentation for Data-Efficient GAN
+Training").
 
-Geometric transforms resample the image: every output pixel reads a place of the input, weighing
-its neighbours bilinearly; what lies outside is zero, mid-grey for data in [-1, 1]. Where the rows
-and columns do not mix, this is one matrix product from each side, without gathers or scatters.
+Geometric transforms resample the image bilinearly, with zeros outside (mid-grey for data in
+[-1, 1]). Separable transforms are one matrix product from each side, without gathers or scatters.
 """
 
 from collections.abc import Callable
@@ -21,7 +21,7 @@ from genjax.errors import UserError, nearest
 
 
 def resample(x: Array, rows: Array, columns: Array) -> Array:
-    """Reads x [H, W, C] at the rows [H'] and columns [W'], as real numbers; zero outside of it."""
+    """Samples x [H, W, C] bilinearly at real rows [H'] and columns [W']; zero outside."""
 
     def weights(places: Array, size: int) -> Array:
         return jax.nn.relu(1.0 - jnp.abs(places[:, None] - jnp.arange(size)))
@@ -39,12 +39,12 @@ def flip(x: Array, mirrored: Array) -> Array:
 
 
 def rotate90(x: Array, quarters: Array) -> Array:
-    """Turns a square x [S, S, C] anticlockwise by 0 to 3 quarters."""
+    """Rotates a square x [S, S, C] anticlockwise by 0 to 3 quarter turns."""
     return jax.lax.switch(quarters, [lambda x, k=k: jnp.rot90(x, k) for k in range(4)], x)
 
 
 def translate(x: Array, down: Array, right: Array) -> Array:
-    """Shifts x [H, W, C] by so many pixels; zeros move in."""
+    """Shifts x [H, W, C] by `down` and `right` pixels, filling with zeros."""
     return resample(x, jnp.arange(x.shape[0]) - down, jnp.arange(x.shape[1]) - right)
 
 
@@ -64,7 +64,7 @@ def brightness(x: Array, amount: Array) -> Array:
 
 
 def saturation(x: Array, factor: Array) -> Array:
-    """Scales the distance of x [H, W, C] from each pixel's mean; does nothing to one channel."""
+    """Scales the distance of x [H, W, C] from each pixel's mean; the identity for one channel."""
     grey = jnp.mean(x, axis=-1, keepdims=True)
     return grey + factor * (x - grey)
 
@@ -76,7 +76,7 @@ def contrast(x: Array, factor: Array) -> Array:
 
 
 def cutout(x: Array, row: Array, column: Array) -> Array:
-    """Blanks a rectangle with half the sides of x [H, W, C] centred at a pixel, to zero."""
+    """Zeroes a rectangle centred at a pixel, with half the height and width of x [H, W, C]."""
 
     def inside(size: int, centre: Array) -> Array:
         start = centre - size // 4
@@ -92,7 +92,7 @@ def _uniform(low: float, high: float) -> Callable[[Array, tuple[int, ...]], tupl
 
 
 def _shift(key: Array, shape: tuple[int, ...]) -> tuple[Array, ...]:
-    """Whole pixels, up to an eighth of each side (rounded)."""
+    """Draws a shift in whole pixels, up to an eighth of each side (rounded)."""
     most = jnp.array([(size + 4) // 8 for size in shape[:2]])
     return tuple(jax.random.randint(key, (2,), -most, most + 1))
 
@@ -116,28 +116,27 @@ TRANSFORMS = {
 
 @dataclass(frozen=True)
 class Augment:
-    """Transforms of images, each applied to each image with one probability.
+    """Applies random transforms to images, each with the same probability per image.
 
     The strengths are those of Zhao et al. (2020) for data in [-1, 1]: brightness U(-.5, .5),
     saturation U(0, 2), contrast U(.5, 1.5), translation by up to 1/8 of a side, a cut-out of half
     the sides; and of Karras et al. (2020): flips, quarter turns, and scaling by 2^N(0, .2²).
 
-    The transform of an image is drawn anew and may be none: a flip mirrors one image in two, a
-    quarter turn turns three in four. So the distribution of the data can be told from that of the
-    transformed images at every probability up to .7 (their appendix C): no transform takes away
-    what a generator could not learn.
+    An applied transform can be the identity: a flip mirrors half of the images, a quarter turn
+    rotates three quarters. So for every probability up to .7 the transforms are invertible on the
+    level of distributions (their appendix C), and the generator can still learn the data.
 
-    With a `target` the probability adapts (ADA; Karras et al., 2020): it rises while the share of
-    data that the discriminator takes for real says that it overfits, E[sign D(x)] > target, and
-    falls otherwise, by 1 / `images_to_full` an image. It is kept as the discriminator's state
-    `augment`. This needs a loss whose logits know real from fake by their sign.
+    With a `target` the probability adapts (ADA; Karras et al., 2020): it rises while the
+    discriminator overfits, E[sign D(x)] > target on data, and falls otherwise, by
+    1 / `images_to_full` per image. It is kept as the discriminator's state `augment`. This needs a
+    loss with real and fake logits of opposite sign.
 
     Attributes:
-        transforms: names from `TRANSFORMS`, in the order of application. Their default is the
-            policy of DiffAugment.
-        probability: of each transform of each image; with a `target`, at the start.
-        target: the E[sign D(x)] at data to keep, .6 in the paper; None: `probability` is fixed.
-        images_to_full: images of data in which the probability could go from 0 to 1.
+        transforms: names from `TRANSFORMS`, in the order of application. The default is the policy
+            of DiffAugment.
+        probability: of each transform for each image; with a `target`, the initial value.
+        target: target of E[sign D(x)] on data, .6 in the paper; None: `probability` is fixed.
+        images_to_full: minimum number of data images for the probability to rise from 0 to 1.
     """
 
     transforms: tuple[str, ...] = ('brightness', 'saturation', 'contrast', 'translate', 'cutout')
@@ -162,7 +161,7 @@ class Augment:
             raise UserError(f'Augment.transforms: rotate90 needs square pictures, not {shape}')
 
     def __call__(self, x: Array, key: Array, probability: Array | float) -> Array:
-        """Transforms images x [B, H, W, C], each transform with this probability."""
+        """Augments images x [B, H, W, C], applying each transform with this probability."""
         return jax.vmap(lambda x, key: self._one(x, key, probability))(
             x, jax.random.split(key, len(x))
         )
@@ -176,12 +175,12 @@ class Augment:
         return x
 
     def adapted(self, probability: Array, sign: Array, images: Array | int) -> Array:
-        """The probability after a batch.
+        """Updates the probability after a batch (ADA).
 
         Args:
-            probability: before it.
+            probability: the current probability.
             sign: the mean of sign(D(x)) over the data of the batch.
-            images: how many those are.
+            images: number of data images in the batch.
         """
         change = jnp.sign(sign - self.target) * images / self.images_to_full
         return jnp.clip(probability + change, 0.0, 1.0)

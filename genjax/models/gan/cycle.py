@@ -19,28 +19,27 @@ _LOSS = OBJECTIVES['least_squares']
 
 @dataclass(frozen=True)
 class CycleGAN:
-    """Translates between two domains of which no pairs are known (Zhu et al., 2017).
+    """Unpaired translation between two domains (Zhu et al., 2017).
 
-    Two generators, each against the discriminator of the domain that it translates into. The
-    generators also minimise λ (‖G_ba(G_ab(a)) - a‖ + ‖G_ab(G_ba(b)) - b‖), the cycle loss. Norms
-    are means of absolute differences over an example.
+    Each of two generators plays against the discriminator of its target domain. The generators also
+    minimise the cycle loss λ (‖G_ba(G_ab(a)) - a‖ + ‖G_ab(G_ba(b)) - b‖). Norms are means of
+    absolute differences over an example.
 
-    Data are x [B, 2, *shape], a and b; an example's a and b are not compared. Phases:
-    'discriminators', then 'generators', each with both networks of its kind. It draws nothing from
-    noise: there is `translate` in place of `sample`.
+    Data are x [B, 2, *shape], a and b; the a and b of an example are unpaired. Phases:
+    'discriminators', then 'generators', each with both networks of its kind. The model implements
+    `translate` instead of `sample`.
 
-    The adversarial loss is that of Mao et al. (2017), with a factor of 1/2 that the paper's
-    generators do not have, so that the paper's λ = 10 is `cycle=5`. There is no pool of earlier
-    translations.
+    The adversarial loss is that of Mao et al. (2017), with a factor of 1/2 that the paper omits for
+    generators, so that the paper's λ = 10 is `cycle=5`. There is no buffer of earlier translations.
 
     Attributes:
         generator_ab: images of domain a to images of domain b; its field `shape` is the shape
             of one image.
-        generator_ba: back again.
+        generator_ba: images of domain b to images of domain a.
         discriminator_a: images of domain a to logits [B] or, of patches, [B, P].
         discriminator_b: the same for domain b.
         cycle: weight λ of the cycle loss.
-        identity: weight of ‖G_ab(b) - b‖ + ‖G_ba(a) - a‖, which keeps what looks right already.
+        identity: weight of the identity loss ‖G_ab(b) - b‖ + ‖G_ba(a) - a‖.
     """
 
     generator_ab: nn.Module
@@ -65,12 +64,12 @@ class CycleGAN:
 
     @property
     def data_values(self) -> Values | None:
-        """The values that the generators can give."""
+        """The range of the generators' outputs."""
         return flax_utils.output_values(self.generator_ab, 'generator_ab')
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """The discriminators' turn, then the generators'."""
+        """The discriminators, then the generators."""
         return (
             Phase(
                 'discriminators', ('discriminator_a', 'discriminator_b'), self._discriminator_loss
@@ -134,7 +133,7 @@ class CycleGAN:
 
 
 class _Play:
-    """Calls the networks in training, one after another, each with the state the last call left."""
+    """Calls the networks in training, passing the state from each call to the next."""
 
     def __init__(self, model: CycleGAN, variables: Variables, key: Array):
         self._model, self._start, self._variables = model, variables['state'], variables
@@ -148,7 +147,7 @@ class _Play:
         return out.astype(jnp.float32)
 
     def state(self, player: str) -> dict[str, Any]:
-        """The state after the calls; that of the other player's networks as before them."""
+        """Returns the player's updated state, with the other player's state unchanged."""
         now = self._variables['state']
         return {
             group: now[group] if group.startswith(player) else tree
@@ -157,7 +156,7 @@ class _Play:
 
 
 def _directions(batch: Batch) -> tuple[tuple[str, str, Array, Array], ...]:
-    """(source, target, images of the source, images of the target), both ways round."""
+    """Returns (source, target, source images, target images) for both directions."""
     x = batch['x'].astype(jnp.float32)
     return ('a', 'b', x[:, 0], x[:, 1]), ('b', 'a', x[:, 1], x[:, 0])
 

@@ -1,4 +1,4 @@
-"""The discriminator as the players meet it: of augmented, packed examples, read as logits."""
+"""Discriminator with augmentation, packing and class heads."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from genjax.models.gan.augment import Augment
 
 
 class Verdict(NamedTuple):
-    """What the discriminator says of B examples, or B packs of them.
+    """Output of the discriminator for B examples, or B packs of examples.
 
     Attributes:
         logits: of being real, [B].
-        class_logits: [B, K], of a discriminator that classifies.
-        gradient: () -> the gradient of each logit with respect to its examples as they were before
+        class_logits: [B, K]; None for a discriminator without class heads.
+        gradient: () -> the gradient of each logit with respect to its examples before
             augmentation, packed.
     """
 
@@ -32,15 +32,15 @@ class Verdict(NamedTuple):
 
 
 class Deal(NamedTuple):
-    """What a turn is played with.
+    """Inputs of a phase's loss.
 
     Attributes:
         real: data [B, *event].
         fake: samples [B, *event].
-        label: of the samples.
-        real_key: of the augmentation of data.
-        fake_key: of the augmentation of samples.
-        state: new, of the generator.
+        label: labels of the samples.
+        real_key: key for augmenting data.
+        fake_key: key for augmenting samples.
+        state: the state after the generator's call.
     """
 
     real: Array
@@ -53,7 +53,7 @@ class Deal(NamedTuple):
 
 @dataclass(frozen=True)
 class Judge:
-    """A discriminator with what stands before and behind it; the fields are those of `GAN`."""
+    """Discriminator with augmentation, packing and class heads; the fields are those of `GAN`."""
 
     discriminator: nn.Module
     pack: int
@@ -63,17 +63,17 @@ class Judge:
 
     @property
     def network(self) -> nn.Module:
-        """The discriminator, made to take a label or to give class logits."""
+        """The discriminator, configured for labels as input or for class logits."""
         if self.conditioning == 'input':
             return labels.with_classes(self.discriminator, self.num_classes)
         return self.discriminator.clone(shape=(1 + self.num_classes,))
 
     def inputs(self, seen: Array, label: tuple[Array, ...]) -> tuple[Array, ...]:
-        """What the network is called with."""
+        """Arguments of the network."""
         return (seen, *label) if self.conditioning == 'input' else (seen,)
 
     def keeps_batch_statistics(self, shape: tuple[int, ...]) -> bool:
-        """Whether the network, on examples of this shape, normalises over the batch."""
+        """True if the network, on examples of this shape, uses batch normalisation."""
 
         def state() -> Any:
             label = () if self.num_classes is None else (jnp.zeros(1, jnp.int32),)
@@ -96,13 +96,16 @@ class Judge:
     def __call__(
         self, variables: Variables, x: Array, *label: Array, keys: tuple[Array, Array]
     ) -> tuple[Verdict, Any]:
-        """The verdict on examples [B, *event] in training, augmented and packed, and the new state.
+        """Applies the discriminator in training to examples [B, *event], augmented and packed.
 
         Args:
-            variables: of all groups.
+            variables: variables of all groups.
             x: the examples.
-            *label: their labels, for a discriminator that takes them.
-            keys: of the augmentation, and of the network.
+            *label: their labels, for a discriminator that takes them as input.
+            keys: for augmentation and for the network.
+
+        Returns:
+            The verdict and the new state.
         """
 
         def look(x):
@@ -131,7 +134,7 @@ class Judge:
         return self.augment(x, key, state.get('probability', self.augment.probability))
 
     def read(self, variables: Variables, x: Array, *label: Array) -> tuple[Array, Array | None]:
-        """Logits, and class logits if there are any, of examples as they are, in use."""
+        """Computes logits and class logits (or None) in evaluation mode, without augmentation."""
         inputs = self.inputs(self.packed(x), label)
         output, _ = flax_utils.apply(self.network, variables, 'discriminator', *inputs)
         return auxiliary_classifier.read(output, self.conditioning)

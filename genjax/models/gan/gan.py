@@ -31,32 +31,33 @@ class GAN:
     """A generator against a discriminator (Goodfellow et al., 2014).
 
     Parameter groups and phases: 'discriminator', then 'generator'. Each phase updates the state
-    (batch statistics, spectral-norm vectors) of its own player only. Penalties of
-    gradients hold per example: with them a discriminator that keeps batch statistics is refused.
+    (batch statistics, spectral-norm vectors) of its own player only. Gradient penalties are per
+    example; they cannot be combined with a discriminator that uses batch normalisation.
 
     Attributes:
         generator: codes [B, latent_dim] to data; its field `shape` is the shape of one example.
-        discriminator: data to one logit an example, [B] or [B, 1].
+        discriminator: data to one logit per example, [B] or [B, 1].
         latent_dim: dimensions of a code, standard normal.
         loss: 'non_saturating', 'least_squares', 'hinge', 'wasserstein' or 'relativistic'.
         r1: weight γ of γ/2 ‖∇D(x)‖² at data (Mescheder et al., 2018).
-        r2: the same at samples (Roth et al., 2017).
+        r2: weight of the same penalty at samples (Roth et al., 2017).
         gradient_penalty: weight of (‖∇D(x)‖ - 1)² between data and samples (Gulrajani et al.,
             2017).
-        lecam: weight of the squared distance of logits from a moving average (decay .99) of those
-            of the other side (Tseng et al., 2021); the state `lecam` of the discriminator.
-        num_critic: discriminator updates a step, each on its own slice of the batch.
-        pack: examples that the discriminator judges at once, joined along their last axis, so that
-            it sees a lack of variety (PacGAN; Lin et al., 2018). Each gets the loss of its pack.
-        augment: random transforms of all images that the discriminator sees. Penalties are of the
-            gradient with respect to the image before them, through them, as in StyleGAN2-ADA and
-            R3GAN.
-        num_classes: when given, networks are cloned with this `num_classes` and take a label.
-        conditioning: what the discriminator does about classes. 'input': takes the label, as its
-            network does (as one-hot, or by projection). 'auxiliary' and 'k_plus_1': it takes none
-            but classifies, see `classifying`, and is cloned with `shape=(1 + num_classes,)`; both
-            players add the class loss of samples to theirs ('k_plus_1': the generator alone), and
-            the discriminator that of data, where a label of -1 means unlabelled.
+        lecam: weight of LeCam regularisation: the squared distance of real logits from the moving
+            average (decay .99) of fake logits, and vice versa (Tseng et al., 2021). The averages
+            are the discriminator's state `lecam`.
+        num_critic: discriminator updates per step, each on its own slice of the batch.
+        pack: examples per discriminator input, concatenated along the last axis, so that the
+            discriminator can detect mode collapse (PacGAN; Lin et al., 2018). Each example is
+            assigned the loss of its pack.
+        augment: random transforms of all discriminator inputs. Gradient penalties differentiate
+            through them, with respect to the original image, as in StyleGAN2-ADA and R3GAN.
+        num_classes: if given, networks are cloned with this `num_classes` and take a label.
+        conditioning: class conditioning of the discriminator. 'input': its network takes the label
+            (as one-hot, or by projection). 'auxiliary' and 'k_plus_1': it classifies instead (see
+            `auxiliary_classifier`) and is cloned with `shape=(1 + num_classes,)`. The class loss of
+            samples is added to both players' losses ('k_plus_1': the generator's alone), that of
+            data to the discriminator's; a label of -1 means unlabelled.
     """
 
     generator: nn.Module
@@ -127,12 +128,12 @@ class GAN:
 
     @property
     def data_values(self) -> Values | None:
-        """The values that the generator can give."""
+        """The range of the generator's outputs."""
         return flax_utils.output_values(self.generator, 'generator')
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """The discriminator's turn, then the generator's."""
+        """The discriminator, then the generator."""
         loss, repeats = self._discriminator_loss, self.num_critic
         return (
             Phase('discriminator', ('discriminator',), loss, repeats, self._merged),
@@ -140,8 +141,8 @@ class GAN:
         )
 
     def _merged(self, before: Any, states: Any, weights: Array) -> Any:
-        """The state after an update of the discriminator: averages, and the augmentation's
-        probability by the mean sign of all logits.
+        """Merges the states of the discriminator's micro-batches: averages them, and adapts the
+        augmentation probability to the mean sign of all real logits.
         """
         if not self._adapts:
             return average_states(before, states, weights)
@@ -193,7 +194,7 @@ class GAN:
     def sample(
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
     ) -> Array:
-        """Draws [num, *event]; without a `label`, a model with classes draws those uniformly.
+        """Draws [num, *event]; a class-conditional model draws missing labels uniformly.
 
         Raises:
             UserError: a label for a model without classes.
@@ -204,11 +205,11 @@ class GAN:
         return self._generate(variables, z, *label)[0]
 
     def discriminate(self, variables: Variables, x: Array, *label: Array) -> Array:
-        """Logits of being real, [B / pack], of x [B, *event], as they are."""
+        """Computes logits of being real, [B / pack], of x [B, *event], without augmentation."""
         return self._judge.read(variables, x, *label)[0]
 
     def classify(self, variables: Variables, x: Array) -> Array:
-        """Class logits [B, K] of data x [B, *event], by the discriminator.
+        """Computes the discriminator's class logits [B, K] of data x [B, *event].
 
         Raises:
             UserError: the discriminator does not classify (`conditioning` is 'input').
@@ -288,7 +289,7 @@ class GAN:
         deal_key, real_key, fake_key = jax.random.split(key, 3)
         deal = self._deal(variables, batch, deal_key)
         label = deal.label
-        # Where the objective ignores them, the logits of data are never computed.
+        # If the objective ignores the real logits, the compiler removes their computation.
         real, _ = self._judge(variables, deal.real, *label, keys=(deal.real_key, real_key))
         fake, _ = self._judge(variables, deal.fake, *label, keys=(deal.fake_key, fake_key))
         values = OBJECTIVES[self.loss].generator(real.logits, fake.logits)
@@ -297,7 +298,7 @@ class GAN:
         return self._output(values, {}, deal.state)
 
     def _output(self, values: Array, metrics: Mapping[str, Array], state: Any) -> LossOutput:
-        """Per example: each is given what its pack is given."""
+        """Repeats the values and metrics of each pack for its examples."""
         return LossOutput(
             *jax.tree.map(lambda a: jnp.repeat(a, self.pack) if a.ndim else a, (values, metrics)),
             state,
@@ -305,17 +306,17 @@ class GAN:
 
 
 def _mean(values: Array, counts: Array) -> Array:
-    """The mean over what counts, a scalar."""
+    """Masked mean, a scalar."""
     return jnp.sum(jnp.where(counts, values, 0.0)) / jnp.maximum(jnp.sum(counts), 1)
 
 
 def _with(state: Mapping[str, Any], collections: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The state with these collections of the discriminator replaced or added."""
+    """Replaces or adds collections of the discriminator's state."""
     if not collections:
         return state
     return {**state, 'discriminator': {**state.get('discriminator', {}), **collections}}
 
 
 def _is_on(weight: Any) -> bool:
-    """Whether a penalty is computed at all; a traced weight may become non-zero, so it is."""
+    """False if the weight is a constant 0; a traced weight may become non-zero."""
     return not isinstance(weight, int | float) or weight != 0

@@ -1,4 +1,4 @@
-"""What the players of a GAN minimise, and the gradient penalties."""
+"""Losses of the players of a GAN, and gradient penalties."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -73,18 +73,19 @@ def gradient_norm_penalty(gradient: Array) -> Array:
 
 
 def interpolate(key: Array, real: Array, fake: Array) -> Array:
-    """A uniform point on the line between each pair of examples."""
+    """Draws a uniform point on the line between each pair of examples."""
     weight = jax.random.uniform(key, (len(real),) + (1,) * (real.ndim - 1))
     return real + weight * (fake - real)
 
 
 def lecam_penalty(real: Array, fake: Array, real_anchor: Array, fake_anchor: Array) -> Array:
-    """Squared distance of logits from the other side's average, [B] (Tseng et al., 2021, eq. 4).
+    """Computes the LeCam penalty [B]: the squared distances of real logits from the average fake
+    logit and of fake logits from the average real logit (Tseng et al., 2021, eq. 4).
 
     Args:
         real: logits of data [B].
         fake: logits of samples [B].
-        real_anchor: moving average of the logits of data, a scalar.
-        fake_anchor: that of samples.
+        real_anchor: moving average of the real logits, a scalar.
+        fake_anchor: moving average of the fake logits, a scalar.
     """
     return (real - fake_anchor) ** 2 + (fake - real_anchor) ** 2

@@ -1,6 +1,4 @@
-"""StyleGAN2: how Karras et al., "Analyzing and improving the image quality of StyleGAN" (2020),
-train a generator of styles.
-"""
+"""StyleGAN2 (Karras et al., "Analyzing and improving the image quality of StyleGAN", 2020)."""
 
 import dataclasses
 import math
@@ -29,8 +27,8 @@ class StyleGANSampling:
     """Sampling options of a `StyleGAN`.
 
     Attributes:
-        truncation: scales the distance of latents from their average, at least 0; below 1 for less
-            variety.
+        truncation: factor ψ on the distance of latents from their average, at least 0; values
+            below 1 trade variety for quality.
     """
 
     truncation: float = 1.0
@@ -44,20 +42,20 @@ class StyleGAN(GAN):
     """A GAN with style mixing, path length regularisation and truncation, for a `StyleGANGenerator`
     (or one with its methods `to_latent` and `synthesise`, and `num_latents`).
 
-    Regularisation is lazy: on every k-th update of its player a penalty counts k times, otherwise
-    it is neither computed nor counted, so that its gradient is the same in expectation. Counters
-    are part of the state, as are the average latent and the average path length.
+    Regularisation is lazy: a penalty is computed on every k-th update of its player only, with k
+    times its weight, so that the expected gradient is unchanged. Update counters, the average
+    latent and the average path length are part of the state.
 
     Attributes:
-        r1: as of `GAN`, but on every `r1_every`-th update.
-        r1_every: 0: never.
+        r1: weight of R1 as in `GAN`, but on every `r1_every`-th update.
+        r1_every: interval of R1 in updates; 0: never.
         path_length: weight of (‖Jᵀy‖ - a)², where J is the Jacobian of an image with respect to
             its latents, y a normal image of variance 1 / pixels, and a the moving average
             (decay .99) of these lengths. The squared norm is the mean over an image's latents.
-        path_length_every: 0: never.
-        style_mixing: how often a training sample has the latent of a second code from a random
-            layer on (Karras et al., 2019).
-        sampling: how samples are drawn.
+        path_length_every: interval of the path length penalty in updates; 0: never.
+        style_mixing: probability that a training sample uses the latent of a second code from a
+            random layer on (Karras et al., 2019).
+        sampling: sampling options.
     """
 
     r1: float = 1.0
@@ -77,11 +75,11 @@ class StyleGAN(GAN):
 
     @staticmethod
     def upgrade(fields: dict[str, Any]) -> dict[str, Any]:
-        """The fields of an older config, in which sampling options were fields of the model."""
+        """Upgrades an older config, whose sampling options were fields of the model."""
         return gathered(fields, StyleGANSampling, {'truncation': 'truncation'})
 
     def init(self, key: Array, batch: Batch) -> Variables:
-        """Draws the initial variables; raises what `GAN.init` does."""
+        """Draws the initial variables; raises the errors of `GAN.init`."""
         variables = super().init(key, batch)
         state, zero = variables['state'], jnp.zeros(())
         if self.r1_every:
@@ -93,7 +91,7 @@ class StyleGAN(GAN):
     def sample(
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
     ) -> Array:
-        """Draws [num, *event]; without a `label`, a model with classes draws those uniformly.
+        """Draws [num, *event]; a class-conditional model draws missing labels uniformly.
 
         Raises:
             UserError: a label for a model without classes.
@@ -104,12 +102,12 @@ class StyleGAN(GAN):
         return self.synthesise(variables, self.to_latent(variables, z, *label), noise_key)
 
     def to_latent(self, variables: Variables, z: Array, *label: Array) -> Array:
-        """The truncated latents w [B, D'] of codes z [B, latent_dim]."""
+        """Maps codes z [B, latent_dim] to truncated latents w [B, D']."""
         return self._mapped(variables, z, *label, truncation=self.sampling.truncation)
 
     def synthesise(self, variables: Variables, w: Array, key: Array | None = None) -> Array:
-        """Images [B, *event] of latents [B, D'], or [B, num_latents, D'] with one of each layer;
-        without a key there is no noise.
+        """Generates images [B, *event] from latents [B, D'], or [B, num_latents, D'] with one per
+        layer; without noise if `key` is None.
         """
         args = (w,) if key is None else (w, key)
         return flax_utils.apply(
@@ -125,7 +123,9 @@ class StyleGAN(GAN):
         ]
 
     def _mixed(self, variables: Variables, z: Array, *label: Array, key: Array) -> Array:
-        """Latents [B, num_latents, D'], those from a random layer on of a second code."""
+        """Computes latents [B, num_latents, D'] with style mixing: from a random layer on, those
+        of a second code.
+        """
         z_key, how_key, where_key = jax.random.split(key, 3)
         num = len(z)
         both = jnp.concatenate([z, jax.random.normal(z_key, z.shape)])
@@ -188,7 +188,7 @@ class StyleGAN(GAN):
         return LossOutput(out.values + values, {**out.metrics, 'path_length': mean}, state)
 
     def _path_lengths(self, variables: Variables, z: Array, *label: Array, key: Array) -> Array:
-        """‖Jᵀy‖ of each code, [B]."""
+        """Computes ‖Jᵀy‖ for each code, [B]."""
         mix_key, noise_key, picture_key = jax.random.split(key, 3)
         w = self._mixed(variables, z, *label, key=mix_key)
         x, pull_back = jax.vjp(lambda w: self.synthesise(variables, w, noise_key), w)
@@ -198,9 +198,9 @@ class StyleGAN(GAN):
 
 
 def _when(due: Array, penalty: Callable[[Any], Any], params: Any) -> Any:
-    """What `penalty(params)` gives if it is due, otherwise zeros."""
-    # Recomputed on the way back: what the gradient needs would else be written, as zeros, on the
-    # many updates on which it is not due.
+    """Returns `penalty(params)` if it is due, otherwise zeros."""
+    # Recompute in the backward pass: residuals would otherwise be written, as zeros, on the many
+    # updates without the penalty.
     penalty = jax.checkpoint(penalty)
     shapes = jax.eval_shape(penalty, params)
     zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
@@ -208,11 +208,11 @@ def _when(due: Array, penalty: Callable[[Any], Any], params: Any) -> Any:
 
 
 def _moved(average: Array, values: Array, counts: Array, decay: float) -> Array:
-    """The moving average after values [B, ...], of those that count."""
+    """Updates the moving average with the unmasked values [B, ...]."""
     weights = counts / jnp.maximum(jnp.sum(counts), 1)
     return average + (1 - decay) * jnp.tensordot(weights, values - average, 1, precision='highest')
 
 
 def _with(state: Mapping[str, Any], group: str, **collections: Any) -> Mapping[str, Any]:
-    """The state with these collections of a group replaced or added."""
+    """Replaces or adds collections of a group's state."""
     return {**state, group: {**state.get(group, {}), **collections}}

@@ -76,12 +76,11 @@ class Autoencoder:
 
     @property
     def data_values(self) -> Values:
-        """Any numbers of size about 1."""
         return Values(type(self).__name__, unit=True)
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """The autoencoder's turn, then the discriminator's."""
+        """The autoencoder, then the discriminator."""
         groups = ('encoder', 'decoder')
         autoencoder = Phase('autoencoder', groups, self._loss, merge=self._merge)
         if self.discriminator is None:

@@ -99,7 +99,7 @@ class FactorVAE(VAE):
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """The autoencoder's turn, then the discriminator's."""
+        """The autoencoder, then the discriminator."""
         discriminator = Phase('discriminator', ('discriminator',), self._discriminator_loss)
         return (*super().phases, discriminator)
 

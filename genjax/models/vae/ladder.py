@@ -59,7 +59,7 @@ class LadderVAE:
 
     @property
     def data_values(self) -> Values | None:
-        """The values that the likelihood is made for."""
+        """The range of data that the likelihood supports."""
         return getattr(self.likelihood, 'data_values', None)
 
     @property
@@ -69,7 +69,7 @@ class LadderVAE:
 
     @property
     def log_prob_method(self) -> str:
-        """How `log_prob` is computed, for tables."""
+        """Name of the `log_prob` estimator, for tables."""
         return f'IWAE-{self.eval_samples}'
 
     @property

@@ -29,7 +29,7 @@ class Likelihood(Protocol):
 
     @property
     def width(self) -> int:
-        """Numbers it needs per element."""
+        """Number of parameters per element."""
 
     def centre(self, x: Array) -> Array:
         """Data as the encoder should see it: small numbers, at most about 1 in size."""

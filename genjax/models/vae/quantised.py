@@ -105,7 +105,7 @@ class VQVAE:
 
     @property
     def data_values(self) -> Values | None:
-        """The values that the likelihood is made for."""
+        """The range of data that the likelihood supports."""
         return getattr(self.likelihood, 'data_values', None)
 
     @property
@@ -114,12 +114,12 @@ class VQVAE:
 
     @property
     def log_prob_method(self) -> str:
-        """How `log_prob` is computed, for tables."""
+        """Name of the `log_prob` estimator, for tables."""
         return "the encoder's code alone"
 
     @property
     def phases(self) -> tuple[Phase, ...]:
-        """The autoencoder's turn, then the prior's."""
+        """The autoencoder, then the prior."""
         merge = functools.partial(merge_codebook, self.quantiser)
         autoencoder = Phase('autoencoder', ('encoder', 'decoder'), self._loss, merge=merge)
         if self.prior is None:

@@ -103,12 +103,12 @@ class VAE:
 
     @property
     def data_values(self) -> Values | None:
-        """The values that the likelihood is made for."""
+        """The range of data that the likelihood supports."""
         return getattr(self.likelihood, 'data_values', None)
 
     @property
     def log_prob_method(self) -> str:
-        """How `log_prob` is computed, for tables."""
+        """Name of the `log_prob` estimator, for tables."""
         bound = f'IWAE-{self.eval_samples}'
         return (
             bound if self.num_classes is None else f'{bound} for each of {self.num_classes} classes'
