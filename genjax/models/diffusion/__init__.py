@@ -1,4 +1,4 @@
-"""Diffusion and flow matching: paths, parameterisations and samplers, and the model of them."""
+"""Diffusion and flow matching: paths, parameterisations, samplers and models."""
 
 from genjax.models.diffusion.consistency import ConsistencyModel
 from genjax.models.diffusion.diffusion import DiffusionModel

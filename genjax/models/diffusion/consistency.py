@@ -1,4 +1,4 @@
-"""Consistency training: every point of a noisy path goes to the same data in one step."""
+"""Consistency training: a network that maps every point of a noisy path to its data."""
 
 import math
 from dataclasses import dataclass, field
@@ -18,24 +18,24 @@ from genjax.models.sampling_options import gathered
 
 @dataclass(frozen=True)
 class ConsistencyModel:
-    """f(x_σ, σ) = x for x_σ = x + σ ε, learned by f(x_σ, σ) = f(x_σ', σ') for neighbours σ' < σ
-    with the same x and ε, without a teacher: improved consistency training (Song & Dhariwal, 2024).
+    """Improved consistency training (Song & Dhariwal, 2024), without a teacher: learns a function
+    with f(x_σ, σ) = f(x_σ', σ') for neighbours σ' < σ with the same x and ε, x_σ = x + σ ε.
 
     f = c_skip x_σ + c_out F is exact at σ_min: c_skip = s² / ((σ - σ_min)² + s²), c_out =
     s (σ - σ_min) / √(σ² + s²). The parameter group is 'network'. Metric: 'distance'.
 
     Attributes:
-        network: F, `(x [B, *event], time [B]) -> [B, *event]`, told ¼ log σ; such as `TimeMLP` or
-            `UNet`; its field `shape` is the shape of one example.
-        num_scales: how many σ there are, spread as in `KarrasSchedule`; a schedule that doubles it
-            from 10 as training goes is best (`Scheduled`).
+        network: F, `(x [B, *event], time [B]) -> [B, *event]`, with time = ¼ log σ; such as
+            `TimeMLP` or `UNet`; its field `shape` is the shape of one example.
+        num_scales: number of noise levels σ, spaced as in `KarrasSchedule`; best doubled during
+            training, starting from 10 (`Scheduled`).
         data_scale: s, the standard deviation of the data.
-        sigma_min: the least σ.
-        sigma_max: the greatest, with which sampling starts.
-        rho: ρ of the spread.
-        mean: of the normal log σ in training.
-        std: its standard deviation.
-        sampling: how samples are drawn; before each step but the first, noise is added anew.
+        sigma_min: minimum of σ.
+        sigma_max: maximum of σ, where sampling starts.
+        rho: ρ of the spacing.
+        mean: mean of the normal log σ in training.
+        std: standard deviation of the normal log σ in training.
+        sampling: sampling options; every step after the first adds fresh noise.
         num_classes: if given, the network is cloned with this `num_classes` and takes a label.
     """
 
@@ -87,7 +87,9 @@ class ConsistencyModel:
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
     ) -> Array:
         """Draws [num, *event]; a class-conditional model draws missing labels uniformly.
-        Raises a UserError for a label for one without classes.
+
+        Raises:
+            UserError: a label for a model without classes.
         """
         label_key, key = jax.random.split(key)
         label = labels.sampled_labels(self, label_key, num, label)
@@ -110,14 +112,14 @@ class ConsistencyModel:
         return flax_utils.with_time_scale(network, flax_utils.SMOOTH_TIME)
 
     def _sigma(self, place: Array) -> Array:
-        """σ at a place in [0, 1] of the spread, from σ_min to σ_max."""
+        """Computes σ at a position in [0, 1] of the spacing from σ_min to σ_max."""
         low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
         return (low + place * (high - low)) ** self.rho
 
     def _denoised(
         self, variables: Variables, x: Array, sigma: Array, *label: Array, **options: Any
     ) -> tuple[Array, Any]:
-        """f(x, σ) for σ [B], and the new state."""
+        """Computes f(x, σ) for σ [B], and the new state."""
         time = 0.25 * jnp.log(sigma)
         sigma, s = sigma.reshape(-1, *(1,) * (x.ndim - 1)), self.data_scale
         norm = jnp.sqrt(sigma**2 + s**2)
@@ -131,8 +133,8 @@ class ConsistencyModel:
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         sigma_key, noise_key, key = jax.random.split(key, 3)
         x, label = batch['x'].astype(jnp.float32), labels.of_batch(self, batch)
-        # The neighbours between which a normal log σ lies, given that it is in the range: the
-        # paper's discrete distribution, section 3.5.
+        # Draw log σ from a normal truncated to the range and take the neighbouring noise levels:
+        # the paper's discrete distribution, section 3.5.
         ends = [(math.log(end) - self.mean) / self.std for end in (self.sigma_min, self.sigma_max)]
         normal = jax.random.truncated_normal(sigma_key, *ends, x.shape[:1])
         drawn = jnp.exp(self.mean + self.std * normal)

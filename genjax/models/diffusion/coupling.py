@@ -1,4 +1,4 @@
-"""Which noise goes with which example of a batch."""
+"""Minibatch optimal-transport coupling of noise and data."""
 
 import jax.numpy as jnp
 import optax
@@ -8,21 +8,20 @@ from jax import Array
 def optimal_noise(
     x: Array, noise: Array, mask: Array | None = None, label: Array | None = None
 ) -> Array:
-    """The rows of `noise` in the order in which the sum of squared distances to x is least:
-    optimal transport between the two batches (Pooladian et al., 2023; Tong et al., 2024).
+    """Permutes the rows of `noise` to minimise the sum of squared distances to x: optimal transport
+    between the two batches (Pooladian et al., 2023; Tong et al., 2024).
 
-    With labels the order changes within each class only. Across classes the noise of a class would
-    come to depend on the class, which samples, whose noise does not, would then miss (Cheng &
-    Schwing, "The curse of conditions", 2025).
+    With labels, permutes within each class only. Across classes the noise in training would depend
+    on the class, unlike the noise in sampling (Cheng & Schwing, "The curse of conditions", 2025).
 
     Args:
         x: [B, *event].
         noise: [B, *event].
-        mask: bool [B]; rows of x where it is false get what is left, with labels their own.
+        mask: bool [B]; masked rows of x get the remaining noise (with labels, their own).
         label: int32 [B].
     """
     flat, points = noise.reshape(len(noise), -1), x.reshape(len(x), -1)
-    # |x - ε|² less what no order changes.
+    # |x - ε|² without the terms that do not depend on the permutation.
     cost = jnp.matmul(-2.0 * points, flat.T, precision='highest')
     if mask is not None:
         cost = jnp.where(mask[:, None], cost + jnp.sum(flat**2, axis=-1), 0.0)

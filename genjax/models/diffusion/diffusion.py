@@ -1,4 +1,4 @@
-"""The diffusion model: a path, a parameterisation and a sampler around one denoising network."""
+"""Diffusion model: a denoising network with a path, a parameterisation and a sampler."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -33,31 +33,31 @@ _LIKELIHOODS = ('ode', 'hutchinson', 'vlb')
 @dataclass(frozen=True)
 class DiffusionModel:
     """Denoises x_t = α(t) x + σ(t) ε: diffusion (Ho et al., 2020; Song et al., 2021; Karras et al.,
-    2022) and flow matching (Lipman et al., 2023), which differ in the parts below.
+    2022) and flow matching (Lipman et al., 2023), which differ in the attributes below.
 
-    The loss is the squared error of the network's output, a mean over the dimensions, weighted by
-    `weighting` at times that `times` draws. Parameter group and phase: 'network', then those of the
-    guide. Metric: 'error', without the weight.
+    The loss is the squared error of the network's output, a mean over the dimensions, at times
+    drawn by `times` and weighted by `weighting`. Parameter group and phase: 'network', then those
+    of the guide. Metric: 'error', unweighted.
 
     Attributes:
         network: `(x [B, *event], time [B]) -> [B, *event]`, such as `TimeMLP`, `UNet` or `DiT`; its
             field `shape` is the shape of one example.
-        path: from data to noise.
-        parameterisation: what the network predicts.
-        weighting: of the times in the loss.
-        times: which times are trained at.
-        coupling: which noise goes with which example of a batch: 'independent', or 'optimal', by
-            the assignment of least squared distance, so that paths cross less (Pooladian et al.,
-            "Multisample flow matching", 2023), with classes within each class.
-        sampling: how samples are drawn; the networks of its guide are trained with the model.
+        path: path from data to noise.
+        parameterisation: the network's prediction target.
+        weighting: weight of the loss at each time.
+        times: distribution of training times.
+        coupling: coupling of noise and examples within a batch: 'independent', or 'optimal', the
+            assignment of least squared distance, so that paths cross less (Pooladian et al.,
+            "Multisample flow matching", 2023); with classes, within each class.
+        sampling: sampling options; the networks of its guide are trained with the model.
         num_classes: if given, the network is cloned with this `num_classes` and takes a label;
-            the label `num_classes` stands for none.
-        label_dropout: the share of training examples that lose their label.
-        likelihood: of `log_prob`: 'ode', by the probability-flow ODE, exact; 'hutchinson', the same
-            with an estimate of the divergence; 'vlb', the variational lower bound. Without a label
-            where there are classes.
-        eval_samples: times an example in 'vlb'.
-        tolerance: relative and absolute, of the solver of the ODE.
+            the label `num_classes` is the null label.
+        label_dropout: fraction of training examples with the null label.
+        likelihood: estimator of `log_prob`: 'ode', the probability-flow ODE, exact; 'hutchinson',
+            the same with an estimate of the divergence; 'vlb', the variational lower bound.
+            Unconditional in models with classes.
+        eval_samples: times per example for 'vlb'.
+        tolerance: relative and absolute, of the ODE solver.
     """
 
     network: nn.Module
@@ -136,11 +136,11 @@ class DiffusionModel:
         return flax_utils.initialise(key, calls)
 
     def with_classes(self, network: nn.Module) -> nn.Module:
-        """A denoising network that takes this model's labels and times."""
+        """Configures a denoising network with this model's `num_classes` and `time_scale`."""
         return self.with_times(labels.with_classes(network, self.num_classes))
 
     def with_times(self, network: nn.Module) -> nn.Module:
-        """A network that takes this model's times."""
+        """Configures a network with this model's `time_scale`."""
         return flax_utils.with_time_scale(network, self.parameterisation.time_scale)
 
     def sample(
@@ -165,8 +165,8 @@ class DiffusionModel:
         data_scale: Array | float = 0.5,
         label: Array | None = None,
     ) -> Array:
-        """Draws examples [B, *event] that are `known` [B, *event] where `mask` (bool, broadcast to
-        it) is true (`guidance.inpainting`).
+        """Draws examples [B, *event] given the data `known` [B, *event] where `mask` (bool,
+        broadcast to it) is true; see `guidance.inpainting`.
         """
         label_key, key = jax.random.split(key)
         label = labels.sampled_labels(self, label_key, len(known), label)
@@ -179,10 +179,10 @@ class DiffusionModel:
 
     @full_precision
     def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
-        """Log-density [B] in nats, or its bound or estimate (see `likelihood`).
+        """Computes the log-density [B] in nats, or a bound or estimate (see `likelihood`).
 
         Raises:
-            UserError: there are classes, and training never saw an example without its label.
+            UserError: a model with classes trained without label dropout.
         """
         if self.num_classes is not None:
             self.check_learns_no_label('log_prob')
@@ -211,7 +211,7 @@ class DiffusionModel:
     def denoise(
         self, variables: Variables, x: Array, t: Array, *label: Array, group: str = 'network'
     ) -> Prediction:
-        """What the network of a group says of x_t [B, *event] at t, [] or [B, 1, ...]."""
+        """Predicts x and ε from x_t [B, *event] at t, [] or [B, 1, ...], by a group's network."""
         t = jnp.broadcast_to(t, (len(x), *(1,) * (x.ndim - 1)))
         output, _ = self.output(variables, x, t, *label, group=group)
         return self.parameterisation.prediction(self.path, x, t, output)
@@ -219,7 +219,7 @@ class DiffusionModel:
     def output(
         self, variables: Variables, x: Array, t: Array, *label: Array, group: str, **options: Any
     ) -> tuple[Array, Any]:
-        """The output F [B, *event] of a group's network for x_t at t [B, 1, ...], and the state."""
+        """Computes a network's output F [B, *event] for x_t at t [B, 1, ...], and the new state."""
         network = self.network if group == 'network' else self._guide.networks(self)[group]
         time = self.parameterisation.network_time(self.path, t).reshape(len(x))
         x = x * self.parameterisation.input_scale(self.path, t)
@@ -231,7 +231,7 @@ class DiffusionModel:
     def diffuse(
         self, key: Array, x: Array, mask: Array | None, *label: Array
     ) -> tuple[Array, Array, Array]:
-        """Draws times t [B, 1, ...] and noise for x [B, *event], and gives (x_t, t, noise)."""
+        """Draws times t [B, 1, ...] and noise for x [B, *event]; returns (x_t, t, noise)."""
         time_key, noise_key = jax.random.split(key)
         t = self.times.draw(self.path, time_key, len(x)).reshape(-1, *(1,) * (x.ndim - 1))
         noise = jax.random.normal(noise_key, x.shape)
@@ -242,7 +242,7 @@ class DiffusionModel:
     def denoising_loss(
         self, variables: Variables, batch: Batch, key: Array, group: str = 'network'
     ) -> LossOutput:
-        """The loss of a group's network: the weighted squared error of its output."""
+        """Loss of a group's network: the weighted squared error of its output."""
         diffuse_key, label_key, network_key = jax.random.split(key, 3)
         x = batch['x'].astype(jnp.float32)
         label = labels.of_batch(self, batch)
@@ -261,7 +261,7 @@ class DiffusionModel:
         return jnp.where(drop, self.num_classes, label)
 
     def check_learns_no_label(self, user: str) -> None:
-        """Raises a UserError, naming the `user`, if no label is dropped in training."""
+        """Raises a UserError that names the `user` if `label_dropout` is 0."""
         if isinstance(self.label_dropout, (int, float)) and self.label_dropout == 0.0:
             raise UserError(
                 f'{user} asks the network for its output without a label, which is not trained '
@@ -277,7 +277,7 @@ class DiffusionModel:
         *label: Array,
         condition: Callable[[Denoiser, Path], Denoiser] | None = None,
     ) -> Denoiser:
-        """The denoiser along the sampler's path: guided, conditioned, then kept within bounds."""
+        """Returns the denoiser along the sampler's path: guided, conditioned, then clipped."""
         if self._guide is None:
             denoise = self.denoiser(variables, *label)
         else:

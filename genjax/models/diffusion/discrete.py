@@ -1,4 +1,4 @@
-"""Diffusion of tokens and bits: a path, a sampler and a bound around one network."""
+"""Discrete diffusion of tokens and bits."""
 
 import inspect
 import math
@@ -22,18 +22,19 @@ from genjax.models.sampling_options import gathered
 
 
 class DiscreteModel:
-    """Base class of models that see all elements at once, some of them lost to noise.
+    """Base class of models that denoise all elements of an example in parallel.
 
-    A subclass has the attributes below and says `_loss`.
+    Subclasses have the attributes below and implement `_loss`.
 
     Attributes:
         network: one with the field `vocab_size` maps tokens int32 [B, *event] to logits
             [B, *event, vocab_size]; one without maps bits, float32 [B, *event], to the logits of 1,
-            [B, *event]. They are those of an element given the others; what its own noisy value
-            says is added by Bayes' rule. A network that takes `time` is given t in [0, 1], [B].
-        path: from data to noise.
-        grid: the times of the sampler's steps.
-        sampling: how samples are drawn; has `steps`.
+            [B, *event]. The logits are those of an element given the others; the likelihood of its
+            own noisy value is added by Bayes' rule. Its optional argument `time` is t in [0, 1],
+            [B].
+        path: path from data to noise.
+        grid: time discretisation of the sampler.
+        sampling: sampling options, with a field `steps`.
     """
 
     network: nn.Module
@@ -68,7 +69,7 @@ class DiscreteModel:
 
     @property
     def num_values(self) -> int:
-        """How many values an element of the data can have."""
+        """Number of values of an element of the data."""
         return self.network.vocab_size if self._has_tokens else 2
 
     @property
@@ -84,7 +85,7 @@ class DiscreteModel:
     def sample(
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
     ) -> Array:
-        """Draws [num, *event] with `sampling.steps` passes of the network.
+        """Draws [num, *event] in `sampling.steps` network passes.
 
         Raises:
             UserError: a label.
@@ -104,8 +105,8 @@ class DiscreteModel:
     def log_probs(
         self, variables: Variables, noisy: Array, t: Array, key: Array | None = None
     ) -> tuple[Array, Variables]:
-        """log p(x | x_t), [B, *event, K], at t, [] or [B, 1, ...], and the new state; with a key
-        for dropout as in training.
+        """Computes log p(x | x_t), [B, *event, K], at t, [] or [B, 1, ...], and the new state; in
+        train mode if a key (for dropout) is given.
         """
         out, state = flax_utils.apply(
             self.network,
@@ -147,21 +148,21 @@ class DiscreteModel:
 
 
 def first_elements(shape: tuple[int, ...], num: int) -> Array:
-    """Which are the first `num` elements of an array of this shape, in row-major order."""
+    """Marks the first `num` elements of an array of this shape, in row-major order: bool."""
     return jnp.arange(math.prod(shape)).reshape(shape) < num
 
 
 class DiscreteBound(DiscreteModel):
-    """Base class of those with a variational bound, which is their loss; a subclass says `_bound`.
+    """Base class of models trained on a variational bound; subclasses implement `_bound`.
 
     Attributes:
-        eval_samples: draws of the noise an example in `log_prob`.
+        eval_samples: noise draws per example in `log_prob`.
     """
 
     eval_samples: int
 
     def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
-        """Lower bound [B] of log p(x), an average over `eval_samples` draws of the noise."""
+        """Estimates a lower bound [B] of log p(x) from `eval_samples` draws of the noise."""
         tokens, _ = self.token_log_probs(variables, x, key)
         return LogProb(jnp.sum(tokens.value.reshape(len(x), -1), axis=-1), tokens.kind)
 
@@ -169,9 +170,9 @@ class DiscreteBound(DiscreteModel):
     def token_log_probs(
         self, variables: Variables, x: Array, key: Array, *, given: int = 0
     ) -> tuple[LogProb, Array]:
-        """What each element adds to the lower bound of log p(x), [B, *event], and which are
-        counted, bool of that shape: all but the first `given` of an example, in row-major order.
-        These are never noisy, so that the bound is that of the others given them.
+        """Computes each element's term of the lower bound of log p(x), [B, *event], and a mask,
+        bool of that shape, False for the first `given` elements of an example in row-major order.
+        The `given` elements stay clean: the bound is that of the others conditioned on them.
         """
         offset_key, noise_key = jax.random.split(key)
         offset = jax.random.uniform(offset_key, (len(x),))
@@ -189,7 +190,7 @@ class DiscreteBound(DiscreteModel):
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         share_key, noise_key, network_key = jax.random.split(key, 3)
         x = batch['x'].astype(jnp.int32)
-        # Spread evenly over the batch: less noise in its mean.
+        # Spread evenly over the batch to reduce the variance of its mean.
         share = (jax.random.uniform(share_key) + jnp.arange(len(x)) / len(x)) % 1.0
         tokens, state = self._bound(variables, x, share, noise_key, network_key)
         tokens = tokens.reshape(len(x), -1)
@@ -205,31 +206,31 @@ class DiscreteBound(DiscreteModel):
         network_key: Array | None,
         given: int = 0,
     ) -> tuple[Array, Variables]:
-        """What each element of x (int32) adds to the negative bound in nats, with noise whose
-        amount the `share` [B], uniform in [0, 1), decides; and the new state. The first `given`
-        elements of an example have no noise and add nothing.
+        """Computes each element's term of the negative bound of x (int32) in nats, and the new
+        state. `share` [B], uniform in [0, 1), sets the noise level. The first `given` elements of
+        an example stay clean and contribute 0.
         """
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class DiscreteDiffusion(DiscreteBound):
-    """A chain from noise to tokens or bits: the binomial chain (Sohl-Dickstein et al., 2015) and
-    D3PM (Austin et al., 2021). See `DiscreteModel` for what the network is.
+    """Diffusion of tokens or bits: the binomial chain (Sohl-Dickstein et al., 2015) and D3PM
+    (Austin et al., 2021). See `DiscreteModel` for the network.
 
-    The loss is the negative evidence lower bound of a chain of T steps, in nats an example:
-    T E KL(q(x_s | x_t, x) | p(x_s | x_t)) at one of the steps from t to s, with p(x_s | x_t) =
-    Σ_x q(x_s | x_t, x) p(x | x_t). At s = 0 this is -log p(x | x_t); of x_1 nothing is left to
-    pay. The parameter group is 'network'. Metric: 'nats_per_token', or a bit.
+    The loss is the negative evidence lower bound of a chain of T steps, in nats per example:
+    T E KL(q(x_s | x_t, x) | p(x_s | x_t)) at a random step from t to s, with p(x_s | x_t) =
+    Σ_x q(x_s | x_t, x) p(x | x_t). At s = 0 this is -log p(x | x_t); the prior term at x_1 is 0.
+    The parameter group is 'network'. Metric: 'nats_per_token' (for bits, per bit).
 
     Attributes:
         network: such as `Transformer` with causal=False for tokens, `TimeMLP` for bits.
-        path: from data to noise.
-        chain: T, the steps of the chain that loss and bound are of.
-        grid: the times of the chain and of the sampler.
-        sampling: how samples are drawn; with as many steps as the chain, the bound is that of the
+        path: path from data to noise.
+        chain: T, the number of steps in the loss and the bound.
+        grid: time discretisation of the chain and the sampler.
+        sampling: sampling options; with `steps` equal to `chain`, the bound is that of the
             distribution of the samples.
-        eval_samples: steps of the chain an example in `log_prob`, spread evenly.
+        eval_samples: steps of the chain per example in `log_prob`, evenly spaced.
     """
 
     network: nn.Module

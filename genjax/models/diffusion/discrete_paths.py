@@ -1,7 +1,7 @@
-"""Paths from discrete data to noise: by time t a value is kept with probability α(t), else lost.
+"""Paths from discrete data to noise: at time t a value is kept with probability α(t), else lost.
 
-A lost value is replaced by one from a stationary distribution, each element by itself, t = 0 the
-data, t = 1 all noise (Austin et al., "Structured denoising diffusion models in discrete
+A lost value is replaced by a draw from a stationary distribution, independently per element; t = 0
+is the data, t = 1 pure noise (Austin et al., "Structured denoising diffusion models in discrete
 state-spaces", 2021: D3PM). With evenly spaced times and the schedule 'linear', `UniformNoise` on
 two values is the binomial chain of Sohl-Dickstein et al., "Deep unsupervised learning using
 nonequilibrium thermodynamics" (2015). Their Gaussian chain is a path of `paths`, such as
@@ -22,11 +22,12 @@ _SCHEDULES = ('linear', 'cosine', 'sine')
 
 
 class DiscretePath:
-    """Base class. A subclass has the field `schedule` and says what noise is (`stationary`), what a
-    noisy value tells of the data (`log_likelihood`), and how noise is taken back (`log_posterior`).
+    """Base class. Subclasses have the field `schedule` and implement the noise distribution
+    (`stationary`), the likelihood of a noisy value (`log_likelihood`) and the reverse transition
+    (`log_posterior`).
 
-    Values are int32 of any one shape [...]; times are [] or broadcast to it; log-probabilities have
-    one more axis, of the K values that data have. The schedule α is 'linear', 1 - t; 'cosine',
+    Values are int32 [...]; times are [] or broadcast to that shape; log-probabilities have an extra
+    last axis over the K values of data. The schedule α is 'linear', 1 - t; 'cosine',
     cos²(π t / 2) (Nichol & Dhariwal, 2021); or 'sine', 1 - sin(π t / 2) (Chang et al., 2022).
     """
 
@@ -41,7 +42,7 @@ class DiscretePath:
             )
 
     def alpha(self, t: Array) -> Array:
-        """The probability that a value is kept, without cancellation where it is small."""
+        """Probability that a value is kept, without cancellation where it is small."""
         left = 1.0 - t
         return {
             'linear': lambda: left,
@@ -58,7 +59,7 @@ class DiscretePath:
         }[self.schedule]()
 
     def lost_between(self, s: Array, t: Array) -> Array:
-        """α(s) - α(t), from that of α and 1 - α which is small."""
+        """α(s) - α(t), computed from the smaller of α and 1 - α."""
         return jnp.where(t < 0.5, self.lost(t) - self.lost(s), self.alpha(s) - self.alpha(t))
 
     def corrupt(self, key: Array, x: Array, t: Array, num_values: int) -> Array:
@@ -68,47 +69,46 @@ class DiscretePath:
         return jnp.where(lost, self.stationary(noise_key, x.shape, num_values), x)
 
     def stationary(self, key: Array, shape: tuple[int, ...], num_values: int) -> Array:
-        """Draws x_1: noise alone."""
+        """Draws x_1, pure noise."""
         raise NotImplementedError
 
     def log_likelihood(self, noisy: Array, t: Array, num_values: int) -> Array:
-        """log q(x_t | x) for each value of x, up to a constant, [..., K]."""
+        """Computes log q(x_t | x) for each value of x, up to a constant, [..., K]."""
         raise NotImplementedError
 
     def log_posterior(self, noisy: Array, log_probs: Array, t: Array, s: Array) -> Array:
-        """log Σ_x q(x_s | x_t, x) p(x | x_t) for each value of x_s, s < t.
+        """Computes log Σ_x q(x_s | x_t, x) p(x | x_t) for each value of x_s, s < t.
 
         Args:
             noisy: x_t, [...].
             log_probs: log p(x | x_t), [..., K]; `log_one_hot(x)` gives q(x_s | x_t, x) itself.
             t: the time of x_t, above 0.
-            s: an earlier one.
+            s: an earlier time.
 
         Returns:
-            [..., K], with masks [..., K + 1].
+            [..., K], or [..., K + 1] for `Masking`.
         """
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class UniformNoise(DiscretePath):
-    """A lost value is replaced by any of the K values: multinomial diffusion (Hoogeboom et al.,
-    2021), for bits the binomial chain.
+    """Replaces a lost value uniformly by one of the K values: multinomial diffusion (Hoogeboom et
+    al., 2021); for bits the binomial chain.
     """
 
     schedule: Literal['linear', 'cosine', 'sine'] = 'linear'
 
     def stationary(self, key: Array, shape: tuple[int, ...], num_values: int) -> Array:
-        """Uniform."""
         return jax.random.randint(key, shape, 0, num_values)
 
     def log_likelihood(self, noisy: Array, t: Array, num_values: int) -> Array:
-        """log of 1/K for what was lost, and α more where x_t is x; exact."""
+        """log(α [x_t = x] + (1 - α) / K); exact."""
         return _log_kept_or_uniform(noisy, self.alpha(t), self.lost(t), num_values)
 
     def log_posterior(self, noisy: Array, log_probs: Array, t: Array, s: Array) -> Array:
-        """By q(x_t | x_s) Σ_x q(x_s | x) p(x | x_t) / q(x_t | x), where q(x_s | x) is x or noise:
-        one sum for all x_s.
+        """Computes q(x_t | x_s) Σ_x q(x_s | x) p(x | x_t) / q(x_t | x). As q(x_s | x) mixes a point
+        mass and uniform noise, one sum serves all x_s.
         """
         num_values = log_probs.shape[-1]
         alpha_s = self.alpha(s)
@@ -122,8 +122,8 @@ class UniformNoise(DiscretePath):
 
 @dataclass(frozen=True)
 class Masking(DiscretePath):
-    """A lost value is masked: absorbing diffusion (Austin et al., 2021; Sahoo et al., 2024). The
-    mask is the value K.
+    """Masks a lost value: absorbing diffusion (Austin et al., 2021; Sahoo et al., 2024). The mask
+    is the value K.
     """
 
     schedule: Literal['linear', 'cosine', 'sine'] = 'linear'
@@ -134,13 +134,13 @@ class Masking(DiscretePath):
         return jnp.full(shape, num_values, jnp.int32)
 
     def log_likelihood(self, noisy: Array, t: Array, num_values: int) -> Array:
-        """0 for all values at a mask; what is not masked is x for certain. `t` does not matter."""
+        """0 for all values at a mask; elsewhere 0 for the value itself and -inf for all others."""
         del t
         masked = noisy[..., None] == num_values
         return jnp.where(masked, 0.0, log_one_hot(noisy, num_values))
 
     def log_posterior(self, noisy: Array, log_probs: Array, t: Array, s: Array) -> Array:
-        """A mask stays one with probability (1 - α_s) / (1 - α_t), or else becomes x."""
+        """A mask is kept with probability (1 - α_s) / (1 - α_t), otherwise replaced by x."""
         num_values = log_probs.shape[-1]
         stay = jnp.log(self.lost(s) / self.lost(t))[..., None]
         leave = jnp.log(self.lost_between(s, t) / self.lost(t))[..., None]
@@ -151,11 +151,11 @@ class Masking(DiscretePath):
 
 
 def log_one_hot(x: Array, num_values: int) -> Array:
-    """0 at the value and -inf at all others: int [...] to [..., K]."""
+    """Returns 0 at the value and -inf at all others: int [...] to [..., K]."""
     return jnp.where(x[..., None] == jnp.arange(num_values), 0.0, -jnp.inf)
 
 
 def _log_kept_or_uniform(value: Array, kept: Array, lost: Array, num_values: int) -> Array:
-    """log(kept [k = value] + lost / K) for all k, [..., K]."""
+    """Computes log(kept [k = value] + lost / K) for all k, [..., K]."""
     same = value[..., None] == jnp.arange(num_values)
     return jnp.log(jnp.where(same, kept[..., None], 0.0) + lost[..., None] / num_values)

@@ -1,7 +1,7 @@
-"""From noise to discrete data: pure functions `sampler(predict, path, times, x, key) -> x`.
+"""Samplers of discrete diffusion: pure functions `sampler(predict, path, times, x, key) -> x`.
 
 `predict(x int32 [B, *event], t []) -> log p(x | x_t)` [B, *event, K], normalised; `times` [N + 1]
-fall to 0, and x is at times[0]. The loop is that of `samplers.Sampler`.
+decrease to 0, and x is at times[0]. `samplers.Sampler` implements the loop.
 """
 
 from collections.abc import Callable
@@ -21,8 +21,8 @@ Predictor = Callable[[Array, Array], Array]
 
 @dataclass(frozen=True)
 class DiscreteAncestral(Sampler):
-    """Draws x_s from Σ_x q(x_s | x_t, x) p(x | x_t), each element by itself: D3PM (Austin et al.,
-    2021). Exact for infinitely many steps.
+    """Draws x_s from Σ_x q(x_s | x_t, x) p(x | x_t), independently per element: D3PM (Austin et
+    al., 2021). Exact in the limit of infinitely many steps.
     """
 
     def step(
@@ -33,12 +33,12 @@ class DiscreteAncestral(Sampler):
 
 @dataclass(frozen=True)
 class Confidence(Sampler):
-    """Draws all masked tokens [B, T] and masks the least certain of them again, (1 - α_s) T in
-    number: MaskGIT (Chang et al., 2022). For the path `Masking`. It sharpens the distribution.
+    """Draws all masked tokens [B, T] and masks the (1 - α_s) T least confident of them again:
+    MaskGIT (Chang et al., 2022). For the path `Masking`. It sharpens the distribution.
 
     Attributes:
-        temperature: scale of the Gumbel noise on the confidence, at least 0; it falls to 0 with
-            time.
+        temperature: scale of the Gumbel noise on the confidence at time 1, at least 0; proportional
+            to time.
     """
 
     temperature: float = 4.5
@@ -55,12 +55,12 @@ class Confidence(Sampler):
         tokens = jnp.where(masked, draws.categorical(token_key, log_probs), x)
         confidence = jnp.take_along_axis(log_probs, tokens[..., None], axis=-1)[..., 0]
         confidence += self.temperature * s * jax.random.gumbel(noise_key, x.shape)
-        # Rounded down past a rounding error.
+        # Round down, with a tolerance for float32 errors.
         num = jnp.floor(path.lost(s) * x.shape[-1] + 1e-4)
         return jnp.where(smallest(jnp.where(masked, confidence, jnp.inf), num), x, tokens)
 
 
 def smallest(values: Array, num: Array) -> Array:
-    """Which `num` of the values in each row [B, T] are the smallest, bool [B, T]."""
+    """Marks the `num` smallest values of each row [B, T]: bool [B, T]."""
     rank = jnp.argsort(jnp.argsort(values, axis=-1), axis=-1)
     return rank < num

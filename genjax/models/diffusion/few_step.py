@@ -1,7 +1,7 @@
-"""Models that draw samples in one step or few: MeanFlow and shortcut models.
+"""One-step and few-step generative models: MeanFlow and shortcut models.
 
-Both follow straight paths x_t = (1 - t) x + t ε and learn the mean velocity between two times, by
-which one step goes all the way.
+Both use straight paths x_t = (1 - t) x + t ε and learn the mean velocity between two times, so that
+a single step can cover the whole path.
 """
 
 from dataclasses import dataclass, field
@@ -22,10 +22,10 @@ from genjax.models.sampling_options import gathered
 
 
 class _MeanVelocity:
-    """What both have in common: a network of x_t, t and the length of the step from t.
+    """Base class: a network of x_t, t and the length of the step from t.
 
     Attributes:
-        time_scale: of the time embedding of a network that has no `time_scale` of its own.
+        time_scale: scale of the time embedding if the network's `time_scale` is None.
     """
 
     time_scale = 1000.0
@@ -85,7 +85,7 @@ class _MeanVelocity:
     def _velocity(
         self, variables: Variables, x: Array, t: Array, length: Array, *label: Array, **options: Any
     ) -> tuple[Array, Any]:
-        """The mean velocity [B, *event] from t [B] to t - length, and the new state."""
+        """Computes the mean velocity [B, *event] from t [B] to t - length, and the new state."""
         time = jnp.stack([t, length], axis=-1)
         out, state = flax_utils.apply(
             self._network, variables, 'network', x, time, *label, **options
@@ -104,21 +104,21 @@ class _MeanVelocity:
 
 @dataclass(frozen=True)
 class MeanFlow(_MeanVelocity):
-    """The mean velocity u between times r and t by its own identity u = v - (t - r) du/dt (Geng et
-    al., "Mean flows for one-step generative modeling", 2025), where du/dt is a product with the
-    network's Jacobian. The parameter group is 'network'. Metric: 'error', without the weight.
+    """Learns the mean velocity u between times r and t from the identity u = v - (t - r) du/dt
+    (Geng et al., "Mean flows for one-step generative modeling", 2025); du/dt is a Jacobian-vector
+    product of the network. The parameter group is 'network'. Metric: 'error', unweighted.
 
     Attributes:
-        network: `(x [B, *event], time [B, 2]) -> [B, *event]`, told t and t - r; such as `TimeMLP`;
-            its field `shape` is the shape of one example. It must be smooth, in time as well (see
-            `time_scale` of the networks).
-        times: of t and r.
-        instant: the share of examples with r = t, which learn the velocity itself.
-        power: p of the weight 1 / (error + .001)^p, held constant: 0 is the squared error, 1 much
-            like its logarithm, which suits data of many dimensions and biases few.
-        tangent: along what x_t moves in du/dt: the 'sampled' velocity, as in the paper, or the
-            'predicted' one, u at r = t, which has the same mean and no noise (Geng et al.,
-            "Improved mean flows", 2025) and costs one more pass of the network.
+        network: `(x [B, *event], time [B, 2]) -> [B, *event]`, with time = (t, t - r); such as
+            `TimeMLP`; its field `shape` is the shape of one example. It must be smooth, in time as
+            well (see `time_scale` of the networks).
+        times: distribution of t and r.
+        instant: fraction of examples with r = t, which learn the instantaneous velocity.
+        power: p of the weight 1 / (error + .001)^p, without gradient: 0 is the squared error; 1 is
+            close to its logarithm, suitable in high dimensions but biased in few.
+        tangent: velocity of x_t in du/dt: 'sampled', as in the paper, or 'predicted', u at r = t,
+            which has the same mean without noise (Geng et al., "Improved mean flows", 2025) and
+            costs one more network pass.
         sampling: sampling options.
         num_classes: if given, the network is cloned with this `num_classes` and takes a label.
     """
@@ -167,18 +167,19 @@ class MeanFlow(_MeanVelocity):
 
 @dataclass(frozen=True)
 class Shortcut(_MeanVelocity):
-    """One step of length 2 d is two of length d (Frans et al., "One step diffusion via shortcut
-    models", 2025). The parameter group is 'network'. Metric: 'error'.
+    """Learns steps of several lengths, with one step of length 2 d equal to two of length d (Frans
+    et al., "One step diffusion via shortcut models", 2025). The parameter group is 'network'.
+    Metric: 'error'.
 
-    Of a batch's examples some learn that, with the two steps taken by the network as it is, the
-    others the velocity, which is the step of length 0.
+    Part of each batch learns this self-consistency, from two steps of the current network; the rest
+    learns the velocity, a step of length 0.
 
     Attributes:
-        network: `(x [B, *event], time [B, 2]) -> [B, *event]`, told t and the length of the step;
-            such as `TimeMLP`; its field `shape` is the shape of one example.
-        consistent: the share of examples that learn two steps to be one.
+        network: `(x [B, *event], time [B, 2]) -> [B, *event]`, with time = (t, step length); such
+            as `TimeMLP`; its field `shape` is the shape of one example.
+        consistent: fraction of examples that learn self-consistency.
         halvings: the shortest step is 1 / 2^halvings.
-        sampling: how samples are drawn; its `steps` must be a power of two.
+        sampling: sampling options; `steps` must be a power of two.
         num_classes: if given, the network is cloned with this `num_classes` and takes a label.
     """
 
@@ -201,7 +202,7 @@ class Shortcut(_MeanVelocity):
     def _velocity(
         self, variables: Variables, x: Array, t: Array, length: Array, *label: Array, **options: Any
     ) -> tuple[Array, Any]:
-        # The shortest step is learned as the velocity.
+        # The shortest step is a step of length 0, the velocity.
         length = jnp.where(length <= 0.5**self.halvings, 0.0, length)
         return super()._velocity(variables, x, t, length, *label, **options)
 
@@ -211,7 +212,7 @@ class Shortcut(_MeanVelocity):
         noise = jax.random.normal(noise_key, x.shape)
         pairs = max(1, round(self.consistent * len(x)))
 
-        # The first examples: from a time that is a multiple of 2 d, two steps of length d.
+        # The first examples take two steps of length d from a time that is a multiple of 2 d.
         level = jax.random.randint(level_key, x.shape[:1], 1, self.halvings + 1)
         half = 0.5 ** level.astype(jnp.float32)
         t = jax.random.uniform(t_key, x.shape[:1])
@@ -234,7 +235,7 @@ class Shortcut(_MeanVelocity):
 
 
 def _per_example(values: Array, x: Array) -> Array:
-    """[B] as [B, 1, ...] like x."""
+    """Reshapes [B] to [B, 1, ...] with the dimensions of x."""
     return values.reshape(-1, *(1,) * (x.ndim - 1))
 
 
@@ -244,5 +245,5 @@ def _between(x: Array, noise: Array, t: Array) -> Array:
 
 
 def _squared_error(a: Array, b: Array) -> Array:
-    """Σ (a - b)² of each example, [B]."""
+    """Computes Σ (a - b)² of each example, [B]."""
     return jnp.sum((a - b).reshape(len(a), -1) ** 2, axis=-1)

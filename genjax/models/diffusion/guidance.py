@@ -1,4 +1,4 @@
-"""Guidance: wrappers that make a denoiser of denoisers, and the guides that choose one of them."""
+"""Guidance: functions that wrap denoisers, and their configuration as guides."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from genjax.models.diffusion.samplers import Denoiser
 
 
 def extrapolate(weak: Prediction, strong: Prediction, weight: Array | float) -> Prediction:
-    """weak + weight · (strong - weak): 0 is the weak one, 1 the strong one, more goes beyond."""
+    """Computes weak + weight · (strong - weak); a weight above 1 extrapolates."""
     return jax.tree.map(lambda a, b: a + weight * (b - a), weak, strong)
 
 
@@ -28,13 +28,14 @@ def classifier_free(
     no_label: int,
     weight: Array | float,
 ) -> Denoiser:
-    """Away from what the network says without a label (Ho & Salimans, 2022); both in one pass.
+    """Classifier-free guidance (Ho & Salimans, 2022): extrapolates from the unconditional to the
+    conditional prediction, both computed in one pass.
 
     Args:
         denoise: `(x, t, label int32 [B]) -> Prediction`.
         label: int32 [B].
-        no_label: the label that stands for none.
-        weight: 1 is no guidance; the paper's w is this weight less 1.
+        no_label: the null label.
+        weight: 1 is no guidance; the paper's w is this weight minus 1.
     """
 
     def guided(x: Array, t: Array) -> Prediction:
@@ -47,8 +48,8 @@ def classifier_free(
 
 
 def autoguidance(strong: Denoiser, weak: Denoiser, weight: Array | float) -> Denoiser:
-    """Away from what a worse model of the same data says (Karras et al., "Guiding a diffusion model
-    with a bad version of itself", 2024).
+    """Autoguidance: extrapolates from a weaker model of the same data to the strong one (Karras et
+    al., "Guiding a diffusion model with a bad version of itself", 2024).
     """
     return lambda x, t: extrapolate(weak(x, t), strong(x, t), weight)
 
@@ -60,24 +61,25 @@ def classifier(
     weight: Array | float,
     least: float = 0.1,
 ) -> Denoiser:
-    """Towards a higher log p(label | x_t) of a classifier of noisy data (Dhariwal & Nichol, 2021).
+    """Classifier guidance (Dhariwal & Nichol, 2021): follows the gradient of log p(label | x_t) of
+    a classifier of noisy data.
 
-    The expected data move by σ² / α times the slope of log p. The true slope falls with α, the
-    errors of a learned one do not: where α / σ is below `least` there is no guidance.
+    Shifts the expected data by σ² / α times the gradient. The true gradient falls with α, the
+    errors of a learned one do not: there is no guidance where α / σ is below `least`.
 
     Args:
-        denoise: what is guided.
-        path: of the noise.
+        denoise: the denoiser to guide.
+        path: path of the noise.
         log_prob: `(x, t) -> [B]`, in nats.
         weight: 1 is Bayes' rule.
-        least: the least α / σ at which the slope is followed.
+        least: minimum of α / σ for guidance.
     """
 
     def guided(x: Array, t: Array) -> Prediction:
         alpha, sigma = path.alpha(t), path.sigma(t)
         guides = alpha >= least * sigma
         slope = jax.grad(lambda x: jnp.sum(log_prob(x, t)))(x)
-        shift = jnp.where(guides, weight * sigma * slope, 0.0)  # of -ε: σ times the score
+        shift = jnp.where(guides, weight * sigma * slope, 0.0)  # added to -ε: σ times the gradient
         prediction = denoise(x, t)
         ratio = sigma / jnp.where(guides, alpha, 1.0)
         return Prediction(prediction.data + ratio * shift, prediction.noise - shift)
@@ -86,7 +88,7 @@ def classifier(
 
 
 def interval(guided: Denoiser, plain: Denoiser, low: float, high: float) -> Denoiser:
-    """Guides at times between `low` and `high` only (Kynkäänniemi et al., 2024)."""
+    """Limits guidance to times between `low` and `high` (Kynkäänniemi et al., 2024)."""
 
     def limited(x: Array, t: Array) -> Prediction:
         return jax.lax.cond((t >= low) & (t <= high), guided, plain, x, t)
@@ -95,7 +97,7 @@ def interval(guided: Denoiser, plain: Denoiser, low: float, high: float) -> Deno
 
 
 def bounded(denoise: Denoiser, path: Path, low: float, high: float) -> Denoiser:
-    """Keeps the expected data between `low` and `high`, and makes the noise fit."""
+    """Clips the expected data to [low, high] and recomputes the noise to match x_t."""
 
     def clipped(x: Array, t: Array) -> Prediction:
         data = jnp.clip(denoise(x, t).data, low, high)
@@ -107,20 +109,20 @@ def bounded(denoise: Denoiser, path: Path, low: float, high: float) -> Denoiser:
 def inpainting(
     denoise: Denoiser, path: Path, known: Array, mask: Array, data_scale: Array | float
 ) -> Denoiser:
-    """Towards data that are `known` where `mask` is true: pseudo-inverse guidance (Song et al.,
-    2023), which is Bayes' rule with x given x_t taken as normal.
+    """Pseudo-inverse guidance towards data `known` under a mask (Song et al., 2023): Bayes' rule
+    with a normal approximation of x given x_t.
 
-    The slope is that of the denoiser itself, whose error matters up to more signal than that of a
-    classifier: of digits inpainted along four paths the rms error is .55 to .69 with α / σ of .2 as
-    the least; with .1 it passes 900 where the network predicts ε.
+    Differentiates the denoiser, whose error matters at higher signal-to-noise ratios than a
+    classifier's. On inpainted digits along four paths the rms error is .55 to .69 with a minimum
+    α / σ of .2; with .1 it exceeds 900 for a network that predicts ε.
 
     Args:
-        denoise: what is guided, without bounds: the slope of clipped data is 0.
-        path: of the noise.
-        known: data, [B, *event] or what broadcasts to it.
-        mask: bool, likewise: what is known.
-        data_scale: the standard deviation of the data, or rather of what is left of it when the
-            rest is known.
+        denoise: the denoiser to guide, without bounds: clipped data have a gradient of 0.
+        path: path of the noise.
+        known: data, broadcast to [B, *event].
+        mask: bool, broadcast to [B, *event]; True where data are known.
+        data_scale: the standard deviation of the data; more precisely, of the unknown part given
+            the known.
     """
 
     def log_prob(x: Array, t: Array) -> Array:
@@ -149,11 +151,11 @@ class Guidable(Protocol):
 
 
 class Guide:
-    """Base class.
+    """Base class of guides.
 
     Attributes:
-        weight: how strong it is.
-        interval: the least and the greatest time at which it guides.
+        weight: guidance weight.
+        interval: minimum and maximum time of guidance.
     """
 
     weight: float
@@ -162,7 +164,7 @@ class Guide:
     FREE: ClassVar[tuple[str, ...]] = ('weight', 'interval')
 
     def check(self, model: Guidable) -> None:
-        """Raises a UserError when the model cannot be guided so."""
+        """Raises a UserError if the guide does not fit the model."""
         del model
         low, high = self.interval
         if not 0.0 <= low < high <= 1.0:
@@ -170,12 +172,12 @@ class Guide:
             raise UserError(f'{name}.interval must be two times in [0, 1], not {self.interval}')
 
     def networks(self, model: Guidable) -> dict[str, nn.Module]:
-        """The networks that are trained for it, by their groups."""
+        """The guide's own networks by parameter group."""
         del model
         return {}
 
     def phases(self, model: Guidable) -> tuple[Phase, ...]:
-        """The turns in which these are trained."""
+        """The phases that train the guide's own networks."""
         del model
         return ()
 
@@ -184,10 +186,10 @@ class Guide:
         raise NotImplementedError
 
     def guided(self, model: Guidable, variables: Variables, *label: Array) -> Denoiser:
-        """The guided denoiser, within the interval.
+        """Returns the denoiser, guided within the interval.
 
         Raises:
-            UserError: a network of its own has not been trained.
+            UserError: a network of the guide has not been trained.
         """
         for group in self.networks(model):
             if group not in variables['params']:
@@ -203,13 +205,13 @@ class Guide:
 
 @dataclass(frozen=True)
 class ClassifierFree(Guide):
-    """Away from what the network says without a label (`classifier_free`)."""
+    """Classifier-free guidance, see `classifier_free`."""
 
     weight: float = 2.0
     interval: tuple[float, float] = (0.0, 1.0)
 
     def check(self, model: Guidable) -> None:
-        """Raises a UserError for a model without classes, or one that drops no labels."""
+        """Raises a UserError for a model without classes or without label dropout."""
         super().check(model)
         _check_classes(self, model)
         model.check_learns_no_label('ClassifierFree')
@@ -225,11 +227,11 @@ class ClassifierFree(Guide):
 
 @dataclass(frozen=True)
 class Autoguidance(Guide):
-    """Away from what a worse network says, which is trained beside the model on the same loss
-    (`autoguidance`). Group and phase: 'weak'.
+    """Autoguidance by a weaker network, trained alongside the model on the same loss (see
+    `autoguidance`). Group and phase: 'weak'.
 
     Attributes:
-        network: like that of the model, but smaller.
+        network: a smaller variant of the model's network.
     """
 
     network: nn.Module
@@ -249,11 +251,9 @@ class Autoguidance(Guide):
             )
 
     def networks(self, model: Guidable) -> dict[str, nn.Module]:
-        """The worse network."""
         return {'weak': model.with_classes(self.network)}
 
     def phases(self, model: Guidable) -> tuple[Phase, ...]:
-        """Its turn."""
 
         def loss(variables: Variables, batch: Batch, key: Array) -> LossOutput:
             return model.denoising_loss(variables, batch, key, group='weak')
@@ -269,8 +269,8 @@ class Autoguidance(Guide):
 
 @dataclass(frozen=True)
 class Classifier(Guide):
-    """Towards the label, by a classifier of noisy data that is trained beside the model
-    (`classifier`). Group and phase: 'classifier'. Metric: 'accuracy'.
+    """Classifier guidance, with a classifier of noisy data trained alongside the model (see
+    `classifier`). Group and phase: 'classifier'. Metric: 'accuracy'.
 
     Attributes:
         network: `(x_t [B, *event], time [B]) -> logits [B, num_classes]`, such as `TimeMLP`.
@@ -283,7 +283,7 @@ class Classifier(Guide):
     TRAINED: ClassVar[tuple[str, ...]] = ('network',)
 
     def check(self, model: Guidable) -> None:
-        """Raises a UserError for a model without classes, or with more or fewer than logits."""
+        """Raises a UserError for a model without classes, or if the number of logits differs."""
         super().check(model)
         _check_classes(self, model)
         shape = getattr(self.network, 'shape', None)
@@ -294,11 +294,10 @@ class Classifier(Guide):
             )
 
     def networks(self, model: Guidable) -> dict[str, nn.Module]:
-        """The classifier."""
         return {'classifier': model.with_times(self.network)}
 
     def phases(self, model: Guidable) -> tuple[Phase, ...]:
-        """Its turn: cross-entropy in nats on noisy data."""
+        """The classifier's phase: cross-entropy in nats on noisy data."""
 
         def loss(variables: Variables, batch: Batch, key: Array) -> LossOutput:
             diffuse_key, key = jax.random.split(key)

@@ -22,11 +22,11 @@ def ode_log_prob(
     divergence: Literal['exact', 'hutchinson'],
     tolerance: float,
 ) -> Array:
-    """Log-density [B] by the probability-flow ODE (Song et al., 2021, section 4.3); Hutchinson's is
-    an estimate.
+    """Computes the log-density [B] by the probability-flow ODE (Song et al., 2021, section 4.3), an
+    estimate for 'hutchinson'.
 
-    It is that of what the sampler draws, up to the solver and to σ(t_min): α(t_min) x is taken to
-    have that noise already.
+    This is the density of the ODE's samples, up to solver error and the noise σ(t_min): α(t_min) x
+    is taken as the state at t_min, without adding that noise.
     """
     start, end = jnp.float32(path.t_min), jnp.float32(path.t_max)
     scale, sigma = path.alpha(start), path.sigma(end)
@@ -41,8 +41,9 @@ def ode_log_prob(
 
 
 def vlb_ends(path: Path, x: Array) -> Array:
-    """What the ends of the path add to the negative bound [B]: -E log p(x | x_tmin), a normal of
-    x_t / α, and the KL of x_tmax from the noise (Kingma et al., 2021, eq. 11).
+    """Computes the end terms of the negative bound [B]: the reconstruction term
+    -E log p(x | x_tmin), with a normal around x_t / α, and the prior term, the KL of x_tmax from
+    the noise (Kingma et al., 2021, eq. 11).
     """
     dimensions = math.prod(x.shape[1:])
     first = 0.5 * dimensions * (1.0 + math.log(2.0 * math.pi) - path.log_snr(path.t_min))
@@ -53,8 +54,8 @@ def vlb_ends(path: Path, x: Array) -> Array:
 def vlb_rate(
     denoise: Callable[[Array, Array], Prediction], path: Path, x: Array, t: Array, noise: Array
 ) -> Array:
-    """½ |ε - ε̂|² [B] at times t [B]: its mean over the noise, times the range of the log-SNR and
-    averaged over it evenly, is the rest of the negative bound (Kingma et al., 2021, eq. 17).
+    """Computes ½ |ε - ε̂|² [B] at times t [B]. Its expectation over the noise, integrated over the
+    log-SNR, is the diffusion term of the negative bound (Kingma et al., 2021, eq. 17).
     """
     t = t.reshape(-1, *(1,) * (x.ndim - 1))
     error = noise - denoise(path.alpha(t) * x + path.sigma(t) * noise, t).noise
@@ -62,8 +63,8 @@ def vlb_rate(
 
 
 def vlb(denoise: Denoiser, path: Path, x: Array, key: Array, num: int) -> Array:
-    """The variational lower bound [B] of log p(x) in continuous time, from `num` times an example,
-    spread evenly over the log-SNR.
+    """Estimates the continuous-time variational lower bound [B] of log p(x) from `num` times per
+    example, evenly spaced in the log-SNR.
     """
     high, low = path.finite_ends('the variational bound')
     offset_key, key = jax.random.split(key)

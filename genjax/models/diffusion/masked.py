@@ -1,4 +1,4 @@
-"""Models that fill in masked tokens: masked diffusion (MDLM) and MaskGIT."""
+"""Masked models of tokens: masked diffusion (MDLM) and MaskGIT."""
 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -25,15 +25,15 @@ class MDLM(DiscreteBound):
     A token is masked by time t in [0, 1] with probability t. The negative evidence lower bound in
     continuous time is E_t (1/t) Σ_masked -log p(x_i | the tokens not masked). With t integrated out
     this is E_n (T/n) Σ_masked -log p(x_i | …) over n of the T tokens masked, n uniform in 1..T: the
-    same bound, with less noise. It is the loss, in nats a sequence. The parameter group is
+    same bound with lower variance. It is the loss, in nats per sequence. The parameter group is
     'network'. Metric: 'nats_per_token'.
 
     Attributes:
         network: int32 [B, T] to logits [B, T, vocab_size], not causal; the token `vocab_size` is
-            the mask. Such as `Transformer` with causal=False. If it takes `time`, that is the share
-            of tokens masked, in sampling the expected one.
+            the mask. Such as `Transformer` with causal=False. Its optional argument `time` is the
+            fraction of masked tokens (in sampling, the expected fraction).
         sampling: sampling options.
-        eval_samples: sets of masks drawn an example in `log_prob`, their sizes spread evenly.
+        eval_samples: masks per example in `log_prob`, with evenly spaced numbers of masked tokens.
     """
 
     network: nn.Module
@@ -69,11 +69,11 @@ class MDLM(DiscreteBound):
 
 @dataclass(frozen=True)
 class MaskGIT(DiscreteModel):
-    """Masked tokens filled in by confidence (Chang et al., 2022). It has no likelihood.
+    """Masked token model decoded by confidence (Chang et al., 2022). It has no likelihood.
 
-    A training example has a share cos(π r / 2) of its tokens masked, r uniform; the loss is the
-    mean of -log p over these, in nats. Sampling draws all masked tokens in each pass and masks the
-    least certain of them again, fewer each time. The parameter group is 'network'.
+    Training masks a fraction cos(π r / 2) of the tokens, r uniform; the loss is the mean of -log p
+    over them, in nats. Each sampling step draws all masked tokens and masks the least confident
+    again, fewer at each step. The parameter group is 'network'.
 
     Attributes:
         network: int32 [B, T] to logits [B, T, vocab_size], not causal; the token `vocab_size` is
@@ -118,8 +118,10 @@ def _masked_losses(
     network_key: Array | None,
     given: int = 0,
 ) -> tuple[Array, Variables]:
-    """-log p of each token given the others, [B, T], with `num` [B, 1] of them masked, none of the
-    first `given`, 0 where not; the time t [B, 1] is what the network is told. And the new state.
+    """Computes -log p of the masked tokens, [B, T], 0 elsewhere, and the new state.
+
+    Masks `num` [B, 1] random tokens, none of the first `given`; t [B, 1] is the network's time
+    input.
     """
     order = jax.random.uniform(mask_key, x.shape)
     masked = smallest(jnp.where(jnp.arange(x.shape[1]) < given, jnp.inf, order), num)

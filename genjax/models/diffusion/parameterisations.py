@@ -1,7 +1,7 @@
-"""What a network of a diffusion model predicts, and what that says of data and noise.
+"""Parameterisations: prediction targets of a denoising network.
 
-Every parameterisation is a linear combination of both, F = a x + b ε. Together with x_t = α x + σ ε
-it gives x and ε back, so that paths, losses and samplers need not know which one is in use.
+Every target is a linear combination of data and noise, F = a x + b ε. Together with x_t = α x + σ ε
+it determines x and ε, so that paths, losses and samplers are independent of the parameterisation.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from genjax.models.diffusion.paths import Path
 
 
 class Prediction(NamedTuple):
-    """What is believed of x_t = α x + σ ε.
+    """Predicted data and noise of x_t = α x + σ ε.
 
     Attributes:
         data: the expected x, [B, *event].
@@ -27,32 +27,30 @@ class Prediction(NamedTuple):
 
 
 class Parameterisation:
-    """Base class. A subclass says `target`; networks see x_t and t unless it says otherwise.
+    """Base class. Subclasses implement `target`, and may override the network's inputs.
 
     Attributes:
-        time_scale: of the time embedding of networks that have no `time_scale` of their own.
+        time_scale: scale of the time embedding if the network's `time_scale` is None.
     """
 
     time_scale = 1000.0
 
     def target(self, path: Path, t: Array) -> tuple[Array, Array]:
-        """The factors a and b of F = a x + b ε."""
+        """Returns the coefficients a and b of F = a x + b ε."""
         raise NotImplementedError
 
     def input_scale(self, path: Path, t: Array) -> Array:
-        """What x_t is multiplied by before the network sees it."""
+        """Factor on x_t at the network's input."""
         del path
         return jnp.ones_like(t)
 
     def network_time(self, path: Path, t: Array) -> Array:
-        """The time that the network is told."""
+        """Time input of the network."""
         del path
         return t
 
     def prediction(self, path: Path, x: Array, t: Array, output: Array) -> Prediction:
-        """The x and ε that x_t and the network's output F imply; t has the number of dimensions of
-        x.
-        """
+        """Solves for x and ε given x_t and the network's output F; t must have the rank of x."""
         alpha, sigma, (a, b) = path.alpha(t), path.sigma(t), self.target(path, t)
         determinant = alpha * b - sigma * a
         return Prediction(
@@ -62,20 +60,18 @@ class Parameterisation:
 
 @dataclass(frozen=True)
 class Epsilon(Parameterisation):
-    """F = ε (Ho et al., 2020). It says nothing of x where α is 0: t_max must be less."""
+    """F = ε (Ho et al., 2020). It does not determine x where α = 0: choose t_max below that."""
 
     def target(self, path: Path, t: Array) -> tuple[Array, Array]:
-        """ε."""
         del path
         return jnp.zeros_like(t), jnp.ones_like(t)
 
 
 @dataclass(frozen=True)
 class X0(Parameterisation):
-    """F = x. It says nothing of ε where σ is 0: t_min must be more."""
+    """F = x. It does not determine ε where σ = 0: choose t_min above that."""
 
     def target(self, path: Path, t: Array) -> tuple[Array, Array]:
-        """x."""
         del path
         return jnp.ones_like(t), jnp.zeros_like(t)
 
@@ -85,7 +81,6 @@ class V(Parameterisation):
     """F = α ε - σ x (Salimans & Ho, "Progressive distillation", 2022)."""
 
     def target(self, path: Path, t: Array) -> tuple[Array, Array]:
-        """v."""
         return -path.sigma(t), path.alpha(t)
 
 
@@ -94,7 +89,6 @@ class Velocity(Parameterisation):
     """F = dx_t/dt = α' x + σ' ε: flow matching (Lipman et al., 2023)."""
 
     def target(self, path: Path, t: Array) -> tuple[Array, Array]:
-        """The velocity."""
         return path.rates(t)
 
 
@@ -113,7 +107,7 @@ class EDM(Parameterisation):
     data_scale: float = 0.5
 
     def target(self, path: Path, t: Array) -> tuple[Array, Array]:
-        """The factors of x and ε in the target."""
+        """Coefficients of x and ε in the target."""
         alpha, sigma, s = path.alpha(t), path.sigma(t), self.data_scale
         norm = jnp.sqrt(sigma**2 + (alpha * s) ** 2)
         return sigma / (s * norm), -alpha * s / norm

@@ -1,8 +1,8 @@
 """Paths from data to noise: x_t = α(t) x + σ(t) ε with ε ~ N(0, I), t = 0 the data.
 
-What the literature calls a variance-preserving or -exploding process or an interpolant differs in α
-and σ alone, and two paths with the same signal-to-noise ratio differ in scale alone (Kingma et al.,
-"Variational diffusion models", 2021): so a model trained along one can be sampled along another.
+Variance-preserving processes, variance-exploding processes and interpolants differ in α and σ only.
+At equal signal-to-noise ratios two paths differ in scale only (Kingma et al., "Variational
+diffusion models", 2021), so that a model trained along one can be sampled along another.
 """
 
 import math
@@ -16,20 +16,21 @@ from genjax.errors import UserError
 
 
 class Path:
-    """Base class of paths. A subclass says `alpha`, `sigma` and `time`, the inverse of `log_snr`.
+    """Base class of paths. Subclasses implement `alpha`, `sigma` and `time`, the inverse of
+    `log_snr`.
 
-    All functions take and give arrays of any one shape. α(0) = 1 and σ(0) = 0.
+    All functions are elementwise on arrays. α(0) = 1 and σ(0) = 0.
 
     Attributes:
-        t_min: the least time at which a model is trained and judged.
-        t_max: the greatest; sampling starts there, with noise of standard deviation σ(t_max).
+        t_min: minimum time in training and evaluation.
+        t_max: maximum time; sampling starts there, with noise of standard deviation σ(t_max).
     """
 
     t_min: float
     t_max: float
 
     def alpha(self, t: Array) -> Array:
-        """The scale of the data."""
+        """Scale of the data."""
         raise NotImplementedError
 
     def sigma(self, t: Array) -> Array:
@@ -41,11 +42,11 @@ class Path:
         raise NotImplementedError
 
     def log_snr(self, t: Array) -> Array:
-        """The logarithm of the signal-to-noise ratio, 2 log(α / σ); it falls with time."""
+        """Log signal-to-noise ratio, 2 log(α / σ); decreasing in time."""
         return 2.0 * (jnp.log(self.alpha(t)) - jnp.log(self.sigma(t)))
 
     def finite_ends(self, user: str) -> tuple[Array, Array]:
-        """The log-SNR at t_min and at t_max; raises a UserError, naming the `user`, if one of them
+        """Returns the log-SNR at t_min and t_max; raises a UserError that names the `user` if one
         is not finite.
         """
         with jax.ensure_compile_time_eval():
@@ -71,14 +72,14 @@ class Path:
 
 
 class _VariancePreserving(Path):
-    """α² + σ² = 1. A subclass says `log_alpha` and its inverse `time_of_log_alpha`."""
+    """α² + σ² = 1. Subclasses implement `log_alpha` and its inverse `time_of_log_alpha`."""
 
     def log_alpha(self, t: Array) -> Array:
         """log α(t)."""
         raise NotImplementedError
 
     def time_of_log_alpha(self, log_alpha: Array) -> Array:
-        """The time at which log α has this value."""
+        """Inverse of `log_alpha`."""
         raise NotImplementedError
 
     def alpha(self, t: Array) -> Array:
@@ -96,7 +97,7 @@ class _VariancePreserving(Path):
 
 @dataclass(frozen=True)
 class LinearVP(_VariancePreserving):
-    """The noise rate β grows linearly in time: DDPM (Ho et al., 2020) in continuous time, eq. 32 of
+    """Noise rate β linear in time: DDPM (Ho et al., 2020) in continuous time, eq. 32 of
     Song et al., "Score-based generative modeling through SDEs" (2021).
 
     Attributes:
@@ -114,7 +115,7 @@ class LinearVP(_VariancePreserving):
         return -0.25 * t**2 * (self.beta_max - self.beta_min) - 0.5 * t * self.beta_min
 
     def time_of_log_alpha(self, log_alpha: Array) -> Array:
-        """The root of the quadratic, without cancellation."""
+        """Root of the quadratic, without cancellation."""
         slope = self.beta_max - self.beta_min
         root = jnp.sqrt(self.beta_min**2 - 4.0 * slope * log_alpha)
         return -4.0 * log_alpha / (root + self.beta_min)
@@ -122,13 +123,13 @@ class LinearVP(_VariancePreserving):
 
 @dataclass(frozen=True)
 class DiscreteVP(_VariancePreserving):
-    """DDPM's chain of N steps with α² = Π (1 - β_i), β growing linearly from `beta_start` to
-    `beta_end`; between the times i / N, log α is linear.
+    """DDPM's chain of N steps with α² = Π (1 - β_i) and β_i linear from `beta_start` to `beta_end`;
+    log α is interpolated linearly between the times i / N.
 
     Attributes:
         num_steps: N.
-        beta_start: of the first step.
-        beta_end: of the last.
+        beta_start: β of the first step.
+        beta_end: β of the last step.
     """
 
     num_steps: int = 1000
@@ -190,7 +191,7 @@ class SubVP(Path):
         return LinearVP(self.beta_min, self.beta_max)
 
     def alpha(self, t: Array) -> Array:
-        """As of `LinearVP`."""
+        """α of `LinearVP`."""
         return self._vp.alpha(t)
 
     def sigma(self, t: Array) -> Array:
@@ -207,8 +208,8 @@ class VE(Path):
     """α = 1 and σ² = σ_min² ((σ_max / σ_min)^2t - 1): variance-exploding (Song et al., 2021).
 
     Attributes:
-        sigma_min: the scale of the noise below which nothing is to be seen.
-        sigma_max: of the noise at t = 1, for data of variance 1 or so.
+        sigma_min: noise scale that is imperceptible in the data.
+        sigma_max: noise scale at t = 1, for data of variance about 1.
     """
 
     sigma_min: float = 0.01
@@ -225,22 +226,22 @@ class VE(Path):
         return jnp.ones_like(t)
 
     def sigma(self, t: Array) -> Array:
-        """√ of what is above."""
+        """σ_min √((σ_max / σ_min)^2t - 1)."""
         return self.sigma_min * jnp.sqrt(jnp.expm1(2.0 * t * self._log_ratio))
 
     def time(self, log_snr: Array) -> Array:
-        """The inverse of σ."""
+        """Inverse of σ = exp(-½ log SNR)."""
         squared = jnp.exp(-log_snr) / self.sigma_min**2
         return 0.5 * jnp.log1p(squared) / self._log_ratio
 
 
 @dataclass(frozen=True)
 class Karras(Path):
-    """α = 1 and σ = σ_max t: EDM (Karras et al., "Elucidating the design space", 2022), whose time
-    is σ itself.
+    """α = 1 and σ = σ_max t: EDM (Karras et al., "Elucidating the design space", 2022), with time
+    scaled to [0, 1].
 
     Attributes:
-        sigma_max: the scale of the noise at t = 1.
+        sigma_max: noise scale at t = 1.
         t_min: σ_min / σ_max; the default is .002 / 80.
     """
 

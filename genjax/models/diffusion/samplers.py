@@ -1,8 +1,8 @@
-"""From noise to data: pure functions `sampler(denoise, path, times, x, key) -> x`.
+"""Samplers: pure functions `sampler(denoise, path, times, x, key) -> x`.
 
-`denoise(x [B, *event], t []) -> Prediction`; `times` [N + 1] fall, and x is at times[0]. The last
-time may be 0, where nothing is asked of the network. Guidance wraps `denoise`; any path with the
-network's signal-to-noise ratios will do (see `along`).
+`denoise(x [B, *event], t []) -> Prediction`; `times` [N + 1] decrease, and x is at times[0]. The
+last time may be 0, where the network is not evaluated. Guidance wraps `denoise`. The path may be
+any with the network's signal-to-noise ratios (see `along`).
 """
 
 from collections.abc import Callable
@@ -19,18 +19,18 @@ Denoiser = Callable[[Array, Array], Prediction]
 
 
 def velocity(path: Path, prediction: Prediction, t: Array) -> Array:
-    """dx/dt of the probability-flow ODE: α' x + σ' ε of what is expected (Song et al., 2021)."""
+    """Computes dx/dt of the probability-flow ODE: α' x + σ' ε (Song et al., 2021)."""
     alpha_rate, sigma_rate = path.rates(t)
     return alpha_rate * prediction.data + sigma_rate * prediction.noise
 
 
 def along(denoise: Denoiser, trained: Path, path: Path) -> Denoiser:
-    """The denoiser for another path than it was trained on: at the time with the same
-    signal-to-noise ratio, after a change of scale.
+    """Adapts a denoiser to another path: evaluates it at the time with the same signal-to-noise
+    ratio, on rescaled inputs.
     """
 
     def moved(x: Array, t: Array) -> Prediction:
-        # A path may begin or end beyond what the other one knows.
+        # The paths' ranges of signal-to-noise ratios may differ.
         ends = trained.log_snr(jnp.array([trained.t_max, trained.t_min]))
         time = jnp.clip(
             trained.time(jnp.clip(path.log_snr(t), *ends)), trained.t_min, trained.t_max
@@ -42,7 +42,7 @@ def along(denoise: Denoiser, trained: Path, path: Path) -> Denoiser:
 
 
 class Sampler:
-    """Base class of samplers that need nothing of the past; a subclass says `step`."""
+    """Base class of one-step (memoryless) samplers; subclasses implement `step`."""
 
     def step(
         self, denoise: Denoiser, path: Path, x: Array, t: Array, s: Array, key: Array
@@ -73,8 +73,8 @@ class Euler(Sampler):
 
 @dataclass(frozen=True)
 class Heun(Sampler):
-    """Euler's step, corrected by the velocity at its end unless that is at σ = 0 (Karras et al.,
-    2022, algorithm 1). Order 2, two passes of the network a step.
+    """Euler step with a correction by the velocity at its end, except at σ = 0 (Karras et al.,
+    2022, algorithm 1). Order 2, two network passes per step.
     """
 
     def step(
@@ -93,10 +93,10 @@ class Heun(Sampler):
 @dataclass(frozen=True)
 class DDIM(Sampler):
     """x_s = α_s x + √(σ_s² - η² v) ε + η √v z (Song et al., "Denoising diffusion implicit models",
-    2021), v the variance of x_s given x_t and x. Order 1, exact where the expected x is constant.
+    2021), v the variance of x_s given x_t and x. Order 1, exact if the expected x is constant.
 
     Attributes:
-        eta: η, 0 without fresh noise z, 1 as much of it as `Ancestral` has.
+        eta: η: 0 is deterministic, 1 adds as much fresh noise z as `Ancestral`.
     """
 
     eta: float = 0.0
@@ -114,8 +114,8 @@ class Ancestral(Sampler):
     """Draws x_s given x_t and the expected x: DDPM (Ho et al., 2020), for any path.
 
     Attributes:
-        upper_variance: the noise has the variance of x_t given x_s, DDPM's β, in place of that of
-            x_s given x_t and x, its β̃; there is none at σ = 0.
+        upper_variance: use the variance of x_t given x_s, DDPM's β, instead of that of x_s given
+            x_t and x, DDPM's β̃; the step to σ = 0 adds no noise.
     """
 
     upper_variance: bool = False
@@ -133,7 +133,7 @@ class Ancestral(Sampler):
 @dataclass(frozen=True)
 class DPM2M(Sampler):
     """DPM-Solver++(2M) (Lu et al., 2022): exponential integrator of the expected x, extrapolated
-    from the last two times. Order 2, one pass of the network a step.
+    from the last two times. Order 2, one network pass per step.
     """
 
     def __call__(self, denoise: Denoiser, path: Path, times: Array, x: Array, key: Array) -> Array:
@@ -142,7 +142,7 @@ class DPM2M(Sampler):
         half_log_snr = 0.5 * path.log_snr(times)
         widths = jnp.diff(half_log_snr)
         share = 0.5 * widths[1:] / widths[:-1]
-        # The first step knows no past, and the width of one to σ = 0 is infinite.
+        # First order at the first step (no history) and at a step to σ = 0 (infinite width).
         share = jnp.concatenate([jnp.zeros(1), jnp.where(path.sigma(times[2:]) > 0, share, 0.0)])
 
         def step(carry: tuple[Array, Array], inputs: tuple[Array, ...]) -> tuple[tuple, None]:
@@ -160,15 +160,15 @@ class DPM2M(Sampler):
 
 @dataclass(frozen=True)
 class Churn(Sampler):
-    """Fresh noise before each step of another sampler (Karras et al., 2022, algorithm 2), but never
-    more noise than at t_max, which is all that the network has learned.
+    """Adds fresh noise before each step of another sampler (Karras et al., 2022, algorithm 2), up
+    to the noise level of t_max, the highest in training.
 
     Attributes:
-        sampler: what takes the steps.
-        growth: γ, by what share σ / α grows: min(S_churn / N, √2 - 1) in the paper.
-        low: S_min; below this σ / α nothing is added.
-        high: S_max.
-        noise_scale: S_noise, of the fresh noise.
+        sampler: the inner sampler.
+        growth: γ, relative increase of σ / α: min(S_churn / N, √2 - 1) in the paper.
+        low: S_min, minimum of σ / α for added noise.
+        high: S_max, maximum of σ / α for added noise.
+        noise_scale: S_noise, standard deviation of the fresh noise.
     """
 
     sampler: Sampler = field(default_factory=Heun)
@@ -184,7 +184,7 @@ class Churn(Sampler):
         alpha = jnp.where(path.alpha(t) > 0, path.alpha(t), 1.0)
         ratio = path.sigma(t) / alpha
         within = (ratio >= self.low) & (ratio <= self.high)
-        # Where α is 0 there is nothing but noise already.
+        # x is pure noise already where α is 0.
         growth = jnp.where(within & (path.alpha(t) > 0), self.growth, 0.0)
         most = jnp.exp(-0.5 * path.log_snr(jnp.asarray(path.t_max, jnp.float32)))
         noisier = jnp.maximum(jnp.minimum(ratio * (1.0 + growth), most), ratio)
@@ -197,16 +197,16 @@ class Churn(Sampler):
 
 
 def _partly_fresh(path: Path, prediction: Prediction, s: Array, fresh: Array) -> Array:
-    """x_s less that part of its noise, of variance `fresh`, which is to be drawn anew."""
+    """Computes x_s without the part of its noise, of variance `fresh`, to be drawn anew."""
     old = jnp.sqrt(jnp.maximum(path.sigma(s) ** 2 - fresh, 0.0))
     return path.alpha(s) * prediction.data + old * prediction.noise
 
 
 def transition_variance(path: Path, t: Array, s: Array) -> Array:
-    """The variance of x_t given x_s, s < t: σ_t² - (α_t σ_s / α_s)²."""
+    """Variance of x_t given x_s, s < t: σ_t² - (α_t σ_s / α_s)²."""
     return path.sigma(t) ** 2 - (path.alpha(t) * path.sigma(s) / path.alpha(s)) ** 2
 
 
 def posterior_variance(path: Path, t: Array, s: Array) -> Array:
-    """The variance of x_s given x_t and x, s < t."""
+    """Variance of x_s given x_t and x, s < t."""
     return transition_variance(path, t, s) * (path.sigma(s) / path.sigma(t)) ** 2

@@ -1,4 +1,4 @@
-"""Sampling options of models of this family."""
+"""Sampling options of diffusion models."""
 
 from dataclasses import dataclass, field
 
@@ -16,13 +16,12 @@ class DiffusionSampling:
     """Sampling options of a `DiffusionModel`.
 
     Attributes:
-        sampler: solves the reverse process.
-        grid: the times of its steps.
+        sampler: solver of the reverse process.
+        grid: time discretisation.
         steps: number of steps.
-        path: the path that samples take; None: that of the model. Any path with the same
-            signal-to-noise ratios will do.
-        bounds: least and greatest value of the data, to which the denoiser's output is clipped.
-        guide: changes the denoiser; its own networks, if any, are trained with the model.
+        path: path of the samples, any with the same signal-to-noise ratios; None: the model's.
+        bounds: range of the data, to which the denoiser's output is clipped.
+        guide: guidance of the denoiser; its own networks, if any, are trained with the model.
     """
 
     sampler: Sampler = field(default_factory=Heun)
@@ -38,7 +37,7 @@ class DiffusionSampling:
 
 @dataclass(frozen=True)
 class FewStepSampling:
-    """Sampling options of models that draw in one step or few.
+    """Sampling options of one-step and few-step models.
 
     Attributes:
         steps: network evaluations per sample.
@@ -55,7 +54,7 @@ class DiscreteSampling:
     """Sampling options of a `DiscreteDiffusion` and an `MDLM`.
 
     Attributes:
-        sampler: solves the reverse process, such as `DiscreteAncestral` or `Confidence`.
+        sampler: sampler of the reverse process, such as `DiscreteAncestral` or `Confidence`.
         steps: network evaluations per sample.
     """
 
@@ -72,8 +71,8 @@ class MaskGITSampling:
 
     Attributes:
         steps: network evaluations per sample.
-        choice_temperature: scale of the Gumbel noise on the confidence, at least 0; it falls to 0
-            over the steps.
+        choice_temperature: initial scale of the Gumbel noise on the confidence, at least 0; it is
+            annealed to 0 over the steps.
     """
 
     steps: int = 12

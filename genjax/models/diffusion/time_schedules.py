@@ -1,4 +1,4 @@
-"""Times at which a sampler stops on its way from noise to data."""
+"""Time discretisations for samplers."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from genjax.models.diffusion.paths import Path
 
 
 class Grid:
-    """Base class: `grid(path, num) -> times [num + 1]`, falling from t_max to 0."""
+    """Base class: `grid(path, num) -> times [num + 1]`, decreasing from t_max to 0."""
 
     def __call__(self, path: Path, num: int) -> Array:
         """The times of `num` steps."""
@@ -19,7 +19,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class PowerSchedule(Grid):
-    """t = t_max (i / num)^power: with 1 evenly spread, with more finer near the data.
+    """t = t_max (i / num)^power: evenly spaced for power 1, finer near the data above 1.
 
     Attributes:
         power: the exponent.
@@ -34,7 +34,7 @@ class PowerSchedule(Grid):
 
 @dataclass(frozen=True)
 class KarrasSchedule(Grid):
-    """(σ / α)^(1/ρ) evenly spread between t_max and t_min, then 0 (Karras et al., 2022, eq. 5).
+    """(σ / α)^(1/ρ) evenly spaced between t_max and t_min, then 0 (Karras et al., 2022, eq. 5).
 
     Attributes:
         rho: ρ.
@@ -43,7 +43,7 @@ class KarrasSchedule(Grid):
     rho: float = 7.0
 
     def __call__(self, path: Path, num: int) -> Array:
-        """The times of `num` steps; raises a UserError where σ / α is not finite."""
+        """Computes the times of `num` steps; raises a UserError if t_min is not positive."""
         log_snr = _log_snr_ends(path)
         root = jnp.exp(-0.5 * log_snr / self.rho)
         ratio = jnp.linspace(root[0], root[1], num) ** self.rho
@@ -52,15 +52,15 @@ class KarrasSchedule(Grid):
 
 @dataclass(frozen=True)
 class LogSNRSchedule(Grid):
-    """The log-SNR evenly spread between t_max and t_min, then 0 (Lu et al., "DPM-Solver", 2022)."""
+    """Log-SNR evenly spaced between t_max and t_min, then 0 (Lu et al., "DPM-Solver", 2022)."""
 
     def __call__(self, path: Path, num: int) -> Array:
-        """The times of `num` steps; raises a UserError where the log-SNR is not finite."""
+        """Computes the times of `num` steps; raises a UserError if t_min is not positive."""
         return jnp.append(path.time(jnp.linspace(*_log_snr_ends(path), num)), 0.0)
 
 
 def _log_snr_ends(path: Path) -> Array:
-    """The log-SNR at t_max and t_min."""
+    """Computes the log-SNR at t_max and t_min."""
     if path.t_min <= 0:
         raise UserError(
             f'a grid of log-SNRs needs {type(path).__name__}.t_min above 0, not {path.t_min}'
@@ -68,5 +68,5 @@ def _log_snr_ends(path: Path) -> Array:
     first, later, last = path.log_snr(
         jnp.array([path.t_max, path.t_max * (1.0 - 1e-4), path.t_min])
     )
-    # Where α is 0 at t_max, as on a straight line, the grid begins a little later.
+    # Start slightly below t_max if α is 0 there, as for `Rectified`.
     return jnp.stack([jnp.where(jnp.isfinite(first), first, later), last])

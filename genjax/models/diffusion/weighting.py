@@ -1,4 +1,4 @@
-"""Which times a diffusion model is trained at, and how much each counts."""
+"""Distributions of training times, and weightings of the loss."""
 
 import math
 from dataclasses import dataclass
@@ -12,28 +12,28 @@ from genjax.models.diffusion.paths import Path
 
 
 class TimeSampling:
-    """Base class: a distribution of times, by its quantiles."""
+    """Base class: a distribution of times, defined by its quantile function."""
 
     def quantile(self, path: Path, share: Array) -> Array:
-        """The time below which a `share` in (0, 1) of the times lies."""
+        """Quantile function: the time at cumulative probability `share` in (0, 1)."""
         raise NotImplementedError
 
     def draw(self, path: Path, key: Array, num: int) -> Array:
-        """Draws [num] times, spread evenly: less noise in the mean of a batch (Kingma et al., 2021,
-        appendix I.1).
+        """Draws [num] evenly spaced quantiles with a random offset, to reduce the variance of a
+        batch's mean loss (Kingma et al., 2021, appendix I.1).
         """
         offset = jax.random.uniform(key)
         share = (offset + jnp.arange(num) / num) % 1.0
         return self.quantile(path, jnp.clip(share, 1e-6, 1.0 - 1e-6))
 
     def density(self, path: Path, t: Array) -> Array:
-        """The density at t: one over the slope of the quantiles."""
+        """Density at t: one over the derivative of the quantile function."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class Uniform(TimeSampling):
-    """Times between `t_min` and `t_max` alike."""
+    """Uniform times between `t_min` and `t_max`."""
 
     def quantile(self, path: Path, share: Array) -> Array:
         """Linear."""
@@ -46,7 +46,7 @@ class Uniform(TimeSampling):
 
 @dataclass(frozen=True)
 class UniformLogSNR(TimeSampling):
-    """Log-SNRs between those of `t_max` and `t_min` alike."""
+    """Uniform log-SNR between those of `t_max` and `t_min`."""
 
     def quantile(self, path: Path, share: Array) -> Array:
         """Linear in the log-SNR."""
@@ -61,11 +61,11 @@ class UniformLogSNR(TimeSampling):
 
 @dataclass(frozen=True)
 class LogNormal(TimeSampling):
-    """log(σ / α) is normal: EDM (Karras et al., 2022).
+    """Normal log(σ / α): EDM (Karras et al., 2022).
 
     Attributes:
-        mean: of log(σ / α).
-        std: its standard deviation.
+        mean: mean of log(σ / α).
+        std: standard deviation of log(σ / α).
     """
 
     mean: float = -1.2
@@ -85,11 +85,11 @@ class LogNormal(TimeSampling):
 
 @dataclass(frozen=True)
 class LogitNormal(TimeSampling):
-    """log(t / (1 - t)) is normal (Esser et al., "Scaling rectified flow transformers", 2024).
+    """Normal logit, log(t / (1 - t)) (Esser et al., "Scaling rectified flow transformers", 2024).
 
     Attributes:
-        mean: of the logit.
-        std: its standard deviation.
+        mean: mean of the logit.
+        std: standard deviation of the logit.
     """
 
     mean: float = 0.0
@@ -108,12 +108,12 @@ class LogitNormal(TimeSampling):
 
 
 class Weighting:
-    """Base class: what the squared error of the network's output counts at a time."""
+    """Base class: weight of the squared error of the network's output as a function of time."""
 
     def __call__(
         self, path: Path, parameterisation: Parameterisation, times: TimeSampling, t: Array
     ) -> Array:
-        """The weight, of the shape of t."""
+        """Computes the weight, in the shape of t."""
         raise NotImplementedError
 
 
@@ -124,37 +124,35 @@ class Unweighted(Weighting):
     def __call__(
         self, path: Path, parameterisation: Parameterisation, times: TimeSampling, t: Array
     ) -> Array:
-        """Ones."""
         del path, parameterisation, times
         return jnp.ones_like(t)
 
 
 def noise_error(path: Path, parameterisation: Parameterisation, t: Array) -> Array:
-    """The squared error in ε for one in the network's output: (α / (α b - σ a))²."""
+    """Squared error in ε per unit squared error of the output: (α / (α b - σ a))²."""
     alpha, (a, b) = path.alpha(t), parameterisation.target(path, t)
     return (alpha / (alpha * b - path.sigma(t) * a)) ** 2
 
 
 @dataclass(frozen=True)
 class ELBO(Weighting):
-    """½ |d log SNR / dt| of the error in ε, over the density of the times: the negative evidence
-    lower bound up to its ends (Kingma et al., 2021, eq. 17), here in nats a dimension.
+    """Weight ½ |d log SNR / dt| / density(t) on the error in ε: the negative evidence lower bound
+    without its end terms (Kingma et al., 2021, eq. 17), in nats per dimension.
     """
 
     def __call__(
         self, path: Path, parameterisation: Parameterisation, times: TimeSampling, t: Array
     ) -> Array:
-        """In nats."""
         rate = -0.5 * path.log_snr_rate(t) / times.density(path, t)
         return rate * noise_error(path, parameterisation, t)
 
 
 @dataclass(frozen=True)
 class MinSNR(Weighting):
-    """min(SNR, γ) / SNR of the error in ε (Hang et al., 2023).
+    """Weight min(SNR, γ) / SNR on the error in ε (Hang et al., 2023).
 
-    Of the error in x this is min(SNR, γ), which is 0 at the noisy end: what a label says is hardly
-    learned there (see `TruncatedSNR`).
+    On the error in x this is min(SNR, γ), which vanishes at high noise, where the effect of a label
+    is then hardly learned (see `TruncatedSNR`).
 
     Attributes:
         gamma: γ.
@@ -173,14 +171,14 @@ class MinSNR(Weighting):
 
 @dataclass(frozen=True)
 class TruncatedSNR(Weighting):
-    """The SNR, kept between two bounds, of the error in x: max(SNR, 1) in "Progressive
+    """The SNR, clipped to [low, high], as weight on the error in x: max(SNR, 1) in "Progressive
     distillation" (Salimans & Ho, 2022, section 4).
 
-    At the noisy end, where a label or context is all that is known of x, it is `low` and not 0.
+    The weight stays at `low` at high noise, where only a label or context is informative of x.
 
     Attributes:
-        low: the least weight.
-        high: the greatest.
+        low: minimum weight.
+        high: maximum weight.
     """
 
     low: float = 1.0
@@ -193,6 +191,6 @@ class TruncatedSNR(Weighting):
         del times
         snr = jnp.exp(path.log_snr(t))
         a, b = parameterisation.target(path, t)
-        # Of x = (b x_t - σ F) / (α b - σ a) for an error in F.
+        # Squared error in x = (b x_t - σ F) / (α b - σ a) per unit squared error in F.
         error = (path.sigma(t) / (path.alpha(t) * b - path.sigma(t) * a)) ** 2
         return jnp.clip(snr, self.low, self.high) * error
