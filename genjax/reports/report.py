@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from genjax import records
@@ -99,7 +99,8 @@ def make(path: Path, metrics: Sequence[str] = (), by: Sequence[str] = ()) -> Rep
         path: folder of a sweep, of several runs, or of one run.
         metrics: results to compare, by full name, or by the name of an eval for its first result;
             none: the `best` result of the config, or else the first.
-        by: at most two fields; none: the first two that differ.
+        by: at most two fields; none: the first two that differ, or the names of runs of different
+            models or data sets.
 
     Raises:
         UserError: there are no runs, or no such metric or field.
@@ -120,6 +121,10 @@ def make(path: Path, metrics: Sequence[str] = (), by: Sequence[str] = ()) -> Rep
     if len(set(by)) != len(by) or len(by) > 2 or 'seed' in by:
         raise UserError('--by: at most two different fields, and not the seed')
     differ = [name for name in differing(runs.trials) if name != 'seed']
+    if not runs.changed and not by and {'dataset', 'model'} & {*differ}:
+        # Different experiments have too many different fields to be told apart by these.
+        trials = [replace(t, fields={'run': t.id, **t.fields}) for t in runs.trials]
+        runs, differ = replace(runs, trials=trials), ['run']
     # Fields set by the sweep come before fields derived from them.
     differ = [name for name in runs.changed if name in differ] + [
         name for name in differ if name not in runs.changed

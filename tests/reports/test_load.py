@@ -185,3 +185,13 @@ assert main(['report', {str(tmp_path)!r}, '--out={tmp_path}/page.html']) == 0
 assert not {{'jax', 'flax', 'matplotlib', 'tensorflow_datasets'}} & set(sys.modules)
 """
     subprocess.run([sys.executable, '-c', code], check=True)
+
+
+def test_runs_of_different_models_go_by_their_names(tmp_path):
+    for name, features in (('big', {'_target_': 'genjax.networks.MLP'}), ('small', None)):
+        content = folders.config(model={'_target_': f'genjax.models.{name}', 'encoder': features})
+        folders.run(tmp_path / name, content, RECORDS, {'test_nll/nll': 2.5}, name=name)
+    made = report.make(tmp_path)
+    assert made.fields == ['run']
+    assert [group.settings for group in made.groups] == [{'run': 'big'}, {'run': 'small'}]
+    assert made.title(made.trials[0]) == 'run=big seed=0'
