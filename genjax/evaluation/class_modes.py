@@ -16,7 +16,7 @@ from genjax.parallel.host import fetch
 
 
 def stacked_modes(x: np.ndarray, classifier: Classifier, num_classes: int) -> np.ndarray:
-    """The mode K² a + K b + c, int [N], of pictures [N, H, W, 3] whose channels show a, b and c."""
+    """The mode K² a + K b + c, int [N], of images [N, H, W, 3] whose channels show a, b and c."""
     channels = np.moveaxis(np.asarray(x), -1, 1)
     shown = classifier(channels.reshape(-1, *channels.shape[2:])).reshape(-1, 3)
     return shown @ num_classes ** np.arange(2, -1, -1)
@@ -42,15 +42,15 @@ def modes_kl(counts: np.ndarray, probabilities: np.ndarray) -> float:
 class ClassModes(Evaluator):
     """Modes found among samples, for `Stacked` data (Metz et al., 2017; Lin et al., PacGAN, 2018).
 
-    Each channel of a sample is classified by a classifier trained on single pictures, those of the
+    Each channel of a sample is classified by a classifier trained on single images, those of the
     training split of the data's `base`. Gives 'modes' (shown by at least one sample), 'num_modes',
     'kl' in nats (of the model from the data: of the shares of the modes among the samples from
     their probabilities in the training split), 'kl_floor' (about what exact samples give), the
-    'classifier's accuracy on single pictures of the test split, and 'protocol'.
+    'classifier's accuracy on single images of the test split, and 'protocol'.
 
     Attributes:
         num_samples: how many samples are drawn (26,000 in most papers).
-        classifier: 'svm', or 'mlp' or 'cnn' for more than about ten thousand single pictures.
+        classifier: 'svm', or 'mlp' or 'cnn' for more than about ten thousand single images.
         batch_size: samples at a time.
     """
 

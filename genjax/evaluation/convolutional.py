@@ -1,4 +1,4 @@
-"""A convolutional classifier of pictures, for judging samples by what they show."""
+"""A convolutional classifier of images, for judging samples by what they show."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ class _Network(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> Array:
-        """Maps pictures [B, H, W, C] in 0..1 to logits [B, num_classes]."""
+        """Maps images [B, H, W, C] in 0..1 to logits [B, num_classes]."""
         for features in (32, 64):
             x = nn.max_pool(nn.relu(nn.Conv(features, (3, 3))(x)), (2, 2), (2, 2), 'SAME')
         x = nn.relu(nn.Dense(128)(x.reshape(len(x), -1)))
@@ -27,14 +27,14 @@ class _Network(nn.Module):
 
 
 def fit(x: np.ndarray, label: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """Trains it with Adam for 2,500 updates on batches of 128, however many pictures there are.
+    """Trains it with Adam for 2,500 updates on batches of 128, however many images there are.
 
     Args:
         x: [N, H, W, C], or [N, ...] of which the last two axes are the picture's, in 0..1.
         label: int [N].
 
     Returns:
-        A function of pictures [M, ...] of the same shape that gives labels int [M].
+        A function of images [M, ...] of the same shape that gives labels int [M].
     """
     x, label = _pictures(x), np.asarray(label, np.int32)
     network = _Network(int(label.max()) + 1)
@@ -67,7 +67,7 @@ def fit(x: np.ndarray, label: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     def classify(x: np.ndarray) -> np.ndarray:
         x = _pictures(x)
         rows = np.arange(0, len(x), 1000)
-        # The last batch repeats its last picture, so that all have one shape.
+        # The last batch repeats its last image, so that all have one shape.
         parts = [x[np.minimum(np.arange(row, row + 1000), len(x) - 1)] for row in rows]
         return np.concatenate([jax.device_get(predict(jax.device_put(p))) for p in parts])[: len(x)]
 

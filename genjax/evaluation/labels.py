@@ -20,16 +20,16 @@ Learner = Literal['svm', 'mlp', 'cnn']
 
 
 def fit_classifier(x: np.ndarray, label: np.ndarray, learner: Learner = 'svm') -> Classifier:
-    """Trains a classifier of pictures.
+    """Trains a classifier of images.
 
     Args:
         x: [N, ...] in 0..255.
         label: [N].
         learner: 'svm' (radial basis functions; for up to about ten thousand examples), 'mlp' (512
-            hidden units; for more) or 'cnn' (`convolutional.fit`; pictures [H, W] or [H, W, C]).
+            hidden units; for more) or 'cnn' (`convolutional.fit`; images [H, W] or [H, W, C]).
 
     Returns:
-        A function of pictures [M, ...] in 0..255 that gives labels int [M]; values out of the range
+        A function of images [M, ...] in 0..255 that gives labels int [M]; values out of the range
         are cut off, and what is not finite counts as black.
 
     Raises:
@@ -68,9 +68,9 @@ def train_classifier(
     accuracy on the test split.
 
     Args:
-        dataset: pictures.
+        dataset: images.
         learner: see `fit_classifier`.
-        show: makes pictures of examples that are none (`Chain.show`).
+        show: makes images of examples that are none (`Chain.show`).
 
     Raises:
         UserError: the data have no labels.
@@ -88,7 +88,7 @@ def everything(source: Source) -> dict[str, np.ndarray]:
 
 
 def accuracy(classifier: Classifier, x: np.ndarray, label: np.ndarray) -> float:
-    """The share of pictures [N, ...] that the classifier gives their `label` [N]."""
+    """The share of images [N, ...] that the classifier gives their `label` [N]."""
     return float(np.mean(classifier(x) == label))
 
 

@@ -21,7 +21,7 @@ from genjax.parallel.host import fetch
 
 @dataclass(frozen=True)
 class PerceptualPathLength(Evaluator):
-    """The mean squared step of pictures along paths between codes, for a small step along the path
+    """The mean squared step of images along paths between codes, for a small step along the path
     (Karras et al., 2019, section 4.1), for models with `to_latent` and `synthesise` (StyleGAN).
 
     Gives 'w', along straight lines between latents; 'z', along great circles between codes; and
@@ -31,8 +31,8 @@ class PerceptualPathLength(Evaluator):
     Attributes:
         num_samples: how many paths are measured in each space.
         epsilon: the step.
-        features: pictures [B, *event], in the space of the model, to what d is the Euclidean
-            distance of, [B, ...]; None: the pictures themselves. With the features of LPIPS the
+        features: images [B, *event], in the space of the model, to what d is the Euclidean
+            distance of, [B, ...]; None: the images themselves. With the features of LPIPS the
             figures are those of the paper.
         batch_size: paths at a time.
     """

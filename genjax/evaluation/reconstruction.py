@@ -16,14 +16,14 @@ from genjax.models.base import HasEncoder, Variables
 
 @dataclass(frozen=True)
 class Reconstruction(PerExample):
-    """The error of pictures that have been encoded and decoded, in the range of the data.
+    """The error of images that have been encoded and decoded, in the range of the data.
 
     Gives 'mse', the mean squared error of values scaled to [0, 1]; 'psnr' in dB, the mean over the
-    pictures of -10 log10(their mse); 'stderr' of the latter; and 'protocol'. Values out of range
+    images of -10 log10(their mse); 'stderr' of the latter; and 'protocol'. Values out of range
     are cut off.
 
     Attributes:
-        batch_size: pictures at a time.
+        batch_size: images at a time.
     """
 
     batch_size: int = 250

@@ -1,4 +1,4 @@
-"""Does a translation keep what a picture shows?"""
+"""Does a translation keep what an image shows?"""
 
 import functools
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ from genjax.parallel.host import fetch
 
 @dataclass(frozen=True)
 class TranslationAccuracy(Evaluator):
-    """The share of pictures of domain a whose label a classifier of domain b finds in their
+    """The share of images of domain a whose label a classifier of domain b finds in their
     translation.
 
     For data with domains `a` and `b` of the same classes (`Unpaired`). The classifier is trained on
-    real pictures of b (its training split) and never sees a translation. Gives 'accuracy',
+    real images of b (its training split) and never sees a translation. Gives 'accuracy',
     'classifier' (its own accuracy on the test split of b, about the best that a model can reach),
-    'untranslated' (the accuracy on the pictures as they are in a) and 'protocol'.
+    'untranslated' (the accuracy on the images as they are in a) and 'protocol'.
 
     Attributes:
         classifier: 'svm', or 'mlp' or 'cnn' for more than about ten thousand examples.
-        batch_size: pictures at a time.
+        batch_size: images at a time.
     """
 
     classifier: Learner = 'svm'
@@ -61,7 +61,7 @@ class TranslationAccuracy(Evaluator):
 def _translate(
     model: HasTranslation, preprocess: Chain, variables: Variables, x: Array, key: Array
 ) -> tuple[Array, Array]:
-    """The pictures of b that x [B, 2, ...] become, in the range of the data, and the next key."""
+    """The images of b that x [B, 2, ...] become, in the range of the data, and the next key."""
     next_key, key = jax.random.split(key)
     y, _ = preprocess(x, key)
     return preprocess.inverse(model.translate(variables, y[:, 0])), next_key

@@ -1,4 +1,4 @@
-"""Begins a run with the state of another one, whatever differs between their configs."""
+"""Starts a run from the state of another one, with any config."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ from genjax.training import workdir
 from genjax.training.programs import Programs
 from genjax.training.state import TrainState
 
-_SHOWN = 3  # names of arrays in a line
+_SHOWN = 3  # names of arrays per message
 
 
 @dataclass(frozen=True)
 class Origin:
-    """The checkpoint from which a run branches.
+    """Checkpoint from which a run branches.
 
     Attributes:
-        run: the folder of another run.
-        step: which of its checkpoints: 'latest', 'best' or a number.
+        run: folder of the other run.
+        step: its checkpoint: 'latest', 'best' or a step.
     """
 
     run: Path
@@ -33,7 +33,7 @@ class Origin:
 
     @classmethod
     def parse(cls, text: str) -> 'Origin':
-        """Reads `RUN` or `RUN@STEP`; raises UserError where there is no such run."""
+        """Parses `RUN` or `RUN@STEP`; raises UserError if there is no such run."""
         text = local(text)
         folder, at, step = text.rpartition('@')
         if not at or (Path(text) / workdir.CONFIG).exists():
@@ -50,19 +50,18 @@ class Origin:
 def branch(
     origin: Origin, programs: Programs, first: TrainState, seed: int, decays: tuple[float, ...]
 ) -> tuple[TrainState, dict[str, Any]]:
-    """Takes over from another run what fits: its step, parameters and model state array by array,
-    the state of each phase's optimizer as a whole, the averages by their decays. The rest is as
-    `first`.
+    """Copies from another run what fits: its step, parameters and model state by array, the
+    optimizer state of each phase as a whole, the averages by decay. The rest is taken from `first`.
 
     Args:
         origin: the other run.
-        programs: of this run.
-        first: its first state; used up.
-        seed: its seed; with another one than the other run's, its noise is its own.
-        decays: of its averages.
+        programs: programs of this run.
+        first: its initial state; donated.
+        seed: its seed; if it differs from that of the other run, so does the noise.
+        decays: decays of its averages.
 
     Returns:
-        The state, and what is recorded of the branch.
+        The state, and a record of the branch.
 
     Raises:
         UserError: there is no such run or checkpoint, or none of its parameters fit.
@@ -71,7 +70,7 @@ def branch(
     old, fresh = run.state, []
 
     def take(new: Any, found: Any, name: str, otherwise: Callable[[str], Any] | None = None) -> Any:
-        """Array by array, by their names."""
+        """Takes matching arrays by name."""
         leaves = {jax.tree_util.keystr(p): x for p, x in jax.tree.leaves_with_path(found)}
 
         def choose(path: Any, array: Array) -> Array:
@@ -101,7 +100,7 @@ def branch(
             fresh.append(f'optimizer of {phase}')
 
     def averages(kind: str, old: tuple[Any, ...], first: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Of the same decays, or copies of what they average."""
+        """Averages with the same decays, or copies of the averaged values."""
         now = {jax.tree_util.keystr(p): x for p, x in jax.tree.leaves_with_path(variables[kind])}
         found = dict(zip(run.experiment.ema, old, strict=True))
         return tuple(
@@ -124,7 +123,7 @@ def branch(
 
 
 def line(record: Mapping[str, Any]) -> str:
-    """Returns the line that describes a branch."""
+    """Describes a branch in one line."""
     fresh = record['fresh']
     more = f' and {len(fresh) - _SHOWN} more' if len(fresh) > _SHOWN else ''
     begun = f'; begun anew: {", ".join(fresh[:_SHOWN])}{more}' if fresh else ''

@@ -1,5 +1,5 @@
-"""Checkpoints of the whole train state, by Orbax: saved beside the step, complete or absent, and
-checked when read.
+"""Checkpoints of the whole train state, by Orbax: saved asynchronously and atomically, verified
+when read.
 """
 
 import contextlib
@@ -25,14 +25,14 @@ from genjax.training.state import TrainState, averaged_states
 
 _log = logging.getLogger('genjax')
 _ITEM, _WINDOW = 'state', 'window'
-_EVER = '.saved'  # beside the folder: it has had a checkpoint
+_EVER = '.saved'  # file beside the folder: it has had a checkpoint
 
 
 class Checkpoints:
     """The checkpoints of one run: the latest few and the best.
 
     Attributes:
-        directory: where they are, one folder per step.
+        directory: their folder, with one folder per step.
     """
 
     def __init__(
@@ -48,13 +48,13 @@ class Checkpoints:
         """Opens the folder.
 
         Args:
-            directory: made when missing. Remains of interrupted saves are removed.
-            keep: how many of the latest to keep.
-            best: the result, among those given to `save`, whose best checkpoint is kept as well; as
-                `Experiment.best`.
+            directory: created if missing. Remains of interrupted saves are removed.
+            keep: number of latest checkpoints to keep.
+            best: result, among those given to `save`, by which the best checkpoint is also kept
+                (`Experiment.best`).
             best_mode: 'min' or 'max'.
-            read_only: change nothing: a run may be saving there at this moment.
-            finite: neither save nor restore a state with a number that is not finite.
+            read_only: change nothing: a run may be saving there concurrently.
+            finite: refuse to save or restore a non-finite state.
         """
         self._finite = finite
         self.directory = directory.absolute()
@@ -90,7 +90,7 @@ class Checkpoints:
                 read_only=read_only,
                 async_options=ocp.AsyncOptions(post_finalization_callback=self._write_checksums),
             ),
-            # Weights hardly compress, and the attempt takes the step's own cores on a CPU.
+            # Weights hardly compress, and on a CPU compression competes with the step for cores.
             item_handlers={
                 _ITEM: ocp.PyTreeCheckpointHandler(use_compression=False),
                 _WINDOW: ocp.JsonCheckpointHandler(),
@@ -106,17 +106,17 @@ class Checkpoints:
         except UserError as failure:
             if error is None:
                 raise
-            if str(failure) != str(error):  # a failed save may be told again as one closes
-                _log.warning('%s', failure)  # the error that ended the run is the one to show last
+            if str(failure) != str(error):  # closing may report a failed save again
+                _log.warning('%s', failure)  # show the error that ended the run last
 
     @property
     def steps(self) -> list[int]:
-        """The steps that have a complete checkpoint, as the first process sees it."""
+        """Steps with a complete checkpoint, as seen by process 0."""
         return distributed.on_first(lambda: sorted(self._manager.all_steps()))
 
     @property
     def best_step(self) -> int | None:
-        """The step with the best result; None when no result is tracked or none was saved."""
+        """Step with the best result; None if no result is tracked or saved."""
         return distributed.on_first(self._manager.best_step) if self._best else None
 
     def save(
@@ -126,18 +126,18 @@ class Checkpoints:
         results: Mapping[str, float] | None = None,
         window: Any = None,
     ) -> None:
-        """Starts to save; training may go on at once. A step that is there already is left alone,
-        but for results that it has not.
+        """Starts an asynchronous save. An existing checkpoint of the step is kept; only missing
+        results are added.
 
         Args:
             step: completed steps.
             state: the train state.
-            results: of evaluations at this step, by name.
-            window: what else `restored_window` shall give back, as JSON has it.
+            results: results of evaluations at this step, by name.
+            window: JSON data returned by `window`.
 
         Raises:
-            UserError: the state is not finite; or this or the previous save failed, for example
-                because the disk is full.
+            UserError: the state is not finite; or this or the previous save failed, e.g. because
+                the disk is full.
         """
         if self._finite and (bad := first_nonfinite(state)):
             raise UserError(
@@ -145,7 +145,7 @@ class Checkpoints:
                 ' kept. Try a smaller learning rate or config.clip_norm'
             )
         if best_result(results or {}, self._best) is None:
-            results = None  # they rank nothing
+            results = None  # not used for ranking
         if step in self._manager.all_steps():
             if results and self._best:
                 distributed.on_first(lambda: self._add_results(step, results))
@@ -158,7 +158,7 @@ class Checkpoints:
         self._mark()
 
     def _add_results(self, step: int, results: Mapping[str, float]) -> None:
-        """Writes the results, if there are none, where Orbax looks for them."""
+        """Adds results to a checkpoint without any, in Orbax's format."""
         if self._manager.metrics(step):
             return
         file = self.directory / str(step) / 'metrics' / 'metrics'
@@ -166,35 +166,35 @@ class Checkpoints:
             temporary.write_text(json.dumps(checksums.sealed(results)))
 
     def wait(self) -> None:
-        """Blocks until the last save is complete; raises UserError when it failed."""
+        """Waits for the last save; raises UserError if it failed."""
         with self._failures():
             self._manager.wait_until_finished()
             self._mark()
 
     def window(self, step: int) -> Any:
-        """What was saved as `window` of a step that has been restored."""
+        """`window` saved with a step that has been restored."""
         file = self.directory / str(step) / _WINDOW / 'metadata'
         return distributed.on_first(lambda: json.loads(file.read_text()) if file.exists() else {})
 
     def close(self) -> None:
-        """Waits like `wait`, then lets go of the folder."""
+        """Waits like `wait`, then closes the folder."""
         with self._failures():
             self._manager.close()
 
     def restore(self, target: Any, step: int | None = None) -> tuple[int, Any] | None:
-        """Reads the state of `step`, or of the latest step that can be read.
+        """Restores the state of `step`, or of the latest readable step.
 
         Args:
-            target: the state as `jax.ShapeDtypeStruct`s whose shardings say where arrays shall lie;
-                they need not be the ones it was saved with.
-            step: the one wanted. When it is damaged, no other will do.
+            target: the state as `jax.ShapeDtypeStruct`s with shardings, which may differ from
+                those it was saved with.
+            step: the step to restore, without a fallback if it is damaged; None: the latest.
 
         Returns:
-            The step and its state; None when there is no checkpoint.
+            The step and its state; None if there is no checkpoint.
 
         Raises:
-            UserError: there are checkpoints, but all are damaged; or one is sound, and cannot be
-                read, or not into `target`.
+            UserError: all checkpoints are damaged; or an intact one cannot be read, or does not fit
+                `target`.
         """
         steps = self.steps
         if step is not None and step not in steps:
@@ -208,7 +208,7 @@ class Checkpoints:
             try:
                 state = self._read(candidate, target)
             except Exception as e:
-                if preemption.came():  # broken off
+                if preemption.came():  # interrupted
                     raise KeyboardInterrupt from e
                 raise UserError(
                     f'cannot restore {folder}, whose files are what was saved: {_first_line(e)}'
@@ -228,7 +228,7 @@ class Checkpoints:
     def _read(self, step: int, target: Any) -> Any:
         if isinstance(target, TrainState):
             names = self._manager.item_metadata(step)[_ITEM].tree
-            if 'ema_state' not in names:  # older: averages went with the state of the last step
+            if 'ema_state' not in names:  # older runs: averages used the current model state
                 state = self._read_as_is(step, {name: getattr(target, name) for name in names})
                 averages = averaged_states(state['variables'], len(state['ema']))
                 return TrainState(**state, ema_state=averages)
@@ -238,8 +238,7 @@ class Checkpoints:
         placed = ocp.checkpoint_utils.construct_restore_args(target)
         args = ocp.args.PyTreeRestore(target, restore_args=placed)
         state = self._manager.restore(step, args=ocp.args.Composite(**{_ITEM: args}))[_ITEM]
-        # Orbax restores what it can find: without its own metadata a key comes back as bare
-        # integers.
+        # Orbax restores whatever it finds: without its metadata, a key becomes plain integers.
         for wanted, found in zip(jax.tree.leaves(target), jax.tree.leaves(state), strict=True):
             if (wanted.shape, wanted.dtype) != (found.shape, found.dtype):
                 raise ValueError(
@@ -248,8 +247,8 @@ class Checkpoints:
         return state
 
     def _check_results(self) -> None:
-        """Sets aside checkpoints whose results are damaged: Orbax reads all results when it opens
-        the folder, and fails.
+        """Sets aside checkpoints with damaged results: Orbax reads all results when it opens the
+        folder, and would fail.
         """
         for file in self.directory.glob('[0-9]*/metrics/metrics'):
             try:
@@ -264,7 +263,7 @@ class Checkpoints:
             self._set_aside(step, error)
 
     def _set_aside(self, step: int, error: str) -> None:
-        """Moves a damaged checkpoint out of the way, so that its step can be saved again."""
+        """Renames a damaged checkpoint, so that its step can be saved again."""
         moved = ''
         if not self._read_only:
             folder = self.directory.with_name('damaged_checkpoints')
@@ -278,18 +277,18 @@ class Checkpoints:
         )  # fmt: skip
 
     def _write_checksums(self) -> None:
-        """Orbax calls this at the end of a save, before the folder gets its name."""
+        """Called by Orbax at the end of a save, before the final rename."""
         for folder in self.directory.glob('*.orbax-checkpoint-tmp*'):
             checksums.write(folder, int(folder.name.partition('.')[0]))
 
     def _mark(self) -> None:
-        """Notes, once, that there has been a complete checkpoint."""
+        """Records that a complete checkpoint has existed."""
         if distributed.is_first() and steps_in(self.directory):
             (self.directory.parent / _EVER).touch()
 
     @contextlib.contextmanager
     def _failures(self) -> Iterator[None]:
-        """Turns whatever a save raises into one line."""
+        """Turns any failure of a save into a one-line error."""
         try:
             yield
         except Exception as error:
@@ -302,12 +301,12 @@ class Checkpoints:
 
 
 def steps_in(directory: Path) -> list[int]:
-    """The steps that have a complete checkpoint, damaged or not."""
+    """Steps with a complete checkpoint, damaged or not."""
     return sorted(int(path.name) for path in directory.glob('*') if path.name.isdecimal())
 
 
 def gone(directory: Path) -> bool:
-    """Whether there are no checkpoints where there have been some."""
+    """Returns whether checkpoints existed but are missing now."""
     workdir = directory.parent
     removed = (workdir / 'metrics.jsonl').exists() and not directory.exists()
     return not steps_in(directory) and (removed or (workdir / _EVER).exists())

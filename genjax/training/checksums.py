@@ -1,6 +1,6 @@
-"""Checksums of a checkpoint: what was saved, of which step.
+"""Checksums of a checkpoint's files and step.
 
-Orbax has checksums of its metadata, but a byte that changes in its data is restored as it is.
+Orbax verifies its metadata only: it restores corrupted array data silently.
 """
 
 import contextlib
@@ -18,14 +18,14 @@ _METADATA = '_CHECKPOINT_METADATA'
 _NEEDED = ('state/_METADATA', 'state/manifest.ocdbt')
 _SEAL = 'sha256'
 _PATIENCE = 30.0  # seconds
-_DAMAGE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)  # other errors are not the checkpoint's
+_DAMAGE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)  # other errors do not mean damage
 
 
 def write(folder: Path, step: int) -> None:
-    """Adds the checksums to a checkpoint that is complete but for its final name.
+    """Adds checksums to a checkpoint that is complete except for its final name.
 
     Raises:
-        OSError: a file is not there that a restore needs.
+        OSError: a file needed by a restore is missing.
     """
     _wait_for_metadata(folder)
     digests = _digests(folder)
@@ -36,14 +36,14 @@ def write(folder: Path, step: int) -> None:
 
 
 def damage(folder: Path) -> str | None:
-    """Returns the first damage of a checkpoint; None: it is as it was saved.
+    """Describes the first damage of a checkpoint; None if it is intact.
 
     Raises:
-        UserError: it cannot be read for another reason, such as a missing permission.
+        UserError: it cannot be read for another reason, e.g. a missing permission.
     """
     try:
         saved, found = json.loads((folder / FILE).read_text()), _digests(folder)
-        if 'step' not in saved:  # from before the step was written, with the state alone
+        if 'step' not in saved:  # older: only the state, no step
             saved = {'step': int(folder.name)} | {f'state/{name}': saved[name] for name in saved}
         step = saved.pop('step')
     except OSError as error:
@@ -65,12 +65,12 @@ def damage(folder: Path) -> str | None:
 
 
 def sealed(results: Mapping[str, float]) -> dict[str, float | str]:
-    """Results with a checksum in them, as they may be added to a checkpoint later."""
+    """Adds a checksum to results; they may be added to a checkpoint later."""
     return {**results, _SEAL: _of(results)}
 
 
 def check_results(file: Path) -> None:
-    """Checks a file of `sealed` results.
+    """Verifies a file of `sealed` results.
 
     Raises:
         ValueError: it is damaged.
@@ -87,11 +87,11 @@ def check_results(file: Path) -> None:
 
 
 def _wait_for_metadata(folder: Path) -> None:
-    """Waits for Orbax, which writes its metadata twice in another thread: as the save begins, and
-    with `item_handlers` as it ends.
+    """Waits for Orbax, which writes its metadata twice from another thread: at the start of the
+    save, and with `item_handlers` at its end.
 
     Raises:
-        OSError: it has not done so in time.
+        OSError: on a timeout.
     """
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline:
@@ -103,8 +103,8 @@ def _wait_for_metadata(folder: Path) -> None:
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    """Of each file in the folders of the checkpoint (results have their own checksum), and of its
-    metadata up to the commit.
+    """Digests of each file in the checkpoint's folders (results have their own checksum), and of
+    its metadata as of the commit.
     """
     metadata = json.loads((folder / _METADATA).read_text())
     metadata.pop('commit_timestamp_nsecs', None)

@@ -1,5 +1,5 @@
-"""Checks that models, data sets, preprocessing and evaluators of one's own keep their contracts:
-each mistake is a line that names the method and what it returned.
+"""Checks the interfaces of user-defined models, data sets, preprocessing and evaluators: each error
+names the method and its output.
 """
 
 import inspect
@@ -27,8 +27,8 @@ _ABSENT = object()
 
 
 def check_parts(dataset: Any, model: Any, optimizer: Any) -> list[str]:
-    """Raises a UserError where a part of an experiment lacks a method or attribute, or a method
-    does not take the arguments that it is called with. Returns the names of the model's phases.
+    """Raises UserError if a part of an experiment lacks a method or attribute, or a method does not
+    take the arguments of its calls. Returns the names of the model's phases.
     """
     _has(dataset, 'a data set', 'event_shape', 'num_classes', 'source')
     _takes(dataset, 'source', 'train')
@@ -46,7 +46,7 @@ def check_parts(dataset: Any, model: Any, optimizer: Any) -> list[str]:
 
 
 def check_evaluator(evaluator: Evaluator) -> None:
-    """Raises a UserError where an evaluator does not take the arguments that it is called with."""
+    """Raises UserError if an evaluator does not take the arguments of its calls."""
     function = evaluator.function if isinstance(evaluator, FunctionEvaluator) else evaluator
     _takes(function, '__call__', 'model', 'variables', 'data', 'key')
 
@@ -76,9 +76,7 @@ def _check_phases(model: GenerativeModel, phases: Any) -> None:
 
 
 def check_source(dataset: Dataset, source: Source) -> None:
-    """Raises a UserError unless `source`, and the first two examples that it gives, are those of a
-    data set.
-    """
+    """Raises UserError unless `source` and its first two examples have the format of a data set."""
     where = f'{type(dataset).__name__}.source'
     _has(source, f'what {where} returns', '__len__', '__getitem__', 'fingerprint', 'in_memory')
     if not len(source):
@@ -129,7 +127,9 @@ def preprocessed(preprocess: Callable, x: Any, key: Any) -> tuple[Any, Any]:
 
 
 def checked_variables(model: GenerativeModel, variables: Any) -> Variables:
-    """Returns what `model.init` gave; raises a UserError unless it has the phases' parameters."""
+    """Returns the output of `model.init`; raises UserError unless it has the parameters of all
+    phases.
+    """
     where = f'{type(model).__name__}.init'
     if not isinstance(variables, Mapping) or set(variables) != {'params', 'state'}:
         raise UserError(f"{where} must return {{'params': …, 'state': …}}, not"
@@ -149,9 +149,9 @@ def checked_variables(model: GenerativeModel, variables: Any) -> Variables:
 
 
 def checked_loss(phase: Phase, output: Any, size: int, state: Any) -> LossOutput:
-    """Returns what the loss of a phase gave for `size` examples; raises a UserError unless it is a
-    `LossOutput` with a loss of each example and the model's state, or what a `merge` of its own
-    makes it of.
+    """Returns the output of a phase's loss for `size` examples; raises UserError unless it is a
+    `LossOutput` with a loss per example and the model's state, or the state that its own `merge`
+    takes.
     """
     where = f'the loss of the phase {phase.name!r} ({_name(phase.loss)})'
     if not isinstance(output, LossOutput):
@@ -174,7 +174,7 @@ def checked_loss(phase: Phase, output: Any, size: int, state: Any) -> LossOutput
 
 
 def checked_state(phase: Phase, before: Any, after: Any) -> Any:
-    """Returns what `merge` of a phase gave; raises a UserError unless that is the whole state."""
+    """Returns the output of a phase's `merge`; raises UserError unless it is the whole state."""
     _check_state(f'merge of the phase {phase.name!r} ({_name(phase.merge)})', before, after)
     return after
 
@@ -194,8 +194,8 @@ def _check_state(where: str, before: Any, after: Any) -> None:
 
 
 def check_abilities(model: GenerativeModel, variables: Any, x: jax.ShapeDtypeStruct) -> None:
-    """Traces what a model of one's own draws and how likely it finds preprocessed examples x;
-    raises a UserError unless the shapes are right. Models of genjax are covered by its tests.
+    """Traces sampling and log-likelihood of a user-defined model on preprocessed examples x; raises
+    UserError unless the shapes are right. genjax's tests cover its own models.
     """
     if type(model).__module__.partition('.')[0] == 'genjax':
         return
@@ -230,7 +230,7 @@ def _name(function: Any) -> str:
 
 
 def _has(part: Any, kind: str, *names: str) -> None:
-    # Static: a property may read the data.
+    # Static lookup: a property may read the data.
     missing = [n for n in names if inspect.getattr_static(part, n, _ABSENT) is _ABSENT]
     if missing:
         raise UserError(f'{described(part)} is not {kind}: it has no {", ".join(missing)}')

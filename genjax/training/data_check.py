@@ -1,4 +1,4 @@
-"""Compares a model with its data before a run begins."""
+"""Compares a model with its data before training."""
 
 import logging
 import math
@@ -15,25 +15,25 @@ from genjax.schedules import at_step
 from genjax.training.contract import check_source
 from genjax.training.experiment import Experiment
 
-_ROWS = 256  # examples whose values are looked at
-_SCANNED_BYTES = 2**31  # the largest split in memory that is read whole for non-finite numbers
+_ROWS = 256  # examples whose values are checked
+_SCANNED_BYTES = 2**31  # largest in-memory split that is fully scanned for non-finite numbers
 _CHUNK = 4096
-_LARGEST_RMS = 30.0  # of values of size about 1; raw pixels have 40 to 150
-_SLACK = 1e-4  # of a range, for rounding
+_LARGEST_RMS = 30.0  # for values of order 1; raw pixels have 40 to 150
+_SLACK = 1e-4  # fraction of a range, for rounding
 
 
 def check_data(experiment: Experiment, source: Source) -> None:
-    """Compares what model and data declare, and the values of some preprocessed examples with those
-    that the model is made for (`Values`).
+    """Compares the declarations of model and data, and the values of some preprocessed examples
+    with the range that the model expects (`Values`).
 
     Args:
-        experiment: of the run.
+        experiment: experiment of the run.
         source: its training split.
 
     Raises:
         UserError: number of classes, labels, vocabulary, shape, or range of values do not fit; or
-            an example is not finite; or a split that evaluators need is missing. The line names the
-            fields.
+            an example is not finite; or a split that evaluators need is missing. The message names
+            the fields.
     """
     dataset, model = experiment.dataset, at_step(experiment.model, 0)
     experiment.preprocess.check(dataset)
@@ -45,14 +45,14 @@ def check_data(experiment: Experiment, source: Source) -> None:
     _check_finite(source)
     experiment.check_shapes(jax.ShapeDtypeStruct(batch['x'].shape, batch['x'].dtype))
     values = getattr(model, 'data_values', None)
-    # Codes of a first stage have been normalised, and take its encoder to make.
+    # Latents of a first stage are normalised, and computing them needs its encoder.
     if values is not None and not experiment.preprocess.lossy:
         y = experiment.preprocess(jax.device_put(batch['x']), jax.random.key(0))[0]
         _check_values(values, np.asarray(y, np.float32))
 
 
 def _check_held_out(experiment: Experiment, shape: tuple[int, ...]) -> None:
-    """Raises a UserError where a split that evaluators need is not there, or of another shape."""
+    """Raises UserError if a split that evaluators need is missing or of another shape."""
     for split, name in {e.split: name for name, e in experiment.evals.items()}.items():
         source = experiment.dataset.source(split)
         if not len(source):
@@ -96,8 +96,8 @@ def _check_vocabulary(model: object, experiment: Experiment) -> None:
 
 
 def _check_finite(source: Source) -> None:
-    """Raises a UserError with the first example that is not finite, in a split in memory or, of one
-    in files, among some.
+    """Raises UserError for the first non-finite example: scans a split in memory, samples a split
+    in files.
     """
     example = source[np.arange(1)]['x']
     if not np.issubdtype(example.dtype, np.floating):
@@ -134,7 +134,7 @@ def _check_values(values: Values, y: np.ndarray) -> None:
 
 
 def _remedy(values: Values, y: np.ndarray) -> str:
-    """Returns the change of the preprocessing of pixels that helps."""
+    """Suggests a change of the preprocessing of pixels."""
     if y.ndim != 4:
         return ''
     if not values.whole:

@@ -20,20 +20,20 @@ from genjax.training.workdir import provenance
 def encode(
     stage: FirstStage, out: Path, splits: tuple[str, ...], batch_size: int
 ) -> dict[str, int]:
-    """Writes the codes of the data that a first stage was trained on, each batch spread over all
-    devices.
+    """Encodes the data set of a first stage, with batches sharded over all devices, and writes the
+    latents.
 
     Args:
-        stage: what encodes.
-        out: the folder to write, whole or not at all.
+        stage: the encoder.
+        out: the folder to write, atomically.
         splits: of 'train', 'validation', 'test'.
-        batch_size: examples at a time, over all devices; raised to a multiple of their number.
+        batch_size: examples per batch, over all devices; rounded up to a multiple of their number.
 
     Returns:
-        How many examples each split has.
+        The number of examples in each split.
 
     Raises:
-        UserError: there is no such split, or the folder is there or cannot be written.
+        UserError: a split does not exist, or the folder exists or cannot be written.
     """
     sources = {split: stage.dataset.source(split) for split in splits}
     example = example_of(sources[splits[0]])
@@ -48,7 +48,7 @@ def encode(
         for number, batch in enumerate(eval_batches(source, batch_size=batch_size)):
             x = sharding.place({'x': batch['x']}, rows)['x']
             codes = program(variables, x, jax.random.fold_in(key_of(0, 'codes'), number))
-            if before is not None:  # written while this batch is encoded
+            if before is not None:  # written to disk while this batch is encoded
                 yield _kept(*before)
             before = codes, batch
         yield _kept(*before)
@@ -70,7 +70,7 @@ def encode(
 
 
 def _kept(codes: jax.Array, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """What of a batch is no padding, on the host."""
+    """Drops padded rows and moves the batch to the host."""
     arrays = {**batch, 'x': jax.device_get(codes)}
     mask = arrays.pop('mask')
     return {name: array[mask] for name, array in arrays.items()}

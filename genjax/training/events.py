@@ -1,4 +1,4 @@
-"""The events of a run at some of its steps: evaluations, checkpoints, images."""
+"""Events at the steps of a run: evaluations, checkpoints, images."""
 
 import math
 from collections.abc import Mapping
@@ -20,22 +20,22 @@ from genjax.training.writers import MetricWriter, NoMetrics
 
 
 class Events:
-    """The events of one run in `workdir`."""
+    """Events of one run in `workdir`."""
 
     def __init__(self, experiment: Experiment, workdir: Path, mesh: Mesh, checkpoints: Checkpoints):
-        """Takes the run, the devices to evaluate it on, and its checkpoints."""
+        """Takes the run, the devices for evaluation, and its checkpoints."""
         self._experiment = experiment
         self._workdir = workdir
         self._mesh = mesh
         self._checkpoints = checkpoints
-        self._over = False  # before its last step
+        self._over = False  # stopped early, by `patience`
 
     def ended(self, step: int) -> bool:
         """Whether the run ends with this step."""
         return self._over or step >= self._experiment.steps
 
     def due(self, step: int) -> set[str]:
-        """What is to be done after this step."""
+        """Names of the events due after this step."""
         experiment, last = self._experiment, self.ended(step)
 
         def is_time(every: int) -> bool:
@@ -51,8 +51,8 @@ class Events:
         return due
 
     def left(self, step: int) -> set[str]:
-        """Events of the step that a run resumes from, less those that an earlier start finished. A
-        member of a population may resume from a step that its own folder has no checkpoint of.
+        """Events of the restored step that an earlier process did not finish. A member of a
+        population may resume from a step without a checkpoint in its own folder.
         """
         saved = any(at >= step for at in self._checkpoints.steps)
 
@@ -77,7 +77,7 @@ class Events:
         progress: Progress,
         window: Mapping[str, tuple[float, int]],
     ) -> None:
-        """Does what is `due` after this step; `window` is that of the metrics."""
+        """Runs the events that are `due` after this step; `window` is that of the metrics."""
         experiment, results = self._experiment, {}
         if 'evals' in due:
             self._evaluate(step, state, writer, progress)
@@ -86,7 +86,7 @@ class Events:
                 self._evaluate(step, state, writer, progress)
             due = due | self.due(step)
         if 'checkpoint' in due:
-            # With results that an earlier start recorded, and was killed before the checkpoint.
+            # An earlier start may have recorded results and been killed before the checkpoint.
             if 'evals' in self.due(step):
                 results = distributed.on_first(lambda: self._recorded(step))
             self._checkpoints.save(step, state, results, window)
@@ -100,9 +100,7 @@ class Events:
                 writer.picture(step, name, path)
 
     def outcome(self, step: int, state: TrainState) -> runs.Run:
-        """Returns the finished run: this state or, where the config names a best result, that of
-        the best checkpoint.
-        """
+        """Returns the finished run, restored to its best checkpoint if one is tracked."""
         self._checkpoints.wait()
         if self._checkpoints.best_step in (None, step):
             return runs.Run(self._workdir, self._experiment, step, state, self._mesh)
@@ -111,7 +109,7 @@ class Events:
     def _evaluate(
         self, step: int, state: TrainState, writer: MetricWriter | NoMetrics, progress: Progress
     ) -> None:
-        """Runs and records the evals of this step that are not recorded yet."""
+        """Runs and records those evals of this step that are not recorded yet."""
         experiment = self._experiment
         due = experiment.evals_at(step, self.ended(step))
         for name in distributed.on_first(lambda: self._unrecorded(step)):
@@ -124,7 +122,7 @@ class Events:
             progress.say(f'step {step:,}  {shown}')
 
     def _is_over(self, step: int) -> bool:
-        """Whether the best result has not become better in the last `patience` evaluations."""
+        """Returns whether the best result has not improved in the last `patience` evaluations."""
         patience = self._experiment.patience
         return patience is not None and distributed.on_first(
             lambda: self._evaluations_since_best(step) >= patience
@@ -141,13 +139,13 @@ class Events:
         return len(values) - 1 - values.index(min(values)) if values else 0
 
     def _unrecorded(self, step: int) -> list[str]:
-        """The names of the evals of this step without results in `metrics.jsonl`."""
+        """Names of this step's evals without results in `metrics.jsonl`."""
         recorded = {name.partition('/')[0] for name in self._recorded(step)}
         due = self._experiment.evals_at(step, self.ended(step))
         return [name for name in due if name not in recorded]
 
     def _recorded(self, step: int) -> dict[str, float]:
-        """The results of evals at this step in `metrics.jsonl`."""
+        """Results of evals at this step in `metrics.jsonl`."""
         return {
             name: math.nan if value is None else value
             for at, record in records.metrics(self._workdir)

@@ -1,4 +1,4 @@
-"""What a config file describes: one run, whole."""
+"""The experiment: a complete description of one run."""
 
 import functools
 import re
@@ -42,7 +42,6 @@ class Experiment(Execution, Logging, Checkpointing, Evals, Training):
     """
 
     def __post_init__(self):
-        """Refuses what no run can do."""
         if not isinstance(self.preprocess, Chain):
             name = type(self.preprocess).__name__
             raise ValueError(f'preprocess must be a Chain of steps, such as {name}, not one itself')
@@ -106,25 +105,24 @@ class Experiment(Execution, Logging, Checkpointing, Evals, Training):
 
     @property
     def final_evals(self) -> dict[str, Evaluator]:
-        """The evals of the best checkpoint, when the run has ended."""
+        """Evals of the best checkpoint at the end of the run."""
         return {name: e for name, e in self.evals.items() if not e.every}
 
     def evals_at(self, step: int, last: bool) -> dict[str, Evaluator]:
-        """The evals after a step of training; `last`: it is the last one."""
+        """Evals after a training step; `last`: whether it is the last one."""
         return {n: e for n, e in self.evals.items() if e.every and (last or step % e.every == 0)}
 
     def optimizer_of(self, phase: Phase) -> optax.GradientTransformation:
-        """The optimizer of one phase."""
         return self.optimizer[phase.name] if isinstance(self.optimizer, Mapping) else self.optimizer
 
     @property
     def rows_per_step(self) -> int:
-        """Examples that one step reads."""
+        """Number of examples per step."""
         return self.batch_size * max(phase.repeats for phase in at_step(self.model, 0).phases)
 
     def check_shapes(self, x: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-        """Refuses a model made for examples of another shape than those of the batch `x`, which it
-        returns preprocessed.
+        """Raises UserError if the model does not accept examples of the shape of batch `x`; returns
+        the shape of the preprocessed batch.
         """
         y, _ = jax.eval_shape(
             functools.partial(preprocessed, self.preprocess), x, jax.random.key(0)
@@ -138,12 +136,12 @@ class Experiment(Execution, Logging, Checkpointing, Evals, Training):
 
     @staticmethod
     def upgrade(fields: dict[str, Any]) -> dict[str, Any]:
-        """The fields, as plain data, of an older config; see `genjax.records.upgrade`."""
+        """Upgrades the fields, as plain data, of an older config; see `genjax.records.upgrade`."""
         return records.upgrade(fields)
 
 
 def experiment_of(config: ConfigDict) -> Experiment:
-    """Builds the experiment that a config describes; raises UserError when it describes none."""
+    """Builds the experiment of a config; raises UserError if the config is not of an experiment."""
     experiment = build(config)
     if not isinstance(experiment, Experiment):
         kind = type(experiment).__name__

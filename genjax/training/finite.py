@@ -1,4 +1,4 @@
-"""Finds numbers in a train state that are not finite, also where no loss shows them."""
+"""Finds non-finite numbers in a train state, even where no loss shows them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,10 +18,10 @@ def all_finite(tree: Any) -> Array:
 
 
 def first_nonfinite(state: Any) -> str | None:
-    """The name of the first leaf of a state with a number that is not finite, such as
-    `variables/params/decoder/Dense_0/kernel`; None: there is none.
+    """Name of the first non-finite leaf of a state, such as
+    `variables/params/decoder/Dense_0/kernel`; None if all are finite.
 
-    One reduction on the devices that hold the state; all processes must call it.
+    Collective: one reduction on the devices of the state.
     """
     leaves = _floats(state)
     sharding = getattr(leaves[0][1], 'sharding', None) if leaves else None

@@ -1,4 +1,4 @@
-"""The trained model of an earlier run that stands between data and codes."""
+"""First stage of a latent model: the trained model of an earlier run, which encodes data."""
 
 import hashlib
 from collections.abc import Mapping
@@ -21,16 +21,15 @@ from genjax.training import workdir
 
 @dataclass(frozen=True, eq=False)
 class FirstStage:
-    """A model with an encoder and all that belongs to it.
+    """A trained model with an encoder, and its preprocessing.
 
     Attributes:
-        model: what encodes and decodes.
-        preprocess: what happens to data before it.
-        variables: the model's, on the host: its devices may be others than those of what it is
-            used for.
-        dataset: what it was trained on.
-        shape: of one example of it.
-        provenance: which it is; 'fingerprint' tells the weights.
+        model: the encoder and decoder.
+        preprocess: its preprocessing.
+        variables: its variables, on the host, independent of devices.
+        dataset: its data set.
+        shape: shape of an example.
+        provenance: identity of the run; 'fingerprint' hashes the weights.
     """
 
     model: HasEncoder
@@ -42,10 +41,10 @@ class FirstStage:
 
     @classmethod
     def load(cls, path: Path, step: str = 'best') -> 'FirstStage':
-        """Reads the run in a folder; `step` as in `genjax.training.run.load`.
+        """Loads a run; `step` as in `genjax.training.run.load`.
 
         Raises:
-            UserError: there is no such run or step, or its model has no encoder.
+            UserError: the run or step does not exist, or its model has no encoder.
         """
         record = workdir.read(path)
         run = runs.load(path, step)
@@ -64,14 +63,15 @@ class FirstStage:
         return cls(model, experiment.preprocess, variables, experiment.dataset, shape, provenance)
 
     def encode(self, variables: Variables, x: Array, key: Array) -> Array:
-        """Draws the codes of x [B, *shape], the data of the first stage."""
+        """Draws latents of x [B, *shape], data of the first stage."""
         preprocess_key, encode_key = jax.random.split(key)
         y, _ = self.preprocess(x, preprocess_key)
         return self.model.encode(variables, y, encode_key)
 
     def stored(self, variables: Variables, x: Array, key: Array) -> Array:
-        """What `Latents` keeps of x [B, *shape]: tokens int32 [B, ...], or means and standard
-        deviations float32 [B, 2, ...] of codes, the latter 0 where the model knows none.
+        """Encodes x [B, *shape] as stored in `Latents`: tokens int32 [B, ...], or means and
+        standard deviations float32 [B, 2, ...] of latents, the latter 0 for a deterministic
+        encoder.
         """
         if not isinstance(self.model, HasNormalCodes):
             z = self.encode(variables, x, key)
@@ -84,13 +84,13 @@ class FirstStage:
         return jnp.stack(moments, axis=1).astype(jnp.float32)
 
     def decode(self, variables: Variables, z: Array) -> Array:
-        """The data, in their range, that the codes z stand for."""
+        """Decodes latents z to the range of the data."""
         return self.preprocess.inverse(self.model.decode(variables, z, jax.random.key(0)))
 
 
 def codes_of(stored: Array, key: Array) -> Array:
-    """Draws codes from what `FirstStage.stored` gave: the very ones, but for rounding, that
-    `FirstStage.encode` draws with this key.
+    """Draws latents from the output of `FirstStage.stored`; equal, up to rounding, to
+    `FirstStage.encode` with this key.
     """
     if jnp.issubdtype(stored.dtype, jnp.integer):
         return stored

@@ -1,4 +1,4 @@
-"""The fields of an experiment, in groups. Those marked `free` may change when a run resumes."""
+"""The fields of an experiment, in groups. Fields marked `free` may change when a run resumes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,8 +16,8 @@ from genjax.parallel.sharding import MeshShape
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """What is trained, on what, and how. Numbers that only enter the arithmetic of a step may be
-    traced arrays.
+    """Data, model and optimization. Numbers that only enter the arithmetic of a step may be traced
+    arrays.
 
     Attributes:
         dataset: the data.
@@ -28,13 +28,13 @@ class Training:
             for each of the `repeats` of the model's most repeated phase.
         preprocess: applied on the device, in training, sampling (inverted) and evaluation.
         seed: determines initial values, noise and the order of the data.
-        clip_norm: largest global norm of a phase's gradient; larger ones are scaled down to it.
-        ema: decays of moving averages, once per step, of the parameters and of the batch statistics
-            and other model state that goes with them; the first is sampled and evaluated. A decay
-            can be `Scheduled`, and is at most (1 + step) / (10 + step).
-        nonfinite: 'stop' ends the run at a non-finite loss or gradient; 'skip' leaves out an update
-            whose loss, gradient or outcome is not finite, and ends the run when a phase has had no
-            other for `log_every` steps. A state that is not finite is never saved.
+        clip_norm: maximum global norm of a phase's gradient (gradient clipping).
+        ema: decays of exponential moving averages, updated once per step, of the parameters and of
+            their model state, e.g. batch statistics; the first is used to sample and evaluate. A
+            decay can be `Scheduled`, and is at most (1 + step) / (10 + step).
+        nonfinite: 'stop' ends the run at a non-finite loss or gradient; 'skip' skips an update
+            whose loss, gradient or result is not finite, and ends the run when all updates of a
+            phase were skipped for `log_every` steps. A non-finite state is never saved.
     """
 
     dataset: Dataset
@@ -46,7 +46,7 @@ class Training:
     seed: int = 0
     clip_norm: float | None = None
     ema: tuple[float, ...] = ()
-    # Up to a checkpoint under 'stop' everything was finite, and 'skip' leaves out nothing.
+    # May change: all updates before a checkpoint under 'stop' were finite, so 'skip' agrees.
     nonfinite: Literal['stop', 'skip'] = free('stop')
 
     FOLLOWED: ClassVar[tuple[str, ...]] = ('steps', 'batch_size')
@@ -57,13 +57,12 @@ class Evals:
     """Evaluation during training and at its end.
 
     Attributes:
-        evals: evaluators by name; each says on which split and when (`Evaluator`). Their results
+        evals: evaluators by name, each with a split and a period (`Evaluator`). Their results
             are named `<eval name>/<result>`. A checkpoint follows each evaluation during training.
         best: the result whose best value names the best checkpoint: `'nll/bits_per_dim'`, or
             `'nll'` for the first result of that eval, which must be evaluated during training.
-        best_mode: whether the smallest or the largest value is the best.
-        patience: end the run early after this many evaluations without a better value of `best`;
-            None: never.
+        best_mode: whether the smallest or the largest value is best.
+        patience: early stopping: evaluations without an improvement of `best`; None: never.
     """
 
     evals: Mapping[str, Evaluator] = free(default_factory=dict)
@@ -79,7 +78,7 @@ class Checkpointing:
     Attributes:
         checkpoint_every: steps between checkpoints; 0: only after evaluations. The last step is
             always saved.
-        keep: how many of the latest checkpoints to keep, besides the best.
+        keep: number of latest checkpoints to keep, besides the best.
     """
 
     checkpoint_every: int = free(1000)
@@ -93,7 +92,7 @@ class Logging:
     Attributes:
         log_every: steps between progress lines and metric records.
         sample_every: steps between images of samples and reconstructions; 0: at the end only.
-        num_samples: how many samples an image shows.
+        num_samples: samples per image.
         wandb: Weights & Biases project to log to as well.
         profile: write a profile for TensorBoard from the first of these steps to the second, in
             whole calls.
@@ -111,12 +110,12 @@ class Execution:
     """How a step runs on the devices.
 
     Attributes:
-        mesh: how devices are arranged and what is sharded over them.
-        accumulate: micro-batches per update; they bound memory and change nothing else but the
-            noise and what examples of a batch share (batch normalisation, an optimal coupling).
-        ema_on_host: keep the averages in the memory of the host, which each step fetches and sends
-            back, to make room on the device.
-        steps_per_call: steps in one dispatch; more pays where a step takes less than about a
+        mesh: device mesh and sharding rules.
+        accumulate: micro-batches per update; limits memory. Changes only the noise, and
+            computations across examples of a batch (batch normalisation, optimal coupling).
+        ema_on_host: keep the averages in host memory, to save device memory; each step transfers
+            them to the device and back.
+        steps_per_call: steps per dispatch; more than 1 pays off for steps shorter than about a
             millisecond.
     """
 

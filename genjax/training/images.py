@@ -1,4 +1,4 @@
-"""The images of a run: samples, reconstructions and translations, during training."""
+"""Images of samples, reconstructions and translations during training."""
 
 from pathlib import Path
 
@@ -14,8 +14,8 @@ from genjax.training.experiment import Experiment
 
 
 def image_kinds(experiment: Experiment) -> tuple[str, ...]:
-    """The images of a model: 'samples' and, with an encoder, 'reconstructions'; of one that
-    translates 'translations' alone; none where the data are neither images nor points in the plane.
+    """Kinds of images of a model: 'samples' and, with an encoder, 'reconstructions'; 'translations'
+    alone for a translator; none if the data are neither images nor points in the plane.
     """
     if isinstance(experiment.model, HasTranslation):
         return ('translations',)
@@ -29,10 +29,10 @@ def image_kinds(experiment: Experiment) -> tuple[str, ...]:
 def write_images(
     experiment: Experiment, variables: Variables, workdir: Path, step: int
 ) -> dict[str, Path]:
-    """Writes `<kind>/<step>.png` for each kind of `image_kinds`; the first process does.
+    """Writes `<kind>/<step>.png` for each kind of `image_kinds`, in process 0.
 
     Returns:
-        The files, by their kinds.
+        The files by kind.
     """
     written = {}
     for kind in image_kinds(experiment):
@@ -46,7 +46,7 @@ def write_images(
 def _drawn(
     kind: str, experiment: Experiment, variables: Variables
 ) -> tuple[np.ndarray, np.ndarray | None, str]:
-    """Images, what to compare them with, and a caption."""
+    """Images, images to compare them with, and a caption."""
     model, preprocess, num = experiment.model, experiment.preprocess, experiment.num_samples
     if kind == 'samples':
         x = draw(model, variables, num, experiment.seed, preprocess=preprocess, means=True)

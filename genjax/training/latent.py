@@ -1,5 +1,5 @@
-"""Latent models: preprocessing steps between data and the codes of a first stage, a model of an
-earlier run.
+"""Latent models: preprocessing steps that map data to the latents of a first stage, a trained
+model.
 """
 
 import functools
@@ -19,29 +19,30 @@ from genjax.errors import UserError
 from genjax.files import local
 from genjax.training.first_stage import FirstStage, codes_of
 
-_SHOWN = 256  # codes decoded at a time, to be shown
+_SHOWN = 256  # latents decoded at a time, to be shown
 
 
 @dataclass(frozen=True)
 class EncodeLatents:
     """Encodes data with the trained model of another run, the first stage; the inverse decodes.
 
-    It applies the preprocessing of that run too, so it comes first; codes are what its model's
-    `encode` gives: draws, normalised (`KLAutoencoder`), or tokens (`VQAutoencoder`). It draws anew
-    each time. How densities change is unknown, so likelihoods of the data cannot be had; figures in
-    the space of the model, such as those of `C2ST`, are about codes.
+    It must be the first step, since it includes the preprocessing of that run. Latents are the
+    output of the model's `encode`: normalised posterior samples (`KLAutoencoder`), drawn anew in
+    each call, or tokens (`VQAutoencoder`). The change of density is unknown, so the likelihood of
+    the data is unavailable; results in the space of the model, such as those of `C2ST`, refer to
+    latents.
 
     The first stage is read when the config is built, from its workdir and checkpoint, and must stay
-    there. A run records which it was, and refuses another one, told apart by the weights.
+    there. A run records its fingerprint, and refuses other weights.
 
-    The weights become constants of the compiled programs, each of which holds those that it needs:
-    of training the encoder's, of sampling the decoder's. So they are replicated over the devices,
-    and programs take longer to compile (on a CPU, the encoder of KL-f8 with its 3·10⁷ weights:
-    2.2 s in place of 0.9 s); in return no other part of training has to know of them.
+    The weights become constants of the compiled programs: those of the encoder in training, of the
+    decoder in sampling. They are replicated over the devices, and lengthen compilation (on a CPU,
+    for the encoder of KL-f8 with 3·10⁷ weights: 2.2 s instead of 0.9 s); no other part of training
+    depends on them.
 
     Attributes:
-        workdir: the folder of the first stage's run.
-        step: which of its checkpoints; None: the best by its config, or the latest.
+        workdir: run folder of the first stage.
+        step: its checkpoint; None: the best by its config, or the latest.
     """
 
     workdir: str
@@ -57,25 +58,25 @@ class EncodeLatents:
 
     def __post_init__(self):
         stage = _load(self.workdir, self.step)
-        # Not a field, which says what is equal: the fingerprint speaks for it.
+        # Kept out of the fields so that equality uses the fingerprint only.
         object.__setattr__(self, '_stage', stage)
         object.__setattr__(self, 'fingerprint', stage.provenance['fingerprint'][:16])
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        """Which first stage it is."""
+        """Identity of the first stage."""
         return self._stage.provenance
 
     @property
     def num_values(self) -> int | None:
-        """The number of tokens; None: codes are not tokens."""
+        """Number of tokens; None for continuous latents."""
         return getattr(self._stage.model, 'num_codes', None)
 
     def __call__(self, x: Array, key: Array) -> tuple[Array, Array]:
-        """Returns codes of x [B, *shape], the data of the first stage, and what is not a number.
+        """Returns latents of x [B, *shape], data of the first stage, and a NaN log-determinant.
 
         Raises:
-            UserError: x have another shape.
+            UserError: x has another shape.
         """
         stage = self._stage
         if x.shape[1:] != stage.shape:
@@ -86,22 +87,21 @@ class EncodeLatents:
         return stage.encode(_constants(stage), x, key), jnp.full(len(x), jnp.nan)
 
     def inverse(self, y: Array) -> Array:
-        """Returns the data that the codes y stand for."""
+        """Decodes latents y to data."""
         return self._stage.decode(_constants(self._stage), y)
 
 
 @dataclass(frozen=True, eq=False)
 class LoadLatents:
-    """Draws codes from what `genjax encode` stored (`Latents`); the inverse decodes.
+    """Draws latents from the output of `genjax encode` (`Latents`); the inverse decodes.
 
-    Training sees what it would through `EncodeLatents`, without the encoder's work in each step.
-    The first stage is needed for its decoder, and for what `EncodeLatents` says of it; it is read
-    when training or sampling begins, so that a dry run does without, and must be the one that made
-    the codes.
+    Equivalent to `EncodeLatents` without running the encoder in each step. The first stage, which
+    must be the one that made the latents, provides the decoder. It is read when training or
+    sampling begins; dry runs do not need it.
 
     Attributes:
-        workdir: the folder of the first stage's run.
-        step: which of its checkpoints; None: the best by its config, or the latest.
+        workdir: run folder of the first stage.
+        step: its checkpoint; None: the best by its config, or the latest.
     """
 
     workdir: str
@@ -115,16 +115,16 @@ class LoadLatents:
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        """Which first stage it is."""
+        """Identity of the first stage."""
         return self._stage.provenance
 
     @property
     def num_values(self) -> int | None:
-        """The number of tokens; None: codes are not tokens."""
+        """Number of tokens; None for continuous latents."""
         return getattr(self._stage.model, 'num_codes', None)
 
     def check(self, dataset: Dataset) -> None:
-        """Raises a UserError unless the data are codes of this first stage."""
+        """Raises UserError unless the data are latents of this first stage."""
         if not isinstance(dataset, Latents):
             raise UserError(
                 f'LoadLatents takes the codes of a Latents data set, not {type(dataset).__name__}; '
@@ -138,22 +138,22 @@ class LoadLatents:
             )
 
     def __call__(self, x: Array, key: Array) -> tuple[Array, Array]:
-        """Returns codes drawn from x, as `Latents` has them, and what is not a number."""
+        """Returns latents drawn from x, in the format of `Latents`, and a NaN log-determinant."""
         if x.dtype == jnp.uint8:
             raise UserError('LoadLatents takes the codes of a Latents data set, not pictures')
         return codes_of(x, key), jnp.full(len(x), jnp.nan)
 
     def inverse(self, y: Array) -> Array:
-        """Returns the data that the codes y stand for."""
+        """Decodes latents y to data."""
         return self._stage.decode(_constants(self._stage), y)
 
     @property
     def shown_shape(self) -> tuple[int, ...]:
-        """The shape of the data that a code stands for."""
+        """Shape of decoded data."""
         return self._stage.shape
 
     def show(self, x: np.ndarray) -> np.ndarray:
-        """Returns the data that the stored codes x stand for, by their means."""
+        """Decodes the means of stored latents x."""
         codes = x if np.issubdtype(x.dtype, np.integer) else x[:, 0]
         parts = [codes[start : start + _SHOWN] for start in range(0, len(x), _SHOWN)]
         sized = (np.resize(part, (_SHOWN, *codes.shape[1:])) for part in parts)
@@ -166,7 +166,7 @@ class LoadLatents:
 
     @functools.cached_property
     def _stage(self) -> FirstStage:
-        with jax.ensure_compile_time_eval():  # it may be asked for first while a program is traced
+        with jax.ensure_compile_time_eval():  # the first access may be inside a trace
             return _load(self.workdir, self.step)
 
 
@@ -178,5 +178,5 @@ def _load(path: str, step: int | None) -> FirstStage:
 
 
 def _constants(stage: FirstStage) -> Any:
-    """The weights as JAX arrays, which become constants of the program."""
+    """Weights as JAX arrays, constants of the program."""
     return jax.tree.map(jnp.asarray, stage.variables)

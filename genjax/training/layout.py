@@ -1,4 +1,4 @@
-"""Where the arrays of a state lie, in words and bytes."""
+"""Shardings and sizes of the arrays of a state."""
 
 import math
 from collections.abc import Iterator
@@ -9,14 +9,14 @@ import numpy as np
 
 
 class Layout(NamedTuple):
-    """Where one array lies.
+    """Sharding of one array.
 
     Attributes:
-        name: its path, 'decoder/Dense_0/kernel'.
-        shape: of the whole array.
-        dtype: its NumPy name.
-        axes: for each dimension the mesh axis it is split over, or None.
-        bytes_per_device: what each device keeps of it.
+        name: path, 'decoder/Dense_0/kernel'.
+        shape: global shape.
+        dtype: NumPy name of the dtype.
+        axes: for each dimension, the mesh axis that shards it, or None.
+        bytes_per_device: bytes on each device.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Layout(NamedTuple):
 
 
 def layouts(tree: Any) -> Iterator[Layout]:
-    """The layout of every array in a tree of arrays or `jax.ShapeDtypeStruct`s with shardings."""
+    """Layouts of all arrays in a tree of arrays or `jax.ShapeDtypeStruct`s with shardings."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         name = '/'.join(jax.tree_util.keystr((key,), simple=True) for key in path)
         spec = tuple(leaf.sharding.spec)
@@ -42,7 +42,7 @@ def layouts(tree: Any) -> Iterator[Layout]:
 
 
 def bytes_per_device(tree: Any) -> int:
-    """What each device keeps of a tree of arrays or `jax.ShapeDtypeStruct`s with shardings."""
+    """Bytes on each device of a tree of arrays or `jax.ShapeDtypeStruct`s with shardings."""
     return sum(
         math.prod(leaf.sharding.shard_shape(leaf.shape)) * _itemsize(leaf.dtype)
         for leaf in jax.tree.leaves(tree)

@@ -1,4 +1,4 @@
-"""The training loop, the same for every family of models."""
+"""The training loop, shared by all families of models."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -38,20 +38,19 @@ def train(
     interruption: Preemption | None = None,
     branch_from: str | None = None,
 ) -> None:
-    """Trains what a config describes, from the latest checkpoint in `workdir` or from the
-    beginning.
+    """Trains a model, from the latest checkpoint in `workdir` or from scratch.
 
     Args:
-        config: of the run.
-        workdir: where it is kept; the same folder for all processes.
-        interruption: tells of Ctrl-C and SIGTERM; None: they are left alone.
-        branch_from: another run, `RUN` or `RUN@STEP`, with whose state a new one begins.
+        config: config of the run.
+        workdir: run folder, shared by all processes.
+        interruption: handler of Ctrl-C and SIGTERM; None: they are not handled.
+        branch_from: another run, `RUN` or `RUN@STEP`, whose state initialises a new one.
 
     Raises:
-        UserError: the config, the data, the folder or the numbers do not allow it.
-        Interrupted: Ctrl-C or SIGTERM; the state is saved.
+        UserError: the config, the data or the folder is invalid, or training diverged.
+        Interrupted: on Ctrl-C or SIGTERM, after the state has been saved.
     """
-    # What is wrong with the config or the data shows before the folder is made.
+    # Errors in the config or the data are raised before the folder is created.
     experiment = experiment_of(config)
     origin = None if branch_from is None else Origin.parse(branch_from)
     if experiment.wandb and distributed.is_first():
@@ -78,7 +77,7 @@ def train(
 
 
 class Loop:
-    """What one process does between the first and the last step of a run."""
+    """Work of one process between the first and the last step of a run."""
 
     def __init__(
         self,
@@ -100,13 +99,13 @@ class Loop:
 
     def train(self, record: dict[str, Any], origin: Origin | None) -> None:
         """Runs all remaining steps and the final evals; `record` is the content of `config.json`,
-        and `origin` where a new run branches off.
+        `origin` the checkpoint from which a new run branches.
         """
         step, state, begun = self._start(record, origin)
         self._check_step(step)
         distributed.on_first(lambda: begin(self.workdir, record))
         due = self.events.left(step)
-        if begun and step:  # a branch does not depend on the other run any more
+        if begun and step:  # the branch is now independent of the other run
             due = due | {'checkpoint'}
         if due or not self.events.ended(step):
             with self._writer(record, step) as writer:
@@ -137,7 +136,7 @@ class Loop:
         due: set[str],
         rates: LearningRates,
     ) -> tuple[int, TrainState]:
-        """Does what is `due` at `step`, and then all remaining steps; gives the last."""
+        """Runs the events `due` at `step`, and then all remaining steps; returns the last."""
         experiment, first = self.experiment, distributed.is_first()
         with Progress(step, experiment.steps, quiet=not first) as progress:
             mfu = mfu_per_rate(experiment, self.programs)
@@ -180,7 +179,7 @@ class Loop:
                 ) from None
 
     def _check_step(self, step: int) -> None:
-        """Refuses a config that cannot go on from the step that was restored."""
+        """Refuses a config that cannot resume from the restored step."""
         steps, calls = self.experiment.steps, self.experiment.steps_per_call
         if steps < step:
             raise UserError(
@@ -194,7 +193,7 @@ class Loop:
             )
 
     def _start(self, record: dict[str, Any], origin: Origin | None) -> tuple[int, TrainState, bool]:
-        """The step and the state to go on from, and whether the run begins with them."""
+        """Returns the step and the state to start from, and whether the run begins there."""
         branch = record['branch']
         restored = self.checkpoints.restore(self.programs.state)
         if restored is not None:
@@ -228,12 +227,12 @@ class Loop:
         )
 
     def _profile(self, step: int, log: MetricLog) -> None:
-        """Starts or stops the profiler when this is the step to do so."""
+        """Starts or stops the profiler at its first and last step."""
         first, last = self.experiment.profile or (0, 0)
         inside = first <= step < min(last, self.experiment.steps)
         if inside == self._profiling or not distributed.is_first():
             return
-        log.flush()  # waits for the device, so that no part of another step is in the profile
+        log.flush()  # waits for the device, so that the profile has whole steps only
         self._profiling = inside
         if inside:
             jax.profiler.start_trace(str(self.workdir / 'tensorboard'))

@@ -1,4 +1,4 @@
-"""What becomes of the metrics of each step: fetched one call late, checked, averaged, recorded."""
+"""Collects step metrics asynchronously (fetched one call late), checks, averages and logs them."""
 
 import contextlib
 import math
@@ -18,21 +18,20 @@ from genjax.training.programs import Programs
 from genjax.training.progress import Progress
 from genjax.training.writers import MetricWriter
 
-_SKIPPED = 10  # least steps without an update that end a run
-MUST_BE_FINITE = ('loss', 'grad_norm')  # metrics of each phase; the one to name first
+_SKIPPED = 10  # fewest steps without an update that end a run
+MUST_BE_FINITE = ('loss', 'grad_norm')  # metrics of each phase; errors name the first
 
 
 class Means:
-    """The means of metrics over the steps since the last record, which comes every `log_every`
-    steps.
+    """Means of metrics over the steps since the last record, one record every `log_every` steps.
 
     Attributes:
-        window: sum and number, since the last record, of each metric.
-        skipped: updates left out under `nonfinite='skip'`, in this process.
+        window: sum and count, since the last record, of each metric.
+        skipped: updates skipped under `nonfinite='skip'`, in this process.
     """
 
     def __init__(self, experiment: Experiment, window: Mapping[str, tuple[float, int]]):
-        """`window`: an earlier process's, at the step that it was saved."""
+        """`window`: that saved by an earlier process at this step."""
         self._experiment = experiment
         self._phases = at_step(experiment.model, 0).phases
         self._in_a_row = dict.fromkeys((phase.name for phase in self._phases), 0)
@@ -40,13 +39,13 @@ class Means:
         self.skipped = 0
 
     def add(self, step: int, metrics: Mapping[str, np.ndarray]) -> dict[str, float] | None:
-        """Takes the metrics [steps] of the call that ended at `step`, and returns the means of what
-        is finite when it is time for a record.
+        """Adds the metrics [steps] of the call that ended at `step`; returns the means of the
+        finite values if a record is due.
 
         Raises:
-            UserError: a loss or gradient was not finite, and the config says 'stop'; or it says
-                'skip', and all updates of a phase were left out for `log_every` steps (at least
-                10, at most all of the run).
+            UserError: a loss or gradient was not finite under `nonfinite='stop'`; or, under 'skip',
+                all updates of a phase were skipped for `log_every` steps (at least 10, at most all
+                of the run).
         """
         if self._experiment.nonfinite == 'stop':
             _check_finite(metrics, step)
@@ -65,7 +64,7 @@ class Means:
         return means
 
     def so_far(self) -> dict[str, float]:
-        """The means since the last record."""
+        """Means since the last record."""
         return {name: t / n if n else math.nan for name, (t, n) in self.window.items()}
 
     def _count_skipped(self, metrics: Mapping[str, np.ndarray], last: int) -> None:
@@ -83,15 +82,14 @@ class Means:
 
 
 class MetricLog:
-    """Takes the metrics of every call of the step program and writes their means every `log_every`
-    steps.
+    """Collects the metrics of every call of the step program and writes their means every
+    `log_every` steps.
 
-    A call's metrics are fetched when the next call has been dispatched, so that the device never
-    waits for the host to read them. Beside them it writes 'steps_per_second' and 'data_wait', the
-    share of the time that the host took to make batches that came too late, when the device had
-    ended its last call: 0 where the data keep up, near 1 where they set the pace; and where the
-    peak of the chips is known 'mfu', the share of it that the model uses (Chowdhery et al., PaLM,
-    2022, appendix B: without what is computed again). `rates` gives the learning rates of a step.
+    A call's metrics are fetched after the next call has been dispatched, so that the device never
+    waits for the host. Also logged: 'steps_per_second'; 'data_wait', the fraction of time that the
+    device was idle waiting for batches (0: data keep up; near 1: data are the bottleneck); and, for
+    chips with known peak performance, 'mfu', the model FLOPs utilisation (Chowdhery et al., PaLM,
+    2022, appendix B: without rematerialisation). `rates` gives the learning rates of a step.
     """
 
     def __init__(
@@ -113,37 +111,37 @@ class MetricLog:
 
     @property
     def window(self) -> Mapping[str, tuple[float, int]]:
-        """What is not recorded yet of the steps up to the last `flush`, for a checkpoint of it."""
+        """Sums of metrics not recorded yet, up to the last `flush`, for its checkpoint."""
         return dict(self._means.window)
 
     @contextlib.contextmanager
     def waiting_for_data(self) -> Iterator[None]:
-        """Counts the time inside as lost to the data if the device has no work left at its end."""
+        """Counts the time inside as waiting for data if the device is idle at its end."""
         start = time.perf_counter()
         yield
         if self._pending is None or _finished(self._pending[1]):
             self._waited += time.perf_counter() - start
 
     def push(self, step: int, metrics: Mapping[str, Array]) -> None:
-        """Takes the metrics of the call that ended at `step`, and records those of the call before.
+        """Queues the metrics of the call that ended at `step`, and records those of the call
+        before.
 
         Raises:
-            UserError: a loss or gradient of the call before was not finite, and the config says
-                'stop'.
+            UserError: like `Means.add`, for the call before.
         """
         before, self._pending = self._pending, (step, metrics)
-        if before is None:  # the call compiled, or a validation came before it: no part of the rate
+        if before is None:  # it compiled, or followed an evaluation: not part of the rate
             self._progress.restart_clock(step)
             self._waited, self._since = 0.0, time.perf_counter()
         self._record(before)
 
     def flush(self) -> None:
-        """Records the metrics of the last call as well, waiting for it; raises like `push`."""
+        """Waits for the last call and records its metrics; raises like `push`."""
         before, self._pending = self._pending, None
         self._record(before)
 
     def show_rest(self, step: int) -> None:
-        """Shows the means since the last record, which a run that ends here does not write."""
+        """Shows the means since the last record, which an ending run does not write."""
         if means := self._means.so_far():
             self._progress.update(step, means, self._means.skipped)
 
@@ -168,9 +166,9 @@ class MetricLog:
 
 
 def mfu_per_rate(experiment: Experiment, programs: Programs) -> float | None:
-    """The share of the chips' peak that one step a second takes; None where the peak is unknown.
+    """MFU per step a second; None for chips of unknown peak performance.
 
-    It traces the step program, which its first call then finds traced.
+    Traces the step program; its first call reuses the trace.
     """
     chip = chip_of(programs.mesh.devices.flat[0].device_kind)
     if chip is None:
@@ -181,12 +179,14 @@ def mfu_per_rate(experiment: Experiment, programs: Programs) -> float | None:
 
 
 def _finished(metrics: Mapping[str, Array]) -> bool:
-    """Whether the call that gives these metrics has ended."""
+    """Returns whether the call that computes these metrics has finished."""
     return all(value.is_ready() for value in metrics.values())
 
 
 def _check_finite(metrics: Mapping[str, np.ndarray], last: int) -> None:
-    """Raises UserError for the first step of a call, up to step `last`, with a bad number."""
+    """Raises UserError for the first step of a call, which ended at step `last`, with a non-finite
+    number.
+    """
     bad = [
         (last - len(values) + 1 + i, MUST_BE_FINITE.index(metric), phase, metric, value)
         for phase, _, metric, values in ((*name.partition('/'), v) for name, v in metrics.items())

@@ -13,5 +13,5 @@ def scheduled_adam(
     b2: float | Callable = 0.999,
     eps: float = 1e-8,
 ) -> optax.GradientTransformation:
-    """`optax.adam` of which the decays can be schedules of the step as well."""
+    """`optax.adam` whose decays may also be schedules of the step."""
     return optax.inject_hyperparams(optax.adam)(learning_rate, b1=b1, b2=b2, eps=eps)

@@ -1,4 +1,4 @@
-"""Batches on the devices before the step asks for them."""
+"""Transfers batches to the devices ahead of the steps."""
 
 import itertools
 from collections.abc import Iterator
@@ -14,15 +14,14 @@ from genjax.parallel import sharding
 def feed(
     batches: Iterator[Batch], layout: NamedSharding, steps: int = 1
 ) -> Iterator[dict[str, jax.Array]]:
-    """Yields what each call of the step program takes, the transfer of the next already begun.
+    """Yields the batch of each call of the step program, while the next one is transferred.
 
-    A transfer runs beside the step and is not waited for, so this takes no thread; it takes the
-    memory of one more call's batch on the devices.
+    Transfers are asynchronous, so no thread is needed; they take device memory for one more batch.
 
     Args:
         batches: this process's rows of the batches of successive steps.
-        layout: where they are to lie.
-        steps: steps in one call; their batches are stacked if there are several.
+        layout: sharding of the batches.
+        steps: steps per call; several batches are stacked.
     """
     calls = (sharding.place(call, layout) for call in _stacked(batches, steps))
     ahead = next(calls)

@@ -1,4 +1,4 @@
-"""The compiled programs of a run, and where their arrays lie."""
+"""Compiled programs of a run, and the shardings of their arrays."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -24,15 +24,15 @@ Example = Mapping[str, tuple[tuple[int, ...], str]]
 
 
 def example_of(source: Source) -> Example:
-    """Reads the shapes of a source from its first example."""
+    """Returns the shapes of a source, from its first example."""
     return {k: (v.shape[1:], str(v.dtype)) for k, v in source[np.arange(1)].items()}
 
 
 def abstract_state(
     experiment: Experiment, example: Example, mesh: Mesh, rules: tuple[tuple, ...] = ()
 ) -> TrainState:
-    """The train state of an experiment on data of these shapes as `jax.ShapeDtypeStruct`s with
-    their shardings.
+    """Returns the train state of an experiment for data of these shapes, as `jax.ShapeDtypeStruct`s
+    with shardings.
 
     Raises:
         UserError: the model does not fit the data, or a rule does not fit the model.
@@ -54,24 +54,24 @@ def abstract_state(
 
 
 def run_once_options(devices: Sequence[jax.Device]) -> dict[str, int] | None:
-    """Compiler options of a program that runs once on these devices. A CPU's compiler takes longer
-    to make the first state fast than that state takes: several seconds for a small model.
+    """Compiler options for a program that runs once on these devices. On a CPU, optimising the
+    initialisation takes longer than running it unoptimised: several seconds for a small model.
     """
     return {'xla_backend_optimization_level': 0} if devices[0].platform == 'cpu' else None
 
 
 @dataclass(frozen=True)
 class Programs:
-    """What a run executes, compiled at its first call.
+    """Programs of a run, compiled at their first call.
 
     Attributes:
         mesh: the devices.
-        state: the train state as `jax.ShapeDtypeStruct`s with their shardings.
-        batch_sharding: of what `step` takes.
-        batch: what `step` takes as `jax.ShapeDtypeStruct`s with their shardings.
+        state: the train state as `jax.ShapeDtypeStruct`s with shardings.
+        batch_sharding: sharding of the batch of `step`.
+        batch: batch of `step` as `jax.ShapeDtypeStruct`s with shardings.
         init: first batch -> TrainState.
-        step: (TrainState, batch) -> (TrainState, metrics); the state given is used up. With
-            `steps_per_call` > 1 batches are stacked and metrics come stacked.
+        step: (TrainState, batch) -> (TrainState, metrics); donates the state. With `steps_per_call`
+            > 1 batches and metrics are stacked.
     """
 
     mesh: Mesh
@@ -88,8 +88,8 @@ class Programs:
         example: Example,
         devices: Sequence[jax.Device] | None = None,
     ) -> 'Programs':
-        """Lays out the programs of an experiment on data of these shapes, without compiling them,
-        for some devices (None: all of the run).
+        """Constructs the programs of an experiment for data of these shapes, without compiling, for
+        some devices (None: all of the run).
 
         Raises:
             UserError: the mesh, the batch or the model does not fit the devices or the data.
@@ -127,10 +127,11 @@ class Programs:
         )
 
     def check(self, experiment: Experiment) -> None:
-        """Traces the step, a trace that training uses, and what else a model of one's own can do.
+        """Traces the step (training reuses the trace), and the other methods of a user-defined
+        model.
 
         Raises:
-            UserError: the model or an optimizer is wrong in itself, or with these data.
+            UserError: the model or an optimizer is invalid, alone or with these data.
         """
         with explaining('config.model or config.optimizer'):
             self.step.trace(self.state, self.batch)
@@ -140,7 +141,9 @@ class Programs:
 
 
 def _on(mesh: Mesh, function: Callable) -> Callable:
-    """The function, traced so that networks know the mesh (`networks.batch_sharding`)."""
+    """Wraps a function so that networks see the mesh while it is traced
+    (`networks.batch_sharding`).
+    """
 
     @functools.wraps(function)
     def traced(*args: Any, **kwargs: Any) -> Any:

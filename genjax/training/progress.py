@@ -1,4 +1,4 @@
-"""What a run says while it trains: one line of progress, and a line for each event."""
+"""Progress output of a run: a progress line, and a line per event."""
 
 import math
 import time
@@ -12,10 +12,10 @@ _SHOWN = 4  # metrics on the line; all of them are in metrics.jsonl
 
 
 class Progress:
-    """One line that says where the run is, how fast, and when it ends.
+    """Progress line with step, speed and remaining time.
 
-    On a terminal the line stays in place; elsewhere each update is a line of its own. A `quiet` one
-    keeps the time and says nothing.
+    On a terminal the line is updated in place; elsewhere each update is a new line. If `quiet`,
+    nothing is printed.
     """
 
     def __init__(self, start: int, steps: int, quiet: bool = False):
@@ -33,11 +33,11 @@ class Progress:
         self._live.stop()
 
     def restart_clock(self, step: int) -> None:
-        """Leaves what came before (compilation, validation) out of the next rate."""
+        """Excludes the time so far (compilation, evaluation) from the next rate."""
         self._step, self._time = step, time.perf_counter()
 
     def update(self, step: int, metrics: Mapping[str, float], skipped: int = 0) -> float:
-        """Shows the step, its metrics, and how many updates were skipped, if any.
+        """Shows the step, its metrics, and the number of skipped updates, if any.
 
         Returns:
             Steps per second since the last update or `restart_clock`; NaN just after the latter.
@@ -47,7 +47,7 @@ class Progress:
         rate = done / max(now - self._time, 1e-9) if done else math.nan
         self._step, self._time = step, now
         eta = _duration((self._steps - step) / rate) if rate > 0 else '?'
-        # Losses first: with several players they are what one looks at.
+        # Losses first: with several phases they matter most.
         names = sorted(metrics, key=lambda name: not name.endswith('/loss'))[:_SHOWN]
         text = '  '.join(
             [
@@ -65,14 +65,14 @@ class Progress:
         return rate
 
     def busy(self, message: str) -> None:
-        """Shows what is being done until the next update."""
+        """Shows a message until the next update."""
         if self._console.is_terminal:
             self._live.update(Text(message), refresh=True)
         else:
             self._console.print(message, markup=False)
 
     def say(self, message: str) -> None:
-        """Prints a line that stays."""
+        """Prints a permanent line."""
         self._console.print(message, markup=False)
 
 

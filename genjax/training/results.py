@@ -1,4 +1,4 @@
-"""The results of a run that has ended, kept in `evaluations/<step>.json`."""
+"""Results of a finished run, stored in `evaluations/<step>.json`."""
 
 import json
 from collections.abc import Mapping
@@ -16,8 +16,8 @@ from genjax.training.writers import MetricWriter, NoMetrics
 
 
 def finish(run: Run, writer: MetricWriter | NoMetrics) -> None:
-    """Runs the final evals of a run that has ended, unless their results are there, and prints,
-    logs and keeps the results.
+    """Runs the final evals of a finished run, unless cached, and prints, logs and stores the
+    results.
     """
     evals = run.experiment.final_evals
     results = cached = distributed.on_first(lambda: cached_results(run))
@@ -32,10 +32,10 @@ def finish(run: Run, writer: MetricWriter | NoMetrics) -> None:
 
 
 def keep(run: Run, evals: Mapping[str, Evaluator], results: Results) -> None:
-    """Writes the results of evaluators to `evaluations/<step>.json`, beside those that are there.
+    """Adds results of evaluators to `evaluations/<step>.json`.
 
     Raises:
-        UserError: they cannot be kept.
+        UserError: writing failed.
     """
     refuse_links(run.workdir)
     record, provenance = workdir.read(run.workdir), workdir.provenance()
@@ -57,7 +57,7 @@ def keep(run: Run, evals: Mapping[str, Evaluator], results: Results) -> None:
 
 
 def cached_results(run: Run) -> Results | None:
-    """The results of the final evals that are kept for this step and config; None: some are not."""
+    """Stored results of the final evals for this step and config; None if any is missing."""
     found, results = _read(run), {}
     if found is None:
         return None
@@ -70,8 +70,8 @@ def cached_results(run: Run) -> Results | None:
 
 
 def _read(run: Run) -> dict[str, dict] | None:
-    """The evals in `evaluations/<step>.json` by name; None where it is missing, damaged or of
-    another config.
+    """Evals in `evaluations/<step>.json` by name; None if it is missing, damaged or of another
+    config.
     """
     try:
         content = records.evaluation(json.loads(_path(run).read_text('utf-8')))
@@ -96,5 +96,5 @@ def _path(run: Run) -> Path:
 
 
 def _of(name: str) -> str:
-    """The eval that a result is of."""
+    """Name of the eval of a result."""
     return name.partition('/')[0]

@@ -1,4 +1,4 @@
-"""A run that is on disk: its config and its state."""
+"""A trained run: config and state, loaded from disk."""
 
 import contextlib
 import dataclasses
@@ -33,20 +33,20 @@ from genjax.training.state import TrainState
 
 @dataclass(frozen=True)
 class Run:
-    """A trained (or half-trained) model, ready to use; `genjax.load` returns it.
+    """A trained (or partly trained) model, ready to use; returned by `genjax.load`.
 
-    Arrays are NumPy's and in the range of the data: preprocessing is applied and inverted, and its
-    log-determinant counts. A method that the model cannot support raises a UserError that names
-    what is missing.
+    Arrays are NumPy arrays in the range of the data: preprocessing is applied and inverted, and
+    log-probabilities include its log-determinant. A method that the model does not support raises a
+    UserError that names the missing method.
 
     Attributes:
-        workdir: the folder of the run.
+        workdir: run folder.
         experiment: the experiment.
-        step: the step of the checkpoint.
-        state: the state of training there.
-        mesh: the devices it lies on.
-        ema: which variables are used: True: those of the first average, or the trained ones where
-            there is none; False: the trained ones; a decay of the experiment: that average.
+        step: step of the checkpoint.
+        state: train state at that step.
+        mesh: devices of the state.
+        ema: variables to use: True: the first average, or the trained variables if there is none;
+            False: the trained variables; a decay of the experiment: that average.
     """
 
     workdir: Path
@@ -74,18 +74,18 @@ class Run:
         return self.state.average(self.experiment.ema.index(self.ema))
 
     def with_sampling(self, sampling: Any = None, **options: Any) -> 'Run':
-        """The run with other sampling options; see `sample`."""
+        """Returns the run with other sampling options; see `sample`."""
         model = with_sampling(self.model, sampling, **options)
         return dataclasses.replace(
             self, experiment=dataclasses.replace(self.experiment, model=model)
         )
 
     def with_options(self, options: Iterable[tuple[str, Any]]) -> 'Run':
-        """The run with other sampling options, by path, as on the command line.
+        """Returns the run with other sampling options, by path, as on the command line.
 
         Args:
-            options: such as [('steps', '10'), ('guide.weight', 3.0)], applied to the options of the
-                config in this order; text is read as the type of the field.
+            options: such as [('steps', '10'), ('guide.weight', 3.0)], applied in order to the
+                options of the config; text is parsed as the type of the field.
 
         Raises:
             UserError: the model has no such option.
@@ -117,20 +117,20 @@ class Run:
         sampling: Any = None,
         **options: Any,
     ) -> np.ndarray:
-        """Draws samples [num, *event]; sample `i` depends on the seed, `i` and its label alone.
+        """Draws samples [num, *event]; sample `i` depends only on the seed, `i` and its label.
 
         Args:
             num: number of samples.
-            label: the class of all samples, or one each, [num]; None: all classes in turn, where
-                the model has classes.
-            seed: of the noise.
-            batch_size: samples at a time; bounds the memory.
-            means: the mean of the likelihood in place of a draw, where the model has one.
-            sampling: other sampling options, all of them.
+            label: class of all samples, or one per sample [num]; None: all classes in turn, for a
+                conditional model.
+            seed: random seed.
+            batch_size: samples per batch; limits memory.
+            means: return the mean of the likelihood instead of a draw, if the model has one.
+            sampling: a complete set of sampling options.
             options: single sampling options: `sampler=DPM2M(), steps=10`.
 
         Raises:
-            UserError: the model draws no samples, or takes no such label or option.
+            UserError: the model cannot sample, or does not take such a label or option.
         """
         parts = self.samples(
             num, label=label, seed=seed, batch_size=batch_size, means=means, sampling=sampling,
@@ -163,11 +163,11 @@ class Run:
         return self._apply(sampling.log_prob, self._examples(x), seed=seed)
 
     def encode(self, x: np.ndarray, *, seed: int = 0) -> np.ndarray:
-        """Draws a code of each example x [N, *event]: [N, *code]."""
+        """Draws a latent for each example x [N, *event]: [N, *code]."""
         return self._apply(sampling.encode, self._examples(x), seed=seed)
 
     def decode(self, z: np.ndarray, *, seed: int = 0) -> np.ndarray:
-        """The expected example [N, *event] of each code z [N, *code]."""
+        """Expected example [N, *event] for each latent z [N, *code]."""
         return self._apply(sampling.decode, z, seed=seed)
 
     def reconstruct(self, x: np.ndarray, *, seed: int = 0) -> np.ndarray:
@@ -175,7 +175,7 @@ class Run:
         return self._apply(sampling.reconstruct, self._examples(x), seed=seed)
 
     def interpolate(self, a: np.ndarray, b: np.ndarray, num: int, *, seed: int = 0) -> np.ndarray:
-        """Decodes `num` codes on the line from that of example a [*event] to that of b, ends
+        """Decodes `num` latents on the line from that of example a [*event] to that of b, ends
         included: [num, *event].
         """
         a, b = self._examples(np.stack([a, b]))
@@ -186,7 +186,7 @@ class Run:
         return self._apply(sampling.features, self._examples(x), seed=seed)
 
     def classify(self, x: np.ndarray, *, seed: int = 0) -> np.ndarray:
-        """The logits [N, num_classes] that the model's classifier gives examples x [N, *event]."""
+        """Logits [N, num_classes] of the model's classifier for examples x [N, *event]."""
         return self._apply(sampling.classify, self._examples(x), seed=seed)
 
     def translate(self, x: np.ndarray, direction: str = 'ab', *, seed: int = 0) -> np.ndarray:
@@ -198,7 +198,7 @@ class Run:
 
         Args:
             evals: the evaluators.
-            split: of the data, in place of that of each evaluator.
+            split: split of the data, instead of each evaluator's own.
 
         Returns:
             Numbers and texts, named `<eval name>/<result>`.
@@ -215,7 +215,7 @@ class Run:
         )  # fmt: skip
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The records of `metrics.jsonl` in order: `step`, and what was logged there by name."""
+        """Records of `metrics.jsonl` in order: `step`, and logged values by name."""
         return [{'step': step, **found} for step, found in records.metrics(self.workdir)]
 
     def _apply(self, function: Callable, *args: Any, seed: int) -> Any:
@@ -239,17 +239,17 @@ def load(
     first_stage: str | None = None,
     sampling: Iterable[tuple[str, Any]] = (),
 ) -> Run:
-    """Reads a run.
+    """Loads a run.
 
     Args:
-        workdir: the folder of the run; it is only read, also while the run trains.
-        step: 'best' (the latest where the config names no best), 'latest', or a number.
-        ema: which variables the run uses (`Run.ema`).
-        first_stage: where the run of its first stage is now, if that was moved.
+        workdir: run folder; only read, so the run may be training.
+        step: 'best' (the latest if the config has no `best`), 'latest', or a number.
+        ema: variables that the run uses (`Run.ema`).
+        first_stage: current folder of its first stage's run, if that was moved.
         sampling: other sampling options, by path (`Run.with_options`).
 
     Raises:
-        UserError: there is no such run, checkpoint, average or option.
+        UserError: the run, checkpoint, average or option does not exist.
     """
     path = Path(workdir)
     if step not in ('best', 'latest') and not str(step).isdecimal():
@@ -262,7 +262,7 @@ def load(
     experiment = experiment_of(config)
     folder.check_preprocess(path, record, experiment.preprocess.provenance)
     example = {name: (tuple(shape), dtype) for name, (shape, dtype) in record['example'].items()}
-    # Whatever the devices of the training, here are others; large parameters are spread over them.
+    # The run may have been trained on other devices; shard large parameters over those here.
     mesh = MeshShape(data=1, fsdp=jax.device_count()).make()
     target = abstract_state(experiment, example, mesh)
     while True:
@@ -275,12 +275,12 @@ def load(
         except Exception:
             if there <= set(steps_in(path / 'checkpoints')):
                 raise
-            # The run is training, and has removed one of them meanwhile.
+            # The run is training, and has removed a checkpoint in the meantime.
     if restored is None:
         raise UserError(f'{path} has no checkpoint yet')
-    # With the options of the config, whose guide may have networks in the checkpoint.
+    # With the config's own options: its guide may have networks in the checkpoint.
     run = Run(path, experiment, *restored, mesh, ema)
-    _ = run.variables  # raises where there is no such average
+    _ = run.variables  # raises if there is no such average
     return run.with_options(sampling)
 
 
@@ -305,7 +305,7 @@ def _move_first_stage(config: ConfigDict, folder: str) -> None:
 
 
 def open_checkpoints(experiment: Experiment, path: Path, read_only: bool = False) -> Checkpoints:
-    """The checkpoints of a run, kept as its config says."""
+    """Opens the checkpoints of a run with the options of its config."""
     return Checkpoints(
         path / 'checkpoints',
         keep=experiment.keep,

@@ -1,4 +1,4 @@
-"""Everything that training changes, and how it starts."""
+"""The train state and its initialisation."""
 
 import functools
 from collections.abc import Mapping
@@ -18,15 +18,15 @@ from genjax.training.experiment import Experiment
 
 @flax.struct.dataclass
 class TrainState:
-    """The state of a run; with the config and the data it determines all that follows.
+    """State of a run; together with config and data it determines the rest of the training.
 
     Attributes:
         step: completed steps, int32.
-        variables: the model's parameters and state.
-        opt_state: of each phase, by its name.
-        ema: exponential moving averages of all parameters, one for each decay in the config.
-        ema_state: averages with the same decays of the model state that goes with parameters, such
-            as batch statistics: those of the averaged network.
+        variables: parameters and state of the model.
+        opt_state: optimizer state of each phase, by name.
+        ema: exponential moving averages of all parameters, one per decay in the config.
+        ema_state: averages, with the same decays, of the model state of networks, such as batch
+            statistics.
         key: the seed's key; step `s` draws from `fold_in(key, s)`.
     """
 
@@ -39,25 +39,27 @@ class TrainState:
 
     @property
     def averaged(self) -> Variables:
-        """The variables to sample and evaluate with: the first average when there is one."""
+        """Variables for sampling and evaluation: the first average, or the trained ones if there is
+        none.
+        """
         return self.average(0) if self.ema else self.variables
 
     def average(self, number: int) -> Variables:
-        """The variables of an average, by its place among the decays in the config."""
+        """Variables of an average, by the index of its decay in the config."""
         state = {**self.variables['state'], **self.ema_state[number]}
         return {'params': on_device(self.ema[number]), 'state': state}
 
 
 def on_device(tree: Any) -> Any:
-    """Fetches what lies in the memory of the host (`Experiment.ema_on_host`); in a compiled program
-    too.
+    """Moves arrays from host memory (`Experiment.ema_on_host`) to the device; also inside a jitted
+    function.
     """
     return jax.device_put(tree, jax.memory.Space.Device)
 
 
 def state_of_networks(variables: Variables) -> Mapping[str, Any]:
-    """The model state of the groups that have parameters. Counts of data, of a model without
-    parameters, are no statistics of a network, and are not averaged.
+    """Model state of the groups that have parameters. Data counts of a model without parameters are
+    not network statistics, and are not averaged.
     """
     params, state = variables['params'], variables['state']
     return {group: state[group] for group in state if jax.tree.leaves(params.get(group, {}))}
@@ -65,15 +67,15 @@ def state_of_networks(variables: Variables) -> Mapping[str, Any]:
 
 @functools.partial(jax.jit, static_argnums=1)
 def averaged_states(variables: Variables, num: int) -> tuple[Any, ...]:
-    """The first `TrainState.ema_state` of `num` averages: copies of the state that they average."""
+    """Initial `TrainState.ema_state` for `num` averages: copies of the averaged state."""
     return tuple(jax.tree.map(jnp.copy, state_of_networks(variables)) for _ in range(num))
 
 
 def init_state(experiment: Experiment, batch: Batch) -> TrainState:
-    """The state before the first step; pure, so that it can be jitted with shardings or traced for
+    """Returns the initial state; pure, so that it can be jitted with shardings or traced for
     shapes.
 
-    `batch` is the first training batch, for shapes and data-dependent initial values.
+    `batch` is the first training batch, for shapes and data-dependent initialisation.
     """
     init_key, preprocess_key, key = jax.random.split(jax.random.key(experiment.seed), 3)
     x, _ = experiment.preprocess(batch['x'], preprocess_key)

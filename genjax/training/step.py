@@ -1,4 +1,4 @@
-"""One training step, for every family: each phase in turn takes a gradient and updates its
+"""One training step, for every family: each phase in turn computes a gradient and updates its
 parameters.
 """
 
@@ -29,12 +29,12 @@ def train_step(
     Within a step every update has its own slice of the batch and its own key.
 
     Args:
-        experiment: what is trained.
-        state: before the step.
-        batch: of the step.
-        unroll: write the loops over repeats and micro-batches out; None: when run on a CPU, whose
-            backend compiles convolutions in a loop, even one of length 1 or an unrolled one, to
-            code an order of magnitude slower.
+        experiment: the experiment.
+        state: state before the step.
+        batch: batch of the step.
+        unroll: unroll the loops over repeats and micro-batches in Python; None: on a CPU only,
+            since XLA:CPU compiles convolutions in a loop, even of length 1 or unrolled by
+            `lax.scan`, to code an order of magnitude slower.
     """
     if unroll is None:
         unroll = jax.default_backend() == 'cpu'
@@ -85,22 +85,20 @@ def train_step(
 def train_steps(
     experiment: Experiment, state: TrainState, batches: Batch, *, unroll: bool | None = None
 ) -> tuple[TrainState, Metrics]:
-    """Runs a step on each of the batches [steps, rows_per_step, ...]; metrics are [steps]."""
-    # A loop carries what lies in one memory: averages of `ema_on_host` go back after the last step.
+    """Runs one step on each of the batches [steps, rows_per_step, ...]; metrics are [steps]."""
+    # The carry of a loop must stay in one memory: `ema_on_host` moves averages after the last step.
     state = state.replace(ema=on_device(state.ema))
     return jax.lax.scan(lambda s, b: train_step(experiment, s, b, unroll=unroll), state, batches)
 
 
 def _phase_update(experiment: Experiment, phase: Phase, step: Array, scan: Callable) -> Callable:
-    """`(variables, opt_state, batch, key) -> (variables, opt_state, metrics)` for one update of one
-    phase in a step.
+    """Returns `(variables, opt_state, batch, key) -> (variables, opt_state, metrics)`, one update
+    of one phase in a step.
     """
     optimizer = experiment.optimizer_of(phase)
 
     def sums(variables: Variables, batch: Batch, key: Array) -> tuple[Any, ...]:
-        """Gradient, metrics and weight summed over the examples that count, and the new model
-        state.
-        """
+        """Gradient, metrics and weight summed over unmasked examples, and the new model state."""
         preprocess_key, loss_key = jax.random.split(key)
         batch = {**batch, 'x': experiment.preprocess(batch['x'], preprocess_key)[0]}
         mask = batch.get('mask', jnp.ones(batch['x'].shape[0], bool))
@@ -170,9 +168,9 @@ def _phase_update(experiment: Experiment, phase: Phase, step: Array, scan: Calla
 
 
 def _schedules_at(step: Array, opt_state: optax.OptState) -> optax.OptState:
-    """Sets the counts of an optimizer's schedules to the step, however deep they lie.
+    """Sets the counts of an optimizer's schedules, at any depth, to the step.
 
-    A part of the state that is a count and nothing else is the clock of a schedule
+    A part of the state that consists only of a count is the clock of a schedule
     (`optax.scale_by_schedule`, scheduled `add_decayed_weights`, `optax.inject_hyperparams`). Counts
     beside moments, such as Adam's for its bias correction, remain counts of updates.
     """
@@ -187,15 +185,15 @@ def _schedules_at(step: Array, opt_state: optax.OptState) -> optax.OptState:
 
 
 def _split_rows(a: Array, parts: int) -> Array:
-    """[B, ...] -> [parts, B / parts, ...], every `parts`-th row to a part.
+    """[B, ...] -> [parts, B / parts, ...]; each part has every `parts`-th row.
 
-    Strided rather than contiguous, so that each part stays spread evenly over the devices.
+    Strided rather than contiguous, so that each part stays evenly sharded over the devices.
     """
     return jnp.moveaxis(a.reshape(a.shape[0] // parts, parts, *a.shape[1:]), 1, 0)
 
 
 def _written_out(body: Callable, carry: Any, inputs: Any) -> tuple[Any, Any]:
-    """`lax.scan` without a loop."""
+    """`lax.scan` unrolled in Python."""
     outputs = []
     for i in range(len(jax.tree.leaves(inputs)[0])):
         carry, output = body(carry, jax.tree.map(lambda a, i=i: a[i], inputs))
@@ -204,7 +202,7 @@ def _written_out(body: Callable, carry: Any, inputs: Any) -> tuple[Any, Any]:
 
 
 def _averaged(new: Any, average: Any, decay: Array) -> Any:
-    """The moving average of a tree's floats; what counts is taken as it is now."""
+    """Moving average of a tree's floats; integers are copied from `new`."""
 
     def moved(new: Array, old: Array) -> Array:
         if not jnp.issubdtype(new.dtype, jnp.inexact):
@@ -215,5 +213,5 @@ def _averaged(new: Any, average: Any, decay: Array) -> Any:
 
 
 def _ema_decay(decay: float, updates: Array) -> Array:
-    """The decay, smaller at first, so that the initial parameters are soon forgotten."""
+    """Decay with warm-up, so that the initial parameters are soon forgotten."""
     return jnp.minimum(decay, (1.0 + updates) / (10.0 + updates))

@@ -1,4 +1,4 @@
-"""The folder of a run: who may write to it, and the record of what was run there."""
+"""The run folder: its lock, and the record of the run."""
 
 import contextlib
 import json
@@ -40,7 +40,7 @@ _RECORD = {
     'branch': dict,
     'starts': list,
 }
-_OLDER = {  # what runs had that began before the field was there
+_OLDER = {  # values for runs from before these fields existed
     'preprocess': {},
     'workdir': '',
     'jax': {},
@@ -68,12 +68,11 @@ _PACKAGES = (
 
 @contextlib.contextmanager
 def locked(workdir: Path) -> Iterator[None]:
-    """Makes the folder and holds it alone; the lock ends with the process, however it ends. Files
-    that a killed process was writing are removed.
+    """Creates the folder and locks it until the process ends, however it ends. Removes temporary
+    files of killed processes.
 
     Raises:
-        UserError: it holds something else, it cannot be written, or another run holds it. Nothing
-            in it has changed then.
+        UserError: the folder is of another kind, not writable, or locked; it is unchanged.
     """
     busy = 'another run (process {owner}) is training in {folder}'
     with files.locked(workdir, 'run', CONFIG, busy):
@@ -88,22 +87,22 @@ def claim(
     source: Source,
     preprocess: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Marks the folder as that of a new run, or checks that this run is the one that was begun
-    there. One without a checkpoint has nothing to protect, and may change.
+    """Checks that a folder is new, or that its run is this one. A run without a checkpoint may
+    change.
 
     Args:
         workdir: the folder.
-        config: the run's.
+        config: config of the run.
         example: names, shapes and dtypes of an example, so that a run can be read without its data.
         source: the training split.
         preprocess: provenance of the preprocessing.
 
     Returns:
-        What `begin` shall write into `config.json`.
+        The record that `begin` writes to `config.json`.
 
     Raises:
-        UserError: the config or the data changed in a way that would change the training; the line
-            names the field. Or the checkpoints are gone.
+        UserError: the config or the data changed in a way that would change the training (the
+            message names the field), or the checkpoints are missing.
     """
     new = {'id': uuid.uuid4().hex[:8], 'starts': []}
     before = read(workdir) if (workdir / CONFIG).exists() else new
@@ -138,17 +137,17 @@ def claim(
     }
     if not saved:
         begin(workdir, record)
-    trust.remember(trust.needed(config))  # what this user trains with, this user may read again
+    trust.remember(trust.needed(config))  # trained configs are trusted when read
     return record
 
 
 def begin(workdir: Path, record: Mapping[str, Any]) -> None:
-    """Writes `config.json`, when nothing speaks against training what the record says."""
+    """Writes `config.json`, once all checks have passed."""
     files.write_json(workdir / CONFIG, record)
 
 
 def read(workdir: Path) -> dict[str, Any]:
-    """Returns the content of `config.json`; raises UserError when it is missing or damaged."""
+    """Returns the content of `config.json`; raises UserError if it is missing or damaged."""
     files.workdir(workdir)
     try:
         record = json.loads((workdir / CONFIG).read_text())
@@ -161,7 +160,7 @@ def read(workdir: Path) -> dict[str, Any]:
 
 
 def config_of(record: Mapping[str, Any]) -> ConfigDict:
-    """The config in the record of a run; raises UserError where it names what may not be
+    """Config in the record of a run; raises UserError if it names something that may not be
     imported.
     """
     config, found = configs.origin.parts(record)
@@ -169,7 +168,7 @@ def config_of(record: Mapping[str, Any]) -> ConfigDict:
 
 
 def _describes(record: Mapping[str, Any], config: ConfigDict) -> bool:
-    """Whether a config is that of a record, which an older version of the code may have written."""
+    """Returns whether a config equals that of a record, perhaps written by older code."""
     if record.get('fingerprint') == configs.fingerprint(config):
         return True
     try:
@@ -179,7 +178,7 @@ def _describes(record: Mapping[str, Any], config: ConfigDict) -> bool:
 
 
 def check_preprocess(workdir: Path, record: dict[str, Any], now: Mapping[str, Any]) -> None:
-    """Refuses a preprocessing whose provenance is another than the run was begun with.
+    """Refuses a preprocessing whose provenance differs from that recorded.
 
     Raises:
         UserError: naming the step.
@@ -193,7 +192,7 @@ def check_preprocess(workdir: Path, record: dict[str, Any], now: Mapping[str, An
 
 
 def check_settings(workdir: Path, record: dict[str, Any]) -> None:
-    """Refuses settings of JAX that make other random bits or types than the run was begun with.
+    """Refuses JAX settings that change random bits or dtypes from those recorded.
 
     Raises:
         UserError: naming the variable.
@@ -213,7 +212,7 @@ def _settings() -> dict[str, Any]:
 
 
 def provenance() -> dict[str, Any]:
-    """What else a result depends on: code, libraries, devices, and when."""
+    """Provenance of a result: code, libraries, devices, and time."""
     return {
         'time': time.strftime('%Y-%m-%dT%H:%M:%S%z'),
         'genjax': genjax.__version__,
@@ -235,10 +234,10 @@ def _check_unchanged(
     before, now = dict(configs.leaves(config_before)), dict(configs.leaves(config))
     free, trained = set(), set()
     for each in (config_before, config):
-        for attribute in ('FREE', 'PATHS'):  # what lies at a path has a fingerprint
+        for attribute in ('FREE', 'PATHS'):  # content at a path has a fingerprint
             free |= {name for name, _ in configs.declared(each, attribute)}
         for name, _ in configs.declared(each, 'TRAINED'):
-            # The constructor that trains it as well: `….guide.network` and `….guide._target_`.
+            # Also its constructor: `….guide.network` and `….guide._target_`.
             trained |= {name, f'{name.rpartition(".")[0]}.{configs.TARGET}'}
     for name in sorted(before.keys() | now.keys()):
         if _matched(name, free) > _matched(name, trained):
@@ -251,7 +250,7 @@ def _check_unchanged(
                 f' or begin a new run from this one with --branch_from={workdir}'
             )
     whole = record['data_in_memory'] == data['data_in_memory']
-    name = 'data' if whole else 'data_sampled'  # a part that is read from files has another one
+    name = 'data' if whole else 'data_sampled'  # data read from files have another fingerprint
     if record[name] != data[name]:
         raise UserError(
             f'the training data are not those that the run in {workdir} was begun with'
@@ -260,7 +259,7 @@ def _check_unchanged(
 
 
 def _matched(name: str, fields: set[str]) -> int:
-    """The length of the longest of the fields that is `name` or holds it."""
+    """Length of the longest of the fields that is `name` or contains it."""
     held = (f for f in fields if name == f or name.startswith((f'{f}.', f'{f}[')))
     return max(map(len, held), default=0)
 
@@ -272,7 +271,7 @@ def _command() -> str:
 
 
 def _shown(config: ConfigDict, field: str) -> str:
-    """A field as a message shows it: a value, or a constructor with its values."""
+    """Formats a field for messages: a value, or a constructor with its values."""
     node: Any = config
     for key, index in re.findall(r'([^.\[\]]+)|\[(\d+)\]', field):
         try:
@@ -286,6 +285,6 @@ def _shown(config: ConfigDict, field: str) -> str:
 
 
 def _commit() -> str | None:
-    """The commit of the code of genjax; None outside of git."""
+    """Commit of genjax's code; None outside of git."""
     root = Path(genjax.__file__).parent
     return configs.origin.commit_of(root) if (root.parent / '.git').exists() else None

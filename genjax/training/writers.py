@@ -1,4 +1,4 @@
-"""Where metrics go: `metrics.jsonl`, TensorBoard, Weights & Biases."""
+"""Writes metrics to `metrics.jsonl`, TensorBoard and Weights & Biases."""
 
 import contextlib
 import json
@@ -24,10 +24,10 @@ from genjax.files import replacing
 
 
 class MetricWriter:
-    """Writes numbers and pictures by step, to every place at once.
+    """Writes numbers and images by step, to every place at once.
 
-    A resumed run repeats the steps after its checkpoint: records of those are dropped when it
-    starts.
+    A resumed run repeats the steps after its checkpoint: their old records are dropped at the
+    start.
     """
 
     def __init__(self, workdir: Path, start: int):
@@ -41,7 +41,7 @@ class MetricWriter:
             folder.mkdir(exist_ok=True)
             self._events = files.enter_context((folder / name).open('ab', buffering=0))
             self._event(0, file_version='brain.Event:2')
-            # Hides what a run that was killed had written of later steps.
+            # Hides records of later steps by a killed process.
             self._event(start + 1, session_log=SessionLog(status=SessionLog.START))
             self._open = files.pop_all()
         self._wandb = None
@@ -53,12 +53,10 @@ class MetricWriter:
             self._event(0, summary=summary.text('config', f'    {text}'))
 
     def log_to_wandb(self, project: str, run_id: str, config: object) -> None:
-        """Writes to a Weights & Biases run as well, shown under the name of the folder.
-
-        A run of that id is continued.
+        """Also logs to a Weights & Biases run, named after the folder; a run of that id is resumed.
 
         Raises:
-            UserError: Weights & Biases refuses it, or nobody is logged in.
+            UserError: Weights & Biases refuses, or the user is not logged in.
         """
         wandb = wandb_module()
         try:
@@ -70,7 +68,7 @@ class MetricWriter:
                 name=self._path.parent.absolute().name,
                 resume='allow',
             )
-        except Exception as error:  # its own kinds, and those of its service
+        except Exception as error:  # various types, of the client and the service
             raise UserError(f'config.wandb={project!r}: {error}') from error
 
     def __enter__(self) -> 'MetricWriter':
@@ -84,9 +82,7 @@ class MetricWriter:
                 raise
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Records numbers; one that is not finite is null in the JSON lines and not in
-        TensorBoard.
-        """
+        """Records numbers; a non-finite one is null in the JSON lines and absent in TensorBoard."""
         self._write(step, metrics)
         if self._wandb:
             self._wandb.log(dict(metrics), step=step)
@@ -101,8 +97,8 @@ class MetricWriter:
                     self._event(step, summary=summary.scalar(name, value))
 
     def summarise(self, step: int, results: Mapping[str, float]) -> None:
-        """Records the results of the final evals, of the checkpoint of an earlier step maybe; in
-        Weights & Biases they stand in the summary, as its steps only grow.
+        """Records the results of the final evals, perhaps of an earlier step's checkpoint; in
+        Weights & Biases they go into the summary, since its steps must increase.
         """
         if results:
             self._write(step, results)
@@ -110,7 +106,7 @@ class MetricWriter:
             self._wandb.summary.update(dict(results))
 
     def picture(self, step: int, name: str, path: Path) -> None:
-        """Shows a picture file in TensorBoard and Weights & Biases."""
+        """Shows an image file in TensorBoard and Weights & Biases."""
         pixels = np.asarray(Image.open(path).convert('RGB'))
         with _explained(self._path):
             self._event(step, summary=summary.image(name, pixels, dataformats='HWC'))
@@ -118,15 +114,15 @@ class MetricWriter:
             self._wandb.log({name: wandb_module().Image(pixels)}, step=step)
 
     def close(self) -> None:
-        """Writes what is left."""
+        """Flushes and closes all outputs."""
         with _explained(self._path):
             self._open.close()
         if self._wandb:
             self._wandb.finish()
 
     def _event(self, step: int, **content: object) -> None:
-        # Written here and now: tensorboardX's own writer has a thread for it, which a full disk
-        # ends silently, and then its queue blocks the run.
+        # Written synchronously: tensorboardX's writer thread dies silently on a full disk, and its
+        # queue then blocks the run.
         data = Event(wall_time=time.time(), step=step, **content).SerializeToString()
         length = struct.pack('<Q', len(data))
         checksums = (struct.pack('<I', masked_crc32c(part)) for part in (length, data))
@@ -134,7 +130,7 @@ class MetricWriter:
 
 
 class NoMetrics(contextlib.AbstractContextManager):
-    """The writer of a process that writes nothing, because another does."""
+    """Writer of processes that do not write, i.e. all but process 0."""
 
     def __exit__(self, *_: object) -> None:
         return None
@@ -156,7 +152,7 @@ class NoMetrics(contextlib.AbstractContextManager):
 
 
 def wandb_module() -> ModuleType:
-    """Imports Weights & Biases; raises UserError where it is not installed."""
+    """Imports Weights & Biases; raises UserError if it is not installed."""
     if not trust.is_installed('wandb'):
         raise UserError(f'config.wandb needs the wandb extra: {how_to_install("wandb")}')
     import wandb
@@ -166,7 +162,7 @@ def wandb_module() -> ModuleType:
 
 @contextlib.contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Turns a failed write into one line."""
+    """Turns a failed write into a one-line error."""
     try:
         yield
     except OSError as error:
@@ -174,9 +170,7 @@ def _explained(path: Path) -> Iterator[None]:
 
 
 def _keep_until(path: Path, step: int) -> None:
-    """Drops records of later steps, and the half line that a killed run may have left; results of
-    older runs get their new names.
-    """
+    """Drops records of later steps and an incomplete last line; renames results of older runs."""
     if not path.exists():
         return
     kept = [{'step': at, **found} for at, found in records.metrics(path.parent) if at <= step]
