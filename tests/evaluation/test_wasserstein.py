@@ -11,6 +11,7 @@ import pytest
 from genjax.data import Chain
 from genjax.errors import UserError
 from genjax.evaluation import CriticW1, EvaluationData, wasserstein_1
+from genjax.sampling.draw import draw
 from tests.models.zoo import BY_NAME
 
 pytestmark = pytest.mark.slow
@@ -43,16 +44,23 @@ def test_samples_that_cannot_be_matched_are_named():
         wasserstein_1(np.zeros((3, 2)), np.full((3, 2), np.nan))
 
 
+LINE = RANDOM.uniform(size=(300, 1)).astype(np.float32) * np.array([0.6, 0.8], np.float32)
+
+
 @dataclass(frozen=True)
 class Shifted:
-    """Samples are the data less (3, 4); the critic has the slope of the shift, scaled."""
+    """Samples are points of a line less (3, 4); the critic has the slope of the shift, scaled.
+
+    All samples lie before all data on the line: each way of matching them costs the same, the
+    difference of the means, whichever points are drawn.
+    """
 
     scale: float
 
     def sample(self, variables, key, num, *, label=None):
-        """Draws [num, 2], all of the points in some order."""
+        """Draws [num, 2]."""
         del variables, label
-        return jax.random.permutation(key, POINTS)[:num] - jnp.array([3.0, 4.0])
+        return jax.random.choice(key, LINE, (num,)) - jnp.array([3.0, 4.0])
 
     def discriminate(self, variables, x):
         """The potential of the shift, [B]."""
@@ -62,11 +70,12 @@ class Shifted:
 
 @pytest.mark.parametrize('scale', [1.0, 1.3])
 def test_the_best_critic_estimates_the_cost_of_a_shift(scale):
-    batches = [{'x': jnp.asarray(POINTS), 'mask': jnp.ones(300, bool)}]
-    data = EvaluationData(None, 'test', lambda size: batches, Chain(()))
-    figures = CriticW1(300, batch_size=300)(Shifted(scale), {}, data, KEY)
-    assert figures['exact'] == pytest.approx(5, rel=1e-5)
-    assert figures['critic'] == pytest.approx(5, rel=1e-4)
+    model, batches = Shifted(scale), [{'x': jnp.asarray(LINE), 'mask': jnp.ones(300, bool)}]
+    data = EvaluationData(None, 'test', lambda size: batches, Chain(()), seed=3)
+    figures = CriticW1(num_samples=300, batch_size=300)(model, {}, data, KEY)
+    cost = np.linalg.norm(LINE.mean(0) - draw(model, {}, 300, seed=3).mean(0))
+    assert figures['exact'] == pytest.approx(cost, rel=1e-5)
+    assert figures['critic'] == pytest.approx(cost, rel=1e-4)
     assert figures['ratio'] == pytest.approx(1, rel=1e-4)
     assert figures['slope'] == pytest.approx(scale, rel=1e-4)
     assert figures['protocol'] == '300 of test and 300 samples'
