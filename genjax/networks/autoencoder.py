@@ -1,4 +1,4 @@
-"""Encoder and decoder of residual blocks between images and smaller maps."""
+"""Residual encoder and decoder between images and feature maps."""
 
 from collections.abc import Callable
 
@@ -19,17 +19,17 @@ from genjax.networks.unet import PixelAttention
 
 
 class MapEncoder(nn.Module):
-    """Images to maps: levels of residual blocks, each with half the sides of the one before
+    """Images to feature maps: levels of residual blocks, each at half the previous resolution
     (Rombach et al., "High-resolution image synthesis with latent diffusion models", 2022, where the
     f of "f=8" is 2^(levels - 1)).
 
     Attributes:
         features: channels of each level, the finest first.
-        num_blocks: residual blocks a level; one more at the coarsest.
-        attention: whether the coarsest pixels attend to each other, between its last two blocks.
+        num_blocks: residual blocks per level; one more at the coarsest.
+        attention: self-attention at the coarsest level, between its last two blocks.
         activation: a name in `jax.nn` or a function.
-        dropout: share of the units that training drops inside each block.
-        dtype: what it computes in; parameters and norms are float32.
+        dropout: dropout rate inside each block.
+        dtype: computation dtype; parameters and norms are float32.
     """
 
     features: tuple[int, ...] = (64, 128)
@@ -68,11 +68,11 @@ class MapDecoder(nn.Module):
     Attributes:
         shape: (height, width, channels) of an image; odd sides are fine.
         features: channels of each level, the coarsest first.
-        num_blocks: residual blocks a level; one more at the coarsest.
-        attention: whether the coarsest pixels attend to each other, between its first two blocks.
+        num_blocks: residual blocks per level; one more at the coarsest.
+        attention: self-attention at the coarsest level, between its first two blocks.
         activation: a name in `jax.nn` or a function.
-        dropout: share of the units that training drops inside each block.
-        dtype: what it computes in; parameters, norms and the output are float32.
+        dropout: dropout rate inside each block.
+        dtype: computation dtype; parameters, norms and the output are float32.
     """
 
     shape: tuple[int, ...]
@@ -88,8 +88,8 @@ class MapDecoder(nn.Module):
         """Maps z [B, h, w, D] to [B, *shape], float32.
 
         Raises:
-            UserError: `shape` is not that of an image of at least 8x8, or z has another size than
-                its coarsest level.
+            UserError: `shape` is not that of an image of at least 8x8, or the size of z is not that
+                of the coarsest level.
         """
         check_picture('MapDecoder', self.shape)
         heights, widths = (halvings(side, len(self.features) - 1)[::-1] for side in self.shape[:2])

@@ -1,4 +1,4 @@
-"""Where the examples of a batch lie while a network that is spread over devices computes."""
+"""Sharding constraint for the batch dimension."""
 
 import math
 
@@ -7,16 +7,15 @@ from jax import Array
 from jax.sharding import PartitionSpec
 
 BATCH_AXES = ('data', 'fsdp')
-"""The axes of a mesh over which the rows of a batch are spread."""
+"""The axes of a mesh over which the batch dimension is sharded."""
 
 
 def keep_rows(x: Array) -> Array:
-    """Keeps the rows of x [B, ...] on the devices that they are spread over.
+    """Constrains x [B, ...] to be sharded over `BATCH_AXES` along its first dimension.
 
-    The compiler chooses what moves, parameters to activations or the other way round, and gets it
-    wrong where parameters are spread over the same devices as rows: at the input of each block this
-    settles it. Where no mesh has been named (`jax.sharding.use_abstract_mesh`), or it does not
-    divide the rows, this does nothing.
+    If parameters are sharded over the same devices as the batch, the compiler may move activations
+    instead of parameters; this constraint at the input of each block prevents that. Does nothing
+    without an abstract mesh (`jax.sharding.use_abstract_mesh`), or if its axes do not divide B.
     """
     mesh = jax.sharding.get_abstract_mesh()
     axes = tuple(axis for axis in BATCH_AXES if axis in mesh.axis_names)

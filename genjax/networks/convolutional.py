@@ -22,10 +22,10 @@ class ConvEncoder(nn.Module):
 
     Attributes:
         features: channels of each level.
-        num_blocks: residual blocks a level.
+        num_blocks: residual blocks per level.
         activation: a name in `jax.nn` or a function.
-        dropout: share of the units that training drops inside each block.
-        dtype: what it computes in; parameters and norms are float32.
+        dropout: dropout rate inside each block.
+        dtype: computation dtype; parameters and norms are float32.
     """
 
     features: tuple[int, ...] = (32, 64)
@@ -58,10 +58,10 @@ class ConvDecoder(nn.Module):
     Attributes:
         shape: (height, width, channels) of an image; odd sides are fine.
         features: channels of each level, the coarsest first.
-        num_blocks: residual blocks a level.
+        num_blocks: residual blocks per level.
         activation: a name in `jax.nn` or a function.
-        dropout: share of the units that training drops inside each block.
-        dtype: what it computes in; parameters, norms and the output are float32.
+        dropout: dropout rate inside each block.
+        dtype: computation dtype; parameters, norms and the output are float32.
     """
 
     shape: tuple[int, ...]
@@ -104,7 +104,7 @@ class ConvNet(nn.Module):
         features: channels of each layer.
         kernel: the side of their kernels.
         activation: a name in `jax.nn` or a function.
-        dtype: what it computes in; parameters are float32.
+        dtype: computation dtype; parameters are float32.
     """
 
     features: tuple[int, ...] = (64, 64)

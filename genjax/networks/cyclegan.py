@@ -1,4 +1,4 @@
-"""Networks that translate images, and the discriminator that judges patches (CycleGAN)."""
+"""Image translation network and patch discriminator of CycleGAN."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -11,19 +11,19 @@ from genjax.networks.layers import InstanceNorm, activation_function, halvings, 
 class Translator(nn.Module):
     """Images to images of the same size (Johnson et al., 2016; Zhu et al., CycleGAN, 2017).
 
-    A wide convolution, halvings, residual blocks, doublings and a wide convolution; instance
-    normalisation and ReLU after every layer but the last. Doubling is repetition and a convolution
-    in place of the paper's transposed convolution, and borders are padded with zeros, not
-    reflected.
+    A wide convolution, downsampling, residual blocks, upsampling and a wide convolution; instance
+    normalisation and ReLU after every layer but the last. Unlike the paper, upsampling is
+    repetition and a convolution instead of a transposed convolution, and padding is by zeros
+    instead of reflection.
 
     Attributes:
-        shape: (height, width, channels) of an image, before and after.
-        features: channels at full size; each halving doubles them.
-        num_halvings: how often the sides are halved (the paper: 2).
+        shape: (height, width, channels) of the input and output image.
+        features: channels at full resolution, doubled at each halving.
+        num_halvings: number of downsampling layers (the paper: 2).
         num_blocks: residual blocks at the smallest size (the paper: 6 or 9).
-        kernel: side of the first and the last convolution.
-        output: the activation of the last layer; 'tanh' suits data in [-1, 1].
-        dtype: what it computes in; parameters, norms and the output are float32.
+        kernel: kernel size of the first and the last convolution.
+        output: activation of the last layer; 'tanh' for data in [-1, 1].
+        dtype: computation dtype; parameters, norms and the output are float32.
     """
 
     shape: tuple[int, ...]
@@ -39,7 +39,7 @@ class Translator(nn.Module):
         """Maps x [B, *shape] to [B, *shape], float32.
 
         Raises:
-            UserError: x has another shape than the field says.
+            UserError: the images do not have the shape `shape`.
         """
         if x.shape[1:] != tuple(self.shape):
             raise UserError(f'Translator.shape={self.shape}, but pictures are of {x.shape[1:]}')
@@ -61,22 +61,22 @@ class Translator(nn.Module):
     def _layer(
         self, x: Array, features: int, kernel: int, strides: int = 1, activated: bool = True
     ) -> Array:
-        # The norm takes a bias away.
+        # No bias: the norm would remove it.
         x = nn.Conv(features, (kernel, kernel), strides, use_bias=False, dtype=self.dtype)(x)
         x = InstanceNorm()(x).astype(self.dtype)
         return nn.relu(x) if activated else x
 
 
 class PatchDiscriminator(nn.Module):
-    """Images to one logit for each of their overlapping patches (PatchGAN; Isola et al., 2017).
+    """Images to one logit per overlapping patch (PatchGAN; Isola et al., 2017).
 
-    4x4 convolutions, all halving but the last two, with leaky ReLU and, after the first, instance
-    normalisation.
+    4x4 convolutions with leaky ReLU, of stride 2 except the last two, with instance normalisation
+    except after the first.
 
     Attributes:
-        features: channels of the convolutions before the last, which gives the logits. The paper's
-            (64, 128, 256, 512) judge patches of 70x70.
-        dtype: what it computes in; parameters, norms and the logits are float32.
+        features: channels of the convolutions before the last one, which outputs the logits. The
+            paper's (64, 128, 256, 512) have a receptive field of 70x70.
+        dtype: computation dtype; parameters, norms and the logits are float32.
     """
 
     features: tuple[int, ...] = (64, 128, 256, 512)

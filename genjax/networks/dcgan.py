@@ -23,7 +23,7 @@ _NORMAL = nn.initializers.normal(0.02)
 
 
 def _levels(side: int) -> int:
-    """How often an image is halved until its side is at most 4."""
+    """Number of halvings until the side of an image is at most 4."""
     times = 0
     while halvings(side, times)[-1] > 4:
         times += 1
@@ -31,10 +31,10 @@ def _levels(side: int) -> int:
 
 
 class DCGANGenerator(nn.Module):
-    """Codes to square images: doubles a 3x3 or 4x4 map until it has the size of `shape`.
+    """Codes to square images: upsamples a 3x3 or 4x4 map to the size of `shape`.
 
-    Repetition followed by a convolution takes the place of the paper's transposed convolutions: it
-    fits odd sizes and leaves no checkerboard.
+    Upsampling is repetition and a convolution instead of the paper's transposed convolutions: it
+    fits odd sizes and avoids checkerboard artefacts.
 
     Attributes:
         shape: (side, side, channels) of an image.
@@ -42,9 +42,9 @@ class DCGANGenerator(nn.Module):
         norm: 'group' (per example), 'batch' (as in the paper; couples the examples of a batch in
             training and uses running averages in sampling), or 'none'.
         activation: a name in `jax.nn` or a function, of the hidden layers.
-        output: the activation of the last layer; 'tanh' suits data in [-1, 1].
-        num_classes: when given, the network takes a label and appends it to the code as one-hot.
-        dtype: what it computes in; parameters, norms and the output are float32.
+        output: activation of the last layer; 'tanh' for data in [-1, 1].
+        num_classes: if given, the network takes a label and appends it to the code as one-hot.
+        dtype: computation dtype; parameters, norms and the output are float32.
     """
 
     shape: tuple[int, ...]
@@ -99,10 +99,10 @@ class DCGANDiscriminator(nn.Module):
             2018), tracked by one power iteration a training call in the state collection
             'batch_stats'.
         activation: a name in `jax.nn` or a function.
-        dropout: share of the units that training drops after each level.
-        num_classes: when given, the network takes a label and adds the projection of its features
+        dropout: dropout rate after each level.
+        num_classes: if given, the network takes a label and adds the projection of its features
             onto the label's embedding (Miyato & Koyama, 2018).
-        dtype: what it computes in; parameters and logits are float32.
+        dtype: computation dtype; parameters and logits are float32.
     """
 
     features: int = 64

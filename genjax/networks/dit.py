@@ -19,7 +19,7 @@ _XAVIER = nn.initializers.xavier_uniform()
 
 
 def grid_positions(height: int, width: int, features: int) -> Array:
-    """Fixed positions on a grid: the sinusoids of a place's row, then those of its column.
+    """Computes fixed position embeddings on a grid: sinusoids of the row, then of the column.
 
     Returns:
         [height * width, features], in raster order; `features` is a multiple of 4.
@@ -29,7 +29,7 @@ def grid_positions(height: int, width: int, features: int) -> Array:
 
 
 class Modulation(nn.Module):
-    """Shifts, scales and gates of a block from the conditioning; all zero at the start."""
+    """Shifts, scales and gates of a block, computed from the conditioning; zero-initialised."""
 
     num: int
     features: int
@@ -44,8 +44,8 @@ class Modulation(nn.Module):
 
 
 class DiTBlock(nn.Module):
-    """Attention and a perceptron; the conditioning shifts and scales the input of each, and gates
-    its output ("adaLN-zero"). A new block does nothing.
+    """Attention and an MLP; the conditioning shifts and scales the input of each and gates its
+    output ("adaLN-zero"). A new block is the identity.
     """
 
     num_heads: int
@@ -54,7 +54,7 @@ class DiTBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, condition: Array) -> tuple[Array, None]:
-        """Maps x [B, T, D] and condition [B, D] to [B, T, D], and nothing to collect in a scan."""
+        """Maps x [B, T, D] and condition [B, D] to [B, T, D], and None for `nn.scan`."""
         x, condition = keep_rows(x), keep_rows(condition)
         features = x.shape[-1]
         modulation = Modulation(6, features, self.dtype, name='modulation')(condition)
@@ -78,25 +78,24 @@ class DiT(nn.Module):
     (2023). DiT-XL/2 of the paper is `DiT((32, 32, 4), patch=2, features=1152, num_layers=28,
     num_heads=16, num_classes=1000, out_channels=8)`.
 
-    The last layer starts at zero.
+    The last layer is zero-initialised.
 
     Attributes:
         shape: (height, width, channels) of an image.
         patch: the side of a patch, which becomes one token; it divides both sides.
         features: width of the residual stream.
-        num_layers: blocks.
-        num_heads: heads of each attention; they divide `features`.
-        expansion: the hidden width of the perceptrons over `features`.
-        num_classes: when given, the network takes a label, of which `num_classes` means "none".
-        out_channels: of the result; None: those of the image. A network that also gives variances
-            has twice as many.
-        time_scale: of the time embedding; None: as the model that uses the network needs it, 1000
-            if it asks for none.
-        scan: compile one block and loop over it: compile time does not grow with depth; a step of
-            a shallow network on a CPU is faster without.
-        remat: what blocks keep for the backward pass: everything ('none'), products with weights
-            ('dots'), or nothing but their input ('full'); the rest is computed again.
-        dtype: what it computes in; parameters, norms, softmax and the output are float32.
+        num_layers: number of blocks.
+        num_heads: attention heads; they divide `features`.
+        expansion: ratio of the MLPs' hidden width to `features`.
+        num_classes: if given, the network takes a label; `num_classes` is the null label.
+        out_channels: channels of the output; None: those of the image. Twice as many for a network
+            that also predicts variances.
+        time_scale: scale of the time embedding; None: chosen by the model, otherwise 1000.
+        scan: compile one block and loop over it, so that compile time does not grow with depth;
+            slower for shallow networks on a CPU.
+        remat: activations that blocks keep for the backward pass: all ('none'), products with
+            weights ('dots'), or their input only ('full'); the rest is recomputed.
+        dtype: computation dtype; parameters, norms, softmax and the output are float32.
     """
 
     shape: tuple[int, ...]
@@ -120,8 +119,8 @@ class DiT(nn.Module):
 
         Args:
             x: noisy images.
-            time: of each image; K times each for networks between two times.
-            label: int32 [B], when there are classes.
+            time: time of each image, or K times each, as for mean velocities.
+            label: int32 [B] if `num_classes` is set.
 
         Raises:
             UserError: the fields do not fit each other, or labels are missing.

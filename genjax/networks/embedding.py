@@ -42,7 +42,7 @@ class TimeEmbedding(nn.Module):
         sinusoids: how many there are of each time; even.
         freq_shift: of the frequencies, see `sinusoids`.
         kernel_init: of the layers.
-        dtype: what it computes in; parameters and sinusoids are float32.
+        dtype: computation dtype; parameters and sinusoids are float32.
     """
 
     features: int

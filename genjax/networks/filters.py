@@ -1,7 +1,7 @@
-"""Doubling and halving images through the low-pass filter [1, 3, 3, 1] of StyleGAN2.
+"""Upsampling and downsampling with the low-pass filter [1, 3, 3, 1] of StyleGAN2.
 
-The filter is the one of bilinear interpolation (Karras et al., 2020, "Analyzing and improving the
-image quality of StyleGAN"); what lies outside of an image is zero.
+The filter is that of bilinear interpolation (Karras et al., 2020, "Analyzing and improving the
+image quality of StyleGAN"); images are padded with zeros.
 """
 
 import jax
@@ -10,24 +10,24 @@ from jax import Array
 
 
 def upsample_filtered(x: Array) -> Array:
-    """Doubles x [B, H, W, C]: zeros between the pixels, then the filter with a gain of 4."""
+    """Upsamples x [B, H, W, C] by 2: inserts zeros, then filters with a gain of 4."""
     return _upsample(_upsample(x, 1), 2)
 
 
 def downsample_filtered(x: Array) -> Array:
-    """Halves x [B, H, W, C] of even sides: the filter, then every other pixel."""
+    """Downsamples x [B, H, W, C] of even sides by 2: filters, then takes every other pixel."""
     return _downsample(_downsample(x, 1), 2)
 
 
 def doubling_convolution(x: Array, kernel: Array) -> Array:
-    """A transposed convolution, 3x3 with stride 2, then the filter with a gain of 4.
+    """Applies a transposed convolution, 3x3 with stride 2, then the filter with a gain of 4.
 
-    Away from the border this is `upsample_filtered`, then the convolution. Computed as one 3x3
-    convolution of x that gives all four pixels of each doubled one, with the filter in its kernel.
+    Away from the border this equals `upsample_filtered`, then the convolution. Computed as one 3x3
+    convolution of x with four outputs per pixel, with the filter folded into its kernel.
 
     Args:
         x: [B, H, W, C].
-        kernel: [3, 3, C, features], as of a convolution of the doubled image.
+        kernel: [3, 3, C, features], in the convention of a convolution of the upsampled image.
 
     Returns:
         [B, 2 H, 2 W, features].
@@ -41,9 +41,9 @@ def doubling_convolution(x: Array, kernel: Array) -> Array:
 
 
 def halving_convolution(x: Array, kernel: Array) -> Array:
-    """The filter, then a convolution, 3x3 with stride 2.
+    """Applies the filter, then a convolution, 3x3 with stride 2.
 
-    Computed as one 3x3 convolution of the blocks of 2x2 pixels, with the filter in its kernel.
+    Computed as one 3x3 convolution of blocks of 2x2 pixels, with the filter folded into its kernel.
 
     Args:
         x: [B, H, W, C] of even sides.
@@ -59,7 +59,7 @@ def halving_convolution(x: Array, kernel: Array) -> Array:
 
 
 def _filtered(kernel: Array, gain: float) -> Array:
-    """The kernel [3, 3, C, features] convolved with the filter: [3, 2, 3, 2, C, features]."""
+    """Convolves the kernel [3, 3, C, features] with the filter: [3, 2, 3, 2, C, features]."""
     flat = kernel.reshape(1, 3, 3, -1)
     for axis in (1, 2):
         flat = _pad(flat, axis, 3, 3)
@@ -69,14 +69,14 @@ def _filtered(kernel: Array, gain: float) -> Array:
 
 
 def convolve(x: Array, kernel: Array) -> Array:
-    """A convolution of x [B, H, W, C] with a kernel [k, k, C, features] that keeps the size."""
+    """Convolves x [B, H, W, C] with a kernel [k, k, C, features], keeping the size."""
     return jax.lax.conv_general_dilated(
         x, kernel, (1, 1), 'SAME', dimension_numbers=('NHWC', 'HWIO', 'NHWC')
     )
 
 
 def _upsample(x: Array, axis: int) -> Array:
-    """Each pixel's two successors lie a quarter of a pixel to its left and to its right."""
+    """Upsamples one axis: the two outputs of a pixel lie a quarter of a pixel left and right."""
     size = x.shape[axis]
     padded = _pad(x, axis, 1, 1)
     left, right = _slice(padded, axis, 0, size), _slice(padded, axis, 2, size + 2)

@@ -1,4 +1,4 @@
-"""Square images at several sizes, each half of the one before: what networks on them share."""
+"""Resolutions and channels of networks on square images."""
 
 from genjax.errors import UserError
 from genjax.networks.layers import check_picture
@@ -12,7 +12,7 @@ def check_square(name: str, shape: tuple[int, ...]) -> None:
 
 
 def coarsest(side: int) -> tuple[int, int]:
-    """Returns the coarsest side, 4 to 7, and how many doublings lead from it to `side`.
+    """Returns the coarsest side, 4 to 7, and the number of doublings from it to `side`.
 
     Raises:
         UserError: `side` is not 4, 5, 6 or 7 times a power of two.
@@ -26,5 +26,5 @@ def coarsest(side: int) -> tuple[int, int]:
 
 
 def widths(features: int, max_features: int, doublings: int) -> list[int]:
-    """Returns the channels of each level, from the finest on: they double up to a maximum."""
+    """Returns the channels of each level, finest first: doubled per level, up to a maximum."""
     return [min(features * 2**level, max_features) for level in range(doublings + 1)]

@@ -1,4 +1,4 @@
-"""Pieces that several networks share."""
+"""Layers and helpers shared by networks."""
 
 import functools
 import math
@@ -16,7 +16,7 @@ ACTIVATIONS = ('celu', 'elu', 'gelu', 'identity', 'leaky_relu', 'relu', 'selu', 
 
 
 def activation_function(activation: str | Callable[[Array], Array]) -> Callable[[Array], Array]:
-    """Returns the function of that name in `jax.nn`; a function comes back as it is.
+    """Returns the function of that name in `jax.nn`; functions are returned unchanged.
 
     `leaky_relu` has the slope 0.2 that adversarial networks use (Radford et al., 2016).
 
@@ -36,35 +36,35 @@ def activation_function(activation: str | Callable[[Array], Array]) -> Callable[
 
 
 def product_of_rows(x: Array, kernel: Array, dimensions: object, precision: object = None) -> Array:
-    """`lax.dot_general` of x [..., D] and kernel [D, E], as one product of [rows, D].
+    """Computes `lax.dot_general` of x [..., D] and kernel [D, E] as one product of [rows, D].
 
-    Its gradient is a product of matrices too. That of the original makes XLA's CPU backend
-    transpose the whole sum of gradients that reaches x, anew for every layer: the step of a
-    transformer of six blocks took 2.6 times as long.
+    Its gradient is a matrix product too. The original's gradient makes XLA's CPU backend transpose
+    the accumulated gradient of x in every layer: the step of a transformer of six blocks took 2.6
+    times as long.
     """
-    del dimensions  # always these
+    del dimensions  # always contracts the last axis of x with the first of the kernel
     y = jax.lax.dot(x.reshape(-1, x.shape[-1]), kernel, precision=precision)
     return y.reshape(*x.shape[:-1], -1)
 
 
 Dense = functools.partial(nn.Dense, dot_general=product_of_rows)
-"""`nn.Dense` for inputs with more than one dimension of rows."""
+"""`nn.Dense` for inputs with several batch dimensions."""
 
 # `use_fast_variance` computes E[x²] - E[x]²: with a mean of 1,000 that loses a variance of 1.
 BatchNorm = functools.partial(
     nn.BatchNorm, momentum=0.9, dtype=jnp.float32, use_fast_variance=False
 )
-"""`nn.BatchNorm` in float32, whatever the mean."""
+"""`nn.BatchNorm` in float32, stable for a large mean."""
 
 LayerNorm = functools.partial(nn.LayerNorm, dtype=jnp.float32, use_fast_variance=False)
-"""`nn.LayerNorm` in float32, whatever the mean."""
+"""`nn.LayerNorm` in float32, stable for a large mean."""
 
 InstanceNorm = functools.partial(nn.InstanceNorm, dtype=jnp.float32, use_fast_variance=False)
-"""`nn.InstanceNorm` in float32, whatever the mean."""
+"""`nn.InstanceNorm` in float32, stable for a large mean."""
 
 
 class Dropout(nn.Dropout):
-    """`nn.Dropout` that refuses rates below 0 and from 1 on, with which it returns zeros."""
+    """`nn.Dropout` that raises a UserError for rates outside [0, 1)."""
 
     def __post_init__(self):
         if not 0.0 <= self.rate < 1.0:
@@ -77,7 +77,7 @@ class GroupNorm(nn.Module):
 
     Attributes:
         dtype: of the result.
-        groups: how many; None: at most 32, of at least 4 channels.
+        groups: number of groups; None: at most 32, of at least 4 channels.
         epsilon: added to the variance.
     """
 
@@ -103,7 +103,7 @@ class GroupNorm(nn.Module):
         shape = (x.shape[0], *(1 for _ in axes), channels)
 
         def group_mean(x: Array) -> Array:
-            # Sums of each channel first: a CPU adds up whole vectors of neighbouring channels.
+            # Sum each channel first: a CPU then adds vectors of neighbouring channels.
             sums = jnp.sum(x, axes).reshape(-1, groups, channels // groups)
             mean = jnp.sum(sums, -1) / (x[0].size // groups)
             return jnp.repeat(mean, channels // groups, axis=-1).reshape(shape)
@@ -114,9 +114,9 @@ class GroupNorm(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """Norm, activation, convolution, twice, beside a shortcut (He et al., 2016, pre-activation).
+    """Pre-activation residual block (He et al., 2016): norm, activation, convolution, twice.
 
-    The last convolution starts at zero, so that a new block is its shortcut.
+    The last convolution is zero-initialised, so that a new block equals its shortcut.
     """
 
     features: int
@@ -138,7 +138,7 @@ class ResidualBlock(nn.Module):
 
 
 def one_hot(label: Array | None, num_classes: int, dtype: str) -> Array:
-    """Returns label int32 [B] as [B, num_classes].
+    """Encodes label int32 [B] as one-hot [B, num_classes].
 
     Raises:
         UserError: there is no label.
@@ -151,7 +151,7 @@ def one_hot(label: Array | None, num_classes: int, dtype: str) -> Array:
 
 
 def halvings(size: int, times: int) -> list[int]:
-    """Returns [size, ceil(size / 2), ceil(size / 4), ...], `times + 1` numbers."""
+    """Returns the `times + 1` sizes [size, ceil(size / 2), ceil(size / 4), ...]."""
     sizes = [size]
     for _ in range(times):
         sizes.append(-(-sizes[-1] // 2))

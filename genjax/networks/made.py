@@ -1,4 +1,4 @@
-"""The masked autoencoder of MADE, whose masks and orderings are sampled."""
+"""The masked autoencoder of MADE, with sampled masks and orderings."""
 
 import math
 from collections.abc import Callable
@@ -12,22 +12,22 @@ from genjax.networks.layers import Dropout, activation_function
 
 
 class MaskedAutoencoder(nn.Module):
-    """A multilayer perceptron in which each output depends only on the inputs that come before it
-    in an ordering (Germain et al., MADE, 2015).
+    """A multilayer perceptron whose outputs depend only on earlier inputs in an ordering (Germain
+    et al., MADE, 2015).
 
-    It has `num_masks` orderings and connectivities, fixed by `seed`, which share the weights. All
-    give a proper distribution; training on several regularises, and lets their average be taken.
+    It has `num_masks` orderings and connectivities, fixed by `seed`, with shared weights. Each
+    defines a normalised distribution; training on several regularises and allows averaging them.
 
     Attributes:
         shape: the shape of one example; it is flattened.
         features: widths of the hidden layers.
-        num_masks: how many sets of masks there are.
+        num_masks: number of sets of masks.
         natural: keep the order of the data in every set, and sample the connectivity only.
         direct: connect inputs to outputs directly as well.
         activation: a name in `jax.nn` or a function.
-        dropout: share of the hidden units that training drops.
+        dropout: dropout rate of the hidden units.
         seed: of the masks.
-        dtype: what it computes in; parameters and the output are float32.
+        dtype: computation dtype; parameters and the output are float32.
     """
 
     shape: tuple[int, ...]
@@ -41,12 +41,13 @@ class MaskedAutoencoder(nn.Module):
     dtype: str = 'float32'
 
     def degrees(self) -> tuple[np.ndarray, ...]:
-        """The degree of each input and hidden unit in each set, [num_masks, width] a layer.
+        """Computes the degree of each input and hidden unit in each set, [num_masks, width] per
+        layer.
 
-        The degree of an input is its place in the ordering, from 1; a unit sees the inputs of at
-        most its own degree, an output those of less than its input's.
+        The degree of an input is its 1-based position in the ordering. A hidden unit depends on
+        inputs of at most its own degree, an output on inputs of lower degree than its own element.
         """
-        # RandomState's streams are frozen by NumPy's policy: masks are part of a trained model.
+        # NumPy guarantees RandomState's streams: masks are part of a trained model.
         random, size = np.random.RandomState(self.seed), math.prod(self.shape)
         order = [
             np.arange(size) if self.natural else random.permutation(size)
@@ -62,7 +63,7 @@ class MaskedAutoencoder(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, index: Array | int = 0, train: bool = False) -> Array:
-        """Maps x [B, *shape] to one number an element, [B, *shape] float32, under the set of masks
+        """Maps x [B, *shape] to one output per element, [B, *shape] float32, under the set of masks
         `index`.
         """
         act = activation_function(self.activation)
@@ -78,14 +79,14 @@ class MaskedAutoencoder(nn.Module):
             h.astype(jnp.float32), before[:, None] < order
         )
         if self.direct:
-            # Starts at zero: what is linear in the inputs is learned first, and soon.
+            # Zero-initialised; linear dependencies are learned first, and fast.
             layer = _MaskedDense(len(order), 'float32', False, nn.initializers.zeros, name='direct')
             out = out + layer(x.astype(jnp.float32), order[:, None] < order)
         return out.reshape(-1, *self.shape)
 
 
 class _MaskedDense(nn.Module):
-    """A linear layer whose weights are multiplied with a mask [inputs, features]."""
+    """A linear layer with a mask [inputs, features] on its weights."""
 
     features: int
     dtype: str

@@ -14,13 +14,13 @@ class MaskedMLP(nn.Module):
     """Tokens to outputs of each token that depend on the tokens before it only: MADE (Germain et
     al., 2015), in the natural order, with degrees spread evenly over the hidden units.
 
-    The last layer starts at zero.
+    The last layer is zero-initialised.
 
     Attributes:
         features: widths of the hidden layers.
-        outputs: numbers it gives for each token.
+        outputs: number of outputs per token.
         activation: a name in `jax.nn` or a function.
-        dtype: what it computes in; parameters and the output are float32.
+        dtype: computation dtype; parameters and the output are float32.
     """
 
     features: tuple[int, ...]

@@ -10,14 +10,14 @@ from genjax.networks.layers import one_hot
 
 
 class MaxoutMLP(nn.Module):
-    """Layers of units that are each the largest of several linear functions, then a linear layer.
+    """Maxout layers, whose units are the maximum of several linear functions, then a linear layer.
 
     Attributes:
         features: units of the hidden layers.
-        shape: the shape of one output; `()` gives one number an example (a discriminator).
-        pieces: linear functions a unit.
-        num_classes: when given, the network takes a label and appends it to its input as one-hot.
-        dtype: what it computes in; parameters and the output are float32.
+        shape: the shape of one output; `()` for one number per example (a discriminator).
+        pieces: linear functions per unit.
+        num_classes: if given, the network takes a label and appends it to its input as one-hot.
+        dtype: computation dtype; parameters and the output are float32.
     """
 
     features: tuple[int, ...]

@@ -12,25 +12,25 @@ from genjax.networks.layers import BatchNorm, Dropout, activation_function, one_
 
 
 class MLP(nn.Module):
-    """Linear layers with activations; what it gives depends on `shape`.
+    """Linear layers with activations, and an optional output layer.
 
-    Without `shape` it gives features, [B, features[-1]], activated. With `shape` one more linear
-    layer follows, without activation, and gives [B, *shape] in float32: data, logits, or with
-    `shape=()` one number an example (a discriminator).
+    Without `shape`, returns activated features [B, features[-1]]. With `shape`, a final linear
+    layer without activation returns [B, *shape] in float32: data, logits, or with `shape=()` one
+    number per example (a discriminator).
 
     Attributes:
         features: widths of the hidden layers.
         shape: the shape of one output.
         activation: a name in `jax.nn` or a function.
-        norm: 'batch' normalises each hidden layer before its activation (Ioffe & Szegedy, 2015):
-            over the examples in training, which couples them, by running averages otherwise.
-        dropout: share of the hidden units that training drops after each hidden layer.
-        frequencies: sines and cosines of the inputs at each of these angular frequencies are
-            appended to them, so that fine detail is learned sooner (Tancik et al., 2020).
-        bias_scale: standard deviation of the hidden layers' biases at the start. With few inputs,
-            zero biases put the bends of all units of a layer into one place.
-        num_classes: when given, the network takes a label and appends it to its input as one-hot.
-        dtype: what it computes in; parameters and the output of the last linear layer are float32.
+        norm: 'batch' applies batch normalisation before each activation (Ioffe & Szegedy, 2015):
+            by batch statistics in training, which couples examples, by running averages otherwise.
+        dropout: dropout rate after each hidden layer.
+        frequencies: angular frequencies of sines and cosines appended to the inputs, to learn
+            fine detail faster (Tancik et al., 2020).
+        bias_scale: initial standard deviation of the hidden layers' biases. With few inputs, zero
+            biases put the kinks of all units of a layer in the same place.
+        num_classes: if given, the network takes a label and appends it to its input as one-hot.
+        dtype: computation dtype; parameters and the output of the last linear layer are float32.
     """
 
     features: tuple[int, ...]

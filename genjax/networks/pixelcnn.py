@@ -28,7 +28,7 @@ class DownConv(nn.Module):
         features: channels of the output.
         kernel: (rows, columns), columns odd.
         stride: of both sides.
-        dtype: what it computes in.
+        dtype: computation dtype.
     """
 
     features: int
@@ -53,7 +53,7 @@ class DownRightConv(nn.Module):
         features: channels of the output.
         kernel: (rows, columns).
         stride: of both sides.
-        dtype: what it computes in.
+        dtype: computation dtype.
     """
 
     features: int
@@ -89,8 +89,8 @@ class GatedPixelCNN(nn.Module):
         features: channels.
         num_layers: gated layers; each sees `kernel_size - 1` further rows above.
         kernel_size: odd; the first layer sees two more pixels in each direction.
-        dropout: share of units that training drops before each gated layer.
-        dtype: what it computes in; parameters and the output are float32.
+        dropout: dropout rate before each gated layer.
+        dtype: computation dtype; parameters and the output are float32.
     """
 
     shape: tuple[int, ...]
@@ -165,10 +165,10 @@ class PixelCNNPlusPlus(nn.Module):
     Attributes:
         shape: (height, width, outputs of a pixel).
         features: channels.
-        num_blocks: residual blocks a resolution, on each side.
+        num_blocks: residual blocks per resolution, on each side.
         levels: resolutions; the sides must be divisible by 2^(levels - 1).
-        dropout: share of units that training drops in each block.
-        dtype: what it computes in; parameters and the output are float32.
+        dropout: dropout rate in each block.
+        dtype: computation dtype; parameters and the output are float32.
     """
 
     shape: tuple[int, ...]

@@ -55,12 +55,12 @@ class R3GANGenerator(nn.Module):
     Attributes:
         shape: (side, side, channels) of an image; the side is 4, 5, 6 or 7 times a power of two.
         features: channels at the finest level; each coarser level has twice as many.
-        max_features: but no more than these.
-        blocks: residual blocks a level.
+        max_features: maximum number of channels.
+        blocks: residual blocks per level.
         group_size: channels in a group of the 3x3 convolutions, which have twice the level's
             channels in all.
-        num_classes: when given, the network takes a label and appends its embedding to the code.
-        dtype: what it computes in; parameters and the output are float32.
+        num_classes: if given, the network takes a label and appends its embedding to the code.
+        dtype: computation dtype; parameters and the output are float32.
     """
 
     shape: tuple[int, ...]
@@ -104,12 +104,12 @@ class R3GANDiscriminator(nn.Module):
 
     Attributes:
         features: channels at the finest level; each coarser level has twice as many.
-        max_features: but no more than these.
-        blocks: residual blocks a level.
+        max_features: maximum number of channels.
+        blocks: residual blocks per level.
         group_size: channels in a group of the 3x3 convolutions.
-        num_classes: when given, the network takes a label and gives the projection of its features
+        num_classes: if given, the network takes a label and gives the projection of its features
             onto the label's embedding (Miyato & Koyama, 2018).
-        dtype: what it computes in; parameters and the logit are float32.
+        dtype: computation dtype; parameters and the logit are float32.
     """
 
     features: int = 64

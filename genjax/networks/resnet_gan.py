@@ -21,7 +21,7 @@ class SelfAttention(nn.Module):
 
     Attributes:
         spectral_norm: normalises the four linear maps.
-        dtype: what it computes in; softmax and parameters are float32.
+        dtype: computation dtype; softmax and parameters are float32.
     """
 
     spectral_norm: bool = False
@@ -52,15 +52,15 @@ class ResNetGenerator(nn.Module):
     Attributes:
         shape: (side, side, channels) of an image; the side is 4, 5, 6 or 7 times a power of two.
         features: channels at the finest level; each coarser level has twice as many.
-        max_features: but no more than these.
+        max_features: maximum number of channels.
         norm: 'batch' (couples the examples of a batch in training, and uses running averages in
             sampling) or 'group' (per example). With classes, scale and shift depend on the label.
-        attention: the side of the maps that get self-attention; None: none do.
+        attention: side of the maps with self-attention; None: no attention.
         spectral_norm: divides every weight matrix by its largest singular value, as SAGAN does.
         activation: a name in `jax.nn` or a function, of the hidden layers.
-        output: the activation of the last layer; 'tanh' suits data in [-1, 1].
-        num_classes: when given, the network takes a label.
-        dtype: what it computes in; parameters, norms and the output are float32.
+        output: activation of the last layer; 'tanh' for data in [-1, 1].
+        num_classes: if given, the network takes a label.
+        dtype: computation dtype; parameters, norms and the output are float32.
     """
 
     shape: tuple[int, ...]
@@ -113,14 +113,14 @@ class ResNetDiscriminator(nn.Module):
 
     Attributes:
         features: channels of the first block; each coarser one has twice as many.
-        max_features: but no more than these.
-        attention: the side of the maps that get self-attention; None: none do.
+        max_features: maximum number of channels.
+        attention: side of the maps with self-attention; None: no attention.
         spectral_norm: divides every weight matrix by its largest singular value, tracked by one
             power iteration a training call in the state collection 'batch_stats'.
         activation: a name in `jax.nn` or a function.
-        num_classes: when given, the network takes a label and adds the projection of its features
+        num_classes: if given, the network takes a label and adds the projection of its features
             onto the label's embedding (Miyato & Koyama, 2018).
-        dtype: what it computes in; parameters and the logit are float32.
+        dtype: computation dtype; parameters and the logit are float32.
     """
 
     features: int = 64

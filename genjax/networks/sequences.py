@@ -64,13 +64,13 @@ class Recurrent(nn.Module):
 
     Attributes:
         shape: (length,) of tokens, or (length, width) of frames; any length can be processed.
-        vocab_size: how many tokens there are; None: frames. Inputs may also be the token
+        vocab_size: number of tokens; None: frames. Inputs may also contain the token
             `vocab_size`, which is never predicted.
         features: units of each layer.
         num_layers: layers.
         cell: 'lstm' (Hochreiter & Schmidhuber, 1997) or 'gru' (Cho et al., 2014).
-        dropout: share of units that training drops before each layer and before the output.
-        dtype: what it computes in; parameters and the output are float32.
+        dropout: dropout rate before each layer and before the output.
+        dtype: computation dtype; parameters and the output are float32.
     """
 
     shape: tuple[int, ...]
@@ -124,7 +124,7 @@ class TCN(nn.Module):
 
     Attributes:
         shape: (length,) of tokens, or (length, width) of frames; any length can be processed.
-        vocab_size: how many tokens there are; None: frames. Inputs may also be the token
+        vocab_size: number of tokens; None: frames. Inputs may also contain the token
             `vocab_size`, which is never predicted.
         features: channels.
         num_layers: blocks; an output sees 1 + 2 (kernel_size - 1) (2^num_layers - 1) inputs.
@@ -132,7 +132,7 @@ class TCN(nn.Module):
         activation: a name in `jax.nn` or a function.
         dropout: share of channels, the same ones at all times, that training drops after each
             convolution.
-        dtype: what it computes in; parameters and the output are float32.
+        dtype: computation dtype; parameters and the output are float32.
     """
 
     shape: tuple[int, ...]

@@ -20,14 +20,14 @@ from genjax.networks.layers import one_hot
 
 
 class EqualDense(nn.Module):
-    """A linear layer at an equalised learning rate (Karras et al., 2018): its weights are kept at
-    unit variance, and scaled when used.
+    """A linear layer with equalised learning rate (Karras et al., 2018): weights are stored at unit
+    variance and scaled at runtime.
 
     Attributes:
-        features: how many outputs there are.
-        rate: multiplies the learning rate of weights and biases, without changing the function.
+        features: number of outputs.
+        rate: factor on the learning rate of weights and biases; the initial function is unchanged.
         bias: the initial biases.
-        dtype: what it computes in.
+        dtype: computation dtype.
     """
 
     features: int
@@ -46,13 +46,13 @@ class EqualDense(nn.Module):
 
 
 class EqualConv(nn.Module):
-    """A convolution at an equalised learning rate, without biases.
+    """A convolution with equalised learning rate, without biases.
 
     Attributes:
-        features: how many channels come out.
-        size: of the kernel.
-        halve: also halves the image, through the filter [1, 3, 3, 1]; the size is then 3.
-        dtype: what it computes in.
+        features: output channels.
+        size: kernel size.
+        halve: downsample by 2 through the filter [1, 3, 3, 1]; the size is then 3.
+        dtype: computation dtype.
     """
 
     features: int
@@ -69,7 +69,7 @@ class EqualConv(nn.Module):
 
 
 def equal_kernel(module: nn.Module, shape: tuple[int, ...]) -> Array:
-    """The module's parameter 'kernel', kept at unit variance and scaled by 1 / sqrt(fan in)."""
+    """Returns the module's parameter 'kernel', stored at unit variance, times 1 / sqrt(fan in)."""
     kernel = module.param('kernel', nn.initializers.normal(1.0), shape)
     return kernel / math.sqrt(math.prod(shape[:-1]))
 
@@ -86,18 +86,17 @@ def pixel_norm(x: Array) -> Array:
 
 
 class ModulatedConv(nn.Module):
-    """A convolution whose input channels are scaled by a style (equations 1 to 3).
+    """A convolution with its input channels scaled by a style (equations 1 to 3).
 
-    With demodulation each output channel is divided by the norm of its scaled weights. Instead of a
-    kernel for each example, its inputs are scaled before one common convolution and its outputs
-    after it, which is the same function.
+    Demodulation divides each output channel by the norm of its scaled weights. Scaling the inputs
+    and outputs of a shared convolution is equivalent to one kernel per example.
 
     Attributes:
-        features: how many channels come out.
-        size: of the kernel.
-        upsample: doubles the image first, through the filter [1, 3, 3, 1]; the size is then 3.
-        demodulate: whether to divide by the norm.
-        dtype: what it computes in; norms are float32.
+        features: output channels.
+        size: kernel size.
+        upsample: upsample by 2 through the filter [1, 3, 3, 1]; the size is then 3.
+        demodulate: divide by the norm.
+        dtype: computation dtype; norms are float32.
     """
 
     features: int
@@ -108,7 +107,7 @@ class ModulatedConv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, w: Array) -> Array:
-        """Maps x [B, H, W, C], with the latent w [B, D] of its style, to [B, H', W', features]."""
+        """Maps x [B, H, W, C] and the style's latent w [B, D] to [B, H', W', features]."""
         style = EqualDense(x.shape[-1], bias=1.0, name='style')(w)
         kernel = equal_kernel(self, (self.size, self.size, x.shape[-1], self.features))
         x = x * style[:, None, None].astype(x.dtype)
@@ -138,13 +137,13 @@ class _StyledLayer(nn.Module):
 
 
 class Mapping(nn.Module):
-    """Codes to the latents of styles: a deep network that learns slowly.
+    """Mapping network: codes to style latents, with a reduced learning rate.
 
     Attributes:
         features: width of the layers and of the latents.
-        num_layers: how many there are.
-        rate: multiplies their learning rate.
-        num_classes: when given, the network takes a label, embeds it, and appends it to the code.
+        num_layers: number of layers.
+        rate: factor on their learning rate.
+        num_classes: if given, the network takes a label, embeds it, and appends it to the code.
     """
 
     features: int
@@ -166,13 +165,13 @@ class Mapping(nn.Module):
 
 
 class Synthesis(nn.Module):
-    """Latents of styles to images, coarse to fine; every level adds to the image.
+    """Synthesis network: style latents to images, coarse to fine; every level adds to the image.
 
     Attributes:
         shape: (side, side, channels) of an image.
         features: channels at the finest level; each coarser level has twice as many.
-        max_features: but no more than these.
-        dtype: what it computes in.
+        max_features: maximum number of channels.
+        dtype: computation dtype.
     """
 
     shape: tuple[int, ...]
@@ -182,8 +181,8 @@ class Synthesis(nn.Module):
 
     @nn.compact
     def __call__(self, w: Array, key: Array | None = None) -> Array:
-        """Maps w [B, 2 levels, D], one of each layer, to images [B, *shape]; noise is drawn by
-        `key`.
+        """Maps w [B, 2 levels, D], one latent per layer, to images [B, *shape]; `key` draws the
+        noise, None: no noise.
         """
         side, doublings = coarsest(self.shape[0])
         channels = widths(self.features, self.max_features, doublings)[::-1]
@@ -206,17 +205,17 @@ class Synthesis(nn.Module):
 class StyleGANGenerator(nn.Module):
     """Codes to square images: `mapping`, then `synthesis`.
 
-    The state collection 'w_average' holds the average latent, towards which truncation draws;
-    whoever trains the network keeps it up to date.
+    The state collection 'w_average' holds the average latent for truncation; the model updates it
+    in training.
 
     Attributes:
         shape: (side, side, channels) of an image; the side is 4, 5, 6 or 7 times a power of two.
         features: channels at the finest level; each coarser level has twice as many.
-        max_features: but no more than these.
+        max_features: maximum number of channels.
         latent_features: width of the mapping network and of the latents.
         mapping_layers: depth of the mapping network.
-        num_classes: when given, the network takes a label.
-        dtype: what the synthesis computes in; parameters, mapping and images are float32.
+        num_classes: if given, the network takes a label.
+        dtype: computation dtype of the synthesis; parameters, mapping and images are float32.
     """
 
     shape: tuple[int, ...]
@@ -229,17 +228,13 @@ class StyleGANGenerator(nn.Module):
 
     @property
     def num_latents(self) -> int:
-        """How many latents an image takes: of each level one for the convolutions up to it, and
-        one for its image, which the next level's first convolution shares.
+        """Number of latents per image, two per level: one for the level's last convolution, and one
+        for its output image, shared with the next level's first convolution.
         """
         return 2 * coarsest(self.shape[0])[1] + 2
 
     def setup(self):
-        """Makes the two networks and the average.
-
-        Raises:
-            UserError: `shape` is not that of a square image of such a side.
-        """
+        """Raises a UserError if `shape` is not that of a square image of such a side."""
         check_square('StyleGANGenerator', self.shape)
         self.mapping = Mapping(
             self.latent_features, self.mapping_layers, num_classes=self.num_classes
@@ -248,9 +243,7 @@ class StyleGANGenerator(nn.Module):
         self.average = self.variable('w_average', 'w', jnp.zeros, (self.latent_features,))
 
     def __call__(self, z: Array, label: Array | None = None, key: Array | None = None) -> Array:
-        """Maps z [B, D] to images [B, *shape], float32; `key` draws the noise, without it there
-        is none.
-        """
+        """Maps z [B, D] to images [B, *shape], float32; `key` draws the noise, None: no noise."""
         return self.synthesise(self.mapping(z, label), key)
 
     def to_latent(self, z: Array, label: Array | None = None, truncation: float = 1.0) -> Array:
@@ -261,8 +254,8 @@ class StyleGANGenerator(nn.Module):
         return average + truncation * (self.mapping(z, label) - average)
 
     def synthesise(self, w: Array, key: Array | None = None) -> Array:
-        """Maps w [B, latent_features], or [B, num_latents, latent_features] with one of each layer,
-        to images [B, *shape].
+        """Maps w [B, latent_features], or [B, num_latents, latent_features] with one per layer, to
+        images [B, *shape].
         """
         if w.ndim == 2:
             w = jnp.broadcast_to(w[:, None], (w.shape[0], self.num_latents, w.shape[-1]))

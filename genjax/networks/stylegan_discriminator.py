@@ -18,13 +18,12 @@ class StyleGANDiscriminator(nn.Module):
 
     Attributes:
         features: channels at the finest level; each coarser level has twice as many.
-        max_features: but no more than these.
-        stddev_group: how many examples share a measure of their variety, which is appended as a
-            channel (Karras et al., 2018); it makes an example's logit depend on its batch-mates.
-            0: none is measured.
-        num_classes: when given, the network takes a label and gives the projection of its features
-            onto the label's embedding (Miyato & Koyama, 2018).
-        dtype: what it computes in; parameters, the coarsest level and the logit are float32.
+        max_features: maximum number of channels.
+        stddev_group: examples per group of the minibatch standard deviation, appended as a channel
+            (Karras et al., 2018); a logit then depends on the other examples of its group. 0: off.
+        num_classes: if given, the network takes a label, and the logit is the projection of its
+            features onto the label's embedding (Miyato & Koyama, 2018).
+        dtype: computation dtype; parameters, the coarsest level and the logit are float32.
     """
 
     features: int = 64
@@ -39,7 +38,7 @@ class StyleGANDiscriminator(nn.Module):
 
         Raises:
             UserError: x are not square images of a side that is 4, 5, 6 or 7 times a power of
-                two, or are no whole number of groups.
+                two, or the groups do not divide the batch.
         """
         check_square('StyleGANDiscriminator', x.shape[1:])
         _, halvings = coarsest(x.shape[1])
@@ -59,7 +58,7 @@ class StyleGANDiscriminator(nn.Module):
 
 
 class _Layer(nn.Module):
-    """Convolution, bias and activation; halves the image, through the filter, if told so."""
+    """Convolution, bias and activation; with `halve`, downsamples through the filter."""
 
     features: int
     size: int = 3
@@ -74,7 +73,7 @@ class _Layer(nn.Module):
 
 
 class _ResidualBlock(nn.Module):
-    """Two layers beside a linear shortcut; their mean has the variance of each."""
+    """Two layers and a linear shortcut; their sum is scaled by 1/√2 to keep the variance."""
 
     features: int
     dtype: str
@@ -88,19 +87,19 @@ class _ResidualBlock(nn.Module):
 
 
 def group_stddev(x: Array, group: int) -> Array:
-    """How much the examples of a group differ: the standard deviation of each feature over the
-    group, averaged over the features.
+    """Computes the minibatch standard deviation: that of each feature over the group, averaged over
+    the features.
 
     Args:
         x: [B, H, W, C].
-        group: examples a group; a batch of fewer is one group. Every (B / group)-th example belongs
-            to the same one.
+        group: examples per group; a smaller batch is one group. Every (B / group)-th example
+            belongs to the same group.
 
     Returns:
         [B, H, W, 1].
 
     Raises:
-        UserError: the batch is no whole number of groups.
+        UserError: `group` does not divide the batch.
     """
     group = min(group, x.shape[0])
     if x.shape[0] % group:

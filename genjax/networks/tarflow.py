@@ -1,4 +1,4 @@
-"""The causal transformer over vectors, one step late: what steers an autoregressive flow."""
+"""Causal transformer for autoregressive flows (TarFlow)."""
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -9,17 +9,17 @@ from genjax.networks.transformer import Block
 
 
 class TokenTransformer(nn.Module):
-    """Tokens to outputs of each token that depend on the tokens before it only (Zhai et al.,
-    "Normalizing flows are capable generative models", 2024).
+    """Causal transformer over vectors, shifted by one: the outputs of a token depend on the tokens
+    before it only (Zhai et al., "Normalizing flows are capable generative models", 2024).
 
-    The last layer starts at zero.
+    The last layer is zero-initialised.
 
     Attributes:
         features: width of the residual stream.
-        num_layers: blocks.
-        num_heads: heads of each attention; they divide `features`.
-        outputs: numbers it gives for each token.
-        dtype: what it computes in; parameters, norms, softmax and the output are float32.
+        num_layers: number of blocks.
+        num_heads: attention heads; they divide `features`.
+        outputs: number of outputs per token.
+        dtype: computation dtype; parameters, norms, softmax and the output are float32.
     """
 
     features: int = 128

@@ -14,20 +14,19 @@ from genjax.networks.layers import Dropout, activation_function
 class TimeMLP(nn.Module):
     """Residual blocks of two linear layers, between which time and label are added.
 
-    The last layer starts at zero.
+    The last layer is zero-initialised.
 
     Attributes:
         shape: of one example.
         features: width of the residual stream and of the blocks.
-        num_layers: blocks.
+        num_layers: number of blocks.
         activation: a name in `jax.nn` or a function.
-        frequencies: sines and cosines of the inputs at each of these angular frequencies are
-            appended to them, so that fine detail is learned sooner (Tancik et al., 2020).
-        num_classes: when given, the network takes a label, of which `num_classes` means "none".
-        time_scale: of the time embedding; None: as the model that uses the network needs it, 1000
-            if it asks for none.
-        dropout: share of the units that training drops inside each block.
-        dtype: what it computes in; parameters and the output are float32.
+        frequencies: angular frequencies of sines and cosines appended to the inputs, to learn
+            fine detail faster (Tancik et al., 2020).
+        num_classes: if given, the network takes a label; `num_classes` is the null label.
+        time_scale: scale of the time embedding; None: chosen by the model, otherwise 1000.
+        dropout: dropout rate inside each block.
+        dtype: computation dtype; parameters and the output are float32.
     """
 
     shape: tuple[int, ...]
@@ -48,9 +47,9 @@ class TimeMLP(nn.Module):
 
         Args:
             x: noisy data.
-            time: of each example; K times each for networks between two times.
-            label: int32 [B], when there are classes.
-            train: drop units.
+            time: time of each example, or K times each, as for mean velocities.
+            label: int32 [B] if `num_classes` is set.
+            train: apply dropout.
 
         Raises:
             UserError: labels are missing.

@@ -101,7 +101,7 @@ class Block(nn.Module):
             x: a whole sequence, or with a cache its next element (T = 1).
             cache: None, or keys and values of what came before, each [B, length, heads, D / heads].
             position: of each element of x.
-            train: drop units.
+            train: apply dropout.
 
         Returns:
             The sequence, and the cache with the new element's keys and values.
@@ -140,22 +140,22 @@ class Transformer(nn.Module):
 
     Attributes:
         shape: (length,) of tokens, or (length, width) of frames.
-        vocab_size: how many tokens there are; None: frames. Inputs may also be the token
+        vocab_size: number of tokens; None: frames. Inputs may also contain the token
             `vocab_size`, which is never predicted: the beginning, or a mask.
         features: width of the residual stream.
-        num_layers: blocks.
-        num_heads: heads of each attention.
-        expansion: the hidden width of the perceptrons over `features`.
+        num_layers: number of blocks.
+        num_heads: attention heads.
+        expansion: ratio of the MLPs' hidden width to `features`.
         causal: whether an output knows the inputs up to its own place only.
         positions: 'learned' vectors, or 'rotary' (Su et al., 2021).
         tied: whether the output layer is the token embedding, transposed.
-        scan: compile one block and loop over it: compile time does not grow with depth; a step of
-            a shallow network on a CPU is faster without.
-        remat: what blocks keep for the backward pass: everything ('none'), products with weights
-            ('dots'), or nothing but their input ('full'); the rest is computed again.
+        scan: compile one block and loop over it, so that compile time does not grow with depth;
+            slower for shallow networks on a CPU.
+        remat: activations that blocks keep for the backward pass: all ('none'), products with
+            weights ('dots'), or their input only ('full'); the rest is recomputed.
         activation: a name in `jax.nn` or a function.
-        dropout: share of units that training drops of the embedding and of each branch.
-        dtype: what it computes in; parameters, norms, softmax and the output are float32.
+        dropout: dropout rate of the embedding and of each branch.
+        dtype: computation dtype; parameters, norms, softmax and the output are float32.
     """
 
     shape: tuple[int, ...]

@@ -24,13 +24,13 @@ class TimedBlock(nn.Module):
 
     Attributes:
         features: channels of the result.
-        groups: of the norms; None: at most 32, of at least 4 channels.
+        groups: number of groups of the norms; None: at most 32, of at least 4 channels.
         scale_shift: the conditioning scales and shifts the second norm's result (Dhariwal & Nichol,
             2021); or else it is added before that norm (Ho et al., 2020).
         size: height and width of the result, where they differ from those of x: half as large by
             averages, or twice as large by repetition, after the first norm and in the shortcut.
-        dropout: share of the units that training drops before the last convolution.
-        dtype: what it computes in; parameters and norms are float32.
+        dropout: dropout rate before the last convolution.
+        dtype: computation dtype; parameters and norms are float32.
     """
 
     features: int
@@ -96,21 +96,20 @@ class UNet(nn.Module):
     Attributes:
         shape: (height, width, channels) of an image; odd sides are fine.
         features: channels of each level, the finest first.
-        num_blocks: residual blocks a level on the way down; one more on the way up.
+        num_blocks: residual blocks per level on the way down; one more on the way up.
         attention_at: heights of the levels whose blocks are each followed by attention.
         head_features: channels of a head of attention.
-        groups: of the norms; None: at most 32, of at least 4 channels.
+        groups: number of groups of the norms; None: at most 32, of at least 4 channels.
         scale_shift: how time and label act, see `TimedBlock`.
         resample: 'conv': a strided convolution, and repetition before a convolution; 'block': a
             residual block that averages or repeats inside.
-        num_classes: when given, the network takes a label, of which `num_classes` means "none".
-        time_scale: of the time embedding; None: as the model that uses the network needs it, 1000
-            if it asks for none.
+        num_classes: if given, the network takes a label; `num_classes` is the null label.
+        time_scale: scale of the time embedding; None: chosen by the model, otherwise 1000.
         freq_shift: of the time embedding.
-        dropout: share of the units that training drops inside each block.
-        remat: what blocks keep for the backward pass: everything ('none'), products with weights
-            ('dots'), or nothing but their input ('full'); the rest is computed again.
-        dtype: what it computes in; parameters, norms, softmax and the output are float32.
+        dropout: dropout rate inside each block.
+        remat: activations that blocks keep for the backward pass: all ('none'), products with
+            weights ('dots'), or their input only ('full'); the rest is recomputed.
+        dtype: computation dtype; parameters, norms, softmax and the output are float32.
     """
 
     shape: tuple[int, ...]
@@ -138,9 +137,9 @@ class UNet(nn.Module):
 
         Args:
             x: noisy images.
-            time: of each image; K times each for networks between two times.
-            label: int32 [B], when there are classes.
-            train: drop units.
+            time: time of each image, or K times each, as for mean velocities.
+            label: int32 [B] if `num_classes` is set.
+            train: apply dropout.
 
         Raises:
             UserError: the fields do not fit each other, or labels are missing.
