@@ -1,14 +1,14 @@
-"""Experiments as data: `spec` describes a constructor call in an `ml_collections.ConfigDict`,
-`build` makes it.
+"""Experiments as data: `spec` records a constructor call in an `ml_collections.ConfigDict`, and
+`build` executes it.
 
     config = spec(VAE, encoder=MLP((256, 256)), ...)   # every default is filled in
     model = build(config)                              # VAE(encoder=MLP(...), ...)
 
-Any importable constructor will do: a class, a dataclass, a Flax module, an optax function. Values
-are numbers, strings, booleans, None, tuples, mappings, dataclasses and Flax modules, other specs
-(of what keeps no record of its arguments, such as an optimizer), `FieldReference`s, and importable
-functions (kept as `'@module.name'`). `build` may run inside a traced function, with arrays in place
-of numbers.
+Any importable constructor is supported: a class, a dataclass, a Flax module, an optax function.
+Values are numbers, strings, booleans, None, tuples, mappings, dataclasses and Flax modules, other
+specs (of what keeps no record of its arguments, such as an optimizer), `FieldReference`s, and
+importable functions (kept as `'@module.name'`). `build` may run inside a traced function, with
+arrays instead of numbers.
 """
 
 from ml_collections import FieldReference

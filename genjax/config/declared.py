@@ -1,4 +1,4 @@
-"""Declarations of constructors about their fields, collected from a config."""
+"""Collects constructors' declarations about their fields from a config."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +11,7 @@ from genjax.config.specs import TARGET, import_path
 
 def declared(config: Any, attribute: str, name: str = '') -> Iterator[tuple[str, Any]]:
     """Yields `(path, value)` of the fields that their constructors list in a class attribute, such
-    as `PATHS: ClassVar = ('data_dir',)`, or mark in its metadata, as `genjax.free` does.
+    as `PATHS: ClassVar = ('data_dir',)`, or mark in field metadata, like `genjax.free`.
     """
     if isinstance(config, ConfigDict | Mapping):
         listed = _listed(import_path(config[TARGET]), attribute) if TARGET in config else ()

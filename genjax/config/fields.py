@@ -1,4 +1,4 @@
-"""The fields of a config, by path, and as plain data."""
+"""Fields of a config by path, and configs as plain data."""
 
 import hashlib
 import json
@@ -28,13 +28,13 @@ from genjax.errors import UserError, nearest
 def override(config: ConfigDict, path: str, value: Any) -> None:
     """Sets one field, `model.encoder.features` or `preprocess.steps[1].alpha`, in place.
 
-    Text is read as the type that the field's constructor declares; other values are checked against
-    it. Where it declares a number or None, these replace a spec: a learning rate its schedule.
-    `@module.name` is the call of a class or function (`reference`); what it needs is set by further
-    overrides, and `check_complete` finds what is still missing after them.
+    Text is parsed as the type that the field's constructor declares; other values are checked
+    against it. If the type allows a number or None, these may replace a spec, e.g. a learning rate
+    its schedule. `@module.name` is a call of a class or function (`reference`); further overrides
+    set its arguments, and `check_complete` reports missing ones.
 
     Raises:
-        UserError: no such field, or a value that does not fit it.
+        UserError: the field does not exist, or the value does not fit it.
     """
     node: Any = config
     if not re.fullmatch(r'[^.\[\]]+(\[\d+\]|\.[^.\[\]]+)*', path):
@@ -54,13 +54,13 @@ def override(config: ConfigDict, path: str, value: Any) -> None:
     if isinstance(node, tuple):
         raise UserError(f'config.{path}: set the whole tuple, config.{".".join(map(str, parents))}')
     hint = hints_of(import_path(node[TARGET])).get(last) if TARGET in node else None
-    if hint is None:  # no annotation: the value there now shows the type
+    if hint is None:  # no annotation: use the type of the current value
         hint = Any if node[last] is None else type(node[last])
     try:
         value = as_config(value)
         trust.name(value)
         new = parse(value, hint) if isinstance(value, str) else coerce(value, hint)
-        trust.name(new)  # in a tuple or a mapping too
+        trust.name(new)  # also in a tuple or a mapping
         new = _with_references(new, hint, node[last], path)
         if isinstance(new, dict) and takes_mapping(hint):
             new = ConfigDict(new)
@@ -79,7 +79,7 @@ def override(config: ConfigDict, path: str, value: Any) -> None:
 
 
 def _with_references(value: Any, hint: Any, now: Any, path: str) -> Any:
-    """A parsed value with calls in place of the `@module.name` in it."""
+    """Replaces `@module.name` in a parsed value by calls."""
     if isinstance(value, tuple):
         return tuple(_with_references(item, element_hint(hint), None, path) for item in value)
     if isinstance(value, dict):
@@ -94,7 +94,7 @@ def _with_references(value: Any, hint: Any, now: Any, path: str) -> Any:
 
 
 def check_complete(config: Any, path: str = 'config') -> None:
-    """Raises a UserError where arguments without a default have not been set, with all of them."""
+    """Raises UserError if arguments without a default are not set, listing all of them."""
     if isinstance(config, ConfigDict | Mapping):
         if missing := [name for name, value in config.items() if value is MISSING]:
             options = ' '.join(f'--{path}.{name}=…' for name in missing)
@@ -107,10 +107,11 @@ def check_complete(config: Any, path: str = 'config') -> None:
 
 
 def with_fields(config: ConfigDict, fields: Mapping[str, Any]) -> ConfigDict:
-    """A copy of a config with other values in some fields, by path; what follows them, follows.
+    """Copies a config with other values in some fields, by path; fields that follow them are
+    updated.
 
     Raises:
-        UserError: no such field, or a value that does not fit it.
+        UserError: a field does not exist, or a value does not fit it.
     """
     copy = copied(config)
     for path, value in fields.items():
@@ -120,7 +121,7 @@ def with_fields(config: ConfigDict, fields: Mapping[str, Any]) -> ConfigDict:
 
 
 def leaves(config: Any, path: str = '') -> Iterator[tuple[str, Any]]:
-    """Yields `(path, value)` of every field that holds no further fields, in order."""
+    """Yields `(path, value)` of every leaf field, in order."""
     if isinstance(config, ConfigDict | Mapping):
         for key, value in config.items():
             yield from leaves(value, f'{path}.{key}' if path else key)
@@ -134,8 +135,8 @@ def leaves(config: Any, path: str = '') -> Iterator[tuple[str, Any]]:
 
 
 def with_leaves(config: Any, values: Mapping[str, Any], path: str = '') -> Any:
-    """What `build` takes for a config with other `values`, by path, in some of its `leaves`; they
-    are not checked, and may be tracers.
+    """Returns a config for `build` with other `values` in some of its `leaves`, by path; they are
+    not checked, and may be tracers.
     """
     if path in values:
         return values[path]
@@ -159,16 +160,16 @@ def to_json(config: Any) -> Any:
 
 
 def from_json(data: Any, folders: Sequence[str] = ()) -> Any:
-    """Inverse of `to_json`. A config of an older version of the code is upgraded (`legacy`), and
-    fields that the code has gained since get their defaults.
+    """Inverse of `to_json`. Upgrades configs of older code (`legacy`); missing fields get their
+    defaults.
 
     Args:
         data: the config.
-        folders: where modules that it names may lie (`trust.check`).
+        folders: folders of modules that it names (`trust.check`).
 
     Raises:
-        UserError: a field or constructor that this version of the code does not have; or a name
-            that may not be imported, or is not of the kind of its field. Nothing is imported then.
+        UserError: an unknown field or constructor; or a name that may not be imported, or is not of
+            the kind of its field. Nothing is imported then.
     """
     data = legacy.renamed(data)
     trust.check(data, folders)

@@ -1,4 +1,4 @@
-"""Config files: Python that describes an experiment, or JSON that does."""
+"""Config files: Python or JSON files that define an experiment."""
 
 import importlib.util
 import inspect
@@ -23,9 +23,9 @@ from genjax.errors import UserError, location, nearest, of_user, summary
 def load(path: str, overrides: typing.Iterable[tuple[str, str]] = ()) -> ConfigDict:
     """Runs `get_config()` of a config file and applies `(dotted path, text)` overrides.
 
-    `file.py:argument` calls `get_config('argument')`, the argument read as the type that it is
-    declared to be, such as `Literal['small', 'full']`; a `.json` file holds a config as `to_json`
-    writes it, or is the `config.json` of a run.
+    `file.py:argument` calls `get_config('argument')`, with the argument parsed as its declared
+    type, such as `Literal['small', 'full']`. A `.json` file is the output of `to_json`, or the
+    `config.json` of a run.
 
     Raises:
         UserError: a missing or failing file, or an override that does not fit.
@@ -33,7 +33,7 @@ def load(path: str, overrides: typing.Iterable[tuple[str, str]] = ()) -> ConfigD
     config = _load_json(path) if path.endswith('.json') else call(path, 'get_config')
     if not isinstance(config, ConfigDict) or TARGET not in config:
         raise UserError(f'{_split(path)[0]}: get_config() must return spec(Experiment, ...)')
-    config = copied(config)  # setting a field changes no other that shares a part with it
+    config = copied(config)  # unshare parts: setting a field must not change others
     for name, text in overrides:
         override(config, name, text)
     check_complete(config)
@@ -41,17 +41,17 @@ def load(path: str, overrides: typing.Iterable[tuple[str, str]] = ()) -> ConfigD
 
 
 def call(path: str, function: str, otherwise: str = '') -> Any:
-    """Runs a config file and returns what one of its functions returns, called with the argument in
-    `file.py:argument` if there is one. It may import modules of its folder and the current one,
-    unless an installed package has their name.
+    """Runs a config file and returns the result of one of its functions, called with the argument
+    in `file.py:argument` if any. The file may import modules of its folder and the current one,
+    except names of installed packages.
 
     Args:
-        path: of the file.
-        function: its name.
-        otherwise: what a user whose file has no such function may do instead of writing it.
+        path: path of the file, perhaps with an argument.
+        function: name of the function.
+        otherwise: alternative to suggest if the file has no such function.
 
     Raises:
-        UserError: a missing or failing file, or one without this function; with its line.
+        UserError: the file is missing, fails or lacks the function; names the line.
     """
     file, argument = _split(path)
     if not Path(file).is_file():
@@ -78,7 +78,7 @@ def call(path: str, function: str, otherwise: str = '') -> Any:
 
 
 def _arguments(function: Callable, path: str, text: str) -> list[Any]:
-    """The argument in `file.py:argument` as the type that the function declares."""
+    """Parses the argument in `file.py:argument` as the type that the function declares."""
     if not text:
         return []
     names = list(inspect.signature(function).parameters)
@@ -91,7 +91,7 @@ def _arguments(function: Callable, path: str, text: str) -> list[Any]:
 
 
 def _nearest_file(file: Path) -> str:
-    """The file that may be meant: beside it or, where there is no such folder, in a similar one."""
+    """Suggests a similar file beside it or, if the folder is missing, in a similar folder."""
     folder = file.parent
     if not folder.is_dir():
         folders = [str(f) for f in folder.parent.glob('*') if f.is_dir()]
@@ -111,7 +111,7 @@ def _load_json(file: str) -> Any:
 
 
 def _split(path: str) -> tuple[str, str]:
-    """The file and the argument in `file.py:argument`; the file may have colons in its name."""
+    """Splits `file.py:argument`; the file name may contain colons."""
     ends = [len(path), *(i for i in range(len(path) - 1, 0, -1) if path[i] == ':')]
     end = next((i for i in ends if Path(path[:i]).is_file()), None)
     if end is None:

@@ -1,4 +1,4 @@
-"""Checks that a name in a config file is of the kind that its field takes."""
+"""Checks that names in a config file are of the kind that their fields take."""
 
 import inspect
 import sys
@@ -12,12 +12,12 @@ _PLAIN = (bool, int, float, str, bytes, complex)
 
 
 def gives(constructor: Callable, result: Any, hint: Any) -> bool:
-    """Returns whether a call of a constructor gives a value of the type of a field.
+    """Returns whether a constructor returns a value of a field's type.
 
     Args:
         constructor: a class or a function.
-        result: the declared result of the function; Any where it is not known.
-        hint: the declared type of the field.
+        result: declared return type of the function; Any if unknown.
+        hint: declared type of the field.
     """
     made = constructor if inspect.isclass(constructor) else result
     return any(_is_kind(made, wanted) for made in members_of(made) for wanted in members_of(hint))
@@ -29,7 +29,7 @@ def is_function_for(hint: Any) -> bool:
 
 
 def inner(hint: Any, key: str | int) -> Any:
-    """The declared type of an item of a tuple or a mapping."""
+    """Declared type of an item of a tuple or mapping."""
     for member in members_of(hint):
         base, args = _base(member), typing.get_args(member)
         if base in (tuple, list) and args and isinstance(key, int):
@@ -46,7 +46,7 @@ def _base(hint: Any) -> Any:
 def _is_kind(made: Any, wanted: Any) -> bool:
     made, wanted = _base(made), _base(wanted)
     if wanted in (Any, object) or not (inspect.isclass(wanted) or wanted is Callable):
-        return wanted not in (None, typing.Literal)  # a type variable, say
+        return wanted not in (None, typing.Literal)  # e.g. a type variable
     if wanted in (*_PLAIN, type(None)):
         scheduled = getattr(sys.modules.get('genjax.schedules'), 'Scheduled', None)
         return made is scheduled is not None and wanted in (int, float)

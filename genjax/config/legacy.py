@@ -1,13 +1,13 @@
-"""Configs that an older version of the code wrote, upgraded when they are read.
+"""Upgrades configs of older code when they are read.
 
-Run folders, sweeps and JSON files hold configs with the names and fields of their time. `RENAMED`
-lists the constructors that moved; a constructor whose fields moved has a static method
+Run folders, sweeps and JSON files have configs with old names and fields. `RENAMED` lists moved
+constructors; a constructor whose fields changed has a static method
 
     upgrade(fields: dict[str, Any]) -> dict[str, Any]
 
-which takes the fields of an older config as plain JSON data, the constructors inside already
-upgraded (`{'_target_': 'module.name', …}`), and returns those of today. It is called on every
-config that is read, so fields of today must pass through unchanged.
+that takes the fields of an older config as plain JSON data, with inner constructors already
+upgraded (`{'_target_': 'module.name', …}`), and returns the current fields. It is called on every
+config that is read, so current fields must pass through unchanged.
 """
 
 from collections.abc import Mapping
@@ -28,11 +28,11 @@ RENAMED: dict[str, str] = {
     'genjax.training.Encoded': 'genjax.training.LoadLatents',
     'genjax.training.MeshShape': 'genjax.parallel.sharding.MeshShape',
 }
-"""Import paths of classes and functions that moved or were renamed: the old one and today's."""
+"""Old and current import paths of moved or renamed classes and functions."""
 
 
 def renamed(data: Any) -> Any:
-    """Returns a config, as plain data, with the import paths of today; imports nothing."""
+    """Updates the import paths in a config, as plain data; imports nothing."""
     if isinstance(data, Mapping):
         return {
             key: RENAMED.get(value, value)
@@ -48,7 +48,7 @@ def renamed(data: Any) -> Any:
 
 
 def upgraded(data: Any, where: str = 'config') -> Any:
-    """Returns a config, as plain data with the import paths of today, with the fields of today.
+    """Upgrades the fields of a config, as plain data with current import paths.
 
     Raises:
         UserError: a constructor cannot be imported or upgraded.

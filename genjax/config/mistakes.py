@@ -1,4 +1,4 @@
-"""Lines of mistakes in config files."""
+"""Locates errors in config files by line."""
 
 import ast
 import inspect
@@ -11,16 +11,16 @@ from types import FrameType
 from genjax.errors import UserError, is_users, location, nearest
 
 Step = tuple[str | int, int]
-"""An argument of a call by name and position, or an item of a tuple or mapping by its key."""
+"""Step into a part: an argument by name and position, or an item of a tuple or mapping by key."""
 
 
 def inside(error: Exception, step: Step, name: str = '') -> Exception:
-    """Returns an error of a part as that of the whole; `error.path` leads to the part.
+    """Turns an error of a part into one of the whole; `error.path` leads to the part.
 
     Args:
-        error: of the part.
-        step: from the whole to the part.
-        name: of the part, to begin the message with.
+        error: error of the part.
+        step: step from the whole to the part.
+        name: name of the part, to prefix the message.
     """
     outer = type(error)(f'{name}: {error}' if name else str(error))
     outer.path = (step, *getattr(error, 'path', ()))
@@ -28,12 +28,14 @@ def inside(error: Exception, step: Step, name: str = '') -> Exception:
 
 
 def line_of(frame: FrameType, path: Sequence[Step]) -> int:
-    """Returns the line of an argument, as deep as the call that a frame executes spells it out."""
+    """Returns the line of an argument in the call that a frame executes, following `path` as far as
+    the call is written out.
+    """
     start, end, column, _ = list(frame.f_code.co_positions())[frame.f_lasti // 2]
     source = ''.join(linecache.getlines(frame.f_code.co_filename, frame.f_globals))
     try:
         calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
-    except SyntaxError:  # of an interactive session
+    except SyntaxError:  # in an interactive session
         calls = []
     for call in calls:
         if (call.lineno, call.end_lineno, call.col_offset) == (start, end, column):
@@ -61,9 +63,7 @@ def _innermost(node: ast.expr, path: Sequence[Step]) -> ast.expr:
 
 
 def located(error: UserError) -> str:
-    """Returns the line of an error that a config file led to, with the place where that is not in
-    it yet: a constructor raised it.
-    """
+    """Returns the message of an error in a config file, prefixed with its location if missing."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if is_users(frame.filename)]
     if not own or any(frame.name == 'spec' for frame in frames):
@@ -72,8 +72,8 @@ def located(error: UserError) -> str:
 
 
 def of_call(error: BaseException) -> str | None:
-    """Returns the line of an error that a call with an unknown argument raised, with the nearest
-    one; None: the error is another.
+    """Returns a message for a call with an unknown argument, with the nearest name; None for other
+    errors.
     """
     pattern = r"(\w+?)(\.__init__)?\(\) got an unexpected keyword argument '(\w+)'"
     found = re.search(pattern, str(error)) if isinstance(error, TypeError) else None
@@ -81,7 +81,7 @@ def of_call(error: BaseException) -> str | None:
         return None
     name, argument = found[1], found[3]
     for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
-        called = frame.f_globals.get(name)  # not in Flax, which passes the arguments on
+        called = frame.f_globals.get(name)  # unless raised inside Flax, which forwards arguments
         if callable(called):
             takes = [n for n in inspect.signature(called).parameters if n not in ('parent', 'name')]
             return (

@@ -1,4 +1,4 @@
-"""Origin of the config of this process, recorded with its results."""
+"""Origin of this process's config, recorded with its results."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ _current: dict[str, Any] | None = None
 
 
 def set_file(file: str, argument: str = '') -> None:
-    """Notes that the config is what a Python file returns."""
+    """Records that the config comes from a Python file."""
     folder = Path(file).resolve().parent
     set(
         {
@@ -26,21 +26,21 @@ def set_file(file: str, argument: str = '') -> None:
 
 
 def set(origin: Mapping[str, Any] | None) -> None:
-    """Notes the origin that a file with a config states."""
+    """Records the origin stated by a file with a config."""
     global _current
     _current = None if origin is None else dict(origin)
 
 
 def current() -> dict[str, Any] | None:
-    """Returns the file, its argument, the folders that it imports from and the commit of its
-    repository; None for a config that was made in Python.
+    """Returns the file, its argument, its import folders and the commit of its repository; None for
+    a config built in Python.
     """
     return _current
 
 
 def parts(data: Any) -> tuple[Any, dict[str, Any] | None]:
-    """The config and its origin in what a JSON file holds: the record of a run, a trial of a sweep,
-    or a config alone.
+    """Splits the content of a JSON file (record of a run, trial of a sweep, or plain config) into
+    config and origin.
     """
     if not isinstance(data, dict) or TARGET in data or not isinstance(data.get('config'), dict):
         return data, None
@@ -51,16 +51,16 @@ def parts(data: Any) -> tuple[Any, dict[str, Any] | None]:
 
 
 def folders(origin: Mapping[str, Any] | None) -> list[str]:
-    """The folders that a config imports from, as its record states them; they may be gone."""
+    """Folders that a config imports from, by its record; they may no longer exist."""
     found = (origin or {}).get('path')
     return [p for p in found if isinstance(p, str)] if isinstance(found, list) else []
 
 
 def commit_of(path: Path) -> str | None:
-    """The commit of the repository that holds a file or folder, with '+changes' where a file that
-    it tracks, or this one, differs from it; None outside of git.
+    """Commit of the repository of a file or folder, with '+changes' if tracked files, or this one,
+    differ from it; None outside of git.
     """
-    # Without fsmonitor, which lets a repository name a program to run.
+    # Disable fsmonitor: it lets a repository execute a program.
     here = path if path.is_dir() else path.parent
     git = ['git', '-c', 'core.fsmonitor=false', '-C', str(here)]
 

@@ -1,4 +1,4 @@
-"""Fields of a config that name folders and files, found again wherever a run is read."""
+"""Path fields of a config, resolved wherever a run is read."""
 
 import os
 from collections.abc import Mapping
@@ -12,24 +12,24 @@ from genjax.files import local
 
 
 def paths(config: ConfigDict) -> dict[str, str]:
-    """Returns the fields that hold a path, by their names in the config, as `leaves` names them.
+    """Returns the path fields of a config, by the paths of `leaves`.
 
-    Constructors list theirs in an attribute, `PATHS: ClassVar = ('data_dir',)`. What lies there is
-    compared by its content, so that training does not depend on the path.
+    Constructors list theirs in an attribute, `PATHS: ClassVar = ('data_dir',)`. The content there
+    is compared, not the path, so that training does not depend on it.
     """
     return {name: path for name, path in declared(config, 'PATHS') if path is not None}
 
 
 def absolute(config: ConfigDict) -> ConfigDict:
-    """Returns a copy with absolute paths, which mean the same in every current folder."""
+    """Returns a copy with absolute paths, independent of the current folder."""
     return _with(config, {name: os.path.abspath(local(p)) for name, p in paths(config).items()})
 
 
 def moved(config: ConfigDict, before: str, now: Path) -> ConfigDict:
-    """Returns a copy for a run that was in the folder `before` and is in `now`.
+    """Returns a copy for a run moved from the folder `before` to `now`.
 
-    A path leads to where it led from the folder of the run, if there is something: both may have
-    been moved together. Else it stays.
+    A path keeps its position relative to the run folder if it exists there (both may have been
+    moved together); otherwise it is unchanged.
     """
     found = {}
     for name, path in paths(config).items():

@@ -1,5 +1,5 @@
-"""Ranges of numeric arguments, by name: one word means one thing in all constructors of genjax,
-Flax and optax, so its range is stated once, here.
+"""Ranges of numeric arguments by name: a name means the same in all constructors of genjax, Flax
+and optax, so its range is stated once, here.
 """
 
 import math
@@ -20,10 +20,10 @@ class Range:
     """The numbers from `low` to `high`.
 
     Attributes:
-        low: smallest number.
-        high: largest number.
-        above: `low` itself is left out.
-        below: `high` itself is left out.
+        low: lower bound.
+        high: upper bound.
+        above: exclude `low`.
+        below: exclude `high`.
     """
 
     low: float = -math.inf
@@ -73,19 +73,19 @@ _NAMES = (
     (Range(0, 1, above=True), 'top_p'),
     (Range(0, 1, below=True), 'b1 b2 ema decay dropout label_dropout instant consistent'),
     (Range(0, 1), 'style_mixing probability quantile restart'),
-    (Range(0, 2**32 - 1), 'seed'),  # JAX takes larger ones modulo 2**32
+    (Range(0, 2**32 - 1), 'seed'),  # JAX reduces larger seeds modulo 2**32
 )
 _RANGES = {name: allowed for allowed, names in _NAMES for name in names.split()}
 
 
 def in_range(constructor: Callable, name: str, value: Any) -> Any:
-    """Returns the value of an argument, a dtype by its full name.
+    """Checks the value of an argument and returns it; a dtype by its full name.
 
     Args:
-        constructor: whose argument it is; of a package other than genjax, Flax and optax, whose
-            words may mean other things, all values are taken.
-        name: of the argument.
-        value: a number, a tuple of them, or a dtype; anything else is returned as it is.
+        constructor: constructor of the argument; arguments of packages other than genjax, Flax and
+            optax are not checked.
+        name: name of the argument.
+        value: a number, a tuple of them, or a dtype; anything else is returned unchanged.
 
     Raises:
         ValueError: it is out of range.
@@ -102,7 +102,7 @@ def in_range(constructor: Callable, name: str, value: Any) -> Any:
 
 
 def check(name: str, value: Any) -> None:
-    """Raises a ValueError where a number, or one of a tuple, is out of the range of its name."""
+    """Raises ValueError if a number, or one of a tuple, is out of the range of its name."""
     allowed = _RANGES.get(name)
     for number in value if isinstance(value, tuple) else (value,):
         if allowed and type(number) in (int, float) and number not in allowed:

@@ -1,4 +1,4 @@
-"""Fields that follow others, by `ml_collections.FieldReference`s."""
+"""Fields that follow other fields, as `ml_collections.FieldReference`s."""
 
 import copy
 from collections.abc import Callable
@@ -11,31 +11,31 @@ from genjax.config.types import coerce, only_type
 
 
 class _Op(NamedTuple):
-    """What a `FieldReference` computes: `fn(own value, *args)`."""
+    """Operation of a `FieldReference`: `fn(own value, *args)`."""
 
     fn: Callable
     args: tuple[Any, ...]
 
 
 def following(reference: FieldReference, now: Any, hint: Any) -> FieldReference:
-    """Returns a reference that follows another one; setting it leaves that one alone.
+    """Returns a one-way reference to another one: setting it does not change the other.
 
     Args:
-        reference: the other one.
-        now: its value.
-        hint: the type to which values are coerced.
+        reference: the other reference.
+        now: its current value.
+        hint: type to which values are coerced.
     """
     kind = only_type(hint) if now is None else type(now)
     return FieldReference(now, kind, _Op(lambda _, new: coerce(new, hint), (reference,)))
 
 
 def joined(items: tuple[Any, ...]) -> FieldReference:
-    """Returns a reference to the tuple of the values of items, some of them references."""
+    """Returns a reference to a tuple of values, some of them references."""
     return FieldReference((), op=_Op(lambda _, *values: values, items))
 
 
 def copied(config: Any, seen: dict[int, Any] | None = None) -> Any:
-    """Returns a copy whose fields follow those of the copy, and which holds no part twice."""
+    """Copies a config; references point into the copy, and shared parts are duplicated."""
     seen = {} if seen is None else seen
     if isinstance(config, ConfigDict):
         new = Config(convert_dict=False)

@@ -1,4 +1,4 @@
-"""Configs as text: as the calls that make them, and field by field with types and descriptions."""
+"""Configs as text: as constructor calls, and field by field with types and descriptions."""
 
 import dataclasses
 import inspect
@@ -18,19 +18,19 @@ _ARRAY_LIKE = re.compile(r'Union\[Array, ndarray, bool, number, bool, int, float
 
 
 class Config(ConfigDict):
-    """A `ConfigDict` that prints as the calls that make it."""
+    """A `ConfigDict` that prints as constructor calls."""
 
     def __repr__(self) -> str:
         try:
             return calls(self)
-        except UserError:  # a constructor that is gone
+        except UserError:  # a constructor that no longer exists
             return super().__repr__()
 
     __str__ = __repr__
 
 
 def calls(config: Any, indent: int = 0) -> str:
-    """Returns a config as the calls that make it, without arguments at their defaults."""
+    """Formats a config as constructor calls, without default arguments."""
     if isinstance(config, ConfigDict | Mapping):
         if TARGET not in config:
             items = [f'{key!r}: {calls(value, indent + 4)}' for key, value in config.items()]
@@ -56,9 +56,9 @@ class Field(NamedTuple):
 
     Attributes:
         path: such as `model.beta`.
-        value: as text; the name of the constructor of a part with fields of its own.
-        type: as its constructor declares it; '' where it does not.
-        description: the first sentence of the constructor's docstring on it.
+        value: as text; for a part with fields, the name of its constructor.
+        type: declared type; '' if undeclared.
+        description: first sentence on the field in the constructor's docstring.
     """
 
     path: str
@@ -68,7 +68,7 @@ class Field(NamedTuple):
 
 
 def fields(config: Any, path: str = '') -> Iterator[Field]:
-    """Yields every field, those of a part after it, in the order of the constructors."""
+    """Yields every field, depth first, in the order of the constructors."""
     described: dict[str, str] = {}
     types: dict[str, Any] = {}
     items = dict(config.items()) if isinstance(config, ConfigDict | Mapping) else {}
@@ -90,8 +90,8 @@ def fields(config: Any, path: str = '') -> Iterator[Field]:
 
 
 def differences(config: Any, other: Any) -> Iterator[tuple[str, str, str]]:
-    """Yields `(path, value, value in the other)` of the fields in which two configs differ. Where
-    parts are of different constructors, fields that one of them lacks are left out.
+    """Yields `(path, value, value in the other)` of the fields in which two configs differ. For
+    parts with different constructors, fields that one of them lacks are skipped.
     """
     one, two = ({f.path: f.value for f in fields(each)} for each in (config, other))
     replaced: tuple[str, ...] = ()
@@ -119,7 +119,7 @@ def _wrapped(start: str, items: list[str], end: str, indent: int) -> str:
 
 
 def _short(path: str) -> str:
-    """The name that a config file uses: `VAE`, `optax.adam`, `nn.Dense`."""
+    """Name used in config files: `VAE`, `optax.adam`, `nn.Dense`."""
     package, _, name = path.rpartition('.')
     if path.startswith('genjax.') or not package:
         return name
@@ -127,7 +127,7 @@ def _short(path: str) -> str:
 
 
 def _defaults(constructor: Callable) -> dict[str, Any]:
-    """The arguments with their defaults, as data."""
+    """Default arguments, as data."""
     found = {}
     for name, default in parameters_of(constructor).items():
         try:
@@ -138,9 +138,7 @@ def _defaults(constructor: Callable) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A part of a config, or a default that could be one, as data that compare by value; raises
-    TypeError where it could not.
-    """
+    """Data comparable by value."""
     if isinstance(value, ConfigDict | Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
@@ -161,15 +159,13 @@ def _types(constructor: Callable) -> dict[str, str]:
 
 
 def _type(annotation: Any) -> str:
-    """An annotation without the modules of its names."""
+    """Annotation without module prefixes."""
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
     return _ARRAY_LIKE.sub('ArrayLike', re.sub(r'\b(?:\w+\.)+(\w+)', r'\1', text))
 
 
 def _descriptions(constructor: Callable) -> dict[str, str]:
-    """The first sentences on the arguments in a docstring of Google's style, also of those that a
-    class inherits.
-    """
+    """First sentences on the arguments in a Google-style docstring."""
     classes = constructor.__mro__ if inspect.isclass(constructor) else (constructor,)
     docs = [inspect.cleandoc(each.__doc__ or '') for each in reversed(classes)]
     lines = '\n'.join(docs).splitlines()

@@ -9,12 +9,12 @@ from typing import Any
 
 
 def hints_of(constructor: Callable) -> dict[str, Any]:
-    """The declared types of the arguments, as far as they can be found."""
+    """Declared types of the arguments, as far as they can be resolved."""
     plain_class = isinstance(constructor, type) and not dataclasses.is_dataclass(constructor)
     annotated = constructor.__init__ if plain_class else constructor
     try:
         return typing.get_type_hints(annotated)
-    except NameError:  # a name inside of one of them cannot be found, as in those of optax.adamw
+    except NameError:  # an annotation cannot be resolved, as in optax.adamw
         found = inspect.get_annotations(annotated)
         return {name: hint for name, hint in found.items() if not isinstance(hint, str)}
     except (TypeError, AttributeError):
@@ -51,9 +51,8 @@ def _is_linen(constructor: Callable) -> bool:
 
 
 def path_of(obj: Any) -> str:
-    """The shortest import path under which `obj` is found: `optax.adam`, not
-    `optax._src.alias.adam`. Names that a module makes up when asked (`genjax.Experiment`) do not
-    count: stored configs name things where they are.
+    """Shortest import path of `obj`: `optax.adam`, not `optax._src.alias.adam`. Lazily created
+    names (`genjax.Experiment`) do not count: stored configs use the defining module.
     """
     module, name = getattr(obj, '__module__', None), getattr(obj, '__qualname__', '<none>')
     parts = (module or '').split('.')

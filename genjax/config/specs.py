@@ -1,4 +1,4 @@
-"""Constructor calls as data, and back."""
+"""Converts constructor calls to data and back."""
 
 import dataclasses
 import inspect
@@ -22,7 +22,7 @@ _BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_
 
 
 class _Missing:
-    """Stands in a config for an argument that has no default and is still to be set."""
+    """Placeholder for an argument without a default that is not set yet."""
 
     def __repr__(self) -> str:
         return '(missing)'
@@ -35,14 +35,14 @@ MISSING = _Missing()
 
 
 def spec(constructor: Callable, /, *args: Any, **fields: Any) -> ConfigDict:
-    """Describes the call `constructor(*args, **fields)` with every default filled in.
+    """Records the call `constructor(*args, **fields)` with every default filled in.
 
     Arguments are numbers, strings, tuples, mappings, functions, further specs, dataclasses and Flax
-    modules, and `ml_collections.FieldReference`s: a field that holds one follows the field that the
-    reference stands for (`Experiment.steps`), until it is set itself.
+    modules, and `ml_collections.FieldReference`s: such a field follows the referenced field
+    (`Experiment.steps`) until it is set itself.
 
     Raises:
-        UserError: an unknown, missing or mistyped argument, with its file and line.
+        UserError: an argument is unknown, missing or mistyped; names its file and line.
     """
     caller = sys._getframe(1)
     try:
@@ -55,10 +55,10 @@ def spec(constructor: Callable, /, *args: Any, **fields: Any) -> ConfigDict:
 
 
 def build(config: Any, where: str = 'config') -> Any:
-    """Makes the object that a config describes, innermost first.
+    """Constructs the object that a config describes, innermost first.
 
     Raises:
-        UserError: a field that the constructor does not take or that it refuses, with its path.
+        UserError: a constructor does not take or refuses a field; names its path.
     """
     if isinstance(config, ConfigDict | Mapping):
         fields = {k: build(v, f'{where}.{k}') for k, v in config.items() if k != TARGET}
@@ -83,7 +83,7 @@ def build(config: Any, where: str = 'config') -> Any:
 
 
 def make_spec(constructor: Callable, fields: Mapping[str, Any]) -> ConfigDict:
-    """`spec` without the place of a mistake: raises TypeError or ValueError."""
+    """Like `spec`, but raises TypeError or ValueError without the location."""
     _check_names(constructor, fields)
     hints = hints_of(constructor)
     config = Config({TARGET: path_of(constructor)}, convert_dict=False)
@@ -97,7 +97,7 @@ def make_spec(constructor: Callable, fields: Mapping[str, Any]) -> ConfigDict:
             try:
                 value = as_config(default)
             except (TypeError, ValueError):
-                continue  # a default that is no data (a closure, say) stays the constructor's own
+                continue  # a default that is not data (e.g. a closure) stays with the constructor
         if value is None:
             value = config_dict.placeholder(only_type(hints.get(name, Any)))
         config[name] = value
@@ -105,7 +105,7 @@ def make_spec(constructor: Callable, fields: Mapping[str, Any]) -> ConfigDict:
 
 
 def _checked(constructor: Callable, name: str, value: Any, hint: Any) -> Any:
-    """The value of an argument as it stands in a config."""
+    """Converts the value of an argument for a config."""
     if value is MISSING:
         return value
     value = as_config(value)
@@ -119,17 +119,17 @@ def _checked(constructor: Callable, name: str, value: Any, hint: Any) -> Any:
 
 
 def reference(path: str, hint: Any, now: Any) -> ConfigDict | str:
-    """Reads `@module.name` in a field: the call of a class or function with its defaults, where
-    `MISSING` stands for arguments without one; or the function itself, where the field takes one
-    and this one does not make it (`optax.constant_schedule` does).
+    """Resolves `@module.name` in a field: a call of a class or function with its defaults,
+    `MISSING` for arguments without one; or the function itself, if the field takes a function and
+    this one does not return one (as `optax.constant_schedule` does).
 
     Args:
         path: `module.name`.
-        hint: the declared type of the field.
-        now: its value, which such a call replaces with a call.
+        hint: declared type of the field.
+        now: current value; a call is replaced by a call.
 
     Raises:
-        UserError: there is nothing of this name, or it is not callable.
+        UserError: the name does not exist, or is not callable.
     """
     target = import_path(path)
     if not callable(target):
@@ -149,7 +149,7 @@ def reference(path: str, hint: Any, now: Any) -> ConfigDict | str:
 def _by_name(
     constructor: Callable, args: tuple[Any, ...], fields: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The arguments of a call by name."""
+    """Arguments of a call by name."""
     parameters = inspect.signature(constructor).parameters
     names = [n for n in parameters_of(constructor) if parameters[n].kind in _BY_POSITION]
     if len(args) > len(names):
@@ -177,7 +177,7 @@ def _check_names(constructor: Callable, fields: Mapping[str, Any]) -> None:
 
 
 def as_config(value: Any) -> Any:
-    """Returns a value as it can stand in a config; raises TypeError when it cannot."""
+    """Converts a value to config data; raises TypeError if that is impossible."""
     if value is None or isinstance(value, bool | int | float | str | ConfigDict | FieldReference):
         return value
     if isinstance(value, tuple | list):
@@ -201,7 +201,7 @@ def _item(value: Any, key: str | int) -> Any:
 
 
 def _arguments(value: Any) -> dict[str, Any]:
-    """The arguments that a dataclass was called with, but for defaults."""
+    """Non-default arguments of a dataclass instance."""
     found = {}
     for name, default in parameters_of(type(value)).items():
         try:

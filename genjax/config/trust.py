@@ -1,12 +1,12 @@
 """Decides which names in a config may be imported and called.
 
-A config names its constructors, so reading one from a file runs code. What the user's own Python
-names (`spec`, an override) may be imported; so may what genjax, Flax and optax offer for configs;
-of anything else, only what the user has named with `--trust` or trained with before. This is
-remembered in `$XDG_CONFIG_HOME/genjax/trusted`, one item a line:
+A config names its constructors, so reading one from a file runs code. Allowed are names used by
+the user's own Python code (`spec`, an override), names that genjax, Flax and optax offer for
+configs, and names that the user has given with `--trust` or trained with before. The latter are
+stored in `$XDG_CONFIG_HOME/genjax/trusted`, one item per line:
 
-    my_package                  all that is defined in this package or module
-    /home/me/lab                all modules that lie in this folder
+    my_package                  everything defined in this package or module
+    /home/me/lab                all modules in this folder
     nets.Small@/home/me/lab     this one name, found in this folder
 """
 
@@ -45,19 +45,19 @@ _OFFERED = (
 )
 
 _named: set[str] = set()
-"""Names that Python code of this process has used, with its own imports."""
+"""Names used by Python code of this process."""
 
 _own: dict[Item, None] = {}
-"""Modules whose classes or functions it has named."""
+"""Modules of the classes and functions named by that code."""
 
 _given: dict[Item, None] = {}
-"""Items given by `--trust`, or remembered from before."""
+"""Items given by `--trust`, or stored earlier."""
 
 _used: dict[str, None] = {}
-"""Names that were imported and are not of `_OFFERED`."""
+"""Imported names outside of `_OFFERED`."""
 
 _folders: dict[str, None] = {}
-"""The folders that this module has put on the path."""
+"""Folders added to `sys.path` by this module."""
 
 
 def names_in(data: Any, where: str = 'config') -> Iterator[tuple[str, Any]]:
@@ -76,8 +76,8 @@ def names_in(data: Any, where: str = 'config') -> Iterator[tuple[str, Any]]:
 
 
 def name(config: Any) -> None:
-    """Allows, in this process, what a config of the user's own code or command line names, and what
-    else the modules of its classes and functions define.
+    """Allows, in this process, the names in a config from the user's own code or command line, and
+    all definitions in the modules of its classes and functions.
     """
     for text in _texts(config):
         _named.add(text.partition('/')[0].removeprefix('@'))
@@ -97,7 +97,7 @@ def _texts(config: Any) -> Iterator[str]:
 
 
 def builder_path(text: Any) -> str | None:
-    """The import path in the name of a data set: `lab.Spirals` in `lab.Spirals/wide`; None: it has
+    """Import path in the name of a data set: `lab.Spirals` in `lab.Spirals/wide`; None if it has
     none.
     """
     path = text.partition('/')[0] if isinstance(text, str) else ''
@@ -105,10 +105,10 @@ def builder_path(text: Any) -> str | None:
 
 
 def parse(words: Iterable[str]) -> list[Item]:
-    """Reads the words after `--trust`; a module of the current folder is that one only.
+    """Parses the arguments of `--trust`; a module in the current folder is bound to that folder.
 
     Raises:
-        UserError: one is neither a name nor a folder.
+        UserError: an argument is neither a name nor a folder.
     """
     items = list(map(Item.parse, words))
     here = str(Path.cwd().resolve())
@@ -121,7 +121,7 @@ def parse(words: Iterable[str]) -> list[Item]:
 
 
 def give(items: Iterable[Item]) -> None:
-    """Allows items in this process, and puts their folders on the path."""
+    """Allows items in this process, and adds their folders to `sys.path`."""
     for item in items:
         _given[item] = None
         if item.folder:
@@ -129,7 +129,7 @@ def give(items: Iterable[Item]) -> None:
 
 
 def on_path(folder: str | Path) -> None:
-    """Puts a folder on the path, after all that is installed: nothing in it hides a package."""
+    """Appends a folder to `sys.path`, after installed packages, so that it cannot shadow them."""
     folder = str(Path(folder).resolve())
     _folders[folder] = None
     if folder not in sys.path:
@@ -137,8 +137,8 @@ def on_path(folder: str | Path) -> None:
 
 
 def is_installed(package: str) -> bool:
-    """Returns whether an optional package is there, not just a file or folder of its name where
-    configs import from (Weights & Biases leaves one).
+    """Returns whether an optional package is installed, not just a file or folder with its name on
+    the config path (Weights & Biases creates one).
     """
     if package in sys.modules:
         return sys.modules[package] is not None
@@ -147,21 +147,21 @@ def is_installed(package: str) -> bool:
 
 
 def folders() -> list[str]:
-    """The folders that this process has put on the path."""
+    """Folders added to `sys.path` by this process."""
     return list(_folders)
 
 
 def check(data: Any, folders: Sequence[str] = (), where: str = 'config') -> None:
-    """Allows the names in a config that was read from a file, or refuses it; imports nothing.
+    """Checks the names in a config read from a file; imports nothing.
 
     Args:
         data: the config.
-        folders: where the modules of the user lay when it was made, to tell apart those that have
-            the same name in several folders.
-        where: the field that it is.
+        folders: folders of the user's modules when it was written, to distinguish modules with the
+            same name.
+        where: path of the field.
 
     Raises:
-        UserError: a name that may not be imported, with its field and the way to allow it.
+        UserError: a name may not be imported; states its field and how to allow it.
     """
     for field, path in names_in(data, where):
         if not isinstance(path, str) or not NAME.fullmatch(path):
@@ -177,10 +177,10 @@ def check(data: Any, folders: Sequence[str] = (), where: str = 'config') -> None
 
 
 def import_path(path: str) -> Any:
-    """Returns what a name such as `optax.adam` stands for.
+    """Imports a name such as `optax.adam`.
 
     Raises:
-        UserError: it may not be imported, or there is nothing of this name.
+        UserError: the name may not be imported, or does not exist.
     """
     check('@' + path)
     module, _, last = path.rpartition('.')
@@ -208,23 +208,23 @@ def import_path(path: str) -> Any:
 
 
 def is_vouched(path: str) -> bool:
-    """Returns whether the user has named exactly this, not just its package or folder."""
+    """Returns whether the user has allowed exactly this name, not just its package or folder."""
     return path in _named or any(path == item.name for item in _holding(path))
 
 
 def note(path: str) -> None:
-    """Keeps in mind that a name was imported on behalf of a config."""
+    """Records that a name was imported for a config."""
     if not _is_offered(path):
         _used[path] = None
 
 
 def given() -> list[str]:
-    """Returns the items of this process as options of a command."""
+    """Returns the items of this process as command-line options."""
     return [f'--trust={item}' for item in _given]
 
 
 def needed(config: Any) -> list[Item]:
-    """Returns the items that another process needs to build a config of this one."""
+    """Returns the items that another process needs to build this config."""
     named = [path for _, path in names_in(config)]
     builders = [builder_path(text) for text in _texts(config)]
     paths = [path for path in dict.fromkeys([*named, *builders]) if path in _used]
@@ -232,12 +232,12 @@ def needed(config: Any) -> list[Item]:
 
 
 def options(config: Any) -> list[str]:
-    """`needed` as options of a command."""
+    """Returns `needed` as command-line options."""
     return [f'--trust={item}' for item in needed(config)]
 
 
 def _holding(path: str) -> list[Item]:
-    """The items that a name is among."""
+    """Items that cover a name."""
     return [item for item in [*remembered(), *_given, *_own] if item.holds(path)]
 
 
@@ -247,7 +247,7 @@ def _is_offered(path: str) -> bool:
 
 
 def _offers(path: str, found: Any) -> bool:
-    """Returns whether a public name is for configs: defined there, and made to be built."""
+    """Returns whether a public name is meant for configs: defined there, and constructible."""
     package = next(module for module in _OFFERED if path.startswith(f'{module}.'))
     home = getattr(found, '__module__', None) or ''
     if not (inspect.isclass(found) or inspect.isfunction(found)):
@@ -263,7 +263,7 @@ def _offers(path: str, found: Any) -> bool:
 
 
 def _folder_of(path: str) -> str:
-    """The folder that this module has put on the path for a name; '' for an installed one."""
+    """Folder on `sys.path`, added by this module, of a name; '' for an installed one."""
     found = homes(sys.modules[path.partition('.')[0]].__spec__)
     return next((home for home in found if home in _folders), '')
 

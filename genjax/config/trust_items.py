@@ -1,4 +1,4 @@
-"""Items that a user trusts beside genjax, Flax and optax, and the folders of modules."""
+"""Items that a user trusts beside genjax, Flax and optax, and the folders of their modules."""
 
 import contextlib
 import os
@@ -17,11 +17,11 @@ NAME = re.compile(r'[^\W\d]\w*(\.[^\W\d]\w*)*')
 
 @dataclass(frozen=True)
 class Item:
-    """Something that may be imported.
+    """An importable name or folder.
 
     Attributes:
-        name: of a package, a module or what it defines; '' for all modules in `folder`.
-        folder: where its outermost module lies; '' for an installed one.
+        name: name of a package, a module or a definition; '' for all modules in `folder`.
+        folder: folder of its top-level module; '' for an installed one.
     """
 
     name: str
@@ -29,10 +29,10 @@ class Item:
 
     @classmethod
     def parse(cls, text: str) -> 'Item':
-        """Reads `NAME`, `FOLDER` or `NAME@FOLDER`.
+        """Parses `NAME`, `FOLDER` or `NAME@FOLDER`.
 
         Raises:
-            UserError: it is none of these.
+            UserError: the text is none of these.
         """
         name, at, folder = text.partition('@')
         if not NAME.fullmatch(name) and Path(text).expanduser().is_dir():
@@ -48,14 +48,14 @@ class Item:
         return '@'.join(filter(None, (self.name, self.folder)))
 
     def holds(self, path: str) -> bool:
-        """Returns whether a name may be imported; imports nothing."""
+        """Returns whether the item covers a name; imports nothing."""
         if self.name and path != self.name and not path.startswith(f'{self.name}.'):
             return False
         return not self.folder or lies_in(path.partition('.')[0], self.folder)
 
 
 def remember(items: Iterable[Item]) -> None:
-    """Allows items in later processes of this user too, where there is a place to write that."""
+    """Allows items in later processes of this user, if the file can be written."""
     before = set(remembered())
     new = [item for item in items if item not in before]
     if not new or (file := file_of_user()) is None:
@@ -67,7 +67,7 @@ def remember(items: Iterable[Item]) -> None:
 
 
 def remembered() -> list[Item]:
-    """Returns the items that this user has allowed."""
+    """Returns the stored items of this user."""
     file = file_of_user()
     if file is None:
         return []
@@ -77,19 +77,19 @@ def remembered() -> list[Item]:
         return []
     found = []
     for line in filter(None, map(str.strip, lines)):
-        with contextlib.suppress(UserError):  # a folder that is gone
+        with contextlib.suppress(UserError):  # a folder that no longer exists
             found.append(Item.parse(line))
     return list(dict.fromkeys(found))
 
 
 def file_of_user() -> Path | None:
-    """Returns the file of this user's items; None without a home folder."""
+    """Returns the file with this user's items; None without a home folder."""
     folder = os.environ.get('XDG_CONFIG_HOME') or os.path.expanduser('~/.config')
     return Path(folder) / 'genjax' / 'trusted' if os.path.isabs(folder) else None
 
 
 def lies_in(top: str, folder: str) -> bool:
-    """Returns whether `import top` takes a module of this folder, once that is last on the path."""
+    """Returns whether `import top` would load a module of this folder, appended to `sys.path`."""
     if top in sys.modules:
         found = sys.modules[top].__spec__
     elif top in sys.builtin_module_names:
@@ -100,9 +100,7 @@ def lies_in(top: str, folder: str) -> bool:
 
 
 def homes(found: ModuleSpec | None) -> list[str]:
-    """The folders in which an outermost module lies: one, or several for a package without
-    `__init__.py`.
-    """
+    """Folders of a top-level module: one, or several for a namespace package."""
     if found is None:
         return []
     if found.submodule_search_locations is not None:

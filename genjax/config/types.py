@@ -1,4 +1,4 @@
-"""Values as the types that a constructor declares."""
+"""Coerces and parses values by type annotation."""
 
 import ast
 import re
@@ -14,8 +14,8 @@ from genjax.errors import nearest
 
 
 def coerce(value: Any, hint: Any) -> Any:
-    """`value` as the type of `hint`; hints other than plain types, tuples and literals allow
-    anything.
+    """Converts `value` to the type `hint`; hints other than plain types, tuples and literals allow
+    any value.
     """
     members = members_of(hint)
     if isinstance(value, ConfigDict) or any(_fits(value, m) for m in members):
@@ -44,7 +44,7 @@ def coerce(value: Any, hint: Any) -> Any:
 
 
 def parse(text: str, hint: Any) -> Any:
-    """Reads command-line text as a value of type `hint`."""
+    """Parses command-line text as type `hint`."""
     members = members_of(hint)
     if any(typing.get_origin(m) is typing.Literal and text in typing.get_args(m) for m in members):
         return text
@@ -65,29 +65,29 @@ def parse(text: str, hint: Any) -> Any:
 
 
 def quote_references(text: str) -> str:
-    """Puts quotes around `@module.name`, so that a list of them is Python."""
+    """Quotes `@module.name`, so that a list of them is valid Python."""
     return re.sub(r'(?<![\w\'"])@[\w.]+', lambda match: repr(match[0]), text)
 
 
 def takes_function(hint: Any) -> bool:
-    """Returns whether a function is among the values that `hint` allows."""
+    """Returns whether `hint` allows a function."""
     return any((typing.get_origin(m) or m) is Callable for m in members_of(hint))
 
 
 def takes_mapping(hint: Any) -> bool:
-    """Returns whether a mapping is among the values that `hint` allows."""
+    """Returns whether `hint` allows a mapping."""
     bases = [typing.get_origin(m) or m for m in members_of(hint)]
     return any(isinstance(base, type) and issubclass(base, Mapping) for base in bases)
 
 
 def element_hint(hint: Any) -> Any:
-    """The declared type of the elements of a tuple."""
+    """Declared type of the elements of a tuple."""
     tuples = [m for m in members_of(hint) if typing.get_origin(m) is tuple and typing.get_args(m)]
     return typing.get_args(tuples[0])[0] if len(tuples) == 1 else Any
 
 
 def is_plain(value: Any, hint: Any) -> bool:
-    """Whether `hint` names the type of a number, or None: such may stand in place of a spec."""
+    """Returns whether `hint` allows this number or None, which may then replace a spec."""
     members = members_of(hint)
     if value is None:
         return types.NoneType in members
@@ -95,21 +95,21 @@ def is_plain(value: Any, hint: Any) -> bool:
 
 
 def only_type(hint: Any) -> type:
-    """The type of a None-able field for a typed placeholder; `object` when it is not a single plain
-    one.
+    """Type of an optional field, for a typed placeholder; `object` unless it is a single plain
+    type.
     """
     plain = [m for m in members_of(hint) if m is not types.NoneType]
     return plain[0] if len(plain) == 1 and plain[0] in (bool, int, float, str) else object
 
 
 def members_of(hint: Any) -> tuple[Any, ...]:
-    """The types of a union, or the one type."""
+    """Members of a union, or the type itself."""
     union = typing.get_origin(hint) in (typing.Union, types.UnionType)
     return tuple(m for arg in typing.get_args(hint) for m in members_of(arg)) if union else (hint,)
 
 
 def _is_array(hint: Any) -> bool:
-    # Whoever names the type has imported JAX, which reading a config does not need.
+    # This annotation implies that JAX is imported; reading a config must not import it.
     return 'jax' in sys.modules and hint is sys.modules['jax'].Array
 
 

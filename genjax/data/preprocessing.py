@@ -34,7 +34,7 @@ class Step(Protocol):
     A step without a log-determinant, which densities cannot pass, has an attribute `lossy`, true;
     its `log_det` is NaN. A step that depends on more than its fields has an attribute
     `provenance`, recorded with a run; its 'fingerprint' must not change when the run is resumed or
-    used. A step for one kind of data has `check(dataset)`, which raises a UserError if it does not
+    used. A step for one kind of data has `check(dataset)`, which raises UserError if it does not
     fit. A step whose inverse does not map to the range of `x` (stored latents, decoded to images)
     has `show(x)`, which maps examples to the range of the inverse as arrays on the host, and
     `shown_shape`, the shape of one.
@@ -221,7 +221,7 @@ class Chain:
         return getattr(self.steps[0], 'shown_shape', None) if self.steps else None
 
     def check(self, dataset: Any) -> None:
-        """Raises a UserError when a step does not fit the data set."""
+        """Raises UserError if a step does not fit the data set."""
         for step in self.steps:
             if hasattr(step, 'check'):
                 step.check(dataset)

@@ -44,7 +44,7 @@ class Characters:
         return len(self.alphabet)
 
     def encode(self, text: str) -> np.ndarray:
-        """Returns int32 [T]; raises a UserError at a character outside the alphabet."""
+        """Returns int32 [T]; raises UserError at a character outside the alphabet."""
         place = {character: token for token, character in enumerate(self.alphabet)}
         try:
             return np.fromiter((place[character] for character in text), np.int32, len(text))

@@ -1,4 +1,4 @@
-"""Gap between the aggregate posterior, the codes of data, and the prior."""
+"""Gap between the aggregate posterior and the prior."""
 
 import functools
 from collections.abc import Mapping
@@ -27,14 +27,14 @@ class AggregatePosterior(Evaluator):
     """The aggregate posterior of a VAE, the mixture of q(z|x) over the split, against a standard
     normal prior, by its first two moments (Hoffman & Johnson, "ELBO surgery", 2016).
 
-    Gives 'kl', of the normal of the same moments from the prior, in nats: samples are drawn where
-    no data are encoded when it is large; 'shift', the root mean square of the means of the
-    dimensions (prior: 0); 'mean_std_min' and 'mean_std_max', the least and the greatest standard
-    deviation of a dimension's posterior means (near 0: not used); 'std_min' and 'std_max', those of
-    its codes (prior: 1); and 'protocol'. A model with classes is given the labels.
+    Gives 'kl', the KL in nats of the moment-matched normal from the prior (large: the prior has
+    mass where no data are encoded); 'shift', the root mean square of the dimensions' means (prior:
+    0); 'mean_std_min' and 'mean_std_max', the smallest and largest standard deviation of a
+    dimension's posterior means (near 0: inactive); 'std_min' and 'std_max', those of its latents
+    (prior: 1); and 'protocol'. A conditional model is given the labels.
 
     Attributes:
-        batch_size: examples at a time.
+        batch_size: examples per batch.
     """
 
     batch_size: int = 500
@@ -42,8 +42,8 @@ class AggregatePosterior(Evaluator):
     def __call__(
         self, model: Any, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Evaluates a model; raises a UserError when it is not a VAE with a standard normal prior
-        and without a flow.
+        """Evaluates a model; raises UserError if it is not a VAE with a standard normal prior and
+        without a flow.
         """
         require(self, model, 'posterior')
         if getattr(model, 'flow', None) is not None or model.prior.learned:
@@ -78,7 +78,7 @@ class AggregatePosterior(Evaluator):
 def _batch_posterior(
     model: Any, preprocess: Chain, variables: Variables, batch: Mapping[str, Array], key: Array
 ) -> tuple[tuple[Array, Array], Array]:
-    """Means and log standard deviations of one batch, and the next batch's key."""
+    """Means and log standard deviations of one batch, and the key for the next batch."""
     next_key, key = jax.random.split(key)
     label = () if getattr(model, 'num_classes', None) is None else (batch['label'],)
     x, _ = preprocess(batch['x'], key)

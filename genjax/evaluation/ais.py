@@ -1,12 +1,12 @@
-"""Annealed importance sampling: log p(x) of models with codes, from both sides.
+"""Annealed importance sampling: lower and upper bounds on log p(x) for latent-variable models.
 
 Neal, "Annealed importance sampling" (2001); Wu et al., "On the quantitative analysis of
-decoder-based generative models" (2017). A chain goes from the prior of the codes (β = 0) to their
-posterior (β = 1) through densities p(z) p(x|z)^β by Hamiltonian Monte Carlo; its weight is an
-unbiased estimate of p(x), so that its logarithm is a stochastic lower bound. A chain that comes
-back from an exact posterior sample gives a stochastic upper bound (Grosse et al., "Sandwiching the
-marginal likelihood using bidirectional Monte Carlo", 2015); exact samples are at hand for data that
-the model itself made.
+decoder-based generative models" (2017). A chain moves from the prior of the latents (β = 0) to
+their posterior (β = 1) through densities p(z) p(x|z)^β by Hamiltonian Monte Carlo. Its weight is an
+unbiased estimate of p(x), so that its logarithm is a stochastic lower bound. A reverse chain from
+an exact posterior sample gives a stochastic upper bound (Grosse et al., "Sandwiching the marginal
+likelihood using bidirectional Monte Carlo", 2015); exact samples are available for data drawn from
+the model itself.
 """
 
 import functools
@@ -38,11 +38,11 @@ from genjax.models.precision import full_precision
 from genjax.models.vae.likelihoods import is_density
 from genjax.parallel.host import fetch
 
-_TARGET = 0.65  # share of accepted proposals that the step sizes are tuned for
+_TARGET = 0.65  # acceptance rate that the step sizes are tuned for
 _ROWS = 2048  # chains at a time, over all examples
 
 Density = Callable[[Array], Array]
-"""Codes [B, D] to log-densities [B]."""
+"""Maps latents [B, D] to log-densities [B]."""
 
 
 def sigmoid_schedule(num: int, reach: float = 4.0) -> np.ndarray:
@@ -58,13 +58,13 @@ def hmc_step(
 
     Args:
         key: PRNG key.
-        log_density: the target, up to a constant; each row on its own.
+        log_density: the target, up to a constant, for each row independently.
         z: [B, D].
-        step_size: of a leapfrog step, one number or [B].
-        num_leapfrog: leapfrog steps.
+        step_size: leapfrog step size, a number or [B].
+        num_leapfrog: number of leapfrog steps.
 
     Returns:
-        The new z, and which proposals were accepted, float32 [B].
+        The new z, and whether each proposal was accepted, float32 [B].
     """
     step = jnp.broadcast_to(step_size, (len(z),))[:, None]
     momentum_key, accept_key = jax.random.split(key)
@@ -84,7 +84,7 @@ def hmc_step(
     start = value_and_gradient(z)
     (proposal, p, end), _ = jax.lax.scan(leapfrog, (z, momentum, start), length=num_leapfrog)
     log_ratio = end[0] - start[0] + 0.5 * jnp.sum(momentum**2 - p**2, axis=-1)
-    # A trajectory that diverges gives no number; it is refused.
+    # A divergent trajectory gives NaN; reject it.
     log_ratio = jnp.where(jnp.isfinite(log_ratio), log_ratio, -jnp.inf)
     accepted = jnp.log(jax.random.uniform(accept_key, log_ratio.shape)) < log_ratio
     return jnp.where(accepted[:, None], proposal, z), accepted.astype(jnp.float32)
@@ -105,16 +105,16 @@ def anneal(
         key: PRNG key.
         log_prior: log p(z).
         log_likelihood: log p(x|z).
-        z: where the chains start, [B, D]: samples of the density of betas[0].
-        betas: [T + 1]; from 0 to 1, or from 1 to 0 on the way back.
-        step_sizes: [T] or [T, B]: of the leapfrog steps at each β. Chosen without a look at these
-            chains, so that their weights stay unbiased.
-        num_leapfrog: leapfrog steps of a transition.
+        z: initial states of the chains, [B, D]: samples of the density of betas[0].
+        betas: [T + 1]; from 0 to 1 (forward), or from 1 to 0 (reverse).
+        step_sizes: leapfrog step sizes at each β, [T] or [T, B]. They must not depend on these
+            chains, so that the weights stay unbiased.
+        num_leapfrog: leapfrog steps per transition.
 
     Returns:
-        The log-weights [B], whose exponentials estimate the ratio of the normalisers of the last
-        and the first density without bias: p(x) on the way from 0 to 1, 1 / p(x) on the way back.
-        The chains' ends [B, D]. The share of accepted proposals, [T, B].
+        The log-weights [B], whose exponentials are unbiased estimates of the ratio of the
+        normalisers of the last and the first density: p(x) forward, 1 / p(x) in reverse. The final
+        states [B, D]. The acceptance of proposals, [T, B].
     """
 
     def step(carry: tuple[Array, Array], inputs: tuple) -> tuple[tuple[Array, Array], Array]:
@@ -143,8 +143,9 @@ def tune_step_sizes(
     num_leapfrog: int = 10,
     start: float = 0.3,
 ) -> Array:
-    """Step sizes [T, B] that have about 65 % of the proposals accepted, found by a trial run: each
-    chain's step grows by 2 % when a proposal is accepted and shrinks by 3.7 % when not.
+    """Step sizes [T, B] with an acceptance rate of about 65 %, tuned in a trial run: each chain's
+    step grows by 2 % on acceptance and shrinks by 3.7 % on rejection.
+
     """
     shrink = 1.02 ** (-_TARGET / (1 - _TARGET))
 
@@ -171,21 +172,21 @@ def ais_bounds(
     num_leapfrog: int = 10,
     posterior_sample: Array | None = None,
 ) -> tuple[Array, Array | None]:
-    """Stochastic bounds of log p(x) of each example.
+    """Stochastic bounds on log p(x) of each example.
 
     Args:
         key: PRNG key.
-        log_prior: log p(z) [B] of codes [B, D].
-        log_likelihood: log p(x|z) [B] of a code [B, D] for each example.
+        log_prior: log p(z) [B] of latents [B, D].
+        log_likelihood: log p(x|z) [B] of one latent [B, D] per example.
         sample_prior: key -> [B, D].
         betas: [T + 1] from 0 to 1.
-        num_chains: chains an example; log p(x) is estimated by the mean of their weights.
-        num_leapfrog: leapfrog steps of a transition.
-        posterior_sample: an exact sample of p(z|x) of each example, [B, D], for the upper bound.
+        num_chains: chains per example; log p(x) is estimated by the mean of their weights.
+        num_leapfrog: leapfrog steps per transition.
+        posterior_sample: an exact sample of p(z|x) for each example, [B, D], for the upper bound.
 
     Returns:
-        The lower bound [B], and the upper bound [B] where there are posterior samples. Each holds
-        in expectation.
+        The lower bound [B], and the upper bound [B] if posterior samples are given. Each holds in
+        expectation.
     """
     tune_key, start_key, forward_key, backward_key = jax.random.split(key, 4)
     sizes = tune_step_sizes(
@@ -213,7 +214,7 @@ def ais_bounds(
 
 
 def _backward_sizes(sizes: Array) -> Array:
-    """The sizes for β_{T-1} .. β_0, given those of β_1 .. β_T."""
+    """Step sizes for β_{T-1} .. β_0, given those for β_1 .. β_T."""
     return jnp.concatenate([sizes[-2::-1], sizes[:1]])
 
 
@@ -222,20 +223,18 @@ class AIS(Evaluator):
     """Log-likelihood by annealed importance sampling, for models with `prior_sample`,
     `prior_log_prob` and `log_likelihood`.
 
-    Gives 'nll' in nats an example (with its 'stderr' over the examples), 'bits_per_dim' and 'kind'
-    'lower_bound' ('density' of discrete data, see `kind_of`); and on as many examples as a batch
-    has, which the model itself made, 'gap': by
-    how many nats the mean upper bound ('simulated_upper') exceeds the mean lower bound
-    ('simulated_lower'). It says how far the chains are from log p, in as far as the model's own
-    examples are like the data.
+    Gives 'nll' in nats per example (with its 'stderr' over the examples), 'bits_per_dim' and 'kind'
+    'lower_bound' ('density' for discrete data, see `kind_of`); and, on one batch of samples from
+    the model, 'gap', the nats by which the mean upper bound ('simulated_upper') exceeds the mean
+    lower bound ('simulated_lower'). The gap bounds the error of log p, insofar as samples resemble
+    the data.
 
     Attributes:
-        num_steps: temperatures; more make the bounds tighter.
-        num_chains: chains an example.
-        num_leapfrog: leapfrog steps of a transition.
-        batch_size: examples at a time.
-        num_batches: as many batches of examples, chosen at random once for all, stand for the
-            split; None: all of it.
+        num_steps: temperatures; more tighten the bounds.
+        num_chains: chains per example.
+        num_leapfrog: leapfrog steps per transition.
+        batch_size: examples per batch.
+        num_batches: size of a fixed random subset of the split, in batches; None: the whole split.
     """
 
     num_steps: int = 1000
@@ -253,7 +252,7 @@ class AIS(Evaluator):
     def __call__(
         self, model: Any, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Evaluates a model; raises a UserError when its codes have no density."""
+        """Evaluates a model; raises UserError if its codes have no density."""
         for method in ('prior_sample', 'prior_log_prob', 'log_likelihood'):
             require(self, model, method)
         require_density(self, data)
@@ -315,7 +314,7 @@ def _batch_moments(
     batch: Mapping[str, Array],
     key: Array,
 ) -> tuple[tuple[Array, Array, Array], Array]:
-    """Moments of the lower bounds of one batch, and the next batch's key."""
+    """Moments of the lower bounds of one batch, and the key for the next batch."""
     key, preprocess_key, ais_key = jax.random.split(key, 3)
     x, log_det = preprocess(batch['x'], preprocess_key)
     lower, _ = ais._bounds(model, variables, x, ais_key, None)
@@ -327,7 +326,7 @@ def _batch_moments(
 def _simulated_bounds(
     ais: AIS, model: Any, variables: Variables, key: Array
 ) -> tuple[Array, Array]:
-    """Mean lower and upper bound of examples that the model made, whose codes are known."""
+    """Mean lower and upper bound over samples from the model, whose latents are known."""
     z_key, x_key, ais_key = jax.random.split(key, 3)
     z = model.prior_sample(variables, z_key, ais.batch_size)
     x = model.sample_given_code(variables, x_key, z)

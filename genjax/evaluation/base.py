@@ -22,16 +22,17 @@ Split = Literal['train', 'validation', 'test']
 
 @dataclass(frozen=True)
 class EvaluationData:
-    """One split of a data set, ready to be read.
+    """One split of a data set, ready to read.
 
     Attributes:
-        dataset: knows the shape of an example and, where they exist, labels and exact densities.
-        split: its name, for the record.
-        batches: (batch_size) -> every example of the split once, in order, on the device: 'x' as
-            the data set has it, 'label' if there are labels, and 'mask', False where the last batch
-            is padded.
-        preprocess: maps data to what the model sees, with its log-determinant.
-        seed: of samples: those that `genjax sample --seed` draws.
+        dataset: the data set, with the shape of an example and, if known, labels and exact
+            densities.
+        split: name of the split, for records.
+        batches: (batch_size) -> every example of the split once, in order, on the device: 'x' as in
+            the data set, 'label' if there are labels, and 'mask', False for padding in the last
+            batch.
+        preprocess: maps data to the model's input, with its log-determinant.
+        seed: seed of samples, equal to those of `genjax sample --seed`.
     """
 
     dataset: Any = field(hash=False)
@@ -47,8 +48,8 @@ class Evaluator(abc.ABC):
 
     Attributes:
         split: the split to evaluate on.
-        every: evaluate every `every` steps of training and at the last one; 0: once, when the run
-            has ended, on its best checkpoint.
+        every: period in training steps (also evaluated at the last step); 0: once, at the end of
+            the run, on its best checkpoint.
     """
 
     split: Split = 'test'
@@ -67,14 +68,14 @@ class Evaluator(abc.ABC):
             key: PRNG key.
 
         Returns:
-            Numbers by name, the first of which is the one that `Experiment.best` means by default,
-            and texts, such as the 'kind' of a number or the 'protocol' of the evaluation.
+            Numbers by name, the first of which is the default for `Experiment.best`, and texts,
+            such as the 'kind' of a number or the 'protocol' of the evaluation.
         """
 
 
 @dataclass(frozen=True)
 class FunctionEvaluator(Evaluator):
-    """An evaluator of a function, or of a callable that is not an `Evaluator`.
+    """Wraps a function, or a callable that is not an `Evaluator`.
 
     Attributes:
         function: `(model, variables, data, key) -> results`, as `Evaluator.__call__`.
@@ -85,12 +86,11 @@ class FunctionEvaluator(Evaluator):
     def __call__(
         self, model: GenerativeModel, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Calls the function."""
         return self.function(model, variables, data, key)
 
 
 def require_density(evaluator: Any, data: EvaluationData) -> None:
-    """Raises a UserError when the preprocessing hides the density of the data."""
+    """Raises UserError if the density of the data is unknown after preprocessing."""
     if data.preprocess.lossy:
         steps = ', '.join(type(step).__name__ for step in data.preprocess.steps)
         raise UserError(
@@ -104,19 +104,18 @@ _FEW_VALUES = 256  # as many as 8-bit pixels have
 
 
 def kind_of(result: LogProb, preprocess: Chain, batch: Mapping[str, Array]) -> str:
-    """The kind of a log-probability of the data: that of the model's `result`, a 'lower_bound'
-    where the preprocessing makes it one, or 'density' where data are discrete and the model gives
-    them a density. This is no likelihood: a model that puts narrow peaks on the values that occur
-    gets as much of it as it likes (Theis, van den Oord & Bethge, 2016). `Dequantise` turns it into
-    a bound.
+    """Kind of a log-probability of the data: that of the model's `result`, 'lower_bound' if the
+    preprocessing makes it one, or 'density' for a density of discrete data. The latter is not a
+    likelihood: narrow peaks at the discrete values make it arbitrarily large (Theis, van den Oord &
+    Bethge, 2016). `Dequantise` turns it into a bound.
 
-    Data are discrete when they are integers, or floats of which a batch has at most 256 values. A
-    model gives them a density when it says so, or when a step stretches them, as `Scale` does.
+    Data are discrete if they are integers, or floats with at most 256 values in a batch. The model
+    has a density if its result is one, or if a step rescales the data, as `Scale` does.
 
     Args:
-        result: what the model's `log_prob` gave; only its kind is read.
-        preprocess: maps the data to what the model sees.
-        batch: of the data.
+        result: output of the model's `log_prob`; only its kind is used.
+        preprocess: maps the data to the model's input.
+        batch: a batch of the data.
     """
     if preprocess.bound:
         return 'lower_bound' if result.kind == 'exact' else result.kind
@@ -130,7 +129,7 @@ def kind_of(result: LogProb, preprocess: Chain, batch: Mapping[str, Array]) -> s
 
 
 def require(evaluator: Any, model: Any, method: str) -> None:
-    """Raises a UserError unless the model has the method that the evaluator needs."""
+    """Raises UserError unless the model has the method that the evaluator needs."""
     if not callable(getattr(model, method, None)):
         names = type(evaluator).__name__, type(model).__name__
         raise UserError('{} cannot judge a {}: the model has no {}()'.format(*names, method))

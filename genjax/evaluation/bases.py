@@ -1,4 +1,4 @@
-"""Base classes of metrics: a mean over examples, a comparison of samples with data."""
+"""Base classes for metrics: means over examples, and comparisons of samples with data."""
 
 import abc
 import functools
@@ -21,19 +21,19 @@ from genjax.parallel.host import fetch
 
 @dataclass(frozen=True, kw_only=True)
 class PerExample(Evaluator):
-    """Means over the examples of a split of what a subclass computes for each of them.
+    """Means over the examples of a split of per-example values, computed by a subclass.
 
     Gives the mean of each of the `values`, the 'stderr' of the first over the examples, and
-    'protocol'. The batches, padding, sharding and compilation are those of this class.
+    'protocol'. This class handles batches, padding, sharding and compilation.
 
     Attributes:
-        batch_size: examples at a time.
+        batch_size: examples per batch.
     """
 
     batch_size: int = 500
 
     NEEDS: ClassVar[tuple[str, ...]] = ()
-    """The methods of a model that `values` calls."""
+    """Methods of the model that `values` calls."""
 
     @abc.abstractmethod
     def values(
@@ -44,23 +44,23 @@ class PerExample(Evaluator):
         batch: Mapping[str, Array],
         key: Array,
     ) -> dict[str, Array]:
-        """Computes the values of the examples of a batch. The function is compiled.
+        """Computes the values of the examples of a batch. This method is compiled.
 
         Args:
             model: the model.
             variables: its parameters and state.
-            data: has the data set and the preprocessing; its batches are not for this function.
-            batch: 'x' [B, ...] as the data set has it, 'label' [B] if there are labels, 'mask' [B].
+            data: the data set and the preprocessing; do not read its batches.
+            batch: 'x' [B, ...] as in the data set, 'label' [B] if there are labels, 'mask' [B].
             key: PRNG key of the batch.
 
         Returns:
-            Values [B] by the names of the results.
+            Values [B] by result name.
         """
 
     def __call__(
         self, model: GenerativeModel, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Evaluates a model; raises a UserError when it lacks a method or the split is empty."""
+        """Evaluates a model; raises UserError if it lacks a method or the split is empty."""
         moments = self.moments(model, variables, data, key)
         first = next(iter(moments.values()))
         return {
@@ -72,7 +72,7 @@ class PerExample(Evaluator):
     def moments(
         self, model: GenerativeModel, variables: Variables, data: EvaluationData, key: Array
     ) -> dict[str, Moments]:
-        """The moments of the `values` over the split; raises what a call does."""
+        """Moments of the `values` over the split; raises like a call."""
         for method in self.NEEDS:
             require(self, model, method)
         parts = []
@@ -97,7 +97,7 @@ def _batch_moments(
     batch: Mapping[str, Array],
     key: Array,
 ) -> tuple[OrderedDict[str, tuple[Array, ...]], Array]:
-    """Moments of the values of one batch, in their order, and the next batch's key."""
+    """Moments of the values of one batch, in their order, and the key for the next batch."""
     next_key, key = jax.random.split(key)
     values = evaluator.values(model, variables, data, batch, key)
     moments = ((name, masked_moments(each, batch['mask'])) for name, each in values.items())
@@ -108,12 +108,12 @@ def _batch_moments(
 class PerSample(Evaluator):
     """A comparison of samples with as many examples of a split.
 
-    Gives what a subclass computes from the two, and 'protocol'. Those of a model with classes have
+    Gives the results of a subclass's `compare`, and 'protocol'. A conditional model is sampled with
     the labels of the split.
 
     Attributes:
-        num_samples: how many samples, and as many examples; fewer where the split is smaller.
-        batch_size: samples at a time.
+        num_samples: number of samples, and of examples; fewer if the split is smaller.
+        batch_size: samples per batch.
         as_stored: compare in the range of the data, rather than in the space of the model.
     """
 
@@ -124,13 +124,13 @@ class PerSample(Evaluator):
     @abc.abstractmethod
     def compare(self, samples: np.ndarray, examples: np.ndarray) -> Results:
         """Computes the results from `samples` [N, *event] and `examples` [N, *event]; a 'protocol'
-        among them is put before that of the base class.
+        among them is prepended to that of the base class.
         """
 
     def __call__(
         self, model: GenerativeModel, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Evaluates a model; raises a UserError when it draws no samples."""
+        """Evaluates a model; raises UserError if it cannot be sampled."""
         require(self, model, 'sample')
         data_key, key = jax.random.split(key)
         real = examples(data, self.num_samples, data_key, self.batch_size)

@@ -1,4 +1,4 @@
-"""Can a classifier tell samples from data?"""
+"""Classifier two-sample test (C2ST)."""
 
 import math
 import warnings
@@ -22,24 +22,23 @@ def c2st(
     folds: int = 5,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Accuracy of a classifier that tells two samples apart, by cross-validation: the two-sample
-    test of Lopez-Paz & Oquab (2017).
+    """Cross-validated accuracy of a classifier between two samples: the two-sample test of
+    Lopez-Paz & Oquab (2017).
 
     Args:
         a: [N, ...], finite.
-        b: [M, ...]; of the larger one only as many rows are used as the other has, chosen at
-            random, so that guessing is right half of the time.
-        classifier: 'mlp', or 'logistic', which only sees differences of the means.
+        b: [M, ...]; the larger sample is randomly subsampled to the size of the other, so that the
+            classes are balanced.
+        classifier: 'mlp', or 'logistic', which detects only differences of the means.
         hidden: widths of the hidden layers of the 'mlp'.
-        folds: how many parts the examples are cut into, each judged by a classifier trained on the
-            others.
-        seed: of the parts and of the classifiers.
+        folds: number of cross-validation folds.
+        seed: seed of the folds and the classifiers.
 
     Returns:
-        The share of right answers on examples not trained on (.5: cannot be told apart; 1: told
-        every time), and its binomial standard error.
+        The held-out accuracy (0.5: indistinguishable; 1: perfectly separable), and its binomial
+        standard error.
     """
-    # Imported here: scikit-learn is slow to import.
+    # Imported lazily: scikit-learn is slow to import.
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
     from sklearn.neural_network import MLPClassifier
@@ -58,7 +57,7 @@ def c2st(
     }[classifier]()
     parts = StratifiedKFold(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # of too few iterations: the accuracy says what was learnt
+        warnings.simplefilter('ignore')  # ConvergenceWarning: the accuracy measures the fit anyway
         predicted = cross_val_predict(make_pipeline(StandardScaler(), learner), x, y, cv=parts)
     accuracy = float(np.mean(predicted == y))
     return accuracy, math.sqrt(accuracy * (1 - accuracy) / len(y))
@@ -68,15 +67,15 @@ def c2st(
 class C2ST(PerSample):
     """Classifier two-sample test of samples against the split.
 
-    Gives 'accuracy' (.5: no classifier of this kind can tell; 1: always told), 'stderr' and
-    'protocol'.
+    Gives 'accuracy' (0.5: indistinguishable for this classifier; 1: perfectly separable), 'stderr'
+    and 'protocol'.
 
     Attributes:
-        num_samples: how many samples, and as many examples; fewer where the split is smaller.
+        num_samples: number of samples, and of examples; fewer if the split is smaller.
         classifier: 'mlp' or 'logistic'.
         hidden: widths of the hidden layers of the 'mlp'.
-        folds: parts in the cross-validation.
-        batch_size: samples at a time.
+        folds: number of cross-validation folds.
+        batch_size: samples per batch.
         as_stored: compare in the range of the data, as they are stored and samples are shown,
             rather than in the space of the model.
     """
@@ -95,7 +94,7 @@ class C2ST(PerSample):
             raise UserError(f'C2ST.folds must be at least 2, not {self.folds}')
 
     def compare(self, samples: np.ndarray, examples: np.ndarray) -> Results:
-        """Raises a UserError when samples are not finite, or examples too few."""
+        """Raises UserError if samples are not finite, or examples too few."""
         if len(examples) < 2 * self.folds:
             raise UserError(f'C2ST: {len(examples)} examples are too few for {self.folds} folds')
         if not np.all(np.isfinite(samples)):

@@ -1,4 +1,4 @@
-"""How many of the combinations of classes samples show: the thousand modes of stacked digits."""
+"""Mode coverage over combinations of classes, e.g. the thousand modes of stacked digits."""
 
 from dataclasses import dataclass
 
@@ -23,14 +23,14 @@ def stacked_modes(x: np.ndarray, classifier: Classifier, num_classes: int) -> np
 
 
 def modes_kl(counts: np.ndarray, probabilities: np.ndarray) -> float:
-    """KL, in nats, of the shares of the modes among samples from the modes' probabilities.
+    """KL(sample mode frequencies ‖ mode probabilities), in nats.
 
-    Exact samples give about (K - 1) / 2N in place of 0, for K modes and N samples. It is infinite
-    when samples show a mode of probability 0.
+    Exact samples give about (K - 1) / 2N instead of 0, for K modes and N samples. It is infinite if
+    a sample shows a mode of probability 0.
 
     Args:
-        counts: of the samples, [K].
-        probabilities: of the data, [K].
+        counts: counts of the samples, [K].
+        probabilities: mode probabilities of the data, [K].
     """
     shares = counts / np.sum(counts)
     present = shares > 0
@@ -51,7 +51,7 @@ class ClassModes(Evaluator):
     Attributes:
         num_samples: how many samples are drawn (26,000 in most papers).
         classifier: 'svm', or 'mlp' or 'cnn' for more than about ten thousand single images.
-        batch_size: samples at a time.
+        batch_size: samples per batch.
     """
 
     num_samples: int = 26_000
@@ -61,7 +61,7 @@ class ClassModes(Evaluator):
     def __call__(
         self, model: GenerativeModel, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Evaluates a model; raises a UserError when the data are not stacked."""
+        """Evaluates a model; raises UserError if the data are not stacked."""
         require(self, model, 'sample')
         base = getattr(data.dataset, 'base', None)
         if base is None or data.dataset.num_classes != base.num_classes**3:
@@ -73,7 +73,7 @@ class ClassModes(Evaluator):
         num_modes = data.dataset.num_classes
         shown = stacked_modes(x, classifier, base.num_classes)
         counts = np.bincount(shown, minlength=num_modes)
-        # A mode is three independent draws from the classes of `base`.
+        # A mode combines three independent draws from the classes of `base`.
         classes = np.bincount(everything(base.source('train'))['label'], minlength=base.num_classes)
         share = classes / np.sum(classes)
         return {

@@ -1,4 +1,4 @@
-"""How much of a codebook a model with discrete codes uses."""
+"""Codebook usage of models with discrete latents."""
 
 import functools
 from collections.abc import Mapping
@@ -19,14 +19,13 @@ from genjax.parallel.host import fetch
 
 @dataclass(frozen=True)
 class CodebookUse(Evaluator):
-    """Which codes the examples of a split get, for models with `num_codes` whose `encode` gives
-    tokens.
+    """Codebook usage over a split, for models with `num_codes` whose `encode` returns tokens.
 
-    Gives 'use', the share of the codes that occur; 'perplexity', of at most `num_codes`; and
+    Gives 'use', the fraction of codes that occur; 'perplexity', at most `num_codes`; and
     'protocol'.
 
     Attributes:
-        batch_size: examples at a time.
+        batch_size: examples per batch.
     """
 
     batch_size: int = 500
@@ -34,7 +33,7 @@ class CodebookUse(Evaluator):
     def __call__(
         self, model: Any, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Evaluates a model; raises a UserError when its codes are not discrete."""
+        """Evaluates a model; raises UserError if its latents are not discrete."""
         require(self, model, 'encode')
         if not hasattr(model, 'num_codes'):
             raise UserError(
@@ -58,7 +57,7 @@ class CodebookUse(Evaluator):
 def _batch_counts(
     model: Any, preprocess: Chain, variables: Variables, batch: Mapping[str, Array], key: Array
 ) -> tuple[Array, Array]:
-    """Counts [num_codes] of the tokens of one batch, and the next batch's key."""
+    """Counts [num_codes] of the tokens of one batch, and the key for the next batch."""
     key, preprocess_key, encode_key = jax.random.split(key, 3)
     x, _ = preprocess(batch['x'], preprocess_key)
     index = model.encode(variables, x, encode_key)

@@ -1,4 +1,4 @@
-"""A convolutional classifier of images, for judging samples by what they show."""
+"""A convolutional image classifier, for evaluating samples."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ _UPDATES, _BATCH = 2500, 128
 
 
 class _Network(nn.Module):
-    """Two convolutions, each with a maximum over 2x2 places, and a hidden layer."""
+    """Two convolutions, each with 2x2 max pooling, and a hidden layer."""
 
     num_classes: int
 
@@ -27,14 +27,15 @@ class _Network(nn.Module):
 
 
 def fit(x: np.ndarray, label: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """Trains it with Adam for 2,500 updates on batches of 128, however many images there are.
+    """Trains the classifier with Adam for 2,500 updates on batches of 128, for any number of
+    images.
 
     Args:
-        x: [N, H, W, C], or [N, ...] of which the last two axes are the picture's, in 0..1.
+        x: [N, H, W, C], or [N, ...] with the last two axes those of the image, in 0..1.
         label: int [N].
 
     Returns:
-        A function of images [M, ...] of the same shape that gives labels int [M].
+        A function from images [M, ...] of the same shape to labels int [M].
     """
     x, label = _pictures(x), np.asarray(label, np.int32)
     network = _Network(int(label.max()) + 1)
@@ -67,7 +68,7 @@ def fit(x: np.ndarray, label: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     def classify(x: np.ndarray) -> np.ndarray:
         x = _pictures(x)
         rows = np.arange(0, len(x), 1000)
-        # The last batch repeats its last image, so that all have one shape.
+        # Pad the last batch with its last image, so that all have one shape.
         parts = [x[np.minimum(np.arange(row, row + 1000), len(x) - 1)] for row in rows]
         return np.concatenate([jax.device_get(predict(jax.device_put(p))) for p in parts])[: len(x)]
 

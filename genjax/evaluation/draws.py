@@ -1,4 +1,4 @@
-"""Samples of a model, and examples as it sees them, as arrays on the host."""
+"""Draws samples, and preprocessed examples, as host arrays."""
 
 import functools
 from collections.abc import Iterator
@@ -24,10 +24,10 @@ def draw_like(
     key: Array,
     batch_size: int,
 ) -> np.ndarray:
-    """Draws [num, *event] in the space of the model, to be compared with a split.
+    """Draws samples [num, *event] in the space of the model, for comparison with a split.
 
-    They are the samples of `genjax sample` with the seed of the run. Those of a model with classes
-    have the labels that `sampled_labels` draws with the key; raises what that does.
+    Equal to those of `genjax sample` with the seed of the run. Labels of a conditional model are
+    drawn by `sampled_labels` with the key; raises like it.
     """
     label = None
     if has_classes(model):
@@ -41,7 +41,7 @@ def has_classes(model: Any) -> bool:
 
 
 def label_protocol(model: Any, data: EvaluationData) -> str:
-    """The part of a protocol on the labels of samples; empty for a model without classes."""
+    """Part of a protocol on the labels of samples; empty for an unconditional model."""
     return f', labels as in {data.split}' if has_classes(model) else ''
 
 
@@ -49,8 +49,8 @@ def sampled_labels(
     model: Any, data: EvaluationData, num: int, key: Array, batch_size: int
 ) -> np.ndarray:
     """Draws labels int32 [num], with replacement, from those of the split: samples of a perfect
-    conditional model with these labels are distributed as the split is. Unlabelled examples (-1)
-    count for nothing.
+    conditional model with these labels follow the distribution of the split. Unlabelled examples
+    (-1) are ignored.
 
     Raises:
         UserError: the split has no labels, or other classes than the model.
@@ -81,13 +81,14 @@ def _rows(key: Array, num: int, size: int) -> Array:
 
 
 def examples(data: EvaluationData, num: int, key: Array, batch_size: int) -> np.ndarray:
-    """At most `num` examples of a split, chosen once for all, in the space of the model.
+    """Returns a fixed random subset of at most `num` examples of a split, in the space of the
+    model.
 
     Args:
         data: the split.
-        num: how many; fewer where the split is smaller.
+        num: number of examples; fewer if the split is smaller.
         key: PRNG key of the preprocessing.
-        batch_size: examples at a time.
+        batch_size: examples per batch.
     """
     parts = []
     for batch in data.batches(batch_size):
@@ -99,13 +100,13 @@ def examples(data: EvaluationData, num: int, key: Array, batch_size: int) -> np.
 
 @functools.partial(jax.jit, static_argnums=0)
 def _preprocessed(preprocess: Any, x: Array, key: Array) -> tuple[Array, Array]:
-    """The batch in the model's space, and the key of the next."""
+    """Batch in the space of the model, and the key for the next batch."""
     next_key, key = jax.random.split(key)
     return preprocess(x, key)[0], next_key
 
 
 def random_batches(data: EvaluationData, num: int, batch_size: int) -> Iterator[dict[str, Array]]:
-    """Batches, like `data.batches`, of `num` examples of the split chosen at random once for all:
+    """Yields batches, like `data.batches`, of a fixed random subset of `num` examples of the split:
     its first ones may be all of one class.
     """
     parts = []

@@ -1,4 +1,4 @@
-"""Does a representation hold the known factors of its data?"""
+"""Linear readout of the known factors of the data from a representation."""
 
 import functools
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ from genjax.parallel.host import fetch
 
 
 def linear_r2(features: np.ndarray, factors: np.ndarray) -> np.ndarray:
-    """How much of each factor a linear map of the features explains, where it was not fitted.
+    """Held-out R² of linear regression from the features to each factor.
 
-    Least squares on the rows of even number, judged on the others.
+    Least squares on the even rows, evaluated on the odd ones.
 
     Args:
         features: [N, D].
         factors: [N, K].
 
     Returns:
-        R² of each factor, [K]: 1 for all of it, 0 or less for nothing.
+        R² of each factor, [K]: 1: fully explained; 0 or less: not explained.
     """
     design = np.concatenate([np.asarray(features, np.float64), np.ones((len(features), 1))], 1)
     factors = np.asarray(factors, np.float64)
@@ -38,11 +38,11 @@ class FactorR2(Evaluator):
     """R² of linear regression from the features of a model to the factors of the data, for data
     with `factors(split)` and `factor_names`.
 
-    Gives 'r2', the mean over the factors, 'r2_<name>' of each, and 'protocol'. It says that the
-    factors can be read, not that each has a feature of its own.
+    Gives 'r2', the mean over the factors, 'r2_<name>' of each, and 'protocol'. It measures whether
+    the factors are linearly decodable, not whether they are disentangled.
 
     Attributes:
-        batch_size: examples at a time.
+        batch_size: examples per batch.
     """
 
     batch_size: int = 500
@@ -50,7 +50,7 @@ class FactorR2(Evaluator):
     def __call__(
         self, model: HasFeatures, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Evaluates a model; raises a UserError when the factors of the data are not known."""
+        """Evaluates a model; raises UserError if the factors of the data are not known."""
         require(self, model, 'features')
         if not callable(getattr(data.dataset, 'factors', None)):
             name = type(data.dataset).__name__
@@ -76,7 +76,7 @@ class FactorR2(Evaluator):
 def _features(
     model: HasFeatures, preprocess: Any, variables: Variables, x: Array, key: Array
 ) -> tuple[Array, Array]:
-    """Features [B, D] of a batch, and the key of the next."""
+    """Features [B, D] of a batch, and the key for the next batch."""
     next_key, key = jax.random.split(key)
     y, _ = preprocess(x, key)
     features = model.features(variables, y)

@@ -1,4 +1,4 @@
-"""How far a model's density is from that of the data, where both are known exactly."""
+"""KL divergence of a model from the data, if both densities are known exactly."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ class KL(PerExample):
     """KL(data ‖ model) = E[log p(x) - log q(x)] over held-out data, in nats.
 
     For data with an exact `log_prob` (`Density`, `Gaussians`) and models with an exact one. Gives
-    'kl', its 'stderr' over the examples, 'data_entropy' (the mean of -log p, the least that the
-    model's mean -log q can be) and 'protocol'.
+    'kl', its 'stderr' over the examples, 'data_entropy' (the mean of -log p, a lower bound
+    on the model's mean -log q) and 'protocol'.
 
     Attributes:
-        batch_size: examples at a time.
+        batch_size: examples per batch.
     """
 
     batch_size: int = 1000
@@ -32,7 +32,7 @@ class KL(PerExample):
     def __call__(
         self, model: HasLogProb, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Evaluates a model; raises a UserError when either density is not known exactly."""
+        """Evaluates a model; raises UserError if either density is not known exactly."""
         results = super().__call__(model, variables, data, key)
         return results | {'protocol': f'exact, {results["protocol"]}'}
 
@@ -44,7 +44,7 @@ class KL(PerExample):
         batch: Mapping[str, Array],
         key: Array,
     ) -> dict[str, Array]:
-        """log p - log q and -log p; raises a UserError when either density is not exact."""
+        """log p - log q and -log p; raises UserError if either density is not exact."""
         require_density(self, data)
         if not hasattr(data.dataset, 'log_prob'):
             name = type(data.dataset).__name__

@@ -1,4 +1,4 @@
-"""Do conditional samples show the class that was asked for?"""
+"""Accuracy of conditional samples: whether they show the requested class."""
 
 import functools
 from collections.abc import Callable
@@ -20,22 +20,22 @@ Learner = Literal['svm', 'mlp', 'cnn']
 
 
 def fit_classifier(x: np.ndarray, label: np.ndarray, learner: Learner = 'svm') -> Classifier:
-    """Trains a classifier of images.
+    """Trains an image classifier.
 
     Args:
         x: [N, ...] in 0..255.
         label: [N].
-        learner: 'svm' (radial basis functions; for up to about ten thousand examples), 'mlp' (512
-            hidden units; for more) or 'cnn' (`convolutional.fit`; images [H, W] or [H, W, C]).
+        learner: 'svm' (RBF kernel; for up to about ten thousand examples), 'mlp' (512 hidden units;
+            for more) or 'cnn' (`convolutional.fit`; images [H, W] or [H, W, C]).
 
     Returns:
-        A function of images [M, ...] in 0..255 that gives labels int [M]; values out of the range
-        are cut off, and what is not finite counts as black.
+        A function from images [M, ...] in 0..255 to labels int [M]; values are clipped to the
+        range, and non-finite ones count as black.
 
     Raises:
-        UserError: another learner.
+        UserError: an unknown learner.
     """
-    # Imported here: scikit-learn is slow to import.
+    # Imported lazily: scikit-learn is slow to import.
     from sklearn.neural_network import MLPClassifier
     from sklearn.svm import SVC
 
@@ -64,13 +64,13 @@ def fit_classifier(x: np.ndarray, label: np.ndarray, learner: Learner = 'svm') -
 def train_classifier(
     dataset: Dataset, learner: Learner, show: Callable[[np.ndarray], np.ndarray] = np.asarray
 ) -> tuple[Classifier, float]:
-    """Trains a classifier on a data set's training split, once in a process; also returns its
-    accuracy on the test split.
+    """Trains a classifier on a data set's training split, cached per process; also returns its test
+    accuracy.
 
     Args:
-        dataset: images.
+        dataset: a data set of images.
         learner: see `fit_classifier`.
-        show: makes images of examples that are none (`Chain.show`).
+        show: maps examples to images (`Chain.show`), e.g. stored latents.
 
     Raises:
         UserError: the data have no labels.
@@ -88,22 +88,22 @@ def everything(source: Source) -> dict[str, np.ndarray]:
 
 
 def accuracy(classifier: Classifier, x: np.ndarray, label: np.ndarray) -> float:
-    """The share of images [N, ...] that the classifier gives their `label` [N]."""
+    """Fraction of images [N, ...] whose `label` [N] the classifier predicts."""
     return float(np.mean(classifier(x) == label))
 
 
 @dataclass(frozen=True)
 class LabelAccuracy(Evaluator):
-    """The share of conditional samples that a classifier of real data labels as asked.
+    """Fraction of conditional samples that a classifier of real data assigns to their class.
 
-    The classifier is trained on the training split; all classes are asked for in turn. Gives
-    'accuracy', 'classifier' (its own accuracy on the test split, about the best that a model can
-    reach) and 'protocol'. Where the data are stored codes, it learns from decoded ones.
+    The classifier is trained on the training split; samples cycle through all classes. Gives
+    'accuracy', 'classifier' (its own test accuracy, an approximate upper limit) and 'protocol'. For
+    stored latents, the classifier is trained on decoded ones.
 
     Attributes:
         num_samples: how many samples are drawn.
         classifier: 'svm', or 'mlp' or 'cnn' for more than about ten thousand examples.
-        batch_size: samples at a time.
+        batch_size: samples per batch.
     """
 
     num_samples: int = 1000
@@ -113,7 +113,7 @@ class LabelAccuracy(Evaluator):
     def __call__(
         self, model: GenerativeModel, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Evaluates a model; raises a UserError when it or the data know no classes."""
+        """Evaluates a model; raises UserError if it or the data have no classes."""
         require(self, model, 'sample')
         num_classes = getattr(model, 'num_classes', None)
         if num_classes is None:

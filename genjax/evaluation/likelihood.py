@@ -25,20 +25,20 @@ from genjax.parallel.host import fetch
 
 
 def bits_per_dim(nats: float, dimensions: int) -> float:
-    """Nats an example as bits a dimension."""
+    """Converts nats per example to bits per dimension."""
     return nats / (dimensions * math.log(2))
 
 
 @dataclass
 class Moments:
-    """Count, mean and squared deviations of numbers that come in parts (Chan et al., 1983)."""
+    """Streaming count, mean and sum of squared deviations (Chan et al., 1983)."""
 
     count: float = 0.0
     mean: float = 0.0
     squares: float = 0.0
 
     def add(self, count: float, mean: float, squares: float) -> None:
-        """Adds the same three of another part."""
+        """Merges another batch's moments."""
         total = self.count + count
         if total:
             difference = mean - self.mean
@@ -48,7 +48,7 @@ class Moments:
 
     @property
     def standard_error(self) -> float:
-        """Of the mean; not a number for fewer than two numbers."""
+        """Standard error of the mean; NaN for n < 2."""
         if self.count < 2:
             return math.nan
         return math.sqrt(self.squares / (self.count - 1) / self.count)
@@ -65,14 +65,14 @@ def masked_moments(values: Array, mask: Array) -> tuple[Array, Array, Array]:
 class Likelihood(Evaluator):
     """Mean negative log-probability of the data as stored (after `Binarise`: of the bits drawn).
 
-    Gives 'nll' in nats an example, 'bits_per_dim', 'stderr' of 'nll' over the examples, 'kind'
-    ('exact', 'lower_bound' of the log-probability, 'estimate'; 'density' where discrete data have
-    a density, which is no likelihood: see `kind_of`) and 'protocol'.
+    Gives 'nll' in nats per example, 'bits_per_dim', 'stderr' of 'nll' over the examples, 'kind'
+    ('exact', 'lower_bound' of the log-probability, 'estimate'; 'density' for a density of
+    discrete data, which is not a likelihood: see `kind_of`) and 'protocol'.
 
     Attributes:
-        batch_size: examples at a time.
-        num_draws: draws of the noise of the preprocessing and of the model for each example, whose
-            mean is taken. On small data that are binarised dynamically, one draw is a lottery.
+        batch_size: examples per batch.
+        num_draws: draws of the noise of preprocessing and model per example, which are averaged. On
+            small, dynamically binarised data, a single draw has a large variance.
     """
 
     batch_size: int = 500
@@ -86,7 +86,7 @@ class Likelihood(Evaluator):
     def __call__(
         self, model: HasLogProb, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Evaluates a model; raises a UserError when it has no `log_prob`."""
+        """Evaluates a model; raises UserError if it has no `log_prob`."""
         require(self, model, 'log_prob')
         require_density(self, data)
         program = self.program(model, data.preprocess)
@@ -115,7 +115,9 @@ class Likelihood(Evaluator):
         }
 
     def program(self, model: HasLogProb, preprocess: Chain) -> Callable:
-        """What is compiled: (variables, batch, key) -> figures of the batch, and the next key."""
+        """The function to compile: (variables, batch, key) -> moments of the batch, and the next
+        key.
+        """
         return functools.partial(_batch_moments, model, preprocess, self.num_draws)
 
 
@@ -128,7 +130,10 @@ def _batch_moments(
     batch: Mapping[str, Array],
     key: Array,
 ) -> tuple[LogProb, Array]:
-    """Moments of the log-probabilities of one batch, with their kind, and the next batch's key."""
+    """Moments of the log-probabilities of one batch, with their kind, and the key for the next
+    batch.
+
+    """
 
     def draw(key: Array) -> LogProb:
         preprocess_key, model_key = jax.random.split(key)

@@ -19,7 +19,7 @@ _MEDIAN_ROWS = 1000  # half a million distances are enough for their median
 
 
 def mmd2(x: Array, y: Array, bandwidths: Array, chunk: int = 256, biased: bool = False) -> Array:
-    """The unbiased estimate of the squared MMD (Gretton et al., JMLR 2012, eq. 3), a scalar, or the
+    """Unbiased estimate of the squared MMD (Gretton et al., JMLR 2012, eq. 3), a scalar, or the
     biased one (eq. 5).
 
     The kernel is the mean over the bandwidths h of exp(-‖x - y‖² / 2h²). Equal distributions give 0
@@ -30,8 +30,8 @@ def mmd2(x: Array, y: Array, bandwidths: Array, chunk: int = 256, biased: bool =
         x: [N, D], N > 1.
         y: [M, D], M > 1.
         bandwidths: [K], in the units of the data.
-        chunk: rows of the matrix of kernels at a time; bounds the memory to chunk x max(N, M).
-        biased: whether pairs of a point with itself count.
+        chunk: rows of the kernel matrix at a time; limits memory to chunk x max(N, M).
+        biased: whether to include pairs of a point with itself.
     """
     n, m = len(x), len(y)
     # The diagonal of the matrix is k(x, x) = 1.
@@ -42,7 +42,7 @@ def mmd2(x: Array, y: Array, bandwidths: Array, chunk: int = 256, biased: bool =
 
 
 def _kernel_sum(x: Array, y: Array, bandwidths: Array, chunk: int) -> Array:
-    """The sum of k(x_i, y_j) over all pairs."""
+    """Sum of k(x_i, y_j) over all pairs."""
     size = len(x)
     padded = jnp.pad(x, ((0, -size % chunk), (0, 0))).reshape(-1, chunk, x.shape[1])
     counts = (jnp.arange(padded.shape[0] * chunk) < size).reshape(-1, chunk)
@@ -56,14 +56,14 @@ def _kernel_sum(x: Array, y: Array, bandwidths: Array, chunk: int) -> Array:
 
 
 def _squared_distances(x: Array, y: Array) -> Array:
-    """[N, D], [M, D] -> [N, M]."""
+    """Squared distances: [N, D], [M, D] -> [N, M]."""
     products = jnp.matmul(x, y.T, precision='highest')
     squared = jnp.sum(x**2, axis=-1)[:, None] - 2 * products + jnp.sum(y**2, axis=-1)
     return jnp.maximum(squared, 0.0)
 
 
 def median_distance(x: np.ndarray) -> float:
-    """The median distance between two of (at most a thousand of) the rows of x [N, D]."""
+    """Median distance between the rows of x [N, D] (at most a thousand of them)."""
     x = np.asarray(x[random_subset(len(x), _MEDIAN_ROWS)], np.float64)
     squared = np.sum(x**2, axis=1)
     squared = squared[:, None] + squared - 2 * x @ x.T
@@ -75,14 +75,14 @@ def median_distance(x: np.ndarray) -> float:
 class MMD(PerSample):
     """Squared maximum mean discrepancy of samples from the split.
 
-    Gives 'mmd2' (unbiased: about 0, of either sign, where the two do not differ), 'median' (the
-    median distance between examples) and 'protocol'.
+    Gives 'mmd2' (unbiased: about 0, of either sign, for equal distributions), 'median' (the median
+    distance between examples) and 'protocol'.
 
     Attributes:
-        num_samples: how many samples, and as many examples; fewer where the split is smaller.
-        bandwidths: of the radial kernels, whose mean is taken; none: the median distance between
-            examples times 1/4, 1/2, 1, 2 and 4.
-        batch_size: samples, examples, or rows of the matrix of kernels at a time.
+        num_samples: number of samples, and of examples; fewer if the split is smaller.
+        bandwidths: bandwidths of the Gaussian kernels, which are averaged; empty: the median
+            distance between examples times 1/4, 1/2, 1, 2 and 4.
+        batch_size: samples, examples, or rows of the kernel matrix at a time.
         as_stored: compare in the range of the data, rather than in the space of the model.
     """
 
@@ -96,7 +96,7 @@ class MMD(PerSample):
             raise UserError(f'MMD.bandwidths must be positive, not {self.bandwidths}')
 
     def compare(self, samples: np.ndarray, examples: np.ndarray) -> Results:
-        """Raises a UserError when there are fewer than two examples."""
+        """Raises UserError if there are fewer than two examples."""
         if len(examples) < 2:
             raise UserError(f'MMD needs at least two examples, not {len(examples)}')
         drawn, real = (np.asarray(x, np.float32).reshape(len(x), -1) for x in (samples, examples))

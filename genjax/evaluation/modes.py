@@ -1,4 +1,4 @@
-"""Lost modes: how well samples cover a mixture whose centres are known."""
+"""Mode coverage of samples from a mixture with known centres."""
 
 import functools
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ def mode_counts(samples: Array, centres: Array, radius: Array | float) -> tuple[
     """Counts samples by their nearest centre.
 
     Args:
-        samples: [N, D]; those that are not finite count for no mode.
+        samples: [N, D]; non-finite ones are not counted.
         centres: [K, D].
-        radius: how far from its centre a sample of high quality lies at most.
+        radius: maximum distance of a high-quality sample from its centre.
 
     Returns:
-        Two int32 [K]: all samples, and those of high quality.
+        Counts of all samples, and of high-quality ones, int32 [K] each.
     """
     squared = jnp.sum((samples[:, None] - centres) ** 2, axis=-1)
     nearest = jax.nn.one_hot(jnp.argmin(squared, axis=-1), len(centres), dtype=jnp.int32)
@@ -36,12 +36,12 @@ def mode_counts(samples: Array, centres: Array, radius: Array | float) -> tuple[
 
 
 def modes_covered(high_quality: np.ndarray) -> int:
-    """How many modes have a sample of high quality (Srivastava et al., VEEGAN, 2017)."""
+    """Number of modes with a high-quality sample (Srivastava et al., VEEGAN, 2017)."""
     return int(np.sum(high_quality > 0))
 
 
 def reverse_kl(counts: np.ndarray) -> float:
-    """KL, in nats, of the shares of the modes among samples from the even distribution.
+    """KL(sample mode frequencies ‖ uniform), in nats.
 
     The "reverse KL" of Lin et al., PacGAN (2018): of the model from the data, so that it stays
     finite when modes are lost.
@@ -53,16 +53,16 @@ def reverse_kl(counts: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Modes(Evaluator):
-    """Coverage of an even Gaussian mixture by samples, for data with `centres` and `scale`.
+    """Coverage of a uniform Gaussian mixture by samples, for data with `centres` and `scale`.
 
-    Gives 'modes' (with at least one sample of high quality), 'num_modes', 'high_quality' (share of
-    the samples within `num_sigma` standard deviations of a centre), 'reverse_kl' in nats and
-    'protocol'. Exact samples in the plane reach a share of 1 - exp(-num_sigma² / 2).
+    Gives 'modes' (with at least one high-quality sample), 'num_modes', 'high_quality' (fraction of
+    samples within `num_sigma` standard deviations of a centre), 'reverse_kl' in nats and
+    'protocol'. For exact samples in the plane, 'high_quality' is 1 - exp(-num_sigma² / 2).
 
     Attributes:
         num_samples: how many samples are drawn.
-        num_sigma: the radius of high quality, in standard deviations of a component.
-        batch_size: samples at a time.
+        num_sigma: radius for high quality, in standard deviations of a component.
+        batch_size: samples per batch.
     """
 
     num_samples: int = 10_000
@@ -72,7 +72,7 @@ class Modes(Evaluator):
     def __call__(
         self, model: GenerativeModel, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Evaluates a model; raises a UserError when the modes of the data are not known."""
+        """Evaluates a model; raises UserError if the modes of the data are not known."""
         require(self, model, 'sample')
         if not hasattr(data.dataset, 'centres'):
             name = type(data.dataset).__name__

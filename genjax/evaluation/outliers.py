@@ -1,4 +1,4 @@
-"""How many samples lie where data hardly ever do."""
+"""Fraction of samples in low-density regions of the data."""
 
 import functools
 import math
@@ -19,20 +19,20 @@ from genjax.parallel.host import fetch
 
 
 def outlier_share(log_prob: np.ndarray, reference: np.ndarray, quantile: float) -> float:
-    """The share of samples less likely than all but a `quantile` of the data.
+    """Fraction of samples with a log-density below a quantile of that of the data.
 
     Args:
-        log_prob: log-density of the data's distribution at the samples, [N]; where it is not a
-            number, the sample is an outlier.
-        reference: the same at data, [M].
-        quantile: the share of the data that count as outliers.
+        log_prob: log-density of the data distribution at the samples, [N]; NaN counts as an
+            outlier.
+        reference: the same at data points, [M].
+        quantile: fraction of the data that count as outliers.
     """
     return float(np.mean(~(log_prob >= np.quantile(reference, quantile))))
 
 
 @dataclass(frozen=True)
 class Outliers(Evaluator):
-    """The share of samples where the known density of the data is below a low quantile of it.
+    """Fraction of samples at which the known density of the data is below a low quantile.
 
     For data with an exact `log_prob` (`Density`, `Gaussians`). Exact samples give `quantile`. Gives
     'outliers', its binomial 'stderr', 'threshold' (the log-density in nats below which a sample is
@@ -40,9 +40,9 @@ class Outliers(Evaluator):
 
     Attributes:
         num_samples: how many samples are drawn.
-        quantile: the share of the data that count as outliers.
-        num_reference: at most how many training examples the quantile is of.
-        batch_size: samples at a time.
+        quantile: fraction of the data that count as outliers.
+        num_reference: maximum number of training examples for the quantile.
+        batch_size: samples per batch.
     """
 
     num_samples: int = 10_000
@@ -57,7 +57,7 @@ class Outliers(Evaluator):
     def __call__(
         self, model: GenerativeModel, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Evaluates a model; raises a UserError when the density of the data is not known."""
+        """Evaluates a model; raises UserError if the density of the data is not known."""
         require(self, model, 'sample')
         truth = getattr(data.dataset, 'log_prob', None)
         if truth is None:
@@ -82,5 +82,5 @@ class Outliers(Evaluator):
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _log_prob(truth: Callable[[Array], Array], preprocess: Chain, x: Array) -> Array:
-    """The data's log-density, [B], at points in the space of the model."""
+    """Log-density of the data, [B], at points in the space of the model."""
     return truth(preprocess.inverse(x))

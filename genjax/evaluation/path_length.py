@@ -1,4 +1,4 @@
-"""How smoothly samples change along paths between codes."""
+"""Smoothness of samples along paths between latents."""
 
 import dataclasses
 import functools
@@ -21,20 +21,20 @@ from genjax.parallel.host import fetch
 
 @dataclass(frozen=True)
 class PerceptualPathLength(Evaluator):
-    """The mean squared step of images along paths between codes, for a small step along the path
-    (Karras et al., 2019, section 4.1), for models with `to_latent` and `synthesise` (StyleGAN).
+    """Perceptual path length (Karras et al., 2019, section 4.1), for models with `to_latent` and
+    `synthesise` (StyleGAN).
 
-    Gives 'w', along straight lines between latents; 'z', along great circles between codes; and
-    'protocol'. Each is E[d(x(t), x(t + ε))² / ε²] for a uniform t in [0, 1], without the least and
-    the greatest 1 % of the steps. The smaller, the straighter the space; that of a model is 'w'.
+    Gives 'w', along straight lines in w; 'z', along great circles in z; and 'protocol'. Each is
+    E[d(x(t), x(t + ε))² / ε²] for uniform t in [0, 1], without the smallest and largest 1 % of the
+    steps. Smaller values mean a less curved space; papers report 'w'.
 
     Attributes:
-        num_samples: how many paths are measured in each space.
-        epsilon: the step.
-        features: images [B, *event], in the space of the model, to what d is the Euclidean
-            distance of, [B, ...]; None: the images themselves. With the features of LPIPS the
-            figures are those of the paper.
-        batch_size: paths at a time.
+        num_samples: paths per space.
+        epsilon: step ε along the path.
+        features: maps images [B, *event], in the space of the model, to features [B, ...] whose
+            Euclidean distance is d; None: the images themselves. LPIPS features give the metric of
+            the paper.
+        batch_size: paths per batch.
     """
 
     num_samples: int = 10_000
@@ -45,7 +45,7 @@ class PerceptualPathLength(Evaluator):
     def __call__(
         self, model: Any, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Evaluates a model; raises a UserError when it has no latents of styles."""
+        """Evaluates a model; raises UserError if it has no style latents."""
         for method in ('to_latent', 'synthesise'):
             require(self, model, method)
         size, labels = self.batch_size, None
@@ -65,15 +65,15 @@ class PerceptualPathLength(Evaluator):
 
 
 def trimmed_mean(steps: np.ndarray) -> float:
-    """The mean of steps [N] between their 1st and 99th percentile."""
+    """Mean of the steps [N] between their 1st and 99th percentile."""
     low = np.percentile(steps, 1, method='lower')
     high = np.percentile(steps, 99, method='higher')
     return float(np.mean(steps[(steps >= low) & (steps <= high)]))
 
 
 def slerp(a: Array, b: Array, t: Array) -> Array:
-    """Points at `t` [B, 1] of the way from the direction of a [B, D] to that of b, on the great
-    circle of radius sqrt(D) (Shoemake, 1985).
+    """Spherical interpolation at `t` [B, 1] between the directions of a and b [B, D], on the sphere
+    of radius sqrt(D) (Shoemake, 1985).
     """
     a, b = (x / jnp.linalg.norm(x, axis=-1, keepdims=True) for x in (a, b))
     cosine = jnp.sum(a * b, axis=-1, keepdims=True)
@@ -88,9 +88,9 @@ def slerp(a: Array, b: Array, t: Array) -> Array:
 def _steps(
     evaluator: PerceptualPathLength, model: Any, variables: Variables, key: Array, *label: Array
 ) -> tuple[Array, Array]:
-    """Squared steps [2, B] over ε², between latents and between codes, and the next batch's key."""
+    """Squared steps [2, B] over ε², in w and in z, and the key for the next batch."""
     next_key, a_key, b_key, t_key = jax.random.split(key, 4)
-    # Differences over ε are lost in the roundings of half precision.
+    # Finite differences over ε vanish in half precision.
     if hasattr(model, 'generator'):
         model = dataclasses.replace(model, generator=model.generator.clone(dtype='float32'))
     num, epsilon = evaluator.batch_size, evaluator.epsilon

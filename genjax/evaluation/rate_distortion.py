@@ -1,4 +1,4 @@
-"""What the codes of a VAE cost, and what they leave out."""
+"""Rate and distortion of a VAE."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,17 +16,16 @@ from genjax.models.base import Variables
 
 @dataclass(frozen=True)
 class RateDistortion(PerExample):
-    """Where a VAE stands between compression and fidelity (Alemi et al., "Fixing a broken ELBO",
-    2018).
+    """Rate-distortion trade-off of a VAE (Alemi et al., "Fixing a broken ELBO", 2018).
 
     Gives 'rate', the mean KL of the posterior from the prior; 'distortion', the mean of -log p(x|z)
-    under the posterior, both in nats an example; their standard errors over the examples,
-    'rate_stderr' and 'distortion_stderr'; and 'protocol'. A model with classes is given the label.
+    under the posterior, both in nats per example; their standard errors over the examples,
+    'rate_stderr' and 'distortion_stderr'; and 'protocol'. A conditional model is given the label.
 
     Attributes:
-        batch_size: examples at a time.
-        num_draws: how often each example is evaluated, with fresh noise of the preprocessing and
-            the posterior.
+        batch_size: examples per batch.
+        num_draws: evaluations per example, each with fresh noise of the preprocessing and the
+            posterior.
     """
 
     batch_size: int = 500
@@ -43,7 +42,7 @@ class RateDistortion(PerExample):
     def __call__(
         self, model: Any, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Evaluates a model; raises a UserError when it is not a VAE."""
+        """Evaluates a model; raises UserError if it is not a VAE."""
         moments = self.moments(model, variables, data, key)
         rate, distortion = moments['rate'], moments['distortion']
         steps = [repr(step) for step in data.preprocess.steps]

@@ -1,4 +1,4 @@
-"""How much of an example its code keeps."""
+"""Reconstruction error of encoded and decoded images."""
 
 import math
 from collections.abc import Mapping
@@ -16,14 +16,14 @@ from genjax.models.base import HasEncoder, Variables
 
 @dataclass(frozen=True)
 class Reconstruction(PerExample):
-    """The error of images that have been encoded and decoded, in the range of the data.
+    """Error of reconstructed images, in the range of the data.
 
     Gives 'mse', the mean squared error of values scaled to [0, 1]; 'psnr' in dB, the mean over the
-    images of -10 log10(their mse); 'stderr' of the latter; and 'protocol'. Values out of range
-    are cut off.
+    images of -10 log10(their mse); 'stderr' of the latter; and 'protocol'. Values are
+    clipped to the range.
 
     Attributes:
-        batch_size: images at a time.
+        batch_size: images per batch.
     """
 
     batch_size: int = 250
@@ -33,7 +33,7 @@ class Reconstruction(PerExample):
     def __call__(
         self, model: HasEncoder, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Evaluates a model; raises a UserError when it has no `encode` and `decode`."""
+        """Evaluates a model; raises UserError if it has no `encode` and `decode`."""
         moments = self.moments(model, variables, data, key)
         mse, psnr = moments['mse'], moments['psnr']
         return {
@@ -59,6 +59,6 @@ class Reconstruction(PerExample):
         found = data.preprocess.inverse(model.decode(variables, z, decode_key))
         error = (x - jnp.clip(found, 0, 255)) / 255
         mse = jnp.mean(error.reshape(len(x), -1) ** 2, axis=-1)
-        # An exact image would have an infinite PSNR: 8 bits resolve no more than this.
+        # Avoid an infinite PSNR for exact images: 8 bits resolve no more than this.
         psnr = -10 / math.log(10) * jnp.log(jnp.maximum(mse, 1e-10))
         return {'mse': mse, 'psnr': psnr}

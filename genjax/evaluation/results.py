@@ -38,15 +38,15 @@ def evaluate(
         model: the model.
         variables: its parameters and state, on the devices of `mesh`.
         dataset: the data set.
-        preprocess: maps data to what the model sees.
-        mesh: the devices to spread the examples over.
-        seed: of the noise; each evaluator has the same key.
+        preprocess: maps data to the model's input.
+        mesh: devices over which batches are sharded.
+        seed: random seed; all evaluators get the same key.
 
     Returns:
         Numbers and texts, named `<eval name>/<result>`.
 
     Raises:
-        UserError: an evaluator does not fit the model or the data, or returns something else.
+        UserError: an evaluator does not fit the model or the data, or returns other values.
     """
     key, results = key_of(seed, 'evaluation'), {}
     for name, evaluator in evals.items():
@@ -58,12 +58,12 @@ def evaluate(
 
 
 def numbers(results: Results) -> dict[str, float]:
-    """The results that are numbers."""
+    """The numeric results."""
     return {name: value for name, value in results.items() if not isinstance(value, str)}
 
 
 def line(results: Results) -> str:
-    """Results in one line."""
+    """Formats results in one line."""
     return '  '.join(
         f'{name} {value if isinstance(value, str) else format(value, ".5g")}'
         for name, value in results.items()
@@ -77,7 +77,7 @@ def show(results: Results, title: str) -> None:
     table.add_column('value')
     for name, value in results.items():
         shown = value if isinstance(value, str) else f'{value:.4f}'.rstrip('0').rstrip('.')
-        table.add_row(Text(plain(name)), Text(plain(shown)))  # not as rich's markup
+        table.add_row(Text(plain(name)), Text(plain(shown)))  # no rich markup
     print(title)
     Console(highlight=False).print(table)
 
@@ -94,7 +94,7 @@ def _batches(dataset: Dataset, split: str, mesh: Mesh, size: int) -> Iterator[di
 
 
 def _checked(evaluator: Evaluator, results: Any) -> Results:
-    """Returns results with their numbers as floats; raises a UserError unless they are a dict of
+    """Returns results with their numbers as floats; raises UserError unless they are a dict of
     numbers and texts.
     """
     where = type(evaluator).__name__

@@ -1,4 +1,4 @@
-"""Where a model puts mass, against where data can be at all."""
+"""Overlap of the supports of model and data."""
 
 import functools
 import math
@@ -22,9 +22,9 @@ from genjax.parallel.host import fetch
 class Support(Evaluator):
     """Overlap of the supports of a model and of data with an exact `log_prob`.
 
-    Gives 'precision', the share of the samples that could be data; 'recall', the share of the split
-    to which the model gives any density; and 'precision_stderr' and 'protocol'. For uniform
-    distributions these are ratios of areas. A model with an unbounded density has a recall of 1.
+    Gives 'precision', the fraction of samples in the support of the data; 'recall', the fraction of
+    the split in the support of the model; and 'precision_stderr' and 'protocol'. For uniform
+    distributions these are ratios of areas. A model with unbounded support has a recall of 1.
 
     Attributes:
         num_samples: how many samples are drawn.
@@ -37,7 +37,7 @@ class Support(Evaluator):
     def __call__(
         self, model: HasLogProb, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Evaluates a model; raises a UserError when the density of the data is not known."""
+        """Evaluates a model; raises UserError if the density of the data is not known."""
         require(self, model, 'log_prob')
         truth = getattr(data.dataset, 'log_prob', None)
         if truth is None:
@@ -63,7 +63,7 @@ class Support(Evaluator):
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _possible(truth: Callable[[Array], Array], preprocess: Chain, samples: Array) -> Array:
-    """Whether the data have any density at each sample, [B]."""
+    """Whether each sample is in the support of the data, [B]."""
     return jnp.isfinite(truth(preprocess.inverse(samples)))
 
 
@@ -71,7 +71,7 @@ def _possible(truth: Callable[[Array], Array], preprocess: Chain, samples: Array
 def _covered(
     model: HasLogProb, preprocess: Chain, variables: Variables, x: Array, key: Array
 ) -> tuple[Array, Array]:
-    """Whether the model gives each example any density, [B], and the key of the next batch."""
+    """Whether each example is in the support of the model, [B], and the key for the next batch."""
     next_key, preprocess_key, model_key = jax.random.split(key, 3)
     y, _ = preprocess(x, preprocess_key)
     return jnp.isfinite(model.log_prob(variables, y, model_key).value), next_key

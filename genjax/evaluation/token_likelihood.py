@@ -1,4 +1,4 @@
-"""Log-likelihood a token: of text, or a frame of music."""
+"""Log-likelihood per token of text, or per frame of music."""
 
 import functools
 import inspect
@@ -22,27 +22,26 @@ class HasTokenLogProbs(Protocol):
     """A model of sequences."""
 
     def token_log_probs(self, variables: Variables, x: Array, key: Array) -> tuple[LogProb, Array]:
-        """Log-probabilities [B, T] of the elements of x in nats, each given those before it, and
-        which count, bool [B, T].
+        """Log-probabilities [B, T] of the elements of x in nats, each given the previous ones, and
+        a mask, bool [B, T].
 
-        A model that does not take the elements one after the other has the option `given`, the
-        number of the first elements that are known: the log-probabilities are of the others given
-        these.
+        A non-autoregressive model has the option `given`, the number of leading elements to
+        condition on: the log-probabilities are of the others given these.
         """
 
 
 @dataclass(frozen=True)
 class TokenLikelihood(Evaluator):
-    """Negative log-probability a token: the nats of all sequences over the number of all tokens.
+    """Negative log-probability per token: the nats of all sequences over the number of all tokens.
 
-    Long and short sequences thus count by their tokens, ends included and padding not. Gives
+    Sequences are weighted by their number of tokens, with end tokens and without padding. Gives
     'nats_per_token', 'bits_per_token', 'perplexity', 'tokens', 'kind' and 'protocol'.
 
     Attributes:
-        batch_size: sequences at a time.
-        given: number of tokens at the beginning of each sequence that are known: the
-            log-probability is that of the others given these.
-        unit: what a token is called in the names of the figures: 'token', 'char', 'frame'.
+        batch_size: sequences per batch.
+        given: number of leading tokens to condition on: the log-probability is that of the others
+            given these.
+        unit: name of a token in the names of results: 'token', 'char', 'frame'.
     """
 
     batch_size: int = 100
@@ -58,8 +57,8 @@ class TokenLikelihood(Evaluator):
     def __call__(
         self, model: HasTokenLogProbs, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Evaluates; raises a UserError when it has no `token_log_probs`, or cannot be given
-        the first tokens.
+        """Evaluates; raises UserError if it has no `token_log_probs`, or cannot condition
+        on the first tokens.
         """
         require(self, model, 'token_log_probs')
         parts = []

@@ -1,4 +1,4 @@
-"""Does a translation keep what an image shows?"""
+"""Label accuracy of translated images."""
 
 import functools
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ from genjax.parallel.host import fetch
 
 @dataclass(frozen=True)
 class TranslationAccuracy(Evaluator):
-    """The share of images of domain a whose label a classifier of domain b finds in their
-    translation.
+    """Fraction of images of domain a whose translation a classifier of domain b assigns to their
+    label.
 
     For data with domains `a` and `b` of the same classes (`Unpaired`). The classifier is trained on
     real images of b (its training split) and never sees a translation. Gives 'accuracy',
-    'classifier' (its own accuracy on the test split of b, about the best that a model can reach),
+    'classifier' (its own accuracy on the test split of b, an approximate upper limit),
     'untranslated' (the accuracy on the images as they are in a) and 'protocol'.
 
     Attributes:
         classifier: 'svm', or 'mlp' or 'cnn' for more than about ten thousand examples.
-        batch_size: images at a time.
+        batch_size: images per batch.
     """
 
     classifier: Learner = 'svm'
@@ -36,7 +36,7 @@ class TranslationAccuracy(Evaluator):
     def __call__(
         self, model: HasTranslation, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Evaluates a model; raises a UserError when the data are not of two labelled domains."""
+        """Evaluates a model; raises UserError if the data do not have two labelled domains."""
         require(self, model, 'translate')
         if not hasattr(data.dataset, 'b'):
             name = type(data.dataset).__name__
@@ -61,7 +61,7 @@ class TranslationAccuracy(Evaluator):
 def _translate(
     model: HasTranslation, preprocess: Chain, variables: Variables, x: Array, key: Array
 ) -> tuple[Array, Array]:
-    """The images of b that x [B, 2, ...] become, in the range of the data, and the next key."""
+    """Images of b translated from x [B, 2, ...], in the range of the data, and the next key."""
     next_key, key = jax.random.split(key)
     y, _ = preprocess(x, key)
     return preprocess.inverse(model.translate(variables, y[:, 0])), next_key

@@ -1,4 +1,4 @@
-"""The cost of moving one sample onto another: exactly, and as a Wasserstein critic estimates it."""
+"""Wasserstein distance between samples and data: exact, and as estimated by a critic."""
 
 import functools
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ from genjax.parallel.host import fetch
 
 
 def wasserstein_1(a: np.ndarray, b: np.ndarray) -> float:
-    """The least mean Euclidean distance of pairs that match the rows of `a` to those of `b`.
+    """W₁ between the empirical distributions of the rows of `a` and `b`.
 
-    That is W₁ of the two empirical distributions, by an exact assignment: N³ operations in the
-    worst case, seconds for N = 2000. Between samples of one continuous distribution it is above
-    zero, by about the distance of neighbouring points.
+    Solves the assignment problem exactly: N³ operations in the worst case, seconds for N = 2000.
+    For samples of the same continuous distribution it is about the distance of neighbouring points,
+    not zero.
 
     Args:
         a: [N, ...].
@@ -31,7 +31,7 @@ def wasserstein_1(a: np.ndarray, b: np.ndarray) -> float:
     Raises:
         UserError: the samples are not of equal size, or not finite.
     """
-    # Imported here: scipy is slow to import.
+    # Imported lazily: scipy is slow to import.
     from scipy.optimize import linear_sum_assignment
     from scipy.spatial.distance import cdist
 
@@ -46,7 +46,7 @@ def wasserstein_1(a: np.ndarray, b: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class CriticW1(Evaluator):
-    """The W₁ of samples from the split that a critic estimates, beside the exact cost of transport.
+    """W₁ between samples and split as estimated by a critic, and exactly.
 
     For models with `discriminate`, whose loss is 'wasserstein'. By duality E D(data) -
     E D(samples) is at most W₁ times the Lipschitz constant of D, and equal for the best D. A
@@ -57,8 +57,8 @@ class CriticW1(Evaluator):
     'protocol'.
 
     Attributes:
-        num_samples: how many samples, and as many examples; fewer where the split is smaller.
-        batch_size: samples at a time.
+        num_samples: number of samples, and of examples; fewer if the split is smaller.
+        batch_size: samples per batch.
     """
 
     num_samples: int = 2000
@@ -67,7 +67,7 @@ class CriticW1(Evaluator):
     def __call__(
         self, model: GenerativeModel, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Evaluates a model; raises a UserError when it has no critic."""
+        """Evaluates a model; raises UserError if it has no critic."""
         require(self, model, 'discriminate')
         if getattr(model, 'loss', 'wasserstein') != 'wasserstein' or getattr(model, 'pack', 1) != 1:
             raise UserError("CriticW1 needs a GAN with loss='wasserstein' and pack=1")
@@ -91,7 +91,7 @@ class CriticW1(Evaluator):
 def _gap_and_slope(
     model: Any, variables: Variables, real: Array, fake: Array, key: Array
 ) -> tuple[Array, Array]:
-    """E D(real) - E D(fake), and the mean norm of D's gradient between them."""
+    """E D(real) - E D(fake), and the mean gradient norm of D between them."""
 
     def critic(x: Array) -> Array:
         return model.discriminate(variables, x)
