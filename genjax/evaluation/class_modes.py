@@ -49,7 +49,7 @@ class ClassModes(Evaluator):
     'classifier's accuracy on single images of the test split, and 'protocol'.
 
     Attributes:
-        num_samples: how many samples are drawn (26,000 in most papers).
+        num_samples: number of samples (26,000 in most papers).
         classifier: 'svm', or 'mlp' or 'cnn' for more than about ten thousand single images.
         batch_size: samples per batch.
     """

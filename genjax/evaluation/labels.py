@@ -101,7 +101,7 @@ class LabelAccuracy(Evaluator):
     stored latents, the classifier is trained on decoded ones.
 
     Attributes:
-        num_samples: how many samples are drawn.
+        num_samples: number of samples.
         classifier: 'svm', or 'mlp' or 'cnn' for more than about ten thousand examples.
         batch_size: samples per batch.
     """

@@ -60,7 +60,7 @@ class Modes(Evaluator):
     'protocol'. For exact samples in the plane, 'high_quality' is 1 - exp(-num_sigma² / 2).
 
     Attributes:
-        num_samples: how many samples are drawn.
+        num_samples: number of samples.
         num_sigma: radius for high quality, in standard deviations of a component.
         batch_size: samples per batch.
     """

@@ -39,7 +39,7 @@ class Outliers(Evaluator):
     an outlier, a quantile over the training split) and 'protocol'.
 
     Attributes:
-        num_samples: how many samples are drawn.
+        num_samples: number of samples.
         quantile: fraction of the data that count as outliers.
         num_reference: maximum number of training examples for the quantile.
         batch_size: samples per batch.

@@ -26,7 +26,7 @@ class PerceptualPathLength(Evaluator):
 
     Gives 'w', along straight lines in w; 'z', along great circles in z; and 'protocol'. Each is
     E[d(x(t), x(t + ε))² / ε²] for uniform t in [0, 1], without the smallest and largest 1 % of the
-    steps. Smaller values mean a less curved space; papers report 'w'.
+    steps. Smaller values mean a less curved space; the path length of a model is 'w'.
 
     Attributes:
         num_samples: paths per space.

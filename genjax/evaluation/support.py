@@ -27,7 +27,7 @@ class Support(Evaluator):
     distributions these are ratios of areas. A model with unbounded support has a recall of 1.
 
     Attributes:
-        num_samples: how many samples are drawn.
+        num_samples: number of samples.
         batch_size: samples or examples at a time.
     """
 

@@ -40,7 +40,7 @@ def spread(x: Array, mesh: Mesh | None) -> Array:
     """
     if mesh is None:
         return x
-    from genjax.parallel import sharding  # which is above, but for this
+    from genjax.parallel import sharding  # the only import from a higher layer
 
     x = jax.lax.with_sharding_constraint(x, sharding.rows(mesh))
     return jax.lax.with_sharding_constraint(x, sharding.replicated(mesh))

@@ -122,7 +122,7 @@ def make(path: Path, metrics: Sequence[str] = (), by: Sequence[str] = ()) -> Rep
         raise UserError('--by: at most two different fields, and not the seed')
     differ = [name for name in differing(runs.trials) if name != 'seed']
     if not runs.changed and not by and {'dataset', 'model'} & {*differ}:
-        # Different experiments have too many different fields to be told apart by these.
+        # Different experiments differ in too many fields: compare them by run.
         trials = [replace(t, fields={'run': t.id, **t.fields}) for t in runs.trials]
         runs, differ = replace(runs, trials=trials), ['run']
     # Fields set by the sweep come before fields derived from them.

@@ -77,7 +77,7 @@ class Checkpoints:
                     keep_checkpoints_without_metrics=False,
                 )
             )
-        # Its warnings are of the options below, and what it logs as an error it raises as well.
+        # Orbax warns about the options below, and logs errors that it also raises.
         logging.getLogger('absl').setLevel(logging.CRITICAL)
         self._manager = ocp.CheckpointManager(
             self.directory,

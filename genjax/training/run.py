@@ -286,7 +286,7 @@ def load(
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Orbax warns that a folder which is opened for reading is opened for reading."""
+    """Silences Orbax's warning about opening a folder read-only."""
     logger = logging.getLogger('absl')
     level = logger.level
     logger.setLevel(logging.ERROR)
