@@ -1,5 +1,6 @@
 """Base class of autoregressive models of sequences."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import flax.linen as nn
@@ -14,7 +15,7 @@ from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
 from genjax.models.precision import full_precision
 
 
-class SequenceModel:
+class SequenceModel(ABC):
     """Base class of autoregressive models of sequences.
 
     Subclasses have a causal `network` and implement its first input (`_first`), the replacement of
@@ -93,22 +94,22 @@ class SequenceModel:
         """Computes the network's input: the first input, then all elements but the last."""
         return jnp.concatenate([self._first(len(x))[:, None], self._clean(x)[:, :-1]], axis=1)
 
+    @abstractmethod
     def _first(self, num: int) -> Array:
         """Returns the network's input before the first element, [num, ...]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _clean(self, x: Array) -> Array:
         """Replaces padding in sequences x by valid inputs of the network."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _element_log_probs(
         self, variables: Variables, out: Array, x: Array, **options: Any
     ) -> tuple[Array, Array]:
         """Computes the log-probability of each element of x given the network's outputs, and a mask
         that is False for padding, both [B, T]; `options` are `train` and `key` in training.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def _draw(self, variables: Variables, key: Array, out: Array, previous: Array) -> Array:
         """Draws the next elements [B, ...] given network outputs and the previous elements."""
-        raise NotImplementedError

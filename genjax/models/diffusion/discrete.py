@@ -2,6 +2,7 @@
 
 import inspect
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -21,7 +22,7 @@ from genjax.models.precision import full_precision
 from genjax.models.sampling_options import gathered
 
 
-class DiscreteModel:
+class DiscreteModel(ABC):
     """Base class of models that denoise all elements of an example in parallel.
 
     Subclasses have the attributes below and implement `_loss`.
@@ -123,8 +124,8 @@ class DiscreteModel:
             logits + self.path.log_likelihood(noisy, t, self.num_values)
         ), state
 
-    def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
-        raise NotImplementedError
+    @abstractmethod
+    def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput: ...
 
     @property
     def _sampler(self) -> Sampler:
@@ -197,6 +198,7 @@ class DiscreteBound(DiscreteModel):
         nats = jnp.sum(tokens, axis=-1)
         return LossOutput(nats, {'nats_per_token': nats / tokens.shape[1]}, state)
 
+    @abstractmethod
     def _bound(
         self,
         variables: Variables,
@@ -210,7 +212,6 @@ class DiscreteBound(DiscreteModel):
         state. `share` [B], uniform in [0, 1), sets the noise level. The first `given` elements of
         an example stay clean and contribute 0.
         """
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ nonequilibrium thermodynamics" (2015). Their Gaussian chain is a path of `paths`
 `DiscreteVP`, with the sampler `Ancestral`.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,7 +22,7 @@ from genjax.models import draws
 _SCHEDULES = ('linear', 'cosine', 'sine')
 
 
-class DiscretePath:
+class DiscretePath(ABC):
     """Base class. Subclasses have the field `schedule` and implement the noise distribution
     (`stationary`), the likelihood of a noisy value (`log_likelihood`) and the reverse transition
     (`log_posterior`).
@@ -68,14 +69,15 @@ class DiscretePath:
         lost = draws.fine_uniform(keep_key, x.shape) < self.lost(t)
         return jnp.where(lost, self.stationary(noise_key, x.shape, num_values), x)
 
+    @abstractmethod
     def stationary(self, key: Array, shape: tuple[int, ...], num_values: int) -> Array:
         """Draws x_1, pure noise."""
-        raise NotImplementedError
 
+    @abstractmethod
     def log_likelihood(self, noisy: Array, t: Array, num_values: int) -> Array:
         """Computes log q(x_t | x) for each value of x, up to a constant, [..., K]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def log_posterior(self, noisy: Array, log_probs: Array, t: Array, s: Array) -> Array:
         """Computes log Σ_x q(x_s | x_t, x) p(x | x_t) for each value of x_s, s < t.
 
@@ -88,7 +90,6 @@ class DiscretePath:
         Returns:
             [..., K], or [..., K + 1] for `Masking`.
         """
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Samplers of discrete diffusion: pure functions `sampler(predict, path, times, x, key) -> x`.
 
 `predict(x int32 [B, *event], t []) -> log p(x | x_t)` [B, *event, K], normalised; `times` [N + 1]
-decrease to 0, and x is at times[0]. `samplers.Sampler` implements the loop.
+decrease to 0, and x is at times[0]. `samplers.OneStep` implements the loop.
 """
 
 from collections.abc import Callable
@@ -14,13 +14,13 @@ from jax import Array
 from genjax.models import draws
 from genjax.models.checks import check_number
 from genjax.models.diffusion.discrete_paths import DiscretePath
-from genjax.models.diffusion.samplers import Sampler
+from genjax.models.diffusion.samplers import OneStep
 
 Predictor = Callable[[Array, Array], Array]
 
 
 @dataclass(frozen=True)
-class DiscreteAncestral(Sampler):
+class DiscreteAncestral(OneStep):
     """Draws x_s from Σ_x q(x_s | x_t, x) p(x | x_t), independently per element: D3PM (Austin et
     al., 2021). Exact in the limit of infinitely many steps.
     """
@@ -32,7 +32,7 @@ class DiscreteAncestral(Sampler):
 
 
 @dataclass(frozen=True)
-class Confidence(Sampler):
+class Confidence(OneStep):
     """Draws all masked tokens [B, T] and masks the (1 - α_s) T least confident of them again:
     MaskGIT (Chang et al., 2022). For the path `Masking`. It sharpens the distribution.
 

@@ -4,6 +4,7 @@ Both use straight paths x_t = (1 - t) x + t ε and learn the mean velocity betwe
 a single step can cover the whole path.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -21,7 +22,7 @@ from genjax.models.diffusion.weighting import LogitNormal, TimeSampling
 from genjax.models.sampling_options import gathered
 
 
-class _MeanVelocity:
+class _MeanVelocity(ABC):
     """Base class: a network of x_t, t and the length of the step from t.
 
     Attributes:
@@ -98,8 +99,8 @@ class _MeanVelocity:
         network = labels.with_classes(self.network, self.num_classes)
         return flax_utils.with_time_scale(network, self.time_scale)
 
-    def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
-        raise NotImplementedError
+    @abstractmethod
+    def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput: ...
 
 
 @dataclass(frozen=True)

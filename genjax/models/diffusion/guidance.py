@@ -1,5 +1,6 @@
 """Guidance: functions that wrap denoisers, and their configuration as guides."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -150,7 +151,7 @@ class Guidable(Protocol):
     check_learns_no_label: Callable[[str], None]
 
 
-class Guide:
+class Guide(ABC):
     """Base class of guides.
 
     Attributes:
@@ -181,9 +182,9 @@ class Guide:
         del model
         return ()
 
+    @abstractmethod
     def denoiser(self, model: Guidable, variables: Variables, *label: Array) -> Denoiser:
         """The guided denoiser, at all times."""
-        raise NotImplementedError
 
     def guided(self, model: Guidable, variables: Variables, *label: Array) -> Denoiser:
         """Returns the denoiser, guided within the interval.

@@ -4,6 +4,7 @@ Every target is a linear combination of data and noise, F = a x + b ε. Together
 it determines x and ε, so that paths, losses and samplers are independent of the parameterisation.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -26,7 +27,7 @@ class Prediction(NamedTuple):
     noise: Array
 
 
-class Parameterisation:
+class Parameterisation(ABC):
     """Base class. Subclasses implement `target`, and may override the network's inputs.
 
     Attributes:
@@ -35,9 +36,9 @@ class Parameterisation:
 
     time_scale = 1000.0
 
+    @abstractmethod
     def target(self, path: Path, t: Array) -> tuple[Array, Array]:
         """Returns the coefficients a and b of F = a x + b ε."""
-        raise NotImplementedError
 
     def input_scale(self, path: Path, t: Array) -> Array:
         """Factor on x_t at the network's input."""

@@ -6,6 +6,7 @@ diffusion models", 2021), so that a model trained along one can be sampled along
 """
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import jax
@@ -15,7 +16,7 @@ from jax import Array
 from genjax.errors import UserError
 
 
-class Path:
+class Path(ABC):
     """Base class of paths. Subclasses implement `alpha`, `sigma` and `time`, the inverse of
     `log_snr`.
 
@@ -29,17 +30,17 @@ class Path:
     t_min: float
     t_max: float
 
+    @abstractmethod
     def alpha(self, t: Array) -> Array:
         """Scale of the data."""
-        raise NotImplementedError
 
+    @abstractmethod
     def sigma(self, t: Array) -> Array:
         """The standard deviation of the noise."""
-        raise NotImplementedError
 
+    @abstractmethod
     def time(self, log_snr: Array) -> Array:
         """The time at which 2 log(α / σ) is `log_snr`."""
-        raise NotImplementedError
 
     def log_snr(self, t: Array) -> Array:
         """Log signal-to-noise ratio, 2 log(α / σ); decreasing in time."""
@@ -74,13 +75,13 @@ class Path:
 class _VariancePreserving(Path):
     """α² + σ² = 1. Subclasses implement `log_alpha` and its inverse `time_of_log_alpha`."""
 
+    @abstractmethod
     def log_alpha(self, t: Array) -> Array:
         """log α(t)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def time_of_log_alpha(self, log_alpha: Array) -> Array:
         """Inverse of `log_alpha`."""
-        raise NotImplementedError
 
     def alpha(self, t: Array) -> Array:
         """exp(log α)."""
@@ -154,15 +155,11 @@ class DiscreteVP(_VariancePreserving):
 
 
 @dataclass(frozen=True)
-class CosineVP(_VariancePreserving):
+class CosineVP(Path):
     """α = cos(π t / 2), σ = sin(π t / 2) (Nichol & Dhariwal, 2021, without their offset)."""
 
     t_min: float = 1e-3
     t_max: float = 0.999
-
-    def log_alpha(self, t: Array) -> Array:
-        """log cos(π t / 2)."""
-        return jnp.log(jnp.cos(0.5 * jnp.pi * t))
 
     def alpha(self, t: Array) -> Array:
         """cos(π t / 2)."""

@@ -5,6 +5,7 @@ last time may be 0, where the network is not evaluated. Guidance wraps `denoise`
 any with the network's signal-to-noise ratios (see `along`).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -41,14 +42,22 @@ def along(denoise: Denoiser, trained: Path, path: Path) -> Denoiser:
     return moved
 
 
-class Sampler:
-    """Base class of one-step (memoryless) samplers; subclasses implement `step`."""
+class Sampler(ABC):
+    """Base class."""
 
+    @abstractmethod
+    def __call__(self, denoise: Denoiser, path: Path, times: Array, x: Array, key: Array) -> Array:
+        """Takes x from times[0] to times[-1]."""
+
+
+class OneStep(Sampler):
+    """Base class of memoryless samplers; subclasses implement `step`."""
+
+    @abstractmethod
     def step(
         self, denoise: Denoiser, path: Path, x: Array, t: Array, s: Array, key: Array
     ) -> Array:
         """Takes x from time t to s < t."""
-        raise NotImplementedError
 
     def __call__(self, denoise: Denoiser, path: Path, times: Array, x: Array, key: Array) -> Array:
         """Takes x from times[0] to times[-1]."""
@@ -61,7 +70,7 @@ class Sampler:
 
 
 @dataclass(frozen=True)
-class Euler(Sampler):
+class Euler(OneStep):
     """x_s = x_t + (s - t) dx/dt. Order 1."""
 
     def step(
@@ -72,7 +81,7 @@ class Euler(Sampler):
 
 
 @dataclass(frozen=True)
-class Heun(Sampler):
+class Heun(OneStep):
     """Euler step with a correction by the velocity at its end, except at σ = 0 (Karras et al.,
     2022, algorithm 1). Order 2, two network passes per step.
     """
@@ -91,7 +100,7 @@ class Heun(Sampler):
 
 
 @dataclass(frozen=True)
-class DDIM(Sampler):
+class DDIM(OneStep):
     """x_s = α_s x + √(σ_s² - η² v) ε + η √v z (Song et al., "Denoising diffusion implicit models",
     2021), v the variance of x_s given x_t and x. Order 1, exact if the expected x is constant.
 
@@ -110,7 +119,7 @@ class DDIM(Sampler):
 
 
 @dataclass(frozen=True)
-class Ancestral(Sampler):
+class Ancestral(OneStep):
     """Draws x_s given x_t and the expected x: DDPM (Ho et al., 2020), for any path.
 
     Attributes:
@@ -159,7 +168,7 @@ class DPM2M(Sampler):
 
 
 @dataclass(frozen=True)
-class Churn(Sampler):
+class Churn(OneStep):
     """Adds fresh noise before each step of another sampler (Karras et al., 2022, algorithm 2), up
     to the noise level of t_max, the highest in training.
 
@@ -171,7 +180,7 @@ class Churn(Sampler):
         noise_scale: S_noise, standard deviation of the fresh noise.
     """
 
-    sampler: Sampler = field(default_factory=Heun)
+    sampler: OneStep = field(default_factory=Heun)
     growth: float = 0.4
     low: float = 0.0
     high: float = float('inf')

@@ -1,5 +1,6 @@
 """Time discretisations for samplers."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import jax.numpy as jnp
@@ -9,12 +10,12 @@ from genjax.errors import UserError
 from genjax.models.diffusion.paths import Path
 
 
-class Grid:
+class Grid(ABC):
     """Base class: `grid(path, num) -> times [num + 1]`, decreasing from t_max to 0."""
 
+    @abstractmethod
     def __call__(self, path: Path, num: int) -> Array:
         """The times of `num` steps."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Distributions of training times, and weightings of the loss."""
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import jax
@@ -11,12 +12,12 @@ from genjax.models.diffusion.parameterisations import Parameterisation
 from genjax.models.diffusion.paths import Path
 
 
-class TimeSampling:
+class TimeSampling(ABC):
     """Base class: a distribution of times, defined by its quantile function."""
 
+    @abstractmethod
     def quantile(self, path: Path, share: Array) -> Array:
         """Quantile function: the time at cumulative probability `share` in (0, 1)."""
-        raise NotImplementedError
 
     def draw(self, path: Path, key: Array, num: int) -> Array:
         """Draws [num] evenly spaced quantiles with a random offset, to reduce the variance of a
@@ -26,9 +27,9 @@ class TimeSampling:
         share = (offset + jnp.arange(num) / num) % 1.0
         return self.quantile(path, jnp.clip(share, 1e-6, 1.0 - 1e-6))
 
+    @abstractmethod
     def density(self, path: Path, t: Array) -> Array:
         """Density at t: one over the derivative of the quantile function."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -107,14 +108,14 @@ class LogitNormal(TimeSampling):
         return jnp.exp(-0.5 * z**2) / (self.std * math.sqrt(2.0 * math.pi) * t * (1.0 - t))
 
 
-class Weighting:
+class Weighting(ABC):
     """Base class: weight of the squared error of the network's output as a function of time."""
 
+    @abstractmethod
     def __call__(
         self, path: Path, parameterisation: Parameterisation, times: TimeSampling, t: Array
     ) -> Array:
         """Computes the weight, in the shape of t."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ A bijection is a Linen module with a forward and an inverse method, each with it
 `x` is [B, *event]. Examples are independent of each other. In a flow `x` are data and `z` is noise.
 """
 
+from abc import ABC, abstractmethod
+
 import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
@@ -15,20 +17,20 @@ from jax import Array
 from genjax.errors import UserError
 
 
-class Bijection(nn.Module):
+class Bijection(nn.Module, ABC):
     """An invertible map. `__call__` is the forward map, so that `init` works as for any network."""
 
     def __call__(self, x: Array) -> tuple[Array, Array]:
         """Returns `transform_and_log_det(x)`."""
         return self.transform_and_log_det(x)
 
+    @abstractmethod
     def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
         """Maps x [B, *event] to z, with log |det dz/dx| [B]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
         """Maps z back to x [B, *event], with log |det dx/dz| [B]."""
-        raise NotImplementedError
 
 
 def sum_event(x: Array) -> Array:

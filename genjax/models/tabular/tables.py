@@ -9,6 +9,7 @@ uses 1 to stay finite.
 """
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,7 @@ from genjax.models.tabular import counts as tables
 _MAX_CELLS = 2**27  # of a table: half a gigabyte
 
 
-class _Counted:
+class _Counted(ABC):
     """Base class; subclasses define the counted variables."""
 
     smoothing: float
@@ -40,8 +41,8 @@ class _Counted:
             raise UserError(f'{name} would be a table of {cells:,} counts, over {_MAX_CELLS:,}')
 
     @property
-    def event_shape(self) -> tuple[int, ...]:
-        raise NotImplementedError
+    @abstractmethod
+    def event_shape(self) -> tuple[int, ...]: ...
 
     @property
     def data_values(self) -> Values:
@@ -53,9 +54,9 @@ class _Counted:
         return int(self._sizes.max()) - 1
 
     @property
+    @abstractmethod
     def _sizes(self) -> np.ndarray:
         """Number of values of each counted variable, [D]."""
-        raise NotImplementedError
 
     def _values(self, x: Array) -> Array:
         """Maps x [B, *event] to the counted variables int32 [B, D]; -1 for invalid values."""

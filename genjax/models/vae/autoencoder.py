@@ -1,5 +1,6 @@
 """What autoencoders of images have in common that are trained against a discriminator."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -18,7 +19,7 @@ _GREATEST_WEIGHT = 1e4  # of 'adaptive'
 
 
 @dataclass(frozen=True, kw_only=True)
-class Autoencoder:
+class Autoencoder(ABC):
     """Base class: an encoder and a decoder against a discriminator of images (Esser et al.,
     "Taming transformers for high-resolution image synthesis", 2021; Rombach et al., 2022).
 
@@ -115,18 +116,18 @@ class Autoencoder:
             raise UserError(f'a {type(self).__name__} learns no labels: sample without one')
 
     @property
+    @abstractmethod
     def _code(self) -> nn.Module:
         """The encoder with the layers that make a code of its map."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def _depth(self) -> int:
         """Channels of what the decoder reads."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _encoded(self, variables: Variables, batch: Batch, key: Array) -> 'Encoded':
         """Encodes in training."""
-        raise NotImplementedError
 
     @property
     def _map_size(self) -> tuple[int, int]:
