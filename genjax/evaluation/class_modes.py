@@ -44,9 +44,9 @@ class ClassModes(Evaluator):
 
     Each channel of a sample is classified by a classifier trained on single images, those of the
     training split of the data's `base`. Gives 'modes' (shown by at least one sample), 'num_modes',
-    'kl' in nats (of the model from the data: of the shares of the modes among the samples from
-    their probabilities in the training split), 'kl_floor' (about what exact samples give), the
-    'classifier's accuracy on single images of the test split, and 'protocol'.
+    'kl' in nats (sample mode frequencies ‖ mode probabilities in the training split), 'kl_floor'
+    (its approximate value for exact samples), 'classifier', the accuracy on single images of the
+    test split, and 'protocol'.
 
     Attributes:
         num_samples: number of samples (26,000 in most papers).

@@ -1,4 +1,4 @@
-"""Learning rates of the phases, for the record."""
+"""Learning rates of the phases, for metric records."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,15 +12,15 @@ from genjax.training.experiment import Experiment
 
 
 class LearningRates:
-    """`<phase>/learning_rate` after each step that is recorded: the `learning_rate` that the config
-    gives the optimizer of a phase. One without such a field has none.
+    """Computes `<phase>/learning_rate` for recorded steps: the field `learning_rate` of each
+    phase's optimizer in the config. Phases without this field are left out.
 
     Schedules are evaluated once, on the host, before the first step: the step program does not
     change, and nothing waits for the device.
     """
 
     def __init__(self, config: Mapping[str, Any], experiment: Experiment, start: int):
-        """Takes the config of the experiment, and the step from which it trains."""
+        """Takes the config of the experiment, and the step to start from."""
         self._start, self._rates = start, {}
         last = np.arange(start, experiment.steps, dtype=np.int32)  # of the updates
         for phase in at_step(experiment.model, 0).phases:
@@ -40,7 +40,7 @@ class LearningRates:
 
 
 def _find(config: Any) -> Any:
-    """The field `learning_rate` of an optimizer or, where it has none, of one inside of it."""
+    """Field `learning_rate` of an optimizer or, without one, of an inner optimizer."""
     if not hasattr(config, 'items'):
         return None
     if 'learning_rate' in config:

@@ -149,7 +149,7 @@ class Run:
         sampling: Any = None,
         **options: Any,
     ) -> Iterator[dict[str, np.ndarray]]:
-        """Draws what `sample` does, part by part: `x`, and `label` where the model has classes."""
+        """Yields the samples of `sample` in parts: `x`, and `label` for a model with classes."""
         if num < 1 or batch_size < 1:
             raise UserError(f'num={num} and batch_size={batch_size} must be at least 1')
         model = with_sampling(self.model, sampling, **options)

@@ -13,16 +13,16 @@ from genjax.training.experiment import Experiment
 def train(
     config: ConfigDict | Experiment, workdir: str | Path, branch_from: str | None = None
 ) -> runs.Run:
-    """Trains an experiment, from the latest checkpoint in `workdir` or from the beginning, and
-    returns the run at its best checkpoint.
+    """Trains an experiment, from the latest checkpoint in `workdir` or from scratch, and returns
+    the run at its best checkpoint.
 
     Args:
         config: an experiment, or the config of one.
-        workdir: the folder of the run.
-        branch_from: another run, `RUN` or `RUN@STEP`, whose state a new one starts with.
+        workdir: run folder.
+        branch_from: another run, `RUN` or `RUN@STEP`, whose state initialises a new one.
 
     Raises:
-        UserError: the config, the data, the folder or the numbers do not allow it.
+        UserError: the config, the data or the folder is invalid, or training diverged.
     """
     loop.train(configs.as_config(config), Path(workdir), branch_from=branch_from)
     return runs.load(workdir)
