@@ -1,4 +1,4 @@
-"""Weights from other libraries."""
+"""Conversion of weights from other libraries."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -45,25 +45,25 @@ _LAYERS = {
 def from_diffusers(
     state_dict: Mapping[str, np.ndarray], network: UNet, *, flip_sin_to_cos: bool = True
 ) -> dict[str, Any]:
-    """The parameters of a `UNet2DModel` of Hugging Face's diffusers for a `UNet`.
+    """Converts the parameters of a `UNet2DModel` of Hugging Face's diffusers for a `UNet`.
 
-    The blocks DownBlock2D, AttnDownBlock2D, UpBlock2D and AttnUpBlock2D are known, with the time
-    embedding 'positional' and downsample_padding=1. What the network's fields must be:
+    Supports the blocks DownBlock2D, AttnDownBlock2D, UpBlock2D and AttnUpBlock2D, with the time
+    embedding 'positional' and downsample_padding=1. Required fields of the network:
 
     - `features` block_out_channels, `num_blocks` layers_per_block, `head_features`
       attention_head_dim, `groups` norm_num_groups (norm_eps is 1e-5), `freq_shift` freq_shift;
-    - `attention_at` the heights of the levels with attention, on the way down and up;
-    - `scale_shift` whether resnet_time_scale_shift is 'scale_shift', and not 'default'; the former
-      needs attn_norm_num_groups too, or the middle has no norm;
-    - `num_classes` num_class_embeds - 1 if the last class there stands for "no label"; or
-      num_class_embeds, and then "no label" adds nothing.
+    - `attention_at` the heights of the levels with attention, in both paths;
+    - `scale_shift` True for resnet_time_scale_shift='scale_shift', False for 'default'; the former
+      also needs attn_norm_num_groups, otherwise the middle has no norm;
+    - `num_classes` num_class_embeds - 1 if the last class is the null label; or num_class_embeds,
+      and the null label's embedding is set to zero.
 
-    A time step t there is the time t / 1000 here.
+    A time step t in diffusers is the time t / 1000 here.
 
     Args:
         state_dict: the model's parameters by name, as NumPy arrays.
-        network: where they go.
-        flip_sin_to_cos: as the model has it.
+        network: the target network.
+        flip_sin_to_cos: value of that option of the diffusers model.
 
     Returns:
         The tree `params` of `network.apply({'params': params}, x, time)`, float32.
@@ -87,7 +87,7 @@ def from_diffusers(
     def read(path: str, name: str, shape: tuple[int, ...]) -> np.ndarray:
         value = np.asarray(state_dict[name], np.float32)
         if path.startswith('label.') and len(value) == shape[0] - 1:
-            value = np.pad(value, ((0, 1), (0, 0)))  # "no label" adds nothing
+            value = np.pad(value, ((0, 1), (0, 0)))  # zero embedding of the null label
         order = _torch_order(path, len(shape))
         expected = tuple(shape[axis] for axis in order)
         if path.endswith('shortcut.kernel'):
@@ -111,13 +111,13 @@ def from_diffusers(
 
 
 def _names(path: str, depth: int) -> list[str]:
-    """What diffusers calls the parts of a parameter, to be joined along its last axis."""
+    """Returns the diffusers names of a parameter's parts, concatenated along its last axis."""
     module, _, leaf = path.rpartition('.')
     kind = 'bias' if leaf == 'bias' else 'weight'
     if module in _WHOLE:
         return [f'{_WHOLE[module]}.{kind}']
     place, _, layer = module.partition('.')
-    # There, the way up counts its levels from the coarsest.
+    # diffusers numbers the upsampling levels from the coarsest.
     place = re.sub(r'^up_(\d+)', lambda m: f'up_{depth - 1 - int(m[1])}', place)
     (block,) = (
         re.sub(pattern, name, place)
@@ -129,7 +129,7 @@ def _names(path: str, depth: int) -> list[str]:
 
 
 def _torch_order(path: str, ndim: int) -> tuple[int, ...]:
-    """Which of our axes is which of PyTorch's, for a parameter."""
+    """Returns our axis for each of PyTorch's axes of a parameter."""
     if path.endswith('kernel'):
         return {2: (1, 0), 4: (3, 2, 0, 1)}[ndim]
     return tuple(range(ndim))

@@ -1,4 +1,4 @@
-"""Encoder and decoder of residual blocks for images."""
+"""Residual encoder and decoder for images."""
 
 import math
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from genjax.networks.layers import (
 
 
 class ConvEncoder(nn.Module):
-    """Images to features: levels of residual blocks, each with half the sides of the one before.
+    """Images to features: levels of residual blocks, each at half the previous resolution.
 
     Attributes:
         features: channels of each level.
@@ -98,11 +98,11 @@ class ConvDecoder(nn.Module):
 
 
 class ConvNet(nn.Module):
-    """Convolutions with activations that keep the sides of an image: features of every pixel.
+    """Convolutions with activations at full resolution: features of every pixel.
 
     Attributes:
         features: channels of each layer.
-        kernel: the side of their kernels.
+        kernel: kernel size.
         activation: a name in `jax.nn` or a function.
         dtype: computation dtype; parameters are float32.
     """

@@ -88,16 +88,16 @@ class DCGANGenerator(nn.Module):
 
 
 class DCGANDiscriminator(nn.Module):
-    """Square images to one logit each, or more: convolutions halve the sides down to 3 or 4.
+    """Square images to one or more logits each: strided convolutions to a side of 3 or 4.
 
-    There is no normalisation across examples or units, so that gradient penalties hold per example.
+    Without normalisation across examples or units, so that gradient penalties are per example.
 
     Attributes:
         features: channels of the first level; each coarser one has twice as many.
         shape: the shape of one output; (1 + K,) for a logit and K class logits.
         spectral_norm: divides every weight matrix by its largest singular value (Miyato et al.,
-            2018), tracked by one power iteration a training call in the state collection
-            'batch_stats'.
+            2018), estimated by one power iteration per training call, with its vectors in the state
+            collection 'batch_stats'.
         activation: a name in `jax.nn` or a function.
         dropout: dropout rate after each level.
         num_classes: if given, the network takes a label and adds the projection of its features

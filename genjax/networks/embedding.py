@@ -1,4 +1,4 @@
-"""What denoisers are told beside the noisy data: the time, and a label or none."""
+"""Embeddings of time and label for denoisers."""
 
 from collections.abc import Callable
 
@@ -11,13 +11,13 @@ from genjax.errors import UserError
 
 
 def sinusoids(time: Array, width: int, freq_shift: float = 0.0) -> Array:
-    """Cosines and sines of `time` at frequencies that fall from 1 to about 1e-4 (Vaswani et al.,
+    """Computes cosines and sines of `time` at frequencies from 1 to about 1e-4 (Vaswani et al.,
     2017): for i < width / 2 the i-th frequency is 10000^(-i / (width / 2 - freq_shift)).
 
     Args:
         time: [...], float.
         width: of the result; even.
-        freq_shift: 1 makes the last frequency 1e-4 exactly, as DDPM (Ho et al., 2020) has it.
+        freq_shift: 1 makes the last frequency exactly 1e-4, as in DDPM (Ho et al., 2020).
 
     Returns:
         [..., width]: all cosines, then all sines, float32.
@@ -33,13 +33,13 @@ def sinusoids(time: Array, width: int, freq_shift: float = 0.0) -> Array:
 
 
 class TimeEmbedding(nn.Module):
-    """Times to vectors: sinusoids, then Dense, SiLU, Dense (Ho et al., 2020).
+    """Time embedding: sinusoids, then Dense, SiLU, Dense (Ho et al., 2020).
 
     Attributes:
-        features: width of the vectors and of the hidden layer.
-        scale: the sinusoids are those of scale · time; 1000, which None means, makes a time in
-            [0, 1] what an integer step of 0 to 1000 is to a network of the literature.
-        sinusoids: how many there are of each time; even.
+        features: width of the embedding and of the hidden layer.
+        scale: factor on the time before the sinusoids. None means 1000, which maps times in [0, 1]
+            to the integer steps 0 to 1000 of the literature.
+        sinusoids: number of sinusoids per time; even.
         freq_shift: of the frequencies, see `sinusoids`.
         kernel_init: of the layers.
         dtype: computation dtype; parameters and sinusoids are float32.
@@ -71,11 +71,11 @@ class TimeEmbedding(nn.Module):
 
 
 class LabelEmbedding(nn.Module):
-    """Labels to vectors, one of which stands for "no label": the one of index `num_classes`.
+    """Label embedding, with the index `num_classes` as the null label.
 
     Attributes:
-        num_classes: how many labels there are.
-        features: width of the vectors.
+        num_classes: number of classes, without the null label.
+        features: width of the embedding.
         dtype: of the result; the table is float32.
     """
 

@@ -9,15 +9,15 @@ from jax import Array
 
 from genjax.networks.layers import activation_function
 
-_BOUND = 7.0  # log standard deviations stay within it, softly
+_BOUND = 7.0  # soft bound of log standard deviations
 
 
 class Climb(NamedTuple):
-    """A way down the ladder, from its top.
+    """Output of the posterior's top-down pass.
 
     Attributes:
         z: the codes of all levels, the top one first, [B, sum of dims].
-        hidden: what the data are made of, [B, width].
+        hidden: the residual stream at the bottom, the decoder's input, [B, width].
         rates: KL(q ‖ p) of each level given the codes above it, [B, levels].
         log_ratio: log p(z) - log q(z|x) of the codes drawn, [B].
     """
@@ -29,9 +29,9 @@ class Climb(NamedTuple):
 
 
 class Ladder(nn.Module):
-    """Levels of Gaussian codes, each given those above it: the top-down network of VDVAE (Child,
-    2021) on vectors. A residual stream comes down; each level's prior reads it, its posterior reads
-    it beside the features of the data, and the code drawn from either is added to it.
+    """Levels of Gaussian codes, each conditioned on those above: the top-down network of VDVAE
+    (Child, 2021) on vectors. At each level the prior is a function of the residual stream, the
+    posterior of the stream and the data's features; the drawn code is added to the stream.
 
     Attributes:
         dims: dimensions of the code of each level, the top one first.
@@ -44,7 +44,6 @@ class Ladder(nn.Module):
     activation: str | Callable = 'silu'
 
     def setup(self):
-        """Makes the parts of each level."""
         self.top = self.param('top', nn.initializers.zeros, (self.width,))
         names = [f'level_{i}' for i in range(len(self.dims))]
         self.ups = [_Block(self.width, self.activation, name=f'{n}_up') for n in names[1:]]
@@ -56,22 +55,22 @@ class Ladder(nn.Module):
             _Conditional(d, self.width, self.activation, name=f'{n}_posterior')
             for n, d in zip(names, self.dims, strict=True)
         ]
-        # The more levels add to the stream, the less each: its variance stays where it is.
+        # Scale by the number of levels to keep the stream's variance.
         scale = nn.initializers.variance_scaling(1 / len(self.dims), 'fan_in', 'truncated_normal')
         self.entries = [nn.Dense(self.width, kernel_init=scale, name=f'{n}_entry') for n in names]
         self.downs = [_Block(self.width, self.activation, name=f'{n}_down') for n in names]
         self.up_input = nn.Dense(self.width)
 
     def __call__(self, features: Array, noise: Array) -> Climb:
-        """The posterior's way down.
+        """Runs the top-down pass with codes from the posterior.
 
         Args:
-            features: of the data, [B, F].
+            features: features of the data, [B, F].
             noise: standard normal, [B, sum of dims].
         """
         up = self.up_input(features)
         ups = [up]
-        for block in self.ups:  # level by level up; the bottom one reads the features themselves
+        for block in self.ups:  # bottom-up; the bottom level uses the features themselves
             ups.append(block(ups[-1]))
         ups = ups[::-1]
         hidden = self._start(len(features))
@@ -91,7 +90,9 @@ class Ladder(nn.Module):
         return Climb(jnp.concatenate(codes, axis=-1), hidden, jnp.stack(rates, axis=-1), log_ratio)
 
     def generate(self, noise: Array) -> tuple[Array, Array]:
-        """The prior's way down: codes and stream of noise [B, sum of dims]."""
+        """Runs the top-down pass with codes from the prior; maps noise [B, sum of dims] to codes
+        and the final stream [B, width].
+        """
         hidden, codes = self._start(len(noise)), []
         for level, each in enumerate(self._split(noise)):
             mean, log_std, rest = self.priors[level](hidden)
@@ -100,7 +101,7 @@ class Ladder(nn.Module):
         return jnp.concatenate(codes, axis=-1), hidden
 
     def decode(self, z: Array) -> Array:
-        """The stream [B, width] of given codes [B, sum of dims]."""
+        """Computes the final stream [B, width] from codes [B, sum of dims]."""
         hidden = self._start(len(z))
         for level, each in enumerate(self._split(z)):
             hidden = self._down(level, hidden + self.priors[level](hidden)[2], each)
@@ -131,9 +132,9 @@ class _Block(nn.Module):
 
 
 class _Conditional(nn.Module):
-    """A network that gives a mean, a log standard deviation, and `rest` further numbers.
+    """A network that outputs a mean, a log standard deviation, and `rest` further numbers.
 
-    The last layer starts at zero: a new prior is a standard normal, and a new posterior is that.
+    The last layer is zero-initialised: priors and posteriors start as standard normals.
     """
 
     dim: int

@@ -11,8 +11,8 @@ from genjax.networks.layers import activation_function
 
 
 class MaskedMLP(nn.Module):
-    """Tokens to outputs of each token that depend on the tokens before it only: MADE (Germain et
-    al., 2015), in the natural order, with degrees spread evenly over the hidden units.
+    """MADE over tokens (Germain et al., 2015): the outputs of a token depend on the tokens before
+    it only, in the natural order, with degrees spread evenly over the hidden units.
 
     The last layer is zero-initialised.
 
@@ -33,7 +33,7 @@ class MaskedMLP(nn.Module):
         """Maps x [B, T, P] to [B, T, outputs], float32; row t depends on x[:, :t]."""
         act = activation_function(self.activation)
         batch, length, token_size = x.shape
-        # A unit of degree d sees tokens 1..d; the outputs of token t see degrees below t.
+        # A unit of degree d depends on tokens 1..d; outputs of token t on units of degree below t.
         degrees = np.repeat(np.arange(1, length + 1), token_size)
         h = x.reshape(batch, -1).astype(self.dtype)
         for i, width in enumerate(self.features):
@@ -48,7 +48,7 @@ class MaskedMLP(nn.Module):
 
 
 class _MaskedDense(nn.Module):
-    """A linear layer with some weights kept at zero."""
+    """A linear layer with masked weights."""
 
     mask: np.ndarray
     kernel_init: Callable = nn.initializers.variance_scaling(4.0, 'fan_in', 'truncated_normal')

@@ -1,4 +1,4 @@
-"""Convolutional networks in which a pixel depends on those before it in raster order."""
+"""Autoregressive convolutional networks, in raster order of the pixels."""
 
 from collections.abc import Callable
 
@@ -12,22 +12,22 @@ from genjax.networks.layers import Dropout
 
 
 def shift_down(x: Array) -> Array:
-    """Moves [B, H, W, C] one row down; the first row becomes 0."""
+    """Shifts [B, H, W, C] down by one row, filling with 0."""
     return jnp.pad(x, ((0, 0), (1, 0), (0, 0), (0, 0)))[:, :-1]
 
 
 def shift_right(x: Array) -> Array:
-    """Moves [B, H, W, C] one column right; the first column becomes 0."""
+    """Shifts [B, H, W, C] right by one column, filling with 0."""
     return jnp.pad(x, ((0, 0), (0, 0), (1, 0), (0, 0)))[:, :, :-1]
 
 
 class DownConv(nn.Module):
-    """A convolution that sees this row and those above it, on both sides alike.
+    """A convolution over the current row and those above, with columns on both sides.
 
     Attributes:
         features: channels of the output.
         kernel: (rows, columns), columns odd.
-        stride: of both sides.
+        stride: in both dimensions.
         dtype: computation dtype.
     """
 
@@ -47,12 +47,12 @@ class DownConv(nn.Module):
 
 
 class DownRightConv(nn.Module):
-    """A convolution that sees this pixel, those left of it, and the same columns above.
+    """A convolution over the current pixel, pixels to its left, and the same columns above.
 
     Attributes:
         features: channels of the output.
         kernel: (rows, columns).
-        stride: of both sides.
+        stride: in both dimensions.
         dtype: computation dtype.
     """
 
@@ -71,7 +71,7 @@ class DownRightConv(nn.Module):
 
 
 def _with_ones(x: Array) -> Array:
-    """Appends a channel of ones: tells the border from zeros of the data."""
+    """Appends a channel of ones, which distinguishes padding from zeros in the data."""
     return jnp.concatenate([x, jnp.ones((*x.shape[:-1], 1), x.dtype)], axis=-1)
 
 
@@ -87,8 +87,9 @@ class GatedPixelCNN(nn.Module):
     Attributes:
         shape: (height, width, outputs of a pixel).
         features: channels.
-        num_layers: gated layers; each sees `kernel_size - 1` further rows above.
-        kernel_size: odd; the first layer sees two more pixels in each direction.
+        num_layers: number of gated layers; each extends the receptive field by `kernel_size // 2`
+            rows.
+        kernel_size: odd; the first layer's kernel is larger by 4.
         dropout: dropout rate before each gated layer.
         dtype: computation dtype; parameters and the output are float32.
     """
@@ -134,7 +135,7 @@ class GatedPixelCNN(nn.Module):
 
 
 class _GatedResnet(nn.Module):
-    """Two convolutions with concatenated ELU, beside a shortcut; gated (Salimans et al., 2017)."""
+    """Gated residual block of two convolutions with concatenated ELU (Salimans et al., 2017)."""
 
     convolution: Callable[..., nn.Module]
     features: int
@@ -157,16 +158,16 @@ def _concat_elu(x: Array) -> Array:
 
 
 class PixelCNNPlusPlus(nn.Module):
-    """The network of PixelCNN++ (Salimans et al., 2017): a U-shaped pair of streams, one of the
-    rows above and one of the row's own past, with shortcuts between equal resolutions.
+    """The network of PixelCNN++ (Salimans et al., 2017): a U-Net with two streams, one over the
+    rows above and one that adds the pixels to the left, and skip connections at each resolution.
 
-    Upsampling repeats pixels and convolves; the paper's has transposed convolutions.
+    Upsampling is repetition and a convolution instead of the paper's transposed convolution.
 
     Attributes:
         shape: (height, width, outputs of a pixel).
         features: channels.
         num_blocks: residual blocks per resolution, on each side.
-        levels: resolutions; the sides must be divisible by 2^(levels - 1).
+        levels: number of resolutions; the sides must be divisible by 2^(levels - 1).
         dropout: dropout rate in each block.
         dtype: computation dtype; parameters and the output are float32.
     """
@@ -192,7 +193,7 @@ class PixelCNNPlusPlus(nn.Module):
             return _GatedResnet(convolution, features, self.dropout, dtype)
 
         x = _with_ones(x.astype(dtype))
-        # u knows the rows above, ul also the pixels to the left.
+        # u depends on the rows above, ul also on the pixels to the left.
         u = shift_down(DownConv(features, dtype=dtype)(x))
         ul = shift_down(DownConv(features, (1, 3), dtype=dtype)(x))
         ul = ul + shift_right(DownRightConv(features, (2, 1), dtype=dtype)(x))

@@ -1,9 +1,9 @@
-"""Layers that replace vectors by the nearest of finitely many codes.
+"""Quantisers: layers that map vectors to a finite set of codes.
 
-Each has fields or properties `dim`, the numbers of a vector, and `num_codes`, and the methods
-`__call__(h [..., dim], weight, train) -> Quantised` and `lookup(index [...]) -> z [..., dim]`. What
-`train` changes counts each vector by its `weight`, which broadcasts to [...]. The gradient passes
-straight through to `h` (Bengio et al., 2013).
+Each has fields or properties `dim`, the dimension of a vector, and `num_codes`, and the methods
+`__call__(h [..., dim], weight, train) -> Quantised` and `lookup(index [...]) -> z [..., dim]`.
+Updates in training weight each vector by `weight`, which broadcasts to [...]. The gradient is
+passed straight through to `h` (Bengio et al., 2013).
 """
 
 import math
@@ -19,13 +19,13 @@ from genjax.errors import UserError
 
 
 class Quantised(NamedTuple):
-    """What a quantiser gives.
+    """Output of a quantiser.
 
     Attributes:
-        z: the codes' vectors [..., dim], with the gradient of the vectors that went in.
-        index: int32 [...], which codes they are.
-        distance: squared distance of what went in from its code, [...]; its gradient pulls `h`
-            towards the code. Zero where the codes do not move.
+        z: the codes' vectors [..., dim], with a straight-through gradient to the input.
+        index: index of the codes, int32 [...].
+        distance: squared distance of the input from its code, [...]; its gradient pulls `h`
+            towards the code. Zero for fixed codes.
     """
 
     z: Array
@@ -34,23 +34,21 @@ class Quantised(NamedTuple):
 
 
 def code_counts(index: Array, num_codes: int, weight: Array | float = 1.0) -> Array:
-    """How often each code occurs in index [...], float32 [num_codes]; each occurrence counts for
-    its weight, which broadcasts to [...].
+    """Counts the codes in index [...], float32 [num_codes], weighted by `weight`, which broadcasts
+    to [...].
     """
     return jnp.zeros(num_codes).at[index].add(weight)
 
 
 def codebook_use(counts: Array) -> tuple[Array, Array]:
-    """Of counts [K]: the share of codes that occur at all, and exp of the entropy of their
-    distribution.
-    """
+    """Computes the fraction of used codes and the perplexity, exp of the entropy, of counts [K]."""
     shares = counts / jnp.maximum(jnp.sum(counts), 1.0)
     entropy = jnp.sum(jax.scipy.special.entr(shares))
     return jnp.mean(counts > 0), jnp.exp(entropy)
 
 
 def straight_through(h: Array, z: Array) -> Array:
-    """Returns z with the gradient of h."""
+    """Returns z, with its gradient passed to h."""
     return h + jax.lax.stop_gradient(z - h)
 
 
@@ -58,19 +56,19 @@ class VectorQuantiser(nn.Module):
     """A codebook of moving averages (van den Oord et al., 2017, appendix A.1; Razavi et al., 2019).
 
     State collection 'codebook': `count` [num_codes] and `total` [num_codes, dim], moving averages
-    of the share of a batch's vectors that fell to each code, and of their sum over the number of
-    all vectors; a code is the ratio. Codes that fall out of use start anew at a vector of the batch
-    (Dhariwal et al., 2020). A batch meets the codebook as the batch before left it. The first codes
-    are vectors of the first batch.
+    of the fraction of a batch's vectors assigned to each code, and of their sum divided by the
+    number of all vectors; a code is total / count. Unused codes are restarted at a vector of the
+    batch (Dhariwal et al., 2020). A batch is quantised before it updates the codebook. The initial
+    codes are vectors of the first batch.
 
-    A call in training adds `fresh` and `lot` to the collection, for `restart_unused` to take out
-    again once per update.
+    A call in training adds `fresh` and `lot` to the collection; `restart_unused` consumes them once
+    per update.
 
     Attributes:
-        num_codes: how many.
-        dim: numbers of a vector.
+        num_codes: number of codes.
+        dim: dimension of a vector.
         decay: of the moving averages.
-        restart: a code starts anew when its average use is below this share of even use.
+        restart: restart codes with an average use below this fraction of uniform use.
     """
 
     num_codes: int = 64
@@ -125,7 +123,7 @@ class VectorQuantiser(nn.Module):
 
 
 def nearest_code(vectors: Array, codes: Array) -> Array:
-    """The index [N] of the code [K, D] nearest to each vector [N, D]."""
+    """Returns the index [N] of the code [K, D] nearest to each vector [N, D]."""
     products = jnp.matmul(vectors, codes.T, precision='highest')
     squared = jnp.sum(codes**2, axis=-1) - 2 * products
     return jnp.argmin(squared, axis=-1).astype(jnp.int32)
@@ -134,8 +132,8 @@ def nearest_code(vectors: Array, codes: Array) -> Array:
 def moving_averages(
     count: Array, total: Array, vectors: Array, index: Array, weight: Array, decay: float
 ) -> tuple[Array, Array]:
-    """The averages [K] and [K, D] after a batch of vectors [N, D], each of which counts for
-    weight [N], that fell to codes index [N].
+    """Updates the averages [K] and [K, D] with a batch of vectors [N, D] of weight [N], assigned to
+    codes index [N].
     """
     shares = weight / jnp.maximum(jnp.sum(weight), 1e-12)
     members = jax.nn.one_hot(index, len(count)) * shares[:, None]
@@ -147,14 +145,15 @@ def moving_averages(
 def restart_unused(
     count: Array, total: Array, fresh: Array, lot: Array, share: float
 ) -> tuple[Array, Array]:
-    """Starts codes anew whose average use is below `share` of even use.
+    """Restarts codes with an average use below `share` of uniform use.
 
     Args:
-        count: moving averages [K].
-        total: those of the sums, [K, D].
-        fresh: a vector of each of M micro-batches for each code, [M, K, D].
-        lot: the lot that it drew, [M, K]: the largest is that of a uniform draw from all vectors.
-        share: of even use.
+        count: moving averages of use, [K].
+        total: moving averages of the sums, [K, D].
+        fresh: candidate vector of each of M micro-batches for each code, [M, K, D].
+        lot: Gumbel score of each candidate, [M, K]; the candidate of the largest score is a draw
+            from all vectors, proportional to their weights.
+        share: threshold as a fraction of uniform use.
 
     Returns:
         The new count and total.
@@ -166,12 +165,12 @@ def restart_unused(
 
 
 class FiniteScalarQuantiser(nn.Module):
-    """FSQ (Mentzer et al., 2024): each number is bounded and rounded to one of a few levels.
+    """FSQ (Mentzer et al., 2024): bounds each dimension and rounds it to one of a few levels.
 
-    Nothing is learned; the codes are all combinations of levels, spread over [-1, 1].
+    The codes are fixed: all combinations of levels, spread over [-1, 1].
 
     Attributes:
-        levels: how many levels each number has, at least 3.
+        levels: number of levels of each dimension, at least 3.
     """
 
     levels: tuple[int, ...] = (8, 5, 5)
@@ -188,7 +187,7 @@ class FiniteScalarQuantiser(nn.Module):
 
     @property
     def dim(self) -> int:
-        """Numbers of a vector."""
+        """Dimension of a vector."""
         return len(self.levels)
 
     @property
@@ -197,17 +196,16 @@ class FiniteScalarQuantiser(nn.Module):
         return math.prod(self.levels)
 
     def __call__(self, h: Array, weight: Array | float = 1.0, train: bool = False) -> Quantised:
-        """Maps vectors h [..., dim] to codes, in training as in use."""
+        """Maps vectors h [..., dim] to codes; `weight` and `train` are not used."""
         del weight, train
         levels = np.asarray(self.levels)
-        # An even number of levels is shifted by half a step, so that 0 is no border.
+        # Shift an even number of levels by half a step, so that 0 is not a rounding boundary.
         reach = (levels - 1) * (1 + 1e-3) / 2
         offset = np.where(levels % 2 == 0, 0.5, 0.0)
         shift = np.arctanh(offset / reach)
         bounded = jnp.tanh(h.astype(jnp.float32) + shift) * reach - offset
         half = levels // 2
-        # The thousandth that `reach` has above the last level is more than half a level from 1,001
-        # levels on.
+        # Clip: from 1,001 levels on, `reach` exceeds the last level by more than half a level.
         nearest = jnp.clip(jnp.round(bounded), -half, levels - 1 - half)
         rounded = straight_through(bounded, nearest)
         digits = jax.lax.stop_gradient(rounded).astype(jnp.int32) + half
@@ -222,5 +220,5 @@ class FiniteScalarQuantiser(nn.Module):
 
     @property
     def _places(self) -> np.ndarray:
-        """What one step of each number adds to the index."""
+        """Stride of each dimension in the index."""
         return np.concatenate([[1], np.cumprod(self.levels[:-1])]).astype(np.int32)

@@ -1,5 +1,5 @@
 """The networks of R3GAN (Huang et al., 2024, "The GAN is dead; long live the GAN!"): residual
-bottlenecks with grouped convolutions, no normalisation, and an initialisation that needs none.
+bottlenecks with grouped convolutions and Fixup initialisation instead of normalisation.
 """
 
 import math
@@ -15,10 +15,10 @@ from genjax.networks.layers import one_hot
 
 
 class _Block(nn.Module):
-    """A residual bottleneck, wide in the middle: 1x1, grouped 3x3, 1x1 (Xie et al., 2017).
+    """An inverted residual bottleneck: 1x1, grouped 3x3, 1x1 (Xie et al., 2017).
 
-    Initialised after Zhang et al., "Fixup" (2019): the last convolution starts at zero, the others
-    are scaled by (blocks of the network)^(-1/4).
+    Fixup initialisation (Zhang et al., 2019): the last convolution is zero-initialised, the others
+    are scaled by num_blocks^(-1/4), num_blocks those of the whole network.
     """
 
     num_blocks: int
@@ -50,15 +50,16 @@ def _change_width(x: Array, width: int, dtype: str) -> Array:
 
 
 class R3GANGenerator(nn.Module):
-    """Codes to square images: a weighted map of 4 to 7 pixels' side, then blocks and doublings.
+    """Codes to square images: a learned map of 4 to 7 pixels' side, its channels scaled by the
+    code, then residual blocks and upsampling.
 
     Attributes:
         shape: (side, side, channels) of an image; the side is 4, 5, 6 or 7 times a power of two.
         features: channels at the finest level; each coarser level has twice as many.
         max_features: maximum number of channels.
         blocks: residual blocks per level.
-        group_size: channels in a group of the 3x3 convolutions, which have twice the level's
-            channels in all.
+        group_size: channels per group of the 3x3 convolutions, which have twice the level's
+            channels in total.
         num_classes: if given, the network takes a label and appends its embedding to the code.
         dtype: computation dtype; parameters and the output are float32.
     """
@@ -99,16 +100,16 @@ class R3GANGenerator(nn.Module):
 
 
 class R3GANDiscriminator(nn.Module):
-    """Square images to one logit each: blocks and halvings down to a side of 4 to 7, then one
-    weighted sum of the pixels a channel.
+    """Square images to one logit each: residual blocks and downsampling to a side of 4 to 7, then a
+    learned weighted sum over the pixels of each channel.
 
     Attributes:
         features: channels at the finest level; each coarser level has twice as many.
         max_features: maximum number of channels.
         blocks: residual blocks per level.
-        group_size: channels in a group of the 3x3 convolutions.
-        num_classes: if given, the network takes a label and gives the projection of its features
-            onto the label's embedding (Miyato & Koyama, 2018).
+        group_size: channels per group of the 3x3 convolutions.
+        num_classes: if given, the network takes a label, and the logit is the projection of its
+            features onto the label's embedding (Miyato & Koyama, 2018).
         dtype: computation dtype; parameters and the logit are float32.
     """
 

@@ -1,4 +1,4 @@
-"""What a network keeps from the forward pass, and what it computes again in the backward one."""
+"""Rematerialisation of a network's blocks in the backward pass."""
 
 from typing import Any, Literal
 
@@ -17,17 +17,17 @@ _POLICIES = {
 
 
 def rematerialised(block: type[nn.Module], remat: Remat, **options: Any) -> type[nn.Module]:
-    """A block that keeps less for the backward pass, at the price of computing it again.
+    """Wraps a block to save memory in the backward pass by recomputation.
 
     Args:
-        block: the class of a module that a network repeats.
-        remat: 'none' keeps every intermediate value; 'dots' the products with weights, and computes
-            what lies between them and attention again; 'full' only what goes into the block, and
-            computes all of it again, about a third more work in a step.
-        options: of `nn.remat`.
+        block: class of a repeated module.
+        remat: 'none' keeps every intermediate value; 'dots' keeps the products with weights and
+            recomputes the rest, including attention; 'full' keeps only the block's input and
+            recomputes all of it, about a third more work per step.
+        options: arguments of `nn.remat`.
 
     Raises:
-        UserError: there is no such policy.
+        UserError: an unknown policy.
     """
     if remat not in _POLICIES:
         known = ', '.join(_POLICIES)

@@ -15,12 +15,12 @@ from genjax.networks.layers import BatchNorm, GroupNorm, activation_function, on
 
 
 class SelfAttention(nn.Module):
-    """Attention over the pixels, added with a weight γ that starts at zero (Zhang et al., 2019).
+    """Self-attention over the pixels, added with a zero-initialised weight γ (Zhang et al., 2019).
 
     Keys, queries and values have an eighth of the channels.
 
     Attributes:
-        spectral_norm: normalises the four linear maps.
+        spectral_norm: apply spectral normalisation to the four linear maps.
         dtype: computation dtype; softmax and parameters are float32.
     """
 
@@ -47,13 +47,13 @@ class SelfAttention(nn.Module):
 
 
 class ResNetGenerator(nn.Module):
-    """Codes to square images: residual blocks that double a map of 4 to 7 pixels' side.
+    """Codes to square images: upsampling residual blocks from a map of 4 to 7 pixels' side.
 
     Attributes:
         shape: (side, side, channels) of an image; the side is 4, 5, 6 or 7 times a power of two.
         features: channels at the finest level; each coarser level has twice as many.
         max_features: maximum number of channels.
-        norm: 'batch' (couples the examples of a batch in training, and uses running averages in
+        norm: 'batch' (couples the examples of a batch in training, uses running averages in
             sampling) or 'group' (per example). With classes, scale and shift depend on the label.
         attention: side of the maps with self-attention; None: no attention.
         spectral_norm: divides every weight matrix by its largest singular value, as SAGAN does.
@@ -107,16 +107,17 @@ class ResNetGenerator(nn.Module):
 
 
 class ResNetDiscriminator(nn.Module):
-    """Square images to one logit each: residual blocks that halve them down to a side of 4 to 7.
+    """Square images to one logit each: downsampling residual blocks to a side of 4 to 7.
 
-    There is no normalisation across examples or units, so that gradient penalties hold per example.
+    Without normalisation across examples or units, so that gradient penalties are per example.
 
     Attributes:
         features: channels of the first block; each coarser one has twice as many.
         max_features: maximum number of channels.
         attention: side of the maps with self-attention; None: no attention.
-        spectral_norm: divides every weight matrix by its largest singular value, tracked by one
-            power iteration a training call in the state collection 'batch_stats'.
+        spectral_norm: divides every weight matrix by its largest singular value, estimated by one
+            power iteration per training call, with its vectors in the state collection
+            'batch_stats'.
         activation: a name in `jax.nn` or a function.
         num_classes: if given, the network takes a label and adds the projection of its features
             onto the label's embedding (Miyato & Koyama, 2018).
@@ -170,11 +171,11 @@ class ResNetDiscriminator(nn.Module):
 
 
 class LabelledNorm(nn.Module):
-    """Normalisation whose scale and shift depend on a label (Dumoulin et al., 2017), or on none.
+    """Normalisation with scale and shift conditioned on an optional label (Dumoulin et al., 2017).
 
     Attributes:
         norm: 'batch' or 'group'.
-        dtype: of the result; it is computed in float32.
+        dtype: of the output; computed in float32.
     """
 
     norm: str
@@ -196,7 +197,7 @@ class LabelledNorm(nn.Module):
 
 
 def _normalised(module: nn.Module, spectral_norm: bool, train: bool) -> Callable[[Array], Array]:
-    """The layer, its weights divided by their largest singular value if told so."""
+    """Returns the layer, with spectral normalisation of its weights if `spectral_norm`."""
     if not spectral_norm:
         return module
     return lambda x: nn.SpectralNorm(module)(x, update_stats=train)

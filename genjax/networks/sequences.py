@@ -1,7 +1,7 @@
 """Causal networks over sequences of tokens or frames: recurrent and convolutional.
 
-Each has `shape` and `vocab_size`, maps a whole sequence at once (`__call__`), and one element at a
-time with what it must remember in an explicit pytree (`initial_carry`, `step`).
+Each has `shape` and `vocab_size` and maps a whole sequence (`__call__`), or one element at a time
+with the state in an explicit pytree (`initial_carry`, `step`).
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ class SequenceInput(nn.Module):
     """The first layer: token embedding, or a linear layer on frames.
 
     Attributes:
-        vocab_size: how many tokens there are, besides a special one `vocab_size`; None: frames.
+        vocab_size: number of tokens, without the special token `vocab_size`; None: frames.
         features: width of the output.
         dtype: of the output.
     """
@@ -37,7 +37,6 @@ class SequenceInput(nn.Module):
     dtype: str = 'float32'
 
     def setup(self):
-        """Makes the layer."""
         if self.vocab_size is None:
             self.layer = nn.Dense(self.features, dtype=self.dtype)
         else:
@@ -53,8 +52,8 @@ class SequenceInput(nn.Module):
         return self.layer(x)
 
     def attend(self, x: Array) -> Array:
-        """The inner products [B, T, vocab_size] with the embeddings, but the special one's, in
-        float32.
+        """Computes the inner products [B, T, vocab_size] with the embeddings of all tokens but the
+        special one, in float32.
         """
         return x.astype(jnp.float32) @ self.layer.embedding[: self.vocab_size].T
 
@@ -88,12 +87,12 @@ class Recurrent(nn.Module):
         return self._run(x, self.initial_carry(x.shape[0]), train)[0]
 
     def initial_carry(self, num: int) -> Any:
-        """The state of `num` sequences before their beginning."""
+        """Returns the initial state of `num` sequences."""
         zeros = jnp.zeros((num, self.features), self.dtype)
         return ((zeros, zeros) if self.cell == 'lstm' else zeros,) * self.num_layers
 
     def step(self, x: Array, carry: Any, position: Array) -> tuple[Array, Any]:
-        """One element x [B] or [B, width]: what `__call__` gives there, and the state after it."""
+        """Processes one element x [B] or [B, width]; returns its output and the new state."""
         del position
         out, carry = self._run(x[:, None], carry, False)
         return out[:, 0], carry
@@ -130,8 +129,7 @@ class TCN(nn.Module):
         num_layers: blocks; an output sees 1 + 2 (kernel_size - 1) (2^num_layers - 1) inputs.
         kernel_size: of the convolutions.
         activation: a name in `jax.nn` or a function.
-        dropout: share of channels, the same ones at all times, that training drops after each
-            convolution.
+        dropout: dropout rate of channels, shared by all times, after each convolution.
         dtype: computation dtype; parameters and the output are float32.
     """
 
@@ -151,7 +149,7 @@ class TCN(nn.Module):
         return self._run(x, self.initial_carry(x.shape[0]), train)[0]
 
     def initial_carry(self, num: int) -> Any:
-        """Zeros before the beginning of `num` sequences: what each convolution looks back on."""
+        """Returns zeros as the history of each convolution for `num` sequences."""
         return tuple(
             jnp.zeros((num, (self.kernel_size - 1) * 2**layer, self.features), self.dtype)
             for layer in range(self.num_layers)
@@ -159,7 +157,7 @@ class TCN(nn.Module):
         )
 
     def step(self, x: Array, carry: Any, position: Array) -> tuple[Array, Any]:
-        """One element x [B] or [B, width]: what `__call__` gives there, and what to remember."""
+        """Processes one element x [B] or [B, width]; returns its output and the new history."""
         del position
         out, carry = self._run(x[:, None], carry, False)
         return out[:, 0], carry

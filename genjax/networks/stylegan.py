@@ -1,5 +1,5 @@
 """The generator of StyleGAN2 (Karras et al., 2020, "Analyzing and improving the image quality of
-StyleGAN"): a mapping network gives styles, which modulate the convolutions of a synthesis network.
+StyleGAN"): a mapping network computes styles that modulate the convolutions of a synthesis network.
 """
 
 import math

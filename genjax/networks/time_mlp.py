@@ -1,4 +1,4 @@
-"""A denoiser of vectors: residual layers that are told the time."""
+"""A denoiser of vectors: a residual MLP conditioned on time and label."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from genjax.networks.layers import Dropout, activation_function
 
 
 class TimeMLP(nn.Module):
-    """Residual blocks of two linear layers, between which time and label are added.
+    """Residual blocks of two linear layers, with time and label added in between.
 
     The last layer is zero-initialised.
 

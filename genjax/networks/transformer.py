@@ -1,4 +1,4 @@
-"""The transformer over sequences, causal or not, with a cache for one step at a time."""
+"""The transformer over sequences, causal or not, with a key-value cache."""
 
 import math
 from collections.abc import Callable
@@ -15,18 +15,19 @@ from genjax.networks.layers import Dense, Dropout, LayerNorm, activation_functio
 from genjax.networks.remat import Remat, rematerialised
 from genjax.networks.sequences import SequenceInput, check_sequence
 
-_HALF = ('bfloat16', 'float16')  # what cuDNN's attention computes in
+_HALF = ('bfloat16', 'float16')  # supported by cuDNN's attention
 
 
 def rotate(x: Array, position: Array, base: float = 10_000.0) -> Array:
-    """Rotary positions (Su et al., 2021): turns pairs of features by angles that grow with time.
+    """Applies rotary position embeddings (Su et al., 2021): rotates pairs of features by angles
+    proportional to the position.
 
-    The inner product of two rotated vectors depends on the difference of their positions alone.
+    The inner product of two rotated vectors depends only on the difference of their positions.
 
     Args:
         x: [B, T, heads, D], D even.
         position: [T].
-        base: the slowest pair turns once in about 2π times this many positions.
+        base: the slowest pair has a period of about 2π · base positions.
     """
     half = x.shape[-1] // 2
     frequency = base ** (-jnp.arange(half, dtype=jnp.float32) / half)
@@ -37,25 +38,25 @@ def rotate(x: Array, position: Array, base: float = 10_000.0) -> Array:
 
 
 def split_heads(qkv: Array, num_heads: int) -> tuple[Array, Array, Array]:
-    """[B, T, 3 D] to queries, keys and values, each [B, T, heads, D / heads].
+    """Splits [B, T, 3 D] into queries, keys and values, each [B, T, heads, D / heads].
 
-    The columns of a head lie together, so that devices that divide the columns divide the heads.
+    The columns of a head are contiguous, so that sharding the columns shards the heads.
     """
     qkv = qkv.reshape(*qkv.shape[:2], num_heads, 3, -1)
     return qkv[..., 0, :], qkv[..., 1, :], qkv[..., 2, :]
 
 
 def attend(q: Array, k: Array, v: Array, *, causal: bool, mask: Array | None = None) -> Array:
-    """Scaled dot-product attention [B, T, heads, D]; the softmax is in float32.
+    """Computes scaled dot-product attention [B, T, heads, D]; the softmax is in float32.
 
-    cuDNN computes it on a GPU in half precision where the heads fit, XLA everywhere else. What
-    cuDNN computes has no derivatives forward (`jax.jvp`): `MeanFlow` and the likelihoods of ODEs
-    need a network in float32.
+    Uses cuDNN on a GPU in half precision if the head size allows, otherwise XLA. cuDNN's attention
+    has no forward-mode derivatives (`jax.jvp`): `MeanFlow` and ODE likelihoods need a network in
+    float32.
     """
     fits = q.shape[-1] % 8 == 0 and q.shape[-1] <= 128
     if fits and q.dtype.name in _HALF and jax.default_backend() == 'gpu' and mask is None:
         return jax.nn.dot_product_attention(q, k, v, is_causal=causal, implementation='cudnn')
-    # [B, heads, T, D]: XLA's CPU backend is several times slower where it may choose the order.
+    # [B, heads, T, D]: XLA's CPU backend is several times slower if it chooses the order.
     q, k, v = (jnp.swapaxes(each, 1, 2) for each in (q, k, v))
     logits = jnp.einsum('bhtd,bhsd->bhts', q, k, preferred_element_type=jnp.float32)
     logits = logits / math.sqrt(q.shape[-1])
@@ -64,7 +65,7 @@ def attend(q: Array, k: Array, v: Array, *, causal: bool, mask: Array | None = N
         mask = order if mask is None else mask & order
     if mask is not None:
         logits = jnp.where(mask, logits, -1e30)
-    # The division comes after the product with v, where it is one of T x D numbers, not of T x T.
+    # Divide after the product with v: T x D divisions instead of T x T.
     weight = jnp.exp(logits - jax.lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True)))
     total = jnp.sum(weight, axis=-1, keepdims=True)
     mixed = jax.lax.dot_general(
@@ -77,9 +78,10 @@ def attend(q: Array, k: Array, v: Array, *, causal: bool, mask: Array | None = N
 
 
 class Block(nn.Module):
-    """Attention and a two-layer perceptron, each behind a norm and beside a shortcut ("pre-LN").
+    """Pre-LN transformer block: attention and a two-layer MLP.
 
-    The last layer of each branch starts small, by the number of branches (Radford et al., 2019).
+    The initial scale of each branch's last layer is divided by the square root of the number of
+    branches (Radford et al., 2019).
     """
 
     num_heads: int
@@ -99,12 +101,12 @@ class Block(nn.Module):
 
         Args:
             x: a whole sequence, or with a cache its next element (T = 1).
-            cache: None, or keys and values of what came before, each [B, length, heads, D / heads].
+            cache: None, or keys and values of earlier elements, each [B, length, heads, D / heads].
             position: of each element of x.
             train: apply dropout.
 
         Returns:
-            The sequence, and the cache with the new element's keys and values.
+            The output, and the cache with the new element's keys and values.
         """
         x = keep_rows(x)
         features = x.shape[-1]
@@ -141,14 +143,14 @@ class Transformer(nn.Module):
     Attributes:
         shape: (length,) of tokens, or (length, width) of frames.
         vocab_size: number of tokens; None: frames. Inputs may also contain the token
-            `vocab_size`, which is never predicted: the beginning, or a mask.
+            `vocab_size`, which is never predicted: beginning of sequence, or mask.
         features: width of the residual stream.
         num_layers: number of blocks.
         num_heads: attention heads.
         expansion: ratio of the MLPs' hidden width to `features`.
-        causal: whether an output knows the inputs up to its own place only.
+        causal: an output depends on inputs up to its own position only.
         positions: 'learned' vectors, or 'rotary' (Su et al., 2021).
-        tied: whether the output layer is the token embedding, transposed.
+        tied: use the transposed token embedding as the output layer.
         scan: compile one block and loop over it, so that compile time does not grow with depth;
             slower for shallow networks on a CPU.
         remat: activations that blocks keep for the backward pass: all ('none'), products with
@@ -185,7 +187,7 @@ class Transformer(nn.Module):
         return self._run(x, None, jnp.arange(x.shape[1]), train)[0]
 
     def initial_carry(self, num: int) -> Any:
-        """An empty cache for `num` sequences."""
+        """Returns an empty cache for `num` sequences."""
         shape = (num, self.shape[0], self.num_heads, self.features // self.num_heads)
         if self.scan:
             shape = (self.num_layers, *shape)
@@ -193,9 +195,7 @@ class Transformer(nn.Module):
         return pair if self.scan else (pair,) * self.num_layers
 
     def step(self, x: Array, carry: Any, position: Array) -> tuple[Array, Any]:
-        """One element x [B] or [B, width] of the sequence: what `__call__` gives there, and the
-        cache.
-        """
+        """Processes one element x [B] or [B, width]; returns its output and the new cache."""
         out, carry = self._run(x[:, None], carry, position[None], False)
         return out[:, 0], carry
 
@@ -235,7 +235,7 @@ class Transformer(nn.Module):
             'dropout': self.dropout,
             'dtype': self.dtype,
         }
-        # `train` is no array.
+        # `train` is a Python bool.
         kind = rematerialised(Block, self.remat, prevent_cse=not self.scan, static_argnums=(4,))
         if self.scan:
             blocks = nn.scan(

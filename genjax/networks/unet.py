@@ -1,4 +1,4 @@
-"""The U-Net of diffusion models: images to images, told the time."""
+"""The U-Net of diffusion models, conditioned on time and label."""
 
 from typing import ClassVar, Literal
 
@@ -14,21 +14,21 @@ from genjax.networks.remat import Remat, rematerialised
 from genjax.networks.transformer import attend
 
 _ZEROS = nn.initializers.zeros
-_EPSILON = 1e-5  # of the norms
+_EPSILON = 1e-5  # of the group norms
 
 
 class TimedBlock(nn.Module):
-    """Norm, SiLU, convolution, twice, beside a shortcut; the time and the label act between them.
+    """Residual block: norm, SiLU, convolution, twice, conditioned on time and label in between.
 
-    The last convolution starts at zero, so that a new block is its shortcut.
+    The last convolution is zero-initialised, so that a new block equals its shortcut.
 
     Attributes:
-        features: channels of the result.
+        features: channels of the output.
         groups: number of groups of the norms; None: at most 32, of at least 4 channels.
-        scale_shift: the conditioning scales and shifts the second norm's result (Dhariwal & Nichol,
-            2021); or else it is added before that norm (Ho et al., 2020).
-        size: height and width of the result, where they differ from those of x: half as large by
-            averages, or twice as large by repetition, after the first norm and in the shortcut.
+        scale_shift: the conditioning scales and shifts the second norm's output (Dhariwal & Nichol,
+            2021); if False, it is added before that norm (Ho et al., 2020).
+        size: height and width of the output, to downsample by averaging or upsample by repetition,
+            after the first norm and in the shortcut; None: those of x.
         dropout: dropout rate before the last convolution.
         dtype: computation dtype; parameters and norms are float32.
     """
@@ -65,7 +65,7 @@ class TimedBlock(nn.Module):
 
 
 class PixelAttention(nn.Module):
-    """Attention among all pixels, behind a norm and beside a shortcut; starts as the shortcut."""
+    """Pre-norm self-attention over all pixels with a shortcut; initialised as the identity."""
 
     head_features: int
     groups: int | None = None
@@ -89,23 +89,24 @@ class UNet(nn.Module):
     """A denoiser of images after Dhariwal & Nichol, "Diffusion models beat GANs" (2021), or with
     `scale_shift=False` and small heads after Ho et al. (2020).
 
-    Levels of residual blocks, each with half the sides of the one before; back up, each block also
-    reads what a block on the way down has made. The middle always has attention. The last layer
-    starts at zero.
+    Levels of residual blocks, each at half the previous resolution, with skip connections from the
+    downsampling to the upsampling path. The middle always has attention. The last layer is
+    zero-initialised.
 
     Attributes:
         shape: (height, width, channels) of an image; odd sides are fine.
         features: channels of each level, the finest first.
-        num_blocks: residual blocks per level on the way down; one more on the way up.
-        attention_at: heights of the levels whose blocks are each followed by attention.
-        head_features: channels of a head of attention.
+        num_blocks: residual blocks per level of the downsampling path; one more in the upsampling
+            path.
+        attention_at: heights of the levels with attention after each block.
+        head_features: channels per attention head.
         groups: number of groups of the norms; None: at most 32, of at least 4 channels.
-        scale_shift: how time and label act, see `TimedBlock`.
-        resample: 'conv': a strided convolution, and repetition before a convolution; 'block': a
-            residual block that averages or repeats inside.
+        scale_shift: conditioning on time and label, see `TimedBlock`.
+        resample: 'conv': a strided convolution down, repetition and a convolution up; 'block': a
+            residual block with averaging or repetition inside.
         num_classes: if given, the network takes a label; `num_classes` is the null label.
         time_scale: scale of the time embedding; None: chosen by the model, otherwise 1000.
-        freq_shift: of the time embedding.
+        freq_shift: of the time embedding, see `embedding.sinusoids`.
         dropout: dropout rate inside each block.
         remat: activations that blocks keep for the backward pass: all ('none'), products with
             weights ('dots'), or their input only ('full'); the rest is recomputed.
@@ -172,7 +173,7 @@ class UNet(nn.Module):
             return kind(self.head_features, self.groups, self.dtype, name=name)(x)
 
         def conv(x: Array, level: int, name: str, strides: int = 1) -> Array:
-            # Padding of 1 on each side, with a stride too; 'SAME' would leave out the first.
+            # Pad by 1 on each side: with a stride, 'SAME' would not pad the first side.
             options = {'strides': strides, 'padding': 1, 'dtype': self.dtype}
             return nn.Conv(self.features[level], (3, 3), **options, name=name)(x)
 
@@ -213,7 +214,7 @@ class UNet(nn.Module):
         return nn.Conv(self.shape[-1], (3, 3), kernel_init=_ZEROS, name='output')(h)
 
     def _condition(self, time: Array, label: Array | None) -> Array:
-        """What the blocks are told, [B, 4 * features[0]]."""
+        """Computes the conditioning of the blocks, [B, 4 * features[0]]."""
         width = 4 * self.features[0]
         embed = TimeEmbedding(
             width,
@@ -231,7 +232,9 @@ class UNet(nn.Module):
 
 
 def _resize(x: Array, size: tuple[int, int]) -> Array:
-    """Averages 2x2 pixels of [B, H, W, C], or repeats each; at odd sides, those there are."""
+    """Downsamples [B, H, W, C] by averaging 2x2 pixels (fewer at odd borders), or upsamples by
+    repetition.
+    """
     if size[0] > x.shape[1]:
         return upsample(x, *size)
     return nn.avg_pool(x, (2, 2), (2, 2), padding='SAME', count_include_pad=False)
