@@ -117,7 +117,7 @@ def _applied(
     seed: int,
 ) -> Any:
     if not callable(getattr(model, ability, None)):
-        raise UserError(f'a {type(model).__name__} cannot {ability}: it has no method {ability}()')
+        raise UserError(f'a {type(model).__name__} has no {ability}()')
     x = np.asarray(x)
     if not len(x):
         raise UserError(f'{ability} needs at least one example')

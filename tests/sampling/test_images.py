@@ -116,3 +116,13 @@ def test_what_cannot_be_drawn_is_refused(shape, tmp_path):
 def test_an_unknown_format_is_refused(name, tmp_path):
     with pytest.raises(UserError, match=r'written as \.png'):
         images.save(tmp_path / name, np.zeros((1, 8, 8)))
+
+
+def test_transparent_images_keep_their_alpha(tmp_path):
+    x = np.random.RandomState(0).randint(256, size=(4, 48, 48, 4)).astype(np.uint8)
+    images.save(tmp_path / 'grid.png', x)
+    grid = read(tmp_path / 'grid.png')
+    np.testing.assert_array_equal(grid[2:50, 2:50], x[0])
+    np.testing.assert_array_equal(grid[0, 0], [128, 128, 128, 255])
+    images.write(tmp_path / 'one.png', x[1])
+    np.testing.assert_array_equal(read(tmp_path / 'one.png'), x[1])
