@@ -1,4 +1,4 @@
-"""What autoencoders of images have in common that are trained against a discriminator."""
+"""Base class of image autoencoders with an adversarial loss."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -27,28 +27,28 @@ class Autoencoder(ABC):
 
         |x - x̂| + feature · |f(x) - f(x̂)| + adversarial · l(D(x̂)) + the cost of the code,
 
-    all of them means over their elements; then 'discriminator' learns to tell data from
-    reconstructions. Metrics: 'reconstruction', and with a discriminator 'feature' and
-    'adversarial'; of its phase 'real_logit' and 'fake_logit'.
+    each a mean over its elements; then 'discriminator' learns to classify data and reconstructions.
+    Metrics: 'reconstruction', and with a discriminator 'feature' and 'adversarial'; of its phase
+    'real_logit' and 'fake_logit'.
 
-    f are the outputs of all convolutions of the discriminator, each with the same weight: learned
-    features (Larsen et al., 2016; Wang et al., pix2pixHD, 2018, eq. 4) take the place of LPIPS,
-    whose network has to come trained.
+    f are the outputs of all convolutions of the discriminator, with equal weights: learned features
+    (Larsen et al., 2016; Wang et al., pix2pixHD, 2018, eq. 4) replace LPIPS, which needs a
+    pretrained network.
 
     Attributes:
-        encoder: images [B, H, W, C] to maps [B, h, w, F]; a linear layer to the code is put on
-            it. Such as `MapEncoder`.
+        encoder: images [B, H, W, C] to maps [B, h, w, F], such as `MapEncoder`. A linear head to
+            the code is added.
         decoder: maps to [B, *shape]; its field `shape` is the shape of one example.
-        discriminator: images to logits [B] or, of patches, [B, P], with convolutions that are
-            Flax's. None: reconstruction alone.
-        loss: of both players, a name in `OBJECTIVES`.
-        reconstruction: 'l1' as above, or 'l2', its square.
-        feature: weight of the features.
-        adversarial: weight of the adversarial loss; to start it late, a
-            `Scheduled(staircase(...))`.
-        adaptive: multiplies the latter by the norm of the reconstruction loss's gradient over that
-            of the adversarial loss's, at most 10^4. The papers take gradients of the batch with
-            respect to the decoder's last layer, here they are those of each image x̂.
+        discriminator: images to logits [B] or, of patches, [B, P], with convolutions of the class
+            `nn.Conv`. None: no feature and adversarial losses.
+        loss: loss of both players, a name in `OBJECTIVES`.
+        reconstruction: 'l1', absolute error as above, or 'l2', squared error.
+        feature: weight of the feature loss.
+        adversarial: weight of the adversarial loss; use `Scheduled(staircase(...))` to start it
+            late.
+        adaptive: multiplies the adversarial weight by the ratio of the gradient norms of the
+            reconstruction and adversarial losses, at most 10^4. Gradients are with respect to each
+            image x̂; in the papers, those of the batch with respect to the decoder's last layer.
     """
 
     encoder: nn.Module
@@ -89,11 +89,11 @@ class Autoencoder(ABC):
         return autoencoder, Phase('discriminator', ('discriminator',), self._discriminator_loss)
 
     def init(self, key: Array, batch: Batch) -> Variables:
-        """Draws the initial variables; a codebook, or the moments of codes, start at those of
+        """Draws the initial variables; the codebook or the moments of codes are initialised from
         `batch`.
 
         Raises:
-            UserError: the encoder gives no maps, or the discriminator has no convolutions.
+            UserError: the encoder's output is not a map, or the discriminator has no convolutions.
         """
         x = batch['x'].astype(jnp.float32)
         z = jnp.zeros((len(x), *self._map_size, self._depth))
@@ -108,7 +108,7 @@ class Autoencoder(ABC):
 
     @property
     def _merge(self) -> Callable:
-        """`Phase.merge` of the autoencoder's turn."""
+        """`Phase.merge` of the autoencoder's phase."""
         return average_states
 
     def _check_unlabelled(self, label: Array | None) -> None:
@@ -118,16 +118,16 @@ class Autoencoder(ABC):
     @property
     @abstractmethod
     def _code(self) -> nn.Module:
-        """The encoder with the layers that make a code of its map."""
+        """The encoder with the head from its map to the code."""
 
     @property
     @abstractmethod
     def _depth(self) -> int:
-        """Channels of what the decoder reads."""
+        """Channels of the decoder's input."""
 
     @abstractmethod
     def _encoded(self, variables: Variables, batch: Batch, key: Array) -> 'Encoded':
-        """Encodes in training."""
+        """Encodes a batch in training."""
 
     @property
     def _map_size(self) -> tuple[int, int]:
@@ -144,7 +144,7 @@ class Autoencoder(ABC):
         return x.astype(jnp.float32), state
 
     def _look(self, variables: Variables, x: Array, key: Array) -> 'Look':
-        """What the discriminator says of images in training."""
+        """Applies the discriminator to images in training."""
         state = variables['state'].get('discriminator', {})
         logits, new = self.discriminator.apply(
             {'params': variables['params']['discriminator'], **state},
@@ -182,7 +182,7 @@ class Autoencoder(ABC):
     def _adversarial_loss(
         self, variables: Variables, x: Array, y: Array, key: Array, metrics: dict[str, Array]
     ) -> Array:
-        """The weighted losses [B] that the discriminator has a part in; adds to the metrics."""
+        """Computes the weighted feature and adversarial losses, summed, [B]; adds to `metrics`."""
         real, fake = (self._look(variables, each, key) for each in (x, y))
         distances = [
             jnp.mean(jnp.abs(a - b), axis=-1)
@@ -221,12 +221,12 @@ class Autoencoder(ABC):
 
 
 class Encoded(NamedTuple):
-    """What training makes of a batch.
+    """A batch encoded in training.
 
     Attributes:
-        z: what the decoder reads, [B, h, w, depth].
-        cost: of the code, [B].
-        metrics: of the code.
+        z: the decoder's input, [B, h, w, depth].
+        cost: loss of the code, [B].
+        metrics: metrics of the code.
         state: the new state of all groups.
     """
 
@@ -237,8 +237,8 @@ class Encoded(NamedTuple):
 
 
 class Look(NamedTuple):
-    """What the discriminator says of images: logits [B, P], the outputs [B, D_i] of all its
-    convolutions, and the new state of all groups.
+    """Output of the discriminator: logits [B, P], the outputs [B, D_i] of all its convolutions, and
+    the new state of all groups.
     """
 
     logits: Array
@@ -252,5 +252,5 @@ def flat(x: Array) -> Array:
 
 
 def _norm(x: Array) -> Array:
-    """The Euclidean norm of each example, [B]."""
+    """Euclidean norm of each example, [B]."""
     return jnp.sqrt(squared_norm(x))

@@ -1,4 +1,4 @@
-"""The pieces of variational bounds: pure functions of arrays, in nats."""
+"""Terms of variational bounds: pure functions of arrays, in nats."""
 
 import math
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def log_mean_exp(log_weights: Array, axis: int = 0) -> Array:
 
 @jax.custom_jvp
 def scale_gradient(x: Array, factor: Array) -> Array:
-    """Returns x; its gradient comes back times `factor`, which gets none."""
+    """Returns x and multiplies its gradient by `factor`, which receives no gradient."""
     del factor
     return x
 
@@ -44,13 +44,13 @@ def _(primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Arra
 def streaming_log_mean_exp(
     log_weights: Callable[[Array], Array], keys: Array, num_rows: int, rows_at_a_time: int
 ) -> Array:
-    """The same over one draw per key, holding only so many rows in memory at once.
+    """Computes `log_mean_exp` over one draw per key, in chunks to bound memory.
 
     Args:
         log_weights: (keys [k]) -> log-weights [k, B] of one draw per key.
-        keys: [K] PRNG keys; the draws do not depend on how they are split into chunks.
+        keys: [K] PRNG keys; the draws do not depend on the chunk size.
         num_rows: B.
-        rows_at_a_time: upper limit of k * B (at least one draw is made at a time).
+        rows_at_a_time: maximum of k * B per chunk (at least one draw).
 
     Returns:
         [B]

@@ -1,4 +1,4 @@
-"""VAEs that press the dimensions of their code to be independent."""
+"""VAEs with a total-correlation penalty."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,17 +19,17 @@ from genjax.models.vae.vae import VAE
 def minibatch_log_marginals(
     z: Array, mean: Array, log_std: Array, mask: Array
 ) -> tuple[Array, Array]:
-    """Estimates the log-density of codes under the posterior averaged over the data, by its average
-    over the batch.
+    """Estimates the log-density of codes under the aggregate posterior by the average over the
+    batch's posteriors.
 
-    Its gradient is that of "minibatch-weighted sampling" (Chen et al., 2018), which divides by the
-    size of the data set as well, a constant.
+    Its gradient is that of "minibatch-weighted sampling" (Chen et al., 2018), which also divides by
+    the size of the data set, a constant.
 
     Args:
         z: codes [B, D].
-        mean: of the posteriors of the M examples, [M, D].
-        log_std: likewise.
-        mask: [M], False for examples that do not count.
+        mean: posterior means of the M examples, [M, D].
+        log_std: posterior log standard deviations, [M, D].
+        mask: [M], False for masked examples.
 
     Returns:
         log q(z) [B], and log q(z_d) of each dimension [B, D].
@@ -44,12 +44,13 @@ def minibatch_log_marginals(
 
 @dataclass(frozen=True, kw_only=True)
 class BetaTCVAE(VAE):
-    """β-TC-VAE (Chen et al., 2018): the rate taken apart, the total correlation weighted by `beta`.
+    """β-TC-VAE (Chen et al., 2018): decomposes the rate and weights the total correlation by
+    `beta`.
 
     With log q(z) estimated from the batch, the rate of a sample is the sum of the metrics
     'mutual_information' log q(z|x) - log q(z), 'total_correlation' log q(z) - Σ log q(z_d), and
-    'dimension_kl' Σ log q(z_d) - log p(z_d). The loss of an example depends on its batch-mates, and
-    the smaller the (micro-)batch, the worse the estimates; the first is at most log(batch size).
+    'dimension_kl' Σ log q(z_d) - log p(z_d). The loss of an example depends on the whole batch.
+    Small (micro-)batches give poor estimates; the mutual information is at most log(batch size).
     """
 
     def __post_init__(self):
@@ -76,21 +77,21 @@ class BetaTCVAE(VAE):
 
 
 def permute_dims(key: Array, z: Array) -> Array:
-    """Shuffles each dimension of codes z [B, D] over the batch on its own."""
+    """Shuffles each dimension of codes z [B, D] independently over the batch."""
     keys = jax.random.split(key, z.shape[-1])
     return jax.vmap(jax.random.permutation, in_axes=(0, 1), out_axes=1)(keys, z)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FactorVAE(VAE):
-    """FactorVAE (Kim & Mnih, 2018): a second player estimates the total correlation.
+    """FactorVAE (Kim & Mnih, 2018): a discriminator estimates the total correlation.
 
-    Phases: 'vae' minimises the loss of a VAE plus gamma * D(z), D being the logit of a code to be
-    the posterior's rather than of shuffled dimensions; then 'discriminator' learns to tell these
-    apart. The 'vae' phase reports D(z) as 'total_correlation'.
+    Phases: 'vae' minimises the loss of a VAE plus gamma * D(z); D(z) is the logit that a code is
+    from the posterior rather than from shuffled dimensions. Then 'discriminator' trains D on this
+    classification. The 'vae' phase reports D(z) as 'total_correlation'.
 
     Attributes:
-        discriminator: codes [B, latent_dim] to one logit an example, [B] or [B, 1].
+        discriminator: codes [B, latent_dim] to one logit per example, [B] or [B, 1].
         gamma: weight of the total correlation.
     """
 
@@ -120,7 +121,7 @@ class FactorVAE(VAE):
         return values + self.gamma * correlation, {**metrics, 'total_correlation': correlation}
 
     def _logits(self, variables: Variables, z: Array, key: Array) -> tuple[Array, Any]:
-        """Logits [...] of codes z [..., D] and the new state."""
+        """Computes logits [...] of codes z [..., D], and the new state."""
         logits, state = flax_utils.apply(
             self.discriminator, variables, 'discriminator', z.reshape(-1, self.latent_dim),
             train=True, key=key,

@@ -1,4 +1,4 @@
-"""First stages of latent models: autoencoders whose code is a small map, normal or of tokens."""
+"""First stages of latent models: autoencoders with a map of normals or of tokens as code."""
 
 import functools
 from collections.abc import Callable
@@ -23,19 +23,19 @@ MOMENTS_DECAY = 0.99
 
 @dataclass(frozen=True, kw_only=True)
 class KLAutoencoder(Autoencoder):
-    """An autoencoder whose code is a map of normals, hardly held to the standard normal ("KL-reg"
-    of Rombach et al., 2022): less a model of data than a smaller space for one.
+    """An autoencoder whose code is a map of normals with a weak KL penalty ("KL-reg" of Rombach et
+    al., 2022). It provides the latent space of a second-stage model.
 
-    `encode` gives codes [B, h, w, channels] of mean 0 and variance 1 in each channel, by moving
-    averages over the training (decay .99; state collection 'moments' of the encoder), and `decode`
-    takes such. So `sample`, which decodes standard normal noise, is what the codes would be if
-    their pixels were independent, and poor. Further metrics: 'rate' in nats, and 'code_std', the
+    `encode` standardises codes [B, h, w, channels] to mean 0 and variance 1 per channel, by moving
+    averages over training (decay .99; state collection 'moments' of the encoder); `decode` expects
+    standardised codes. `sample` decodes standard normal noise, as if the pixels of a code were
+    independent, so that its samples are poor. Further metrics: 'rate' in nats, and 'code_std', the
     posterior's standard deviation over that of all codes.
 
     Attributes:
         channels: of the code.
-        kl: weight of the KL divergence in nats, divided by the number of values of the image: the
-            other terms are means where the paper's are sums.
+        kl: weight of the KL divergence in nats, divided by the number of values of the image, as
+            the other terms are means where the paper's are sums.
     """
 
     channels: int = 4
@@ -55,13 +55,13 @@ class KLAutoencoder(Autoencoder):
         return mean + std * jax.random.normal(key, mean.shape)
 
     def code_moments(self, variables: Variables, x: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation of the codes of x, each [B, h, w, channels]."""
+        """Computes mean and standard deviation of the codes of x, each [B, h, w, channels]."""
         code, _ = flax_utils.apply(self._code, variables, 'encoder', x.astype(jnp.float32))
         centre, spread = _centre_and_spread(variables)
         return (code.mean - centre) / spread, jnp.exp(code.log_std) / spread
 
     def decode(self, variables: Variables, z: Array, key: Array) -> Array:
-        """The image [B, *event] of each code; `key` is not used."""
+        """Decodes each code to an image [B, *event]; `key` is not used."""
         del key
         centre, spread = _centre_and_spread(variables)
         return self._decode(variables, centre + spread * z)[0]
@@ -92,10 +92,10 @@ class KLAutoencoder(Autoencoder):
 
 @dataclass(frozen=True, kw_only=True)
 class VQAutoencoder(Autoencoder):
-    """An autoencoder whose code is a map of tokens out of a finite set: VQGAN (Esser et al., 2021).
+    """An autoencoder whose code is a map of tokens: VQGAN (Esser et al., 2021).
 
-    `encode` gives tokens int32 [B, h * w] in raster order. `sample` decodes uniform ones, which is
-    as poor as codes are far from that: learn their distribution in a second run. Further metrics:
+    `encode` returns tokens int32 [B, h * w] in raster order. `sample` decodes uniform tokens, which
+    is poor unless tokens are nearly uniform: train a second-stage model of tokens. Further metrics:
     'commitment', and of the batch 'codebook_use' and 'perplexity'.
 
     Attributes:
@@ -120,12 +120,12 @@ class VQAutoencoder(Autoencoder):
         return self.decode(variables, index, key)
 
     def encode(self, variables: Variables, x: Array, key: Array) -> Array:
-        """The tokens int32 [B, h * w] of x; `key` is not used."""
+        """Encodes x as tokens int32 [B, h * w]; `key` is not used."""
         del key
         return flat(self._quantise(variables, x).index)
 
     def decode(self, variables: Variables, z: Array, key: Array) -> Array:
-        """The image [B, *event] of tokens [B, h * w]; `key` is not used."""
+        """Decodes tokens [B, h * w] to images [B, *event]; `key` is not used."""
         del key
         vectors, _ = flax_utils.apply(self._code, variables, 'encoder', z, method='lookup')
         return self._decode(variables, vectors.reshape(len(z), *self._map_size, -1))[0]
@@ -169,7 +169,7 @@ class _Normals(NamedTuple):
 
 
 class _GaussianMap(nn.Module):
-    """An encoder, a linear layer to a map of normals, and the moments of draws from them."""
+    """An encoder, a linear head to a map of normals, and moving moments of their draws."""
 
     network: nn.Module
     channels: int
@@ -211,7 +211,7 @@ class _TokenMap(nn.Module):
 
 
 def _centre_and_spread(variables: Variables) -> tuple[Array, Array]:
-    """Mean and standard deviation [channels] of the codes that training has drawn."""
+    """Mean and standard deviation [channels] of the codes, by moving averages over training."""
     moments = variables['state']['encoder']['moments']
     variance = jnp.maximum(moments['square'] - moments['mean'] ** 2, 1e-8)
     return moments['mean'], jnp.sqrt(variance)

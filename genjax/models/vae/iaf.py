@@ -1,4 +1,4 @@
-"""The inverse autoregressive flow of a posterior."""
+"""Inverse autoregressive flow for posteriors."""
 
 from dataclasses import field
 
@@ -12,14 +12,14 @@ from genjax.networks.masked import MaskedMLP
 
 
 class InverseAutoregressive(nn.Module):
-    """Inverse autoregressive flow given a context (Kingma et al., 2016): in each step every number
-    is mapped given those before it and the context; the order turns round between steps.
+    """Inverse autoregressive flow given a context (Kingma et al., 2016): each step maps every
+    dimension given the previous ones and the context, then reverses their order.
 
     Attributes:
-        network: tokens [B, T, 1] to parameters [B, T, outputs], of a token given those before it;
-            the context comes as the first tokens. It is cloned with `outputs` set.
-        steps: how many.
-        transform: the map of each number.
+        network: tokens [B, T, 1] to parameters [B, T, outputs] of a token given those before it;
+            the first tokens are the context. It is cloned with `outputs` set.
+        steps: number of steps.
+        transform: the elementwise map.
     """
 
     network: nn.Module = field(default_factory=lambda: MaskedMLP((128,)))

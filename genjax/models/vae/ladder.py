@@ -16,15 +16,15 @@ from genjax.models.vae.bounds import streaming_log_mean_exp
 from genjax.models.vae.likelihoods import Bernoulli, Likelihood, emitting, is_density
 from genjax.networks.ladder import Climb, Ladder
 
-_ROWS = 4096  # rows at a time in `log_prob`
+_ROWS = 4096  # rows per chunk in `log_prob`
 
 
 @dataclass(frozen=True)
 class LadderVAE:
-    """A VAE whose code has levels, each given the ones above, and whose posterior comes down the
-    same ladder as the prior (Sønderby et al., 2016; VDVAE, Child, 2021).
+    """A hierarchical VAE: levels of codes, each conditioned on those above, with a top-down
+    posterior that shares the prior's ladder (Sønderby et al., 2016; VDVAE, Child, 2021).
 
-    Parameter groups: 'encoder', 'ladder', 'decoder'. Metrics as those of `VAE`, and 'rate_1' … of
+    Parameter groups: 'encoder', 'ladder', 'decoder'. Metrics: those of `VAE`, and 'rate_1' … of
     each level, the top one first.
 
     Attributes:
@@ -34,8 +34,8 @@ class LadderVAE:
             one example. It is cloned with the last dimension times the width of the likelihood.
         likelihood: the distribution of data given the decoder's output.
         beta: weight of the rate.
-        free_bits: nats of each level's rate that cost nothing more than zero nats would.
-        eval_samples: posterior samples an example in `log_prob`.
+        free_bits: nats of each level's rate without penalty.
+        eval_samples: posterior samples per example in `log_prob`.
     """
 
     encoder: nn.Module
@@ -64,7 +64,7 @@ class LadderVAE:
 
     @property
     def latent_dim(self) -> int:
-        """Dimensions of a code, of all levels together."""
+        """Dimension of the codes of all levels together."""
         return sum(self.ladder.dims)
 
     @property
@@ -120,9 +120,8 @@ class LadderVAE:
 
     @full_precision
     def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
-        """Importance-weighted lower bound [B] of log p(x) with `eval_samples` posterior samples.
-
-        Memory does not grow with their number.
+        """Computes the importance-weighted lower bound [B] of log p(x) with `eval_samples`
+        posterior samples, in constant memory.
         """
         features = self._encode(variables, x)
 
@@ -142,13 +141,13 @@ class LadderVAE:
         return self._climb(variables, self._encode(variables, x), noise).z
 
     def decode(self, variables: Variables, z: Array, key: Array) -> Array:
-        """The mean of p(x|z), [B, *event]; `key` is not used."""
+        """Computes the mean of p(x|z), [B, *event]; `key` is not used."""
         del key
         hidden, _ = flax_utils.apply(self.ladder, variables, 'ladder', z, method='decode')
         return self.likelihood.mean(self._decode(variables, hidden))
 
     def features(self, variables: Variables, x: Array) -> Array:
-        """The posterior's means, each level's given the means above it, [B, latent_dim]."""
+        """Computes the posterior means, each level's given the means above, [B, latent_dim]."""
         noise = jnp.zeros((len(x), self.latent_dim))
         return self._climb(variables, self._encode(variables, x), noise).z
 

@@ -1,4 +1,4 @@
-"""Distributions of data given what the decoder emits.
+"""Distributions of data given the decoder's output.
 
 Each takes `params` [B, *event] in float32, with the last dimension `width` times that of the data.
 """
@@ -20,25 +20,25 @@ _LOG_SCALE_BOUND = 10.0
 
 
 class Likelihood(Protocol):
-    """What a VAE asks of its likelihood; where it has `data_values`, the data are compared with
-    them before a run begins.
+    """Interface of a VAE's likelihood; the data are checked against an optional attribute
+    `data_values` before a run.
     """
 
     density: bool = False
-    """Whether `log_prob` is a log-density of real x; without this attribute x is discrete."""
+    """True if `log_prob` is a log-density of real x; a missing attribute means discrete x."""
 
     @property
     def width(self) -> int:
         """Number of parameters per element."""
 
     def centre(self, x: Array) -> Array:
-        """Data as the encoder should see it: small numbers, at most about 1 in size."""
+        """Scales data for the encoder, to absolute values of at most about 1."""
 
     def start(self, x: Array) -> Array:
-        """Parameters [*event] around the mean of examples x [B, *event]: where a decoder starts."""
+        """Initial parameters [*event] of a decoder, from the mean of examples x [B, *event]."""
 
     def log_prob(self, params: Array, x: Array) -> Array:
-        """Nats [B], summed over the event."""
+        """Log-probability or log-density [B] in nats."""
 
     def sample(self, params: Array, key: Array) -> Array:
         """Draws x [B, *event]."""
@@ -48,20 +48,20 @@ class Likelihood(Protocol):
 
 
 def is_density(likelihood: Likelihood | None) -> bool:
-    """Whether a likelihood is of real x rather than of discrete x."""
+    """True for a likelihood of real x, False for one of discrete x."""
     return getattr(likelihood, 'density', False)
 
 
 def emitting(decoder: nn.Module, likelihood: Likelihood) -> nn.Module:
-    """The decoder, whose field `shape` is that of one example, made to emit the likelihood's
-    parameters: with the last dimension times its width.
+    """Clones the decoder to emit the likelihood's parameters: multiplies the last dimension of its
+    field `shape`, the shape of one example, by the likelihood's width.
     """
     *rest, last = flax_utils.event_shape(decoder, 'decoder')
     return decoder.clone(shape=(*rest, last * likelihood.width))
 
 
 class FromStart(nn.Module):
-    """A decoder that gives the difference to the constant `start`, zero until it is set."""
+    """Adds the constant `start`, zero until it is set, to a decoder's output."""
 
     network: nn.Module
 
@@ -79,7 +79,7 @@ class FromStart(nn.Module):
 
 
 def soft_bound(log_scale: Array) -> Array:
-    """Keeps a log-scale within ±10 with a function that is close to the identity around zero."""
+    """Bounds a log-scale to ±10 by 10 tanh(x / 10), close to the identity around zero."""
     return _LOG_SCALE_BOUND * jnp.tanh(log_scale / _LOG_SCALE_BOUND)
 
 
@@ -99,20 +99,20 @@ class Bernoulli:
 
     @property
     def width(self) -> int:
-        """One logit an element."""
+        """One logit per element."""
         return 1
 
     @property
     def data_values(self) -> Values:
-        """Bits, or shares of them."""
+        """Bits, or probabilities of bits."""
         return Values('Bernoulli', 0, 1)
 
     def centre(self, x: Array) -> Array:
-        """The bits as they are: at ±1 the many empty pixels of a drawing would swamp a layer."""
+        """Returns bits unchanged: at ±1, the empty pixels of a drawing would dominate a layer."""
         return x
 
     def start(self, x: Array) -> Array:
-        """The logit of the share of ones, which half an example of each kind keeps finite."""
+        """The logit of the frequency of ones, smoothed by half a count of each value."""
         ones = jnp.sum(x, axis=0) + 0.5
         return jnp.log(ones) - jnp.log(len(x) + 1 - ones)
 
@@ -134,7 +134,7 @@ class Gaussian:
     """Independent normals; the decoder emits means and, when `scale` is None, log-scales.
 
     Attributes:
-        scale: the standard deviation of every element; None lets the decoder say it.
+        scale: the standard deviation of every element; None: the decoder emits it.
     """
 
     scale: float | None = None
@@ -152,7 +152,7 @@ class Gaussian:
         return Values('Gaussian', unit=True)
 
     def centre(self, x: Array) -> Array:
-        """Data as they are."""
+        """Returns data unchanged."""
         return x
 
     def start(self, x: Array) -> Array:
@@ -182,12 +182,12 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class DiscretisedLogistic:
-    """Independent integers 0..levels-1: a logistic density over [-1, 1] cut into `levels` bins, the
-    outermost of which take the tails (Kingma et al., 2016; Salimans et al., 2017). A probability,
-    not a density: no log-determinant of a scaling enters.
+    """Independent integers 0..levels-1: a logistic density discretised into `levels` bins on
+    [-1, 1]; the outermost bins include the tails (Kingma et al., 2016; Salimans et al., 2017). A
+    probability, not a density: independent of the scaling of data.
 
     Attributes:
-        levels: how many integers there are; 256 for 8-bit images.
+        levels: number of integers; 256 for 8-bit images.
     """
 
     levels: int = 256
@@ -218,7 +218,7 @@ class DiscretisedLogistic:
 
     def _location_and_log_scale(self, params: Array) -> tuple[Array, Array]:
         location, log_scale = jnp.split(params, 2, axis=-1)
-        # The network's zero means a scale of .14, some bins of an 8-bit image.
+        # Offset so that zero-initialised outputs give a scale of .14, some bins of an 8-bit image.
         return location, soft_bound(log_scale - 2.0)
 
     def log_prob(self, params: Array, x: Array) -> Array:

@@ -1,4 +1,4 @@
-"""What a VAE minimises: functions of the terms of its bound."""
+"""Objectives of VAEs: functions of the terms of the bound."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -19,7 +19,7 @@ class Draw(NamedTuple):
     Attributes:
         z: the codes, [K, B, D].
         log_prob: log q(z|x), [K, B].
-        posterior: what they are drawn from.
+        posterior: their distribution.
     """
 
     z: Array
@@ -28,15 +28,15 @@ class Draw(NamedTuple):
 
 
 class Terms(NamedTuple):
-    """What the objectives of a VAE are made of.
+    """Terms of a VAE's objectives.
 
     Attributes:
         draw: the posterior and its samples.
         log_likelihood: log p(x|z), [K, B].
         log_prior: log p(z), [K, B].
         rate_per_dim: KL(q ‖ p) of each dimension, [B, D], where it has a closed form.
-        log_weights: codes [K, B, D] to log p(x, z) - log q(z|x), [K, B], what does not belong to
-            the likelihood times β, and q held constant.
+        log_weights: codes [K, B, D] to log p(x|z) + β (log p(z) - log q(z|x)), [K, B], with q held
+            constant.
     """
 
     draw: Draw
@@ -66,12 +66,12 @@ def weighted_elbo(
     Args:
         terms: the terms.
         beta: weight of the rate.
-        free_bits: a dimension's rate counts as at least so many nats, so that nothing is gained by
-            pressing it below; None where the rate has no closed form.
+        free_bits: minimum rate of a dimension in nats: lower rates give no further gain. None if
+            the rate has no closed form.
     """
     if free_bits is None or terms.rate_per_dim is None:
         return terms.distortion + beta * terms.rate
-    # A rate of zero is the least there is: without free bits this changes nothing.
+    # Rates are non-negative: free_bits = 0 changes nothing.
     rate = jnp.sum(jnp.maximum(terms.rate_per_dim, free_bits), axis=-1)
     return terms.distortion + beta * rate
 
@@ -79,17 +79,19 @@ def weighted_elbo(
 def importance_weighted(
     terms: Terms, beta: Array | float = 1.0, doubly_reparameterised: bool = False
 ) -> Array:
-    """The negated importance-weighted bound, [B], with one of its two gradients."""
+    """Computes the negated importance-weighted bound, [B], with the standard or the doubly
+    reparameterised gradient.
+    """
     if doubly_reparameterised:
         return -dreg_surrogate(terms.log_weights, terms.draw.z)
     return -log_mean_exp(terms.log_likelihood + beta * (terms.log_prior - terms.draw.log_prob))
 
 
 def dreg_surrogate(log_weights: Callable[[Array], Array], z: Array) -> Array:
-    """The importance-weighted bound with the doubly reparameterised gradient (Tucker et al., 2019).
+    """Importance-weighted bound with the doubly reparameterised gradient (Tucker et al., 2019).
 
-    With w̃ the normalised weights, the model's parameters get the usual gradient Σ w̃ ∂log w, and
-    the posterior's get Σ w̃² ∂log w/∂z ∂z/∂φ: the same expectation, and a signal-to-noise ratio that
+    With w̃ the normalised weights, the model's parameters receive the usual gradient Σ w̃ ∂log w and
+    the posterior's Σ w̃² ∂log w/∂z ∂z/∂φ: the same expectation, with a signal-to-noise ratio that
     grows with the number of samples.
 
     Args:
@@ -99,7 +101,7 @@ def dreg_surrogate(log_weights: Callable[[Array], Array], z: Array) -> Array:
     Returns:
         [B]; its value is `log_mean_exp(log_weights(z))`.
     """
-    # Both calls compute the same numbers, so the compiler runs them as one.
+    # Both calls compute the same values; the compiler merges them.
     shares = jax.lax.stop_gradient(jax.nn.softmax(log_weights(z), axis=0))
     weights = log_weights(scale_gradient(z, shares[..., None]))
     surrogate = jnp.sum(shares * weights, axis=0)

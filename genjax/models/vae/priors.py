@@ -1,7 +1,7 @@
-"""Distributions of codes before any data are seen.
+"""Priors p(z).
 
-Each is a frozen dataclass; what it learns lies in the parameter group 'prior' of its model. It is
-given the model's own encoder, `encode: centred x -> Posterior`.
+Each is a frozen dataclass; its parameters are the group 'prior' of the model. Its methods take the
+model's encoder, `encode: centred x -> Posterior`.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,10 +22,10 @@ Params = Mapping[str, Any]
 
 
 class Prior(Protocol):
-    """What a VAE asks of its prior."""
+    """Interface of a VAE's prior."""
 
     learned: bool
-    """Whether it has parameters."""
+    """True if the prior has parameters."""
 
     def init(self, key: Array, latent_dim: int, x: Array) -> Params:
         """Draws its parameters; `x` are the centred data of the first batch."""
@@ -44,7 +44,7 @@ class StandardNormal:
     learned: ClassVar[bool] = False
 
     def init(self, key: Array, latent_dim: int, x: Array) -> Params:
-        """There are none."""
+        """Returns no parameters."""
         del key, latent_dim, x
         return {}
 
@@ -68,7 +68,7 @@ def mixture_log_prob(z: Array, mean: Array, log_std: Array, logits: Array) -> Ar
 def mixture_sample(
     key: Array, shape: tuple[int, int], mean: Array, log_std: Array, logits: Array
 ) -> Array:
-    """Draws [num, D] from the same mixture."""
+    """Draws [num, D] from the mixture of `mixture_log_prob`."""
     which_key, noise_key = jax.random.split(key)
     which = draws.categorical(which_key, logits, shape[:1])
     return mean[which] + jnp.exp(log_std[which]) * jax.random.normal(noise_key, shape)
@@ -76,10 +76,10 @@ def mixture_sample(
 
 @dataclass(frozen=True)
 class GaussianMixture:
-    """A mixture of diagonal normals whose means, scales and weights are learned.
+    """A mixture of diagonal normals with learned means, scales and weights.
 
     Attributes:
-        components: how many.
+        components: number of components.
     """
 
     components: int = 100
@@ -90,7 +90,7 @@ class GaussianMixture:
         _check_components(self)
 
     def init(self, key: Array, latent_dim: int, x: Array) -> Params:
-        """Means from a standard normal, scales of one, even weights."""
+        """Draws means from a standard normal; scales of one and uniform weights."""
         del x
         shape = (self.components, latent_dim)
         return {
@@ -112,15 +112,15 @@ class GaussianMixture:
 
 @dataclass(frozen=True)
 class VampPrior:
-    """The even mixture of the posteriors of learned pseudo-inputs (Tomczak & Welling, 2018).
+    """Uniform mixture of the posteriors of learned pseudo-inputs (Tomczak & Welling, 2018).
 
-    The pseudo-inputs start as examples of the first batch with noise, and are not confined to the
-    range of the data.
+    Pseudo-inputs are initialised as noisy examples of the first batch, and are not constrained to
+    the range of the data.
 
     Attributes:
-        components: how many pseudo-inputs.
-        noise: its standard deviation, in units of the centred data; it sets copies of the same
-            example apart.
+        components: number of pseudo-inputs.
+        noise: standard deviation of the initial noise, in units of the centred data; it separates
+            copies of an example.
     """
 
     components: int = 500
@@ -132,7 +132,7 @@ class VampPrior:
         _check_components(self)
 
     def init(self, key: Array, latent_dim: int, x: Array) -> Params:
-        """Examples of `x`, the first ones first, again and again, with noise."""
+        """Initialises pseudo-inputs as examples of `x` with noise, repeated in order if needed."""
         del latent_dim
         inputs = x[jnp.arange(self.components) % len(x)].astype(jnp.float32)
         return {'inputs': inputs + self.noise * jax.random.normal(key, inputs.shape)}

@@ -24,7 +24,7 @@ from genjax.networks.quantisers import (
 
 
 class _Encoder(nn.Module):
-    """An encoder, a linear layer to the vectors of the tokens, and the quantiser."""
+    """An encoder, a linear head to the vectors of the tokens, and the quantiser."""
 
     network: nn.Module
     quantiser: nn.Module
@@ -45,7 +45,7 @@ class _Encoder(nn.Module):
 
 
 def merge_codebook(quantiser: nn.Module, before: Any, states: Any, weights: Array) -> Any:
-    """`Phase.merge` of a model whose encoder has this quantiser in its field `quantiser`."""
+    """`Phase.merge` for a model with this quantiser in its encoder's field `quantiser`."""
     if not isinstance(quantiser, VectorQuantiser):
         return average_states(before, states, weights)
 
@@ -63,27 +63,27 @@ def merge_codebook(quantiser: nn.Module, before: Any, states: Any, weights: Arra
 
 @dataclass(frozen=True)
 class VQVAE:
-    """An autoencoder whose code is a row of tokens out of a finite set: VQ-VAE (van den Oord et
-    al., 2017) with `VectorQuantiser`, or with `FiniteScalarQuantiser` (Mentzer et al., 2024).
+    """An autoencoder whose code is a sequence of tokens: VQ-VAE (van den Oord et al., 2017) with
+    `VectorQuantiser`, or FSQ (Mentzer et al., 2024) with `FiniteScalarQuantiser`.
 
     Phases: 'autoencoder' trains encoder and decoder (the codebook is state of the encoder); then
-    'prior', where there is one, learns the distribution of the tokens as they are now. Metrics of
-    the first: 'distortion' -log p(x|z), 'commitment', and of the batch 'codebook_use', the share of
-    the codes that occur in it, and 'perplexity'.
+    'prior', if there is one, learns the distribution of the current tokens. Metrics of the first:
+    'distortion' -log p(x|z), 'commitment', and of the batch 'codebook_use', the fraction of codes
+    used, and 'perplexity'.
 
     Attributes:
-        encoder: data to features [B, ...]; a linear layer to the tokens is put on it.
+        encoder: data to features [B, ...]; a linear head to the tokens is added.
         decoder: the tokens' vectors [B, num_tokens * dim] to [B, *shape]; its field `shape` is the
             shape of one example. It is cloned with the last dimension times the width of the
             likelihood.
-        num_tokens: tokens of an example.
+        num_tokens: number of tokens per example.
         quantiser: see `genjax.networks.quantisers`.
         likelihood: the distribution of data given the decoder's output.
         commitment: weight of the squared distance of the vectors from their codes.
-        prior: what samples and likelihoods use: a causal network of tokens [B, T, num_codes]
-            (one-hot) to logits [B, T, outputs], row t given the tokens before t, such as
-            `networks.MaskedMLP`; it is cloned with `outputs` set. None: every row of codes
-            is as likely as any other, and samples are as good as that is true.
+        prior: distribution of tokens for `sample` and `log_prob`: a causal network of tokens
+            [B, T, num_codes] (one-hot) to logits [B, T, outputs], row t given the tokens before t,
+            such as `networks.MaskedMLP`; it is cloned with `outputs` set. None: a uniform
+            distribution.
     """
 
     encoder: nn.Module
@@ -139,7 +139,7 @@ class VQVAE:
         return self.prior.clone(outputs=self.num_codes)
 
     def init(self, key: Array, batch: Batch) -> Variables:
-        """Draws the initial variables; a codebook starts at vectors of `batch`."""
+        """Draws the initial variables; a codebook is initialised with vectors of `batch`."""
         size = len(batch['x'])
         networks = {
             'encoder': (self._encoder, (self.likelihood.centre(batch['x']),)),
@@ -153,8 +153,8 @@ class VQVAE:
     def sample(
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
     ) -> Array:
-        """Draws tokens from the prior (uniform, when there is none) and x [num, *event] from the
-        likelihood. Raises a UserError when given a label.
+        """Draws tokens from the prior and x [num, *event] from the likelihood. Raises a UserError
+        when given a label.
         """
         params, x_key = self._prior_decoded(variables, key, num, label)
         return self.likelihood.sample(params, x_key)
@@ -162,13 +162,13 @@ class VQVAE:
     def sample_mean(
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
     ) -> Array:
-        """The means of p(x|z) of the tokens that `sample` draws with this key, [num, *event]."""
+        """Computes the means of p(x|z) for the tokens of `sample` with this key, [num, *event]."""
         return self.likelihood.mean(self._prior_decoded(variables, key, num, label)[0])
 
     def _prior_decoded(
         self, variables: Variables, key: Array, num: int, label: Array | None
     ) -> tuple[Array, Array]:
-        """The parameters of p(x|z) for tokens of the prior, and a key for x."""
+        """Returns the parameters of p(x|z) for tokens drawn from the prior, and a key for x."""
         if label is not None:
             raise UserError('a VQVAE learns no labels: sample without one')
         code_key, x_key = jax.random.split(key)
@@ -191,8 +191,8 @@ class VQVAE:
 
     @full_precision
     def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
-        """log p(code) + log p(x|code) of the encoder's code, [B]: less than log p(x), the sum over
-        all codes. `key` is not used.
+        """Computes log p(code) + log p(x|code) for the encoder's code, [B]: a lower bound of
+        log p(x), which sums over all codes. `key` is not used.
         """
         del key
         quantised = self._quantise(variables, x)
@@ -201,12 +201,12 @@ class VQVAE:
         return LogProb(value, 'lower_bound', is_density(self.likelihood))
 
     def encode(self, variables: Variables, x: Array, key: Array) -> Array:
-        """The tokens int32 [B, num_tokens] of x; `key` is not used."""
+        """Encodes x as tokens int32 [B, num_tokens]; `key` is not used."""
         del key
         return self._quantise(variables, x).index
 
     def decode(self, variables: Variables, z: Array, key: Array) -> Array:
-        """The mean of p(x|tokens), [B, *event]; `key` is not used."""
+        """Computes the mean of p(x|tokens), [B, *event]; `key` is not used."""
         del key
         return self.likelihood.mean(self._decode(variables, self._lookup(variables, z)))
 
@@ -225,7 +225,7 @@ class VQVAE:
         return flax_utils.apply(self._decoder, variables, 'decoder', z)[0].astype(jnp.float32)
 
     def _prior_logits(self, variables: Variables, index: Array, **options: Any) -> Array:
-        """Logits [B, num_tokens, num_codes] of each token given those before it."""
+        """Computes logits [B, num_tokens, num_codes] of each token given those before it."""
         tokens = jax.nn.one_hot(index, self.num_codes)
         return flax_utils.apply(self._prior, variables, 'prior', tokens, **options)[0]
 

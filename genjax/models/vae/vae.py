@@ -24,8 +24,8 @@ from genjax.models.vae.objectives import Draw, Metrics, Terms, importance_weight
 from genjax.models.vae.posterior import GaussianHead, Posterior, start_head
 from genjax.models.vae.priors import Prior, StandardNormal, VampPrior
 
-_ROWS = 4096  # decoder rows at a time in `log_prob`: bounds its memory, whatever the sample count
-_CLASS_SAMPLES = 16  # posterior samples a class when `encode` asks which class an example has
+_ROWS = 4096  # decoder rows per chunk in `log_prob`, to bound its memory
+_CLASS_SAMPLES = 16  # posterior samples per class when `encode` infers the class of an example
 BOUNDS = ('elbo', 'iwae', 'dreg')
 
 
@@ -33,32 +33,33 @@ BOUNDS = ('elbo', 'iwae', 'dreg')
 class VAE:
     """A variational autoencoder (Kingma & Welling, 2014; Rezende et al., 2014).
 
-    Parameter groups: 'encoder', 'decoder', and 'prior' and 'flow' where these are learned. Metrics:
-    'distortion' -log p(x|z), 'rate' KL(q ‖ p), 'elbo' their negated sum, in nats an example
-    whatever `beta` and `bound`. With classes all of it is given the class.
+    Parameter groups: 'encoder', 'decoder', and 'prior' and 'flow' if these are learned. Metrics:
+    'distortion' -log p(x|z), 'rate' KL(q ‖ p), 'elbo' their negated sum, in nats per example for
+    every `beta` and `bound`; with classes, conditional on the class.
 
-    The decoder learns a difference to the mean of the first batch, as parameters of the likelihood
-    (Burda et al., 2016, start the last bias there): this keeps latent dimensions from dying early.
+    The decoder's output is added to the likelihood's parameters at the mean of the first batch
+    (Burda et al., 2016, initialise the last bias so): this prevents an early collapse of latent
+    dimensions.
 
     Attributes:
-        encoder: data to features [B, ...]; a linear layer to the posterior is put on it.
+        encoder: data to features [B, ...]; a linear head to the posterior is added.
         decoder: codes [B, latent_dim] to [B, *shape]; its field `shape` is the shape of one
             example. It is cloned with the last dimension times the width of the likelihood.
-        latent_dim: dimensions of a code.
+        latent_dim: dimension of a code.
         likelihood: the distribution of data given the decoder's output.
         beta: weight of the rate (Higgins et al., 2017); with 'iwae', of log p(z) - log q(z|x) in
-            the importance weights. 1 gives the bound itself.
+            the importance weights. 1 is the bound itself.
         bound: 'elbo'; 'iwae', the importance-weighted bound (Burda et al., 2016); or 'dreg', the
             same bound with the doubly reparameterised gradient (Tucker et al., 2019).
-        num_samples: posterior samples an example in training.
-        eval_samples: posterior samples an example (and class) in `log_prob`.
+        num_samples: posterior samples per example in training.
+        eval_samples: posterior samples per example (and class) in `log_prob`.
         prior: the distribution of codes.
-        flow: what the Gaussian posterior is sent through, such as `InverseAutoregressive`: codes
-            [B, D] and a context [B, D] of the encoder to codes and log-determinants [B].
-        free_bits: nats of each dimension's rate that cost nothing more than zero nats would
-            (Kingma et al., 2016, per example instead of averaged over the batch).
-        num_classes: when given, encoder and decoder are cloned with this `num_classes` and take a
-            label, which is even before any data are seen and independent of the code.
+        flow: transforms the Gaussian posterior, such as `InverseAutoregressive`: codes [B, D] and a
+            context [B, D] of the encoder to codes and log-determinants [B].
+        free_bits: nats of each dimension's rate without penalty (Kingma et al., 2016, per example
+            instead of averaged over the batch).
+        num_classes: if given, encoder and decoder are cloned with this `num_classes` and take a
+            label, which is uniform a priori and independent of the code.
     """
 
     encoder: nn.Module
@@ -138,8 +139,8 @@ class VAE:
         return FromStart(labels.with_classes(decoder, self.num_classes))
 
     def init(self, key: Array, batch: Batch) -> Variables:
-        """Draws the initial variables; `batch` gives shapes and dtypes, and the posterior, the
-        decoder and the prior start from its data.
+        """Draws the initial variables; `batch` gives shapes and dtypes, and its data initialise the
+        posterior, the decoder and the prior.
 
         Raises:
             UserError: `num_classes` is set and the data have no labels.
@@ -166,8 +167,8 @@ class VAE:
     def sample(
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
     ) -> Array:
-        """Draws x ~ p(x|z), z ~ p(z): [num, *event]; without a `label`, a model with classes draws
-        those uniformly.
+        """Draws x ~ p(x|z), z ~ p(z): [num, *event]; a class-conditional model draws missing labels
+        uniformly.
 
         Raises:
             UserError: a label for a model without classes.
@@ -211,10 +212,10 @@ class VAE:
 
     @full_precision
     def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
-        """Importance-weighted lower bound [B] of log p(x) with `eval_samples` posterior samples.
+        """Computes the importance-weighted lower bound [B] of log p(x) with `eval_samples`
+        posterior samples, in constant memory.
 
-        With classes each class has so many, and p(x) is the even mixture of the classes. Memory
-        does not grow with the samples.
+        With classes, p(x) is the uniform mixture over classes, with `eval_samples` per class.
         """
         if self.num_classes is None:
             value = self._importance_weighted(variables, x, key, self.eval_samples)
@@ -226,7 +227,7 @@ class VAE:
     def log_prob_of_classes(
         self, variables: Variables, x: Array, key: Array, num_samples: int | None = None
     ) -> LogProb:
-        """Importance-weighted lower bound [B, num_classes] of log p(x|label) of every label."""
+        """Computes the importance-weighted bound [B, num_classes] of log p(x|label) per label."""
 
         def of_class(label: Array) -> Array:
             label = jnp.full(len(x), label)
@@ -238,15 +239,16 @@ class VAE:
 
     @full_precision
     def posterior(self, variables: Variables, x: Array, *label: Array) -> Posterior:
-        """Mean and log standard deviation [B, latent_dim] of q(z|x), before a flow."""
+        """Computes mean and log standard deviation [B, latent_dim] of q(z|x), before a flow."""
         return self._encode(variables, x, *label)
 
     @full_precision
     def rate_distortion(
         self, variables: Variables, x: Array, key: Array, *label: Array
     ) -> tuple[Array, Array]:
-        """The rate KL(q(z|x) ‖ p(z)) and the distortion -E log p(x|z), in nats, [B] each: negated,
-        their sum is the ELBO. From one posterior sample, but for a rate that has a closed form.
+        """Computes the rate KL(q(z|x) ‖ p(z)) and the distortion -E log p(x|z), in nats, [B] each;
+        their negated sum is the ELBO. Uses the rate's closed form if there is one, and one
+        posterior sample otherwise.
         """
         posterior = self._encode(variables, x, *label)
         noise = jax.random.normal(key, (1, *posterior.mean.shape))
@@ -260,8 +262,8 @@ class VAE:
     def encode(self, variables: Variables, x: Array, key: Array) -> Array:
         """Draws z [B, latent_dim] from the posterior of x.
 
-        With classes it is [B, latent_dim + num_classes]: the most likely class of each example is
-        found first and appended as one-hot.
+        With classes, infers the most likely class of each example and appends it as one-hot:
+        [B, latent_dim + num_classes].
         """
         noise_key, class_key = jax.random.split(key)
         label = self._likely_class(variables, x, class_key)
@@ -271,15 +273,15 @@ class VAE:
         return jnp.concatenate([z[0], *one_hot], axis=-1)
 
     def decode(self, variables: Variables, z: Array, key: Array) -> Array:
-        """The mean of p(x|z), [B, *event]; `key` is not used."""
+        """Computes the mean of p(x|z), [B, *event]; `key` is not used."""
         del key
         z, one_hot = jnp.split(z, [self.latent_dim], axis=-1)
         label = () if self.num_classes is None else (jnp.argmax(one_hot, axis=-1),)
         return self.likelihood.mean(self._decode(variables, z, *label))
 
     def features(self, variables: Variables, x: Array) -> Array:
-        """The mean of the posterior (of what goes into the flow), [B, latent_dim]; with classes,
-        averaged over an even label.
+        """Computes the posterior mean (before a flow), [B, latent_dim]; with classes, its average
+        over labels.
         """
         if self.num_classes is None:
             return self._encode(variables, x).mean
@@ -305,7 +307,7 @@ class VAE:
     def _codes(
         self, variables: Variables, posterior: Posterior, noise: Array
     ) -> tuple[Array, Array]:
-        """Codes z of noise [K, B, D], and log q(z|x) [K, B]."""
+        """Maps noise [K, B, D] to codes z, with log q(z|x) [K, B]."""
         z = posterior.mean + jnp.exp(posterior.log_std) * noise
         log_q = gaussian_log_prob(noise) - jnp.sum(posterior.log_std, axis=-1)
         if self.flow is None:
@@ -317,7 +319,7 @@ class VAE:
     def _importance_weighted(
         self, variables: Variables, x: Array, key: Array, num_samples: int, *label: Array
     ) -> Array:
-        """log of the mean of p(x, z) / q(z|x) over posterior samples, [B]."""
+        """Computes the log of the mean of p(x, z) / q(z|x) over posterior samples, [B]."""
         posterior = self._encode(variables, x, *label)
 
         def log_weights(key: Array) -> Array:
@@ -340,7 +342,7 @@ class VAE:
     def _objective(
         self, terms: Terms, variables: Variables, batch: Batch, key: Array
     ) -> tuple[Array, Metrics]:
-        """The loss [B] and what else to report; for variants to override."""
+        """Computes the loss [B] and further metrics; subclasses may override it."""
         del variables, batch, key
         if self.bound == 'elbo':
             return weighted_elbo(terms, self.beta, self.free_bits), {}
@@ -348,7 +350,7 @@ class VAE:
         return loss, {'bound': -loss}
 
     def _draw(self, variables: Variables, batch: Batch, key: Array) -> tuple[Draw, Any]:
-        """Encodes in training and draws codes: with the new state."""
+        """Encodes a batch in training and draws codes; returns the new state, too."""
         noise_key, encoder_key = jax.random.split(key)
         posterior, state = flax_utils.apply(
             self._posterior, variables, 'encoder', self.likelihood.centre(batch['x']),
@@ -358,7 +360,7 @@ class VAE:
         return Draw(*self._codes(variables, posterior, noise), posterior), state
 
     def _terms(self, variables: Variables, batch: Batch, key: Array) -> tuple[Terms, Any]:
-        """Encodes, draws and decodes in training: the terms and the new state."""
+        """Encodes, draws and decodes in training; returns the terms and the new state."""
         draw_key, decoder_key = jax.random.split(key)
         draw, state = self._draw(variables, batch, draw_key)
         posterior, samples = draw.posterior, self.num_samples
