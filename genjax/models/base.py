@@ -166,12 +166,12 @@ class HasLogProb(Protocol):
 
 @runtime_checkable
 class HasMeans(Protocol):
-    """A model whose samples are noise around a mean, such as a VAE with a Bernoulli likelihood."""
+    """A model that draws samples around a mean, such as a VAE with a Bernoulli likelihood."""
 
     def sample_mean(
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
     ) -> Array:
-        """The means [num, *event] of what `sample` draws with the same key."""
+        """Computes the means [num, *event] of the samples of `sample` with the same key."""
 
 
 @runtime_checkable

@@ -106,7 +106,7 @@ class VectorQuantiser(nn.Module):
         return Quantised(z, index.reshape(h.shape[:-1]), distance.reshape(h.shape[:-1]))
 
     def lookup(self, index: Array) -> Array:
-        """The vectors [..., dim] of codes index [...]."""
+        """Returns the vectors [..., dim] of codes index [...]."""
         count, total = (self.get_variable('codebook', name) for name in ('count', 'total'))
         return total[index] / count[index][..., None]
 
@@ -213,7 +213,7 @@ class FiniteScalarQuantiser(nn.Module):
         return Quantised(rounded / half, index, jnp.zeros(index.shape))
 
     def lookup(self, index: Array) -> Array:
-        """The vectors [..., dim] of codes index [...]."""
+        """Returns the vectors [..., dim] of codes index [...]."""
         levels = np.asarray(self.levels)
         digits = index[..., None] // self._places % levels
         return ((digits - levels // 2) / (levels // 2)).astype(jnp.float32)

@@ -218,7 +218,6 @@ class ClassifierFree(Guide):
         model.check_learns_no_label('ClassifierFree')
 
     def denoiser(self, model: Guidable, variables: Variables, *label: Array) -> Denoiser:
-        """The guided denoiser, at all times."""
 
         def denoise(x: Array, t: Array, label: Array) -> Prediction:
             return model.denoise(variables, x, t, label)
@@ -262,7 +261,6 @@ class Autoguidance(Guide):
         return (Phase('weak', ('weak',), loss),)
 
     def denoiser(self, model: Guidable, variables: Variables, *label: Array) -> Denoiser:
-        """The guided denoiser, at all times."""
         strong = model.denoiser(variables, *label)
         weak = model.denoiser(variables, *label, group='weak')
         return autoguidance(strong, weak, self.weight)
@@ -312,7 +310,6 @@ class Classifier(Guide):
         return (Phase('classifier', ('classifier',), loss),)
 
     def denoiser(self, model: Guidable, variables: Variables, *label: Array) -> Denoiser:
-        """The guided denoiser, at all times."""
 
         def log_prob(x: Array, t: Array) -> Array:
             t = jnp.broadcast_to(t, (len(x), *(1,) * (x.ndim - 1)))

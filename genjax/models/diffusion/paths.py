@@ -84,7 +84,6 @@ class _VariancePreserving(Path):
         """Inverse of `log_alpha`."""
 
     def alpha(self, t: Array) -> Array:
-        """exp(log α)."""
         return jnp.exp(self.log_alpha(t))
 
     def sigma(self, t: Array) -> Array:
@@ -145,11 +144,9 @@ class DiscreteVP(_VariancePreserving):
         return jnp.linspace(0.0, 1.0, self.num_steps + 1), log_alphas
 
     def log_alpha(self, t: Array) -> Array:
-        """Interpolated."""
         return jnp.interp(t, *self._table())
 
     def time_of_log_alpha(self, log_alpha: Array) -> Array:
-        """Interpolated."""
         times, log_alphas = self._table()
         return jnp.interp(-log_alpha, -log_alphas, times)
 
@@ -162,11 +159,9 @@ class CosineVP(Path):
     t_max: float = 0.999
 
     def alpha(self, t: Array) -> Array:
-        """cos(π t / 2)."""
         return jnp.cos(0.5 * jnp.pi * t)
 
     def sigma(self, t: Array) -> Array:
-        """sin(π t / 2)."""
         return jnp.sin(0.5 * jnp.pi * t)
 
     def time(self, log_snr: Array) -> Array:
@@ -192,7 +187,6 @@ class SubVP(Path):
         return self._vp.alpha(t)
 
     def sigma(self, t: Array) -> Array:
-        """1 - α²."""
         return -jnp.expm1(2.0 * self._vp.log_alpha(t))
 
     def time(self, log_snr: Array) -> Array:
@@ -219,7 +213,6 @@ class VE(Path):
         return math.log(self.sigma_max / self.sigma_min)
 
     def alpha(self, t: Array) -> Array:
-        """1."""
         return jnp.ones_like(t)
 
     def sigma(self, t: Array) -> Array:
@@ -247,15 +240,12 @@ class Karras(Path):
     t_max: float = 1.0
 
     def alpha(self, t: Array) -> Array:
-        """1."""
         return jnp.ones_like(t)
 
     def sigma(self, t: Array) -> Array:
-        """σ_max t."""
         return self.sigma_max * t
 
     def time(self, log_snr: Array) -> Array:
-        """σ / σ_max."""
         return jnp.exp(-0.5 * log_snr) / self.sigma_max
 
 
@@ -269,11 +259,9 @@ class Rectified(Path):
     t_max: float = 1.0
 
     def alpha(self, t: Array) -> Array:
-        """1 - t."""
         return 1.0 - t
 
     def sigma(self, t: Array) -> Array:
-        """t."""
         return t
 
     def time(self, log_snr: Array) -> Array:

@@ -29,7 +29,6 @@ class PowerSchedule(Grid):
     power: float = 1.0
 
     def __call__(self, path: Path, num: int) -> Array:
-        """The times of `num` steps."""
         return path.t_max * jnp.linspace(1.0, 0.0, num + 1) ** self.power
 
 

@@ -37,11 +37,9 @@ class Uniform(TimeSampling):
     """Uniform times between `t_min` and `t_max`."""
 
     def quantile(self, path: Path, share: Array) -> Array:
-        """Linear."""
         return path.t_min + share * (path.t_max - path.t_min)
 
     def density(self, path: Path, t: Array) -> Array:
-        """Constant."""
         return jnp.full_like(t, 1.0 / (path.t_max - path.t_min))
 
 
@@ -55,7 +53,7 @@ class UniformLogSNR(TimeSampling):
         return path.time(first + share * (last - first))
 
     def density(self, path: Path, t: Array) -> Array:
-        """|d log SNR / dt| over the range."""
+        """|d log SNR / dt| divided by the range of the log-SNR."""
         first, last = path.finite_ends('UniformLogSNR')
         return path.log_snr_rate(t) / (last - first)
 
@@ -73,12 +71,12 @@ class LogNormal(TimeSampling):
     std: float = 1.2
 
     def quantile(self, path: Path, share: Array) -> Array:
-        """From the normal's; kept within `t_min` and `t_max`."""
+        """From the normal quantile, clipped to [t_min, t_max]."""
         log_ratio = self.mean + self.std * jax.scipy.special.ndtri(share)
         return jnp.clip(path.time(-2.0 * log_ratio), path.t_min, path.t_max)
 
     def density(self, path: Path, t: Array) -> Array:
-        """The normal's by change of variables."""
+        """The normal density by change of variables."""
         z = (-0.5 * path.log_snr(t) - self.mean) / self.std
         normal = jnp.exp(-0.5 * z**2) / (self.std * math.sqrt(2.0 * math.pi))
         return normal * 0.5 * jnp.abs(path.log_snr_rate(t))
@@ -97,12 +95,12 @@ class LogitNormal(TimeSampling):
     std: float = 1.0
 
     def quantile(self, path: Path, share: Array) -> Array:
-        """From the normal's; kept within `t_min` and `t_max`."""
+        """From the normal quantile, clipped to [t_min, t_max]."""
         t = jax.nn.sigmoid(self.mean + self.std * jax.scipy.special.ndtri(share))
         return jnp.clip(t, path.t_min, path.t_max)
 
     def density(self, path: Path, t: Array) -> Array:
-        """The normal's by change of variables."""
+        """The normal density by change of variables."""
         del path
         z = (jnp.log(t) - jnp.log1p(-t) - self.mean) / self.std
         return jnp.exp(-0.5 * z**2) / (self.std * math.sqrt(2.0 * math.pi) * t * (1.0 - t))
@@ -164,7 +162,6 @@ class MinSNR(Weighting):
     def __call__(
         self, path: Path, parameterisation: Parameterisation, times: TimeSampling, t: Array
     ) -> Array:
-        """As above."""
         del times
         share = jnp.minimum(1.0, self.gamma * jnp.exp(-path.log_snr(t)))
         return share * noise_error(path, parameterisation, t)
@@ -188,7 +185,6 @@ class TruncatedSNR(Weighting):
     def __call__(
         self, path: Path, parameterisation: Parameterisation, times: TimeSampling, t: Array
     ) -> Array:
-        """As above."""
         del times
         snr = jnp.exp(path.log_snr(t))
         a, b = parameterisation.target(path, t)

@@ -68,7 +68,7 @@ class Autoregressive(Bijection):
 
 
 def _tokens(x: Array) -> Array:
-    """x as [B, T, P] in float32."""
+    """Reshapes x to [B, T, P] in float32."""
     if x.ndim not in (2, 3):
         raise UserError(
             f'Autoregressive works on vectors (T,) and sequences (T, P), not on {x.shape[1:]}: put '

@@ -83,7 +83,7 @@ class Judge:
         return flax_utils.has_batch_statistics(jax.eval_shape(state))
 
     def packed(self, x: Array) -> Array:
-        """[B, ..., C] -> [B / pack, ..., pack * C].
+        """Packs examples along the channels, [B, ..., C] -> [B / pack, ..., pack * C].
 
         Raises:
             UserError: `pack` does not divide B.

@@ -247,7 +247,7 @@ class Look(NamedTuple):
 
 
 def flat(x: Array) -> Array:
-    """[B, ...] -> [B, D]."""
+    """Reshapes [B, ...] to [B, D]."""
     return x.reshape(len(x), -1)
 
 

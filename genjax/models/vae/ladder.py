@@ -104,13 +104,13 @@ class LadderVAE:
     def sample_mean(
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
     ) -> Array:
-        """The means of p(x|z) of the codes that `sample` draws with this key, [num, *event]."""
+        """Computes the means of p(x|z) for the codes of `sample` with this key, [num, *event]."""
         return self.likelihood.mean(self._prior_decoded(variables, key, num, label)[0])
 
     def _prior_decoded(
         self, variables: Variables, key: Array, num: int, label: Array | None
     ) -> tuple[Array, Array]:
-        """The parameters of p(x|z) for z ~ p(z), and a key for x."""
+        """Returns the parameters of p(x|z) for z ~ p(z), and a key for x."""
         if label is not None:
             raise UserError('a LadderVAE learns no labels: sample without one')
         z_key, x_key = jax.random.split(key)

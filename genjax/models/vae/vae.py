@@ -179,7 +179,7 @@ class VAE:
     def sample_mean(
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
     ) -> Array:
-        """The means of p(x|z) of the codes that `sample` draws with this key, [num, *event]."""
+        """Computes the means of p(x|z) for the codes of `sample` with this key, [num, *event]."""
         z, label, _ = self._prior_code(variables, key, num, label)
         return self.likelihood.mean(self._decode(variables, z, *label))
 
