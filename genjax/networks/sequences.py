@@ -126,7 +126,8 @@ class TCN(nn.Module):
         vocab_size: number of tokens; None: frames. Inputs may also contain the token
             `vocab_size`, which is never predicted.
         features: channels.
-        num_layers: blocks; an output sees 1 + 2 (kernel_size - 1) (2^num_layers - 1) inputs.
+        num_layers: number of blocks; the receptive field is 1 + 2 (kernel_size - 1)
+            (2^num_layers - 1) inputs.
         kernel_size: of the convolutions.
         activation: a name in `jax.nn` or a function.
         dropout: dropout rate of channels, shared by all times, after each convolution.

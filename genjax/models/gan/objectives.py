@@ -14,7 +14,7 @@ class Objective:
     """Losses of both players on pairs of a real and a fake logit.
 
     Both are functions `(real_logits, fake_logits) -> losses`, elementwise: for logits [B] of B
-    pairs they give [B], for maps of logits [B, H, W] maps of losses.
+    pairs they return [B], for maps of logits [B, H, W] maps of losses.
 
     Attributes:
         discriminator: the discriminator's loss.

@@ -93,7 +93,7 @@ def _sum_event(x: Array) -> Array:
 
 @dataclass(frozen=True)
 class Bernoulli:
-    """Independent bits; the decoder emits logits. Data are 0 or 1 (or, as an abuse, in between)."""
+    """Independent bits; the decoder emits logits. Data are 0 or 1, or probabilities."""
 
     density: ClassVar[bool] = False
 
@@ -148,7 +148,6 @@ class Gaussian:
 
     @property
     def data_values(self) -> Values:
-        """Any numbers of size about 1: the encoder sees them as they are."""
         return Values('Gaussian', unit=True)
 
     def centre(self, x: Array) -> Array:
