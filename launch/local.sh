@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs `genjax <verb> ...` in an environment of this checkout, which it makes when it is missing or
+# Runs `genjax <command> ...` in an environment of this checkout, which it makes when it is missing or
 # out of date:
 #
 #   launch/local.sh train --config=configs/digits/vae.py --workdir=runs/vae

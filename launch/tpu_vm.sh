@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Runs `genjax <verb> ...` on all machines of a Cloud TPU slice, with the commit of this checkout:
+# Runs `genjax <command> ...` on all machines of a Cloud TPU slice, with the commit of this checkout:
 #
 #   export TPU=name ZONE=us-west4-a
 #   launch/tpu_vm.sh train --config=configs/imagenet256/dit_xl2.py --workdir=/mnt/runs/dit
-#   launch/tpu_vm.sh stop        has it saved (status 75); the first command goes on with it
+#   launch/tpu_vm.sh stop        has it saved (status 75); the first command resumes it
 #
 # The slice comes from gcloud (for several slices, see launch/jobset.yaml):
 #

@@ -16,7 +16,7 @@ HEAVY = {'jax', 'jaxlib', 'numpy', 'ml_collections', 'flax', 'optax', 'tensorflo
 
 @pytest.fixture
 def ran(monkeypatch):
-    """Replaces every verb by one that records its arguments; `ran.error` makes it fail."""
+    """Replaces every command by one that records its arguments; `ran.error` makes it fail."""
     record = SimpleNamespace(args=None, error=None)
 
     def add_arguments(parser):
@@ -28,8 +28,8 @@ def ran(monkeypatch):
         if record.error:
             raise record.error
 
-    verb = SimpleNamespace(HELP='does it', add_arguments=add_arguments, run=run)
-    monkeypatch.setattr(cli, '_module', lambda name: verb)
+    command = SimpleNamespace(HELP='does it', add_arguments=add_arguments, run=run)
+    monkeypatch.setattr(cli, '_module', lambda name: command)
     return record
 
 
@@ -43,7 +43,7 @@ def imported_by(code):
 
 
 @pytest.mark.parametrize(
-    'words', [['--help'], ['--version'], *([verb, '--help'] for verb in cli.VERBS)]
+    'words', [['--help'], ['--version'], *([command, '--help'] for command in cli.COMMANDS)]
 )
 def test_help_imports_nothing_heavy(words):
     code = f"""
@@ -56,12 +56,12 @@ except SystemExit as stop:
     assert not imported_by(code) & HEAVY
 
 
-def test_help_lists_every_verb_with_its_line(capsys):
+def test_help_lists_every_command_with_its_line(capsys):
     with pytest.raises(SystemExit, match='0'):
         cli.main(['--help'])
     output = capsys.readouterr().out
-    for verb in cli.VERBS:
-        assert f'  {verb}' in output and cli._module(verb).HELP in output
+    for command in cli.COMMANDS:
+        assert f'  {command}' in output and cli._module(command).HELP in output
 
 
 def test_version_and_module_entry_point():
@@ -71,9 +71,9 @@ def test_version_and_module_entry_point():
     assert output == f'genjax {genjax.__version__}\n'
 
 
-def test_no_verb_shows_the_help_and_fails(ran, capsys):
+def test_no_command_shows_the_help_and_fails(ran, capsys):
     assert cli.main([]) == 1
-    assert 'verbs:' in capsys.readouterr().out
+    assert 'commands:' in capsys.readouterr().out
 
 
 def test_overrides_are_collected_in_order(ran):
@@ -95,7 +95,7 @@ def test_overrides_are_collected_in_order(ran):
 @pytest.mark.parametrize(
     'words, message',
     [
-        (['trian'], "no verb 'trian'; did you mean 'train'?"),
+        (['trian'], "no command 'trian'; did you mean 'train'?"),
         (['--versoin'], "unknown option --versoin; did you mean '--version'?"),
         (['train', '--wrokdir=x'], "unknown option --wrokdir; did you mean '--workdir'?"),
         (['train', '--work=x'], "unknown option --work; did you mean '--workdir'?"),
@@ -113,13 +113,13 @@ def test_a_mistake_is_one_line_and_exit_2(ran, capsys, words, message):
     assert ran.args is None
 
 
-def test_a_mistake_in_a_nested_verb_names_the_right_option(ran, capsys, monkeypatch):
+def test_a_mistake_in_a_nested_command_names_the_right_option(ran, capsys, monkeypatch):
     def add_arguments(parser):
         nested = parser.add_subparsers(required=True)
         nested.add_parser('show').add_argument('--out')
 
-    verb = SimpleNamespace(HELP='', add_arguments=add_arguments, run=lambda args: None)
-    monkeypatch.setattr(cli, '_module', lambda name: verb)
+    command = SimpleNamespace(HELP='', add_arguments=add_arguments, run=lambda args: None)
+    monkeypatch.setattr(cli, '_module', lambda name: command)
     assert cli.main(['data', 'show', '--oot=x']) == 2
     assert "unknown option --oot; did you mean '--out'?" in capsys.readouterr().err
     assert cli.main(['data', 'show', '--config.a=1']) == 2
@@ -134,7 +134,7 @@ def test_a_mistake_in_a_nested_verb_names_the_right_option(ran, capsys, monkeypa
         (KeyboardInterrupt(), 130, ''),
     ],
 )
-def test_how_a_verb_ends_is_its_exit_status(ran, capsys, error, status, text):
+def test_how_a_command_ends_is_its_exit_status(ran, capsys, error, status, text):
     ran.error = error
     assert cli.main(['train']) == status
     assert capsys.readouterr().err == text
@@ -143,8 +143,8 @@ def test_how_a_verb_ends_is_its_exit_status(ran, capsys, error, status, text):
 def test_a_defect_keeps_its_traceback(ran, monkeypatch):
     of_genjax = {}
     exec(compile('def run(args): 1 / 0', genjax.__file__, 'exec'), of_genjax)
-    verb = SimpleNamespace(HELP='', add_arguments=lambda parser: None, run=of_genjax['run'])
-    monkeypatch.setattr(cli, '_module', lambda name: verb)
+    command = SimpleNamespace(HELP='', add_arguments=lambda parser: None, run=of_genjax['run'])
+    monkeypatch.setattr(cli, '_module', lambda name: command)
     with pytest.raises(ZeroDivisionError):
         cli.main(['train'])
 
@@ -167,8 +167,8 @@ def test_memory_that_is_not_there_is_a_line_with_what_needs_less(ran, capsys, mo
     import jax
 
     run = lambda args: jax.jit(lambda: jax.numpy.zeros(2**45))()  # noqa: E731
-    verb = SimpleNamespace(HELP='', add_arguments=lambda parser: None, run=run)
-    monkeypatch.setattr(cli, '_module', lambda name: verb)
+    command = SimpleNamespace(HELP='', add_arguments=lambda parser: None, run=run)
+    monkeypatch.setattr(cli, '_module', lambda name: command)
     assert cli.main(['train']) == 2
     line = capsys.readouterr().err
     assert line.startswith(

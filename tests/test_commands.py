@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from genjax import config as configs
-from genjax.cli import VERBS, main
+from genjax.cli import COMMANDS, main
 from genjax.sweeps import combinators as sweep_words
 from genjax.sweeps.trials import trials_of
 
@@ -58,7 +58,7 @@ def commands():
     return found
 
 
-COMMANDS = commands()
+SHOWN = commands()
 
 
 def is_runnable(line):
@@ -86,20 +86,22 @@ def here(tmp_path, monkeypatch):
 
 
 def test_every_page_is_read():
-    verbs = {words[1] for _, _, words in COMMANDS if Path(words[0]).name in ('genjax', 'local.sh')}
-    assert {'train', 'sample', 'evaluate', 'sweep', 'report', 'plan', 'data', 'encode'} <= verbs
-    assert len(COMMANDS) > 30
-    assert sum(not is_runnable(line) for _, line, _ in COMMANDS) < len(COMMANDS) / 3
+    commands = {words[1] for _, _, words in SHOWN if Path(words[0]).name in ('genjax', 'local.sh')}
+    assert {'train', 'sample', 'evaluate', 'sweep', 'report', 'plan', 'data', 'encode'} <= commands
+    assert len(SHOWN) > 30
+    assert sum(not is_runnable(line) for _, line, _ in SHOWN) < len(SHOWN) / 3
 
 
 def test_every_command_is_one(here, monkeypatch, capsys):
     """Its options are known, its config is there and takes its overrides, its sweep has trials."""
     parsed = {}
-    for verb in VERBS:
-        module = importlib.import_module(f'genjax.cli.{verb}')
-        monkeypatch.setattr(module, 'run', lambda args, verb=verb: parsed.update({verb: args}))
+    for command in COMMANDS:
+        module = importlib.import_module(f'genjax.cli.{command}')
+        monkeypatch.setattr(
+            module, 'run', lambda args, command=command: parsed.update({command: args})
+        )
     loaded = {}
-    for page, line, words in COMMANDS:
+    for page, line, words in SHOWN:
         if not is_runnable(line):
             continue
         program, *words = words
@@ -125,7 +127,7 @@ def test_every_command_is_one(here, monkeypatch, capsys):
 
 def shown(start):
     """The command of the docs that begins so, without `genjax`."""
-    (words, *_) = [w for _, line, w in COMMANDS if ' '.join(w[1:]).startswith(start)]
+    (words, *_) = [w for _, line, w in SHOWN if ' '.join(w[1:]).startswith(start)]
     return words[1:]
 
 

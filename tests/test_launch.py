@@ -99,7 +99,7 @@ def test_extras_are_installed_once_and_keep_the_rest(checkout):
     assert len(checkout.installations) == 2
 
 
-def test_the_test_verb_runs_pytest_in_the_checkout(checkout):
+def test_the_test_command_runs_pytest_in_the_checkout(checkout):
     (checkout.root / 'pytest.py').write_text('import os, sys; print(os.getcwd(), *sys.argv[1:])')
     parallel = '--numprocesses=auto --maxprocesses=8'
     for words, given in (

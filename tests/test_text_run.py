@@ -1,4 +1,4 @@
-"""A model of text from a file to text in a file, through the verbs."""
+"""A model of text from a file to text in a file, through the commands."""
 
 import numpy as np
 import optax

@@ -21,7 +21,7 @@ from genjax.errors import TRACEBACK, UserError, exit_message, nearest
 from genjax.parallel.preemption import SIGNALS
 
 _PRINT = ('report', 'plan', 'config', 'data')  # commands whose result is their output
-VERBS = (
+COMMANDS = (
     'train',
     'sweep',
     'run_trial',
@@ -110,16 +110,16 @@ def _dispatch(argv: list[str]) -> int:
     if not argv:
         _top_parser().print_help()
         return 1
-    verb = argv[0]
-    if verb.startswith('-'):  # --help and --version exit here
+    command = argv[0]
+    if command.startswith('-'):  # --help and --version exit here
         _top_parser().parse_args(argv)
-        raise UserError(f'no verb before {verb}; the verbs are {", ".join(VERBS)}')
-    if verb not in VERBS:
-        hint = nearest(verb, VERBS)
-        raise UserError(f'no verb {verb!r}{hint}; the verbs are {", ".join(VERBS)}')
+        raise UserError(f'no command before {command}; the commands are {", ".join(COMMANDS)}')
+    if command not in COMMANDS:
+        hint = nearest(command, COMMANDS)
+        raise UserError(f'no command {command!r}{hint}; the commands are {", ".join(COMMANDS)}')
 
-    module = _module(verb)
-    parser = Parser(prog=f'genjax {verb}', description=module.HELP)
+    module = _module(command)
+    parser = Parser(prog=f'genjax {command}', description=module.HELP)
     module.add_arguments(parser)
     words, overrides = split_group(argv[1:], 'config')
     groups = {}
@@ -127,7 +127,7 @@ def _dispatch(argv: list[str]) -> int:
         words, groups[group] = split_group(words, group)
     args = parser.parse_args(words)
     if overrides and not hasattr(args, 'config'):
-        parser.error(f'unknown option --config.{overrides[0][0]}: this verb reads no config')
+        parser.error(f'unknown option --config.{overrides[0][0]}: this command reads no config')
     vars(args).update(groups, overrides=overrides)
     if getattr(args, 'trust', None):
         from genjax.config import trust
@@ -167,18 +167,18 @@ def split_group(words: list[str], group: str) -> tuple[list[str], list[tuple[str
     return others, found
 
 
-def _module(verb: str) -> ModuleType:
-    return import_module(f'genjax.cli.{verb}')
+def _module(command: str) -> ModuleType:
+    return import_module(f'genjax.cli.{command}')
 
 
 def _top_parser() -> Parser:
-    width = max(map(len, VERBS))
-    verbs = ''.join(f'  {verb:{width}}  {_module(verb).HELP}\n' for verb in VERBS)
+    width = max(map(len, COMMANDS))
+    commands = ''.join(f'  {command:{width}}  {_module(command).HELP}\n' for command in COMMANDS)
     parser = Parser(
         prog='genjax',
-        usage='genjax <verb> [options]',
+        usage='genjax <command> [options]',
         description='Trains, samples and evaluates generative models.',
-        epilog=f'verbs:\n{verbs}\n`genjax <verb> --help` lists the options of a verb.',
+        epilog=f'commands:\n{commands}\n`genjax <command> --help` lists the options of a command.',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument('--version', action='version', version=f'genjax {genjax.__version__}')

@@ -10,14 +10,14 @@ _PICTURES, _POINTS = 64, 2000  # examples that `show` draws
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(dest='action', metavar='action', required=True)
-    commands = {
+    commands = parser.add_subparsers(dest='action', metavar='action', required=True)
+    actions = {
         'list': 'list the data sets of genjax and those prepared on this machine',
         'prepare': 'download a data set and convert it to a format for fast reading',
         'show': 'plot some examples of a data set',
     }
-    for name, text in commands.items():
-        command = verbs.add_parser(name, help=text, description=text)
+    for name, text in actions.items():
+        command = commands.add_parser(name, help=text, description=text)
         if name != 'list':
             command.add_argument('name', help='a TFDS name (mnist, gaussians/ring) or import path')
         if name == 'show':

@@ -230,12 +230,12 @@ def _end(line: str, status: int) -> NoReturn:
 def _gone(index: int, count: int) -> str:
     return (
         f'genjax: process {index} of {count} is gone, and the run with it;'
-        ' the same command goes on from what is saved'
+        ' the same command resumes from what is saved'
     )
 
 
 def _silent(index: int, count: int, seconds: float) -> str:
     return (
         f'genjax: process {index} of {count} has not answered for {seconds:g} seconds, which ends'
-        ' the run; the same command goes on from what is saved'
+        ' the run; the same command resumes from what is saved'
     )

@@ -160,7 +160,7 @@ class Preemption:
     @property
     def line(self) -> str:
         """Message for work that ended at once."""
-        return f'{self.reason}: stopped at once; the same command goes on from what is saved'
+        return f'{self.reason}: stopped at once; the same command resumes from what is saved'
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.reason = self.reason or SIGNALS[number]

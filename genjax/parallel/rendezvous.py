@@ -97,7 +97,7 @@ def rendezvous(
 def _reason(error: BaseException) -> dict[str, str]:
     """Message that tells the peers why the rendezvous failed."""
     kind = next((name for name, kind in _REASONS.items() if isinstance(error, kind)), 'stopped')
-    return {kind: str(error) or 'stopped at once; the same command goes on from what is saved'}
+    return {kind: str(error) or 'stopped at once; the same command resumes from what is saved'}
 
 
 def _raise_reason(message: dict[str, Any]) -> None:

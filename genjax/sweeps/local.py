@@ -80,7 +80,7 @@ def run(folder: Folder, trials: list[Trial], max_parallel: int, lock: IO) -> Non
                         found.kill()
                 collect()
             raise Interrupted(
-                f'{interruption.reason}: the trials are saved; the same command goes on with them'
+                f'{interruption.reason}: the trials are saved; the same command resumes them'
             ) from None
         except KeyboardInterrupt:  # a second Ctrl-C
             for found in running:

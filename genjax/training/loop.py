@@ -175,7 +175,7 @@ class Loop:
                 self.checkpoints.wait()
                 raise Interrupted(
                     f'{self.interruption.reason}: saved step {step:,} of {experiment.steps:,} in'
-                    f' {self.workdir}; the same command goes on from there'
+                    f' {self.workdir}; the same command resumes from there'
                 ) from None
 
     def _check_step(self, step: int) -> None:
@@ -189,7 +189,7 @@ class Loop:
         if step < steps and step % calls:
             raise UserError(
                 f'config.steps_per_call={calls} does not divide step {step},'
-                f' from which the run in {self.workdir} goes on'
+                f' from which the run in {self.workdir} resumes'
             )
 
     def _start(self, record: dict[str, Any], origin: Origin | None) -> tuple[int, TrainState, bool]:

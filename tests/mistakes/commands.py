@@ -5,7 +5,7 @@ finished run without samples, `{config}` the file `config.py`.
 TRAIN = ['train', '--config={config}', '--workdir={tmp}/run']
 
 COMMANDS = [
-    (['trian'], "no verb 'trian'; did you mean 'train'?"),
+    (['trian'], "no command 'trian'; did you mean 'train'?"),
     (['Train'], "did you mean 'train'?"),
     (['--versoin'], "did you mean '--version'?"),
     (['--config=x', 'train'], 'unknown option --config'),

@@ -99,7 +99,7 @@ def test_one_that_is_told_to_stop_as_they_meet_stops_the_others(monkeypatch):
 
     threading.Timer(0.3, threading.Thread(target=stop, name='stopped').start).start()
     lines = together(place, replace(place, index=1), timeout=5)
-    assert set(lines) == {'stopped at once; the same command goes on from what is saved'}
+    assert set(lines) == {'stopped at once; the same command resumes from what is saved'}
 
 
 def test_one_that_was_started_anew_is_welcome():

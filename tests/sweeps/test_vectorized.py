@@ -310,5 +310,5 @@ def test_a_trial_that_was_begun_alone_is_left_to_the_local_launcher(sweep, tmp_p
     (folder.path / 'results' / f'{trial}.json').unlink()
     status, _, err = sweep('vae', words)
     assert status == 2
-    assert 'seed=3: the trial was begun as a run of its own; --launcher=local goes on' in err
+    assert 'seed=3: the trial was begun as a run of its own; --launcher=local resumes' in err
     assert sweep('vae', words, launcher='local')[0] == 0

@@ -243,7 +243,7 @@ def test_only_damaged_checkpoints(copy, refused):
     assert steps_saved(copy) == [8, 12]
 
 
-def test_verbs_that_read_leave_a_damaged_checkpoint_where_it_is(copy, genjax):
+def test_commands_that_read_leave_a_damaged_checkpoint_where_it_is(copy, genjax):
     DAMAGES['one bit of the data'](copy / 'checkpoints' / '12')
     status, out, err = genjax('evaluate', f'--workdir={copy}', '--step=latest')
     assert status == 0 and 'step 8\n' in out
@@ -253,7 +253,7 @@ def test_verbs_that_read_leave_a_damaged_checkpoint_where_it_is(copy, genjax):
     assert 'not step 12 in ' in message
 
 
-def test_verbs_that_read_do_not_disturb_a_save(copy, genjax):
+def test_commands_that_read_do_not_disturb_a_save(copy, genjax):
     saving = copy / 'checkpoints' / '16.orbax-checkpoint-tmp'
     saving.mkdir()
     assert genjax('sample', f'--workdir={copy}', f'--out={copy}.png')[0] == 0

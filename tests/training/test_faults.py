@@ -91,8 +91,8 @@ def test_damaged_config_json(content, train, refused, genjax, workdir):
         record['config'] = {'a': 1}
         content = json.dumps(record)
     path.write_text(content)
-    verbs = (['sample', f'--out={workdir}.png'], ['evaluate'])
-    for words in verbs:
+    commands = (['sample', f'--out={workdir}.png'], ['evaluate'])
+    for words in commands:
         the_line(*genjax(*words, f'--workdir={workdir}')[::2])
     refused(steps=1)
     assert path.read_text() == content and steps_saved(workdir) == [1]
@@ -185,9 +185,9 @@ def test_loss_that_is_not_finite_within_a_call_of_many_steps(refused, workdir):
     assert steps_saved(workdir) == [4]
 
 
-@pytest.mark.parametrize('verb', ['sample', 'evaluate'])
-def test_reading_what_is_no_run(verb, genjax, tmp_path, workdir):
-    words = [verb, f'--workdir={workdir}', *([f'--out={workdir}.png'] * (verb == 'sample'))]
+@pytest.mark.parametrize('command', ['sample', 'evaluate'])
+def test_reading_what_is_no_run(command, genjax, tmp_path, workdir):
+    words = [command, f'--workdir={workdir}', *([f'--out={workdir}.png'] * (command == 'sample'))]
     assert 'is not the folder of a run: it has no config.json' in the_line(*genjax(*words)[::2])
     assert not workdir.exists()
     workdir.mkdir()

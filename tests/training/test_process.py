@@ -34,7 +34,7 @@ def test_sighup_and_sigusr1_save_like_sigterm(name, processes, workdir, tmp_path
     (saved,) = steps_saved(workdir)
     assert log.read_text().endswith(
         f'genjax: {name}: saved step {saved:,} of 100,000 in {workdir};'
-        ' the same command goes on from there\n'
+        ' the same command resumes from there\n'
     )
 
 
@@ -107,7 +107,7 @@ def test_a_signal_in_the_middle_of_an_import_ends_the_process(name, tmp_path, mo
     assert done.stderr.startswith(f'genjax: {what}: stopped at once') and not done.stdout
 
 
-def test_ctrl_c_in_the_middle_of_an_import_of_other_verbs(tmp_path):
+def test_ctrl_c_in_the_middle_of_an_import_of_other_commands(tmp_path):
     code = (
         'import signal, sys\n'
         'from genjax import cli\n'
@@ -140,4 +140,4 @@ def test_a_process_ends_with_its_status_whatever_threads_still_wait(tmp_path):
     done = subprocess.run(
         [sys.executable, '-c', code], capture_output=True, text=True, timeout=60, check=False
     )
-    assert done.returncode == 2 and done.stderr.startswith('genjax: error: no verb')
+    assert done.returncode == 2 and done.stderr.startswith('genjax: error: no command')

@@ -93,7 +93,7 @@ def test_who_is_killed_is_named_and_the_others_end(elastic):
     for killed, (statuses, seconds, line) in zip((1, 0), elastic.ends, strict=True):
         assert statuses == [EXIT_PEER] and seconds < 10
         assert line == (
-            f'genjax: process {killed} of 2 is gone, and the run with it; the same command goes on'
+            f'genjax: process {killed} of 2 is gone, and the run with it; the same command resumes'
             ' from what is saved'
         )
 
@@ -217,7 +217,7 @@ def test_a_process_that_hangs_is_missed(processes, tmp_path):
     assert processes.wait(children[1]) == -signal.SIGKILL
     assert said(f'{log}.0')[-1] == (
         'genjax: process 1 of 2 has not answered for 2 seconds, which ends the run; the same'
-        ' command goes on from what is saved'
+        ' command resumes from what is saved'
     )
 
 

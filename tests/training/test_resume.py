@@ -108,7 +108,7 @@ def test_signals_save_and_say_how_to_go_on(number, name, signalled, train, workd
     status, _, err = train()
     assert status == 75
     assert err == (
-        f'genjax: {name}: saved step 5 of 12 in {workdir}; the same command goes on from there\n'
+        f'genjax: {name}: saved step 5 of 12 in {workdir}; the same command resumes from there\n'
     )
     assert steps_saved(workdir) == [5]
     status, out, err = train()
@@ -135,7 +135,7 @@ def test_a_signal_outside_of_the_steps_ends_at_once(train, monkeypatch, workdir)
     monkeypatch.setattr('genjax.training.run.test', lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     status, _, err = train()
     assert status == 75
-    assert err == 'genjax: SIGTERM: stopped at once; the same command goes on from what is saved\n'
+    assert err == 'genjax: SIGTERM: stopped at once; the same command resumes from what is saved\n'
     assert steps_saved(workdir) == [12]
 
 

@@ -114,5 +114,5 @@ def _check(folder: Folder, trial: Trial) -> None:
     if any(folder.workdir(trial.id).glob('checkpoints/[0-9]*')):
         raise UserError(
             f'{title(trial.changes)}: the trial was begun as a run of its own;'
-            ' --launcher=local goes on with it'
+            ' --launcher=local resumes it'
         )

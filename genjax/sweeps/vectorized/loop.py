@@ -104,7 +104,7 @@ class PopulationLoop:
                     self._end(index, 'stopped')
                 raise Interrupted(
                     f'{self._interruption.reason}: saved step {step:,} of {experiment.steps:,} of'
-                    f' {len(population.trials)} trials; the same command goes on from there'
+                    f' {len(population.trials)} trials; the same command resumes from there'
                 ) from None
 
     def _first(self) -> tuple[int, TrainState]:
