@@ -182,7 +182,7 @@ def test_a_run_with_modules_beside_its_config_is_found_again_by_its_user(
     forget()
     sample = ['sample', '--workdir=../run', '--num=4', '--out=grid.png']
     assert main(sample) == 0
-    assert main(['evaluate', '--workdir=../run']) == 0
+    assert main(['evaluate', '--workdir=../run', '--evals=@genjax.evaluation.Reconstruction']) == 0
 
     # Another user, or the same on another machine, is asked.
     monkeypatch.setenv('XDG_CONFIG_HOME', str(tmp_path / 'other'))

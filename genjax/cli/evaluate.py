@@ -87,6 +87,11 @@ def _evals(args: argparse.Namespace, run: 'Run') -> dict[str, 'Evaluator']:
             field = args.evals[0][0]
             raise UserError(f'--evals.{field} is a field of no --evals=@module.Evaluator')
         evals = run.experiment.final_evals
+        if not evals:
+            raise UserError(
+                'the config of this run has no evals at its end: give some, such as'
+                ' --evals=@genjax.evaluation.Likelihood'
+            )
     else:
         configs.trust.on_path('.')  # the user's module may be in the current folder
         paths = [path.strip() for path in args.evaluators.split(',')]
