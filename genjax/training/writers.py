@@ -88,9 +88,8 @@ class MetricWriter:
             self._wandb.log(dict(metrics), step=step)
 
     def _write(self, step: int, metrics: Mapping[str, float]) -> None:
-        finite = {k: v if math.isfinite(v) else None for k, v in metrics.items()}
         with _explained(self._path):
-            self._file.write(json.dumps({'step': step, **finite}) + '\n')
+            self._file.write(_line(step, metrics))
             self._file.flush()
             for name, value in metrics.items():
                 if math.isfinite(value):
@@ -100,7 +99,8 @@ class MetricWriter:
         """Records the results of the final evals, perhaps of an earlier step's checkpoint; in
         Weights & Biases they go into the summary, since its steps must increase.
         """
-        if results:
+        # A process that was killed before it stored the results may have recorded them.
+        if results and not self._path.read_text('utf-8').endswith(_line(step, results)):
             self._write(step, results)
         if results and self._wandb:
             self._wandb.summary.update(dict(results))
@@ -149,6 +149,11 @@ class NoMetrics(contextlib.AbstractContextManager):
 
     def picture(self, step: int, name: str, path: Path) -> None:
         """Does nothing."""
+
+
+def _line(step: int, metrics: Mapping[str, float]) -> str:
+    finite = {k: v if math.isfinite(v) else None for k, v in metrics.items()}
+    return json.dumps({'step': step, **finite}) + '\n'
 
 
 def wandb_module() -> ModuleType:

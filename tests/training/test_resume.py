@@ -132,11 +132,17 @@ def test_a_signal_during_the_last_step_leaves_pictures_and_evaluation_to_the_nex
 
 
 def test_a_signal_outside_of_the_steps_ends_at_once(train, monkeypatch, workdir):
-    monkeypatch.setattr('genjax.training.results.keep', lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr(
+        'genjax.training.results.keep', lambda *_: os.kill(os.getpid(), signal.SIGTERM)
+    )
     status, _, err = train()
     assert status == 75
     assert err == 'genjax: SIGTERM: stopped at once; the same command resumes from what is saved\n'
     assert steps_saved(workdir) == [12]
+    metrics = (workdir / 'metrics.jsonl').read_text()
+    monkeypatch.undo()
+    assert train()[0] == 0
+    assert (workdir / 'metrics.jsonl').read_text() == metrics
 
 
 def test_a_second_ctrl_c_does_not_wait(signalled, train, monkeypatch, workdir):
