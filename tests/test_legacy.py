@@ -68,6 +68,7 @@ def test_an_upgrade_of_damaged_fields_is_one_line(moved, monkeypatch):
 
 
 def test_a_rename_cannot_lead_around_trust(monkeypatch):
+    monkeypatch.setattr(configs.trust, '_named', set())  # by other tests
     monkeypatch.setattr(legacy, 'RENAMED', {'genjax.models.Old': 'os.system'})
     with pytest.raises(UserError, match=r'config names os\.system'):
         from_json({'_target_': 'genjax.models.Old', 'command': 'true'})

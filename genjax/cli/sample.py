@@ -58,13 +58,13 @@ def run(args: argparse.Namespace) -> None:
 
     out = Path(args.out)
     kind = args.format or out.suffix.removeprefix('.')
+    if kind != 'images':
+        files.output(args.out)
     if kind not in _FORMATS:
         raise UserError(
             f'--out={out}: name it .png, .npz or .txt, or give --format{nearest(kind, _FORMATS)}'
         )
-    if kind != 'images':
-        files.output(args.out)
-    elif out.exists() and not (out.is_dir() and not any(out.iterdir())):
+    if kind == 'images' and out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise UserError(f'--out={out}: images are written to a new or empty folder')
     for name in ('num', 'batch_size'):
         if getattr(args, name) is not None and getattr(args, name) < 1:
