@@ -59,7 +59,7 @@ def test_fields_have_types_and_descriptions(config):
     assert fields['batch_size'].description.startswith('examples per update')
     assert fields['model.encoder'].value == 'MLP'
     assert fields['preprocess.steps[0]'].value == 'Binarise'
-    assert fields['optimizer.b1'].type == 'ArrayLike'
+    assert fields['optimizer.nesterov'].type == 'bool'
     overrides = {p: v for p, v in configs.leaves(config) if not p.endswith('_target_')}
     shown = {path: field.value for path, field in fields.items() if path in overrides}
     assert shown == {path: repr(value) for path, value in overrides.items()}

@@ -67,8 +67,11 @@ def test_an_upgrade_of_damaged_fields_is_one_line(moved, monkeypatch):
         from_json({'_target_': f'{__name__}.Model', 'inner': {'_target_': f'{__name__}.Net'}})
 
 
-def test_a_rename_cannot_lead_around_trust(monkeypatch):
-    monkeypatch.setattr(configs.trust, '_named', set())  # by other tests
+def test_a_rename_cannot_lead_around_trust(tmp_path, monkeypatch):
+    monkeypatch.setenv('XDG_CONFIG_HOME', str(tmp_path))
+    for memory in ('_given', '_own'):  # of other tests
+        monkeypatch.setattr(configs.trust, memory, {})
+    monkeypatch.setattr(configs.trust, '_named', set())
     monkeypatch.setattr(legacy, 'RENAMED', {'genjax.models.Old': 'os.system'})
     with pytest.raises(UserError, match=r'config names os\.system'):
         from_json({'_target_': 'genjax.models.Old', 'command': 'true'})

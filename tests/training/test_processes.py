@@ -61,7 +61,9 @@ class Elastic:
         assert self.processes.wait(children[who]) == -signal.SIGKILL
         start = time.monotonic()
         statuses = [self.processes.wait(child) for child in children if child != children[who]]
-        return statuses, time.monotonic() - start, said(f'{log}.{1 - who}')[-1]
+        # JAX's own threads may write to the log as well, before or after.
+        line = [x for x in said(f'{log}.{1 - who}') if x.startswith('genjax: ')][-1]
+        return statuses, time.monotonic() - start, line
 
 
 def _has_reached(workdir, step):
