@@ -19,7 +19,9 @@ from pathlib import Path
 import jax
 import numpy as np
 import optax
+from ml_collections import ConfigDict
 
+from genjax.config import build, spec
 from genjax.data import Binarise, Chain, Digits, train_batches
 from genjax.models import VAE
 from genjax.networks import MLP
@@ -29,18 +31,20 @@ from genjax.training import Experiment
 from genjax.training import run as runs
 from genjax.training.loop import Loop
 from genjax.training.programs import Programs, example_of
+from genjax.training.workdir import claim
 
 WARM_UP = 5
 
 
-def experiment(steps: int) -> Experiment:
+def experiment(steps: int) -> ConfigDict:
     """A VAE whose step takes about 20 ms on two cores."""
     width = (1024, 1024)
-    return Experiment(
+    return spec(
+        Experiment,
         dataset=Digits(),
         preprocess=Chain((Binarise(),)),
         model=VAE(MLP(width), MLP(width, shape=(8, 8, 1)), latent_dim=32),
-        optimizer=optax.adam(1e-3),
+        optimizer=spec(optax.adam, 1e-3),
         steps=steps,
         batch_size=256,
         ema=(0.999,),
@@ -62,7 +66,7 @@ def bare(programs: Programs, source, rows: int, steps: int) -> float:
     return (steps - WARM_UP) / (time.perf_counter() - start)
 
 
-def looped(settings: Experiment, programs: Programs, source) -> float:
+def looped(config: ConfigDict, settings: Experiment, programs: Programs, source) -> float:
     """Steps a second of the training loop, from its first warm call to its last."""
     times = []
 
@@ -72,10 +76,11 @@ def looped(settings: Experiment, programs: Programs, source) -> float:
 
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         workdir = Path(folder)
+        record = claim(workdir, config, example_of(source), source, {})
         checkpoints = runs.open_checkpoints(settings, workdir)
         wrapped = dataclasses.replace(programs, step=timed_step)
         with Preemption() as interruption:
-            Loop(settings, workdir, source, wrapped, checkpoints, interruption).train({})
+            Loop(settings, workdir, source, wrapped, checkpoints, interruption).train(record, None)
         checkpoints.close()
     return (len(times) - 1 - WARM_UP) / (times[-1] - times[WARM_UP])
 
@@ -87,14 +92,15 @@ def main() -> None:
     parser.add_argument('--steps', type=int, default=1100)
     args = parser.parse_args()
 
-    settings = experiment(args.steps)
+    config = experiment(args.steps)
+    settings = build(config)
     source = settings.dataset.source('train')
     programs = Programs.of(settings, example_of(source))
     bare(programs, source, settings.rows_per_step, WARM_UP + 1)  # compiles
     rates = []
     for number in range(args.rounds):
         alone = bare(programs, source, settings.rows_per_step, args.steps)
-        rates.append((alone, looped(settings, programs, source)))
+        rates.append((alone, looped(config, settings, programs, source)))
         print(f'round {number + 1}: bare {alone:.1f} steps/s, loop {rates[-1][1]:.1f} steps/s')
     medians = np.median(np.array(rates), axis=0)
     ratio = statistics.median(loop / alone for alone, loop in rates)
