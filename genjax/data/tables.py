@@ -70,7 +70,7 @@ class PianoRolls:
 
     @property
     def event_shape(self) -> tuple[int, ...]:
-        """(frames, keys)."""
+        """Shape of a piano roll: (frames, keys)."""
         return (self.frames, 88)
 
     def source(self, split: str) -> Source:

@@ -60,7 +60,9 @@ class DiscretePath(ABC):
         }[self.schedule]()
 
     def lost_between(self, s: Array, t: Array) -> Array:
-        """α(s) - α(t), computed from the smaller of α and 1 - α."""
+        """Probability α(s) - α(t) that a value is lost to noise between times s < t, without
+        cancellation near α = 1.
+        """
         return jnp.where(t < 0.5, self.lost(t) - self.lost(s), self.alpha(s) - self.alpha(t))
 
     def corrupt(self, key: Array, x: Array, t: Array, num_values: int) -> Array:

@@ -76,7 +76,7 @@ class LogNormal(TimeSampling):
         return jnp.clip(path.time(-2.0 * log_ratio), path.t_min, path.t_max)
 
     def density(self, path: Path, t: Array) -> Array:
-        """The normal density by change of variables."""
+        """Density of t: that of the normal, by the change of variables."""
         z = (-0.5 * path.log_snr(t) - self.mean) / self.std
         normal = jnp.exp(-0.5 * z**2) / (self.std * math.sqrt(2.0 * math.pi))
         return normal * 0.5 * jnp.abs(path.log_snr_rate(t))
@@ -100,7 +100,7 @@ class LogitNormal(TimeSampling):
         return jnp.clip(t, path.t_min, path.t_max)
 
     def density(self, path: Path, t: Array) -> Array:
-        """The normal density by change of variables."""
+        """Density of t: that of the normal, by the change of variables."""
         del path
         z = (jnp.log(t) - jnp.log1p(-t) - self.mean) / self.std
         return jnp.exp(-0.5 * z**2) / (self.std * math.sqrt(2.0 * math.pi) * t * (1.0 - t))
