@@ -106,7 +106,7 @@ class Latents:
 
     @property
     def _planned(self) -> bool:
-        """Whether shapes come from the config because the files are missing."""
+        """Returns whether shapes come from the config because the files are missing."""
         return self.shape is not None and not (self._folder / RECORD).exists()
 
     @property

@@ -198,12 +198,12 @@ class Chain:
 
     @property
     def bound(self) -> bool:
-        """Whether any step gives only a lower bound on the log-probability."""
+        """Returns whether any step gives only a lower bound on the log-probability."""
         return any(step.bound for step in self.steps)
 
     @property
     def lossy(self) -> bool:
-        """Whether any step has no log-determinant."""
+        """Returns whether any step has no log-determinant."""
         return any(getattr(step, 'lossy', False) for step in self.steps)
 
     @property

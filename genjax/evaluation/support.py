@@ -63,7 +63,7 @@ class Support(Evaluator):
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _possible(truth: Callable[[Array], Array], preprocess: Chain, samples: Array) -> Array:
-    """Whether each sample is in the support of the data, [B]."""
+    """Returns whether each sample is in the support of the data, [B]."""
     return jnp.isfinite(truth(preprocess.inverse(samples)))
 
 
@@ -71,7 +71,7 @@ def _possible(truth: Callable[[Array], Array], preprocess: Chain, samples: Array
 def _covered(
     model: HasLogProb, preprocess: Chain, variables: Variables, x: Array, key: Array
 ) -> tuple[Array, Array]:
-    """Whether each example is in the support of the model, [B], and the key for the next batch."""
+    """Tests each example against the support of the model: bool [B], and the next batch's key."""
     next_key, preprocess_key, model_key = jax.random.split(key, 3)
     y, _ = preprocess(x, preprocess_key)
     return jnp.isfinite(model.log_prob(variables, y, model_key).value), next_key

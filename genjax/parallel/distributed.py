@@ -97,7 +97,7 @@ def _fail(peer: Worker, error: BaseException, interruption: Preemption | None) -
 
 
 def is_first() -> bool:
-    """Whether this process is process 0, the only one that writes files and prints."""
+    """Returns whether this process is process 0, the only one that writes files and prints."""
     return _peer is None or _peer.index == 0
 
 

@@ -37,7 +37,7 @@ class Collective:
 
     @property
     def between_slices(self) -> bool:
-        """Whether these use the data-centre network rather than the links within a slice."""
+        """Returns whether these use the data-centre network, not the links within a slice."""
         return self.kind.startswith('dcn ')
 
 

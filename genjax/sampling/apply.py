@@ -88,7 +88,7 @@ def features(
 def classify(
     model: Any, preprocess: Chain, variables: Variables, x: np.ndarray, seed: int = 0
 ) -> np.ndarray:
-    """What the model's `classify` gives for each example x [N, *event]: [N, num_classes]."""
+    """Logits [N, num_classes] of the model's classifier for examples x [N, *event]."""
     return _applied(_classify, 'classify', model, preprocess, variables, x, seed)
 
 

@@ -148,7 +148,7 @@ def _fill(x: np.ndarray, length: int) -> np.ndarray:
 
 
 def is_image(shape: tuple[int, ...]) -> bool:
-    """Whether arrays of this shape are images: [H, W] or [H, W, C] of 1, 3 or 4 channels."""
+    """Returns whether a shape is that of images: [H, W] or [H, W, C] of 1, 3 or 4 channels."""
     return len(shape) == 2 or (len(shape) == 3 and shape[-1] in MODES)
 
 

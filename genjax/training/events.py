@@ -31,7 +31,7 @@ class Events:
         self._over = False  # stopped early, by `patience`
 
     def ended(self, step: int) -> bool:
-        """Whether the run ends with this step."""
+        """Returns whether the run ends with this step."""
         return self._over or step >= self._experiment.steps
 
     def due(self, step: int) -> set[str]:

@@ -58,7 +58,7 @@ def clip(polygon: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 
 def inside(polygon: np.ndarray, x: Array) -> Array:
-    """Whether points `x` [B, 2] are inside a polygon [V, 2], bool [B], by the even-odd rule."""
+    """Tests points `x` [B, 2] against a polygon [V, 2] by the even-odd rule: bool [B]."""
     start, end = polygon, np.roll(polygon, -1, axis=0)
     rise = end[:, 1] - start[:, 1]
     slope = (end[:, 0] - start[:, 0]) / np.where(
@@ -102,7 +102,7 @@ class WorldPoints:
         return sum(shoelace(clip(polygon, low, high)) for polygon in self.polygons)
 
     def on_land(self, x: Array) -> Array:
-        """Whether points `x` [B, 2] are on land, bool [B]; NumPy arrays give NumPy arrays."""
+        """Returns whether points `x` [B, 2] are on land, bool [B]; NumPy in, NumPy out."""
         return functools.reduce(operator.or_, (inside(polygon, x) for polygon in self.polygons))
 
     def log_prob(self, x: Array) -> Array:
