@@ -69,3 +69,9 @@ def sampled_labels(model: Any, key: Array, num: int, label: Array | None) -> tup
                 f' 0..{model.num_classes - 1}'
             )
     return (label,)
+
+
+def refuse_label(model: Any, label: Array | None) -> None:
+    """Raises a UserError when a model without classes is given a label to sample."""
+    if label is not None:
+        raise UserError(f'a {type(model).__name__} learns no labels: sample without one')

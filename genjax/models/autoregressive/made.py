@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from genjax.errors import UserError
 from genjax.models import draws, flax_utils
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
+from genjax.models.labels import refuse_label
 from genjax.models.precision import full_precision
 
 
@@ -66,8 +66,7 @@ class MADE:
         masks; the numbers of samples per set differ by at most one. Raises a UserError when given a
         label.
         """
-        if label is not None:
-            raise UserError('a MADE learns no labels: sample without one')
+        refuse_label(self, label)
         sets = self.network.num_masks
         rows = -(-num // sets)
         order_key, draw_key = jax.random.split(key)

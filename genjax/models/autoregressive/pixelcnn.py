@@ -12,6 +12,7 @@ from genjax.errors import UserError
 from genjax.models import flax_utils
 from genjax.models.autoregressive.mixtures import Categorical
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
+from genjax.models.labels import refuse_label
 from genjax.models.precision import full_precision
 
 
@@ -90,8 +91,7 @@ class PixelCNN:
         """Draws images [num, H, W, C] as float32, pixel by pixel under one `lax.scan`. Raises a
         UserError when given a label.
         """
-        if label is not None:
-            raise UserError('a PixelCNN learns no labels: sample without one')
+        refuse_label(self, label)
         height, width, channels = self.event_shape
 
         def draw(x: Array, inputs: tuple[Array, Array]) -> tuple[Array, None]:

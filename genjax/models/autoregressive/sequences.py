@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from genjax.errors import UserError
 from genjax.models import flax_utils
 from genjax.models.autoregressive.decoding import generate, uncached
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
+from genjax.models.labels import refuse_label
 from genjax.models.precision import full_precision
 
 
@@ -58,8 +58,7 @@ class SequenceModel(ABC):
         """Draws [num, length, ...] element by element, with the network's cache if it has one.
         Raises a UserError when given a label.
         """
-        if label is not None:
-            raise UserError(f'a {type(self).__name__} learns no labels: sample without one')
+        refuse_label(self, label)
         first = self._first(num)
 
         def draw(*args: Any) -> Array:

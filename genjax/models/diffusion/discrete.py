@@ -18,6 +18,7 @@ from genjax.models.diffusion.discrete_paths import DiscretePath, Masking, log_on
 from genjax.models.diffusion.samplers import Sampler
 from genjax.models.diffusion.sampling import DiscreteSampling
 from genjax.models.diffusion.time_schedules import Grid, PowerSchedule
+from genjax.models.labels import refuse_label
 from genjax.models.precision import full_precision
 from genjax.models.sampling_options import gathered
 
@@ -91,8 +92,7 @@ class DiscreteModel(ABC):
         Raises:
             UserError: a label.
         """
-        if label is not None:
-            raise UserError(f'a {type(self).__name__} learns no labels: sample without one')
+        refuse_label(self, label)
 
         def predict(x: Array, t: Array) -> Array:
             return self.log_probs(variables, x, t)[0]

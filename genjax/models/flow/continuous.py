@@ -15,6 +15,7 @@ from genjax.models import flax_utils, ode
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
 from genjax.models.flow.coupling import refuse_dropout
 from genjax.models.flow.flow import Base, StandardNormal
+from genjax.models.labels import refuse_label
 from genjax.models.precision import full_precision
 
 
@@ -106,8 +107,7 @@ class ContinuousFlow:
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
     ) -> Array:
         """Draws x [num, *event]. Raises a UserError when given a label."""
-        if label is not None:
-            raise UserError('a ContinuousFlow learns no labels: sample without one')
+        refuse_label(self, label)
         return self.decode(variables, self.base.sample(key, (num, self.latent_dim)), key)
 
     def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:

@@ -12,6 +12,7 @@ from jax import Array
 from genjax.errors import UserError
 from genjax.models import draws, flax_utils
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
+from genjax.models.labels import refuse_label
 from genjax.models.precision import full_precision
 
 
@@ -109,8 +110,7 @@ class Flow:
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
     ) -> Array:
         """Draws x [num, *event]. Raises a UserError when given a label."""
-        if label is not None:
-            raise UserError('a Flow learns no labels: sample without one')
+        refuse_label(self, label)
         return self.decode(variables, self.base.sample(key, (num, self.latent_dim)), key)
 
     @full_precision

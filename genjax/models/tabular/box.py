@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from genjax.errors import UserError
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
+from genjax.models.labels import refuse_label
 
 _SMALLEST = 1e-6  # minimum side in the loss: the box of one example has sides of 0
 
@@ -53,8 +53,7 @@ class UniformBox:
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
     ) -> Array:
         """Draws [num, *event]. Raises a UserError when given a label."""
-        if label is not None:
-            raise UserError('a UniformBox learns no labels: sample without one')
+        refuse_label(self, label)
         box = variables['state']['box']
         u = jax.random.uniform(key, (num, *self.shape))
         return box['low'] + u * (box['high'] - box['low'])

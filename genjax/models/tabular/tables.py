@@ -20,6 +20,7 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
+from genjax.models.labels import refuse_label
 from genjax.models.tabular import counts as tables
 
 _MAX_CELLS = 2**27  # of a table: half a gigabyte
@@ -85,8 +86,7 @@ class _Counted(ABC):
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
     ) -> Array:
         """Draws [num, *event], integers as float32. Raises a UserError when given a label."""
-        if label is not None:
-            raise UserError(f'a {type(self).__name__} learns no labels: sample without one')
+        refuse_label(self, label)
         masses = tables.masses(variables['state']['counts'], self._sizes, self.smoothing)
         return self._data(tables.sample(masses, key, num))
 

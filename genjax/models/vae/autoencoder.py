@@ -14,6 +14,7 @@ from genjax.errors import UserError
 from genjax.models import flax_utils
 from genjax.models.base import Batch, LossOutput, Phase, Values, Variables, average_states
 from genjax.models.gan.objectives import OBJECTIVES, squared_norm
+from genjax.models.labels import refuse_label
 
 _GREATEST_WEIGHT = 1e4  # of 'adaptive'
 
@@ -112,8 +113,7 @@ class Autoencoder(ABC):
         return average_states
 
     def _check_unlabelled(self, label: Array | None) -> None:
-        if label is not None:
-            raise UserError(f'a {type(self).__name__} learns no labels: sample without one')
+        refuse_label(self, label)
 
     @property
     @abstractmethod

@@ -13,6 +13,7 @@ from genjax.models import flax_utils
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
 from genjax.models.precision import full_precision
 from genjax.models.vae.bounds import streaming_log_mean_exp
+from genjax.models.vae.decoded import DecodedPrior
 from genjax.models.vae.likelihoods import Bernoulli, Likelihood, emitting, is_density
 from genjax.networks.ladder import Climb, Ladder
 
@@ -20,7 +21,7 @@ _ROWS = 4096  # rows per chunk in `log_prob`
 
 
 @dataclass(frozen=True)
-class LadderVAE:
+class LadderVAE(DecodedPrior):
     """A hierarchical VAE: levels of codes, each conditioned on those above, with a top-down
     posterior that shares the prior's ladder (Sønderby et al., 2016; VDVAE, Child, 2021).
 
@@ -94,25 +95,8 @@ class LadderVAE:
         )
         return {name: {**variables[name], **rest[name]} for name in variables}
 
-    def sample(
-        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
-    ) -> Array:
-        """Draws x ~ p(x|z), z ~ p(z): [num, *event]. Raises a UserError when given a label."""
-        params, x_key = self._prior_decoded(variables, key, num, label)
-        return self.likelihood.sample(params, x_key)
-
-    def sample_mean(
-        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
-    ) -> Array:
-        """Computes the means of p(x|z) for the codes of `sample` with this key, [num, *event]."""
-        return self.likelihood.mean(self._prior_decoded(variables, key, num, label)[0])
-
-    def _prior_decoded(
-        self, variables: Variables, key: Array, num: int, label: Array | None
-    ) -> tuple[Array, Array]:
+    def _prior_decoded(self, variables: Variables, key: Array, num: int) -> tuple[Array, Array]:
         """Returns the parameters of p(x|z) for z ~ p(z), and a key for x."""
-        if label is not None:
-            raise UserError('a LadderVAE learns no labels: sample without one')
         z_key, x_key = jax.random.split(key)
         noise = jax.random.normal(z_key, (num, self.latent_dim))
         _, hidden = flax_utils.apply(self.ladder, variables, 'ladder', noise, method='generate')[0]

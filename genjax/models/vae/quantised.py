@@ -13,6 +13,7 @@ from genjax.errors import UserError
 from genjax.models import draws, flax_utils
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables, average_states
 from genjax.models.precision import full_precision
+from genjax.models.vae.decoded import DecodedPrior
 from genjax.models.vae.likelihoods import Bernoulli, Likelihood, emitting, is_density
 from genjax.networks.quantisers import (
     Quantised,
@@ -62,7 +63,7 @@ def merge_codebook(quantiser: nn.Module, before: Any, states: Any, weights: Arra
 
 
 @dataclass(frozen=True)
-class VQVAE:
+class VQVAE(DecodedPrior):
     """An autoencoder whose code is a sequence of tokens: VQ-VAE (van den Oord et al., 2017) with
     `VectorQuantiser`, or FSQ (Mentzer et al., 2024) with `FiniteScalarQuantiser`.
 
@@ -150,27 +151,8 @@ class VQVAE:
             networks['prior'] = (self._prior, (tokens,))
         return flax_utils.initialise(key, networks)
 
-    def sample(
-        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
-    ) -> Array:
-        """Draws tokens from the prior and x [num, *event] from the likelihood. Raises a UserError
-        when given a label.
-        """
-        params, x_key = self._prior_decoded(variables, key, num, label)
-        return self.likelihood.sample(params, x_key)
-
-    def sample_mean(
-        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
-    ) -> Array:
-        """Computes the means of p(x|z) for the tokens of `sample` with this key, [num, *event]."""
-        return self.likelihood.mean(self._prior_decoded(variables, key, num, label)[0])
-
-    def _prior_decoded(
-        self, variables: Variables, key: Array, num: int, label: Array | None
-    ) -> tuple[Array, Array]:
+    def _prior_decoded(self, variables: Variables, key: Array, num: int) -> tuple[Array, Array]:
         """Returns the parameters of p(x|z) for tokens drawn from the prior, and a key for x."""
-        if label is not None:
-            raise UserError('a VQVAE learns no labels: sample without one')
         code_key, x_key = jax.random.split(key)
         index = self.sample_codes(variables, code_key, num)
         return self._decode(variables, self._lookup(variables, index)), x_key
