@@ -137,7 +137,7 @@ def test_the_cheap_ones_run(here, capsys):
     for start, more in (
         ('train --config=configs/digits/vae.py', TINY),
         ('sample --workdir=runs/vae', []),
-        ('evaluate --workdir=runs/vae', []),
+        ('evaluate --workdir=runs/vae', ['--evals=@genjax.evaluation.Likelihood']),
         ('data list', []),
         ('data show digits', []),
         ('report runs/beta --out=beta.html', []),

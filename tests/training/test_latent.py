@@ -44,7 +44,8 @@ def test_the_chain(trained, tmp_path, genjax):
     decoded = first.experiment.model.decode(first.state.averaged, codes, KEY)
     np.testing.assert_allclose(samples, (decoded + 1) * 127.5, rtol=1e-3, atol=1e-2)
     assert samples.shape == (5, *tiny.SHAPE)
-    status, shown, _ = genjax('evaluate', f'--workdir={second}')
+    evals = '--evals=@genjax.evaluation.Reconstruction'
+    status, shown, _ = genjax('evaluate', f'--workdir={second}', evals)
     assert status == 0 and 'test' in shown
 
     record = json.loads((second / 'config.json').read_text())['preprocess']['steps[0]']
