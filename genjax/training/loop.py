@@ -28,7 +28,7 @@ from genjax.training.programs import Programs, example_of
 from genjax.training.progress import Progress
 from genjax.training.results import cached_results, finish
 from genjax.training.state import TrainState
-from genjax.training.workdir import begin, claim, locked
+from genjax.training.workdir import begin, claim, locked, resumed
 from genjax.training.writers import MetricWriter, NoMetrics, wandb_module
 
 
@@ -51,6 +51,7 @@ def train(
         Interrupted: on Ctrl-C or SIGTERM, after the state has been saved.
     """
     # Errors in the config or the data are raised before the folder is created.
+    config = resumed(workdir, config)
     experiment = experiment_of(config)
     origin = None if branch_from is None else Origin.parse(branch_from)
     if experiment.wandb and distributed.is_first():

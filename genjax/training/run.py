@@ -24,6 +24,7 @@ from genjax.models.sampling_options import with_sampling
 from genjax.parallel import distributed
 from genjax.parallel.sharding import MeshShape
 from genjax.sampling.draw import BATCH_SIZE, draws
+from genjax.training import unchanged
 from genjax.training import workdir as folder
 from genjax.training.checkpoints import Checkpoints, steps_in
 from genjax.training.experiment import Experiment, experiment_of
@@ -255,12 +256,12 @@ def load(
     if step not in ('best', 'latest') and not str(step).isdecimal():
         raise UserError(f"--step is a number, 'best' or 'latest', not {step!r}")
     record = distributed.on_first(lambda: folder.read(path))
-    folder.check_settings(path, record)
+    unchanged.check_settings(path, record)
     config = configs.moved(folder.config_of(record), record['workdir'], path)
     if first_stage is not None:
         _move_first_stage(config, first_stage)
     experiment = experiment_of(config)
-    folder.check_preprocess(path, record, experiment.preprocess.provenance)
+    unchanged.check_preprocess(path, record, experiment.preprocess.provenance)
     example = {name: (tuple(shape), dtype) for name, (shape, dtype) in record['example'].items()}
     # The run may have been trained on other devices; shard large parameters over those here.
     mesh = MeshShape(data=1, fsdp=jax.device_count()).make()

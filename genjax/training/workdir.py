@@ -3,7 +3,6 @@
 import contextlib
 import json
 import platform
-import re
 import shlex
 import socket
 import sys
@@ -23,7 +22,8 @@ from genjax import files
 from genjax.config import trust
 from genjax.data.sources import Source, sampled_fingerprint
 from genjax.errors import UserError
-from genjax.training import checkpoints
+from genjax.parallel import distributed
+from genjax.training import checkpoints, unchanged
 
 CONFIG = 'config.json'
 _RECORD = {
@@ -48,12 +48,6 @@ _OLDER = {  # values for runs from before these fields existed
     'data_in_memory': True,
     'data_sampled': '',
 }
-_SETTINGS = (
-    'jax_enable_x64',
-    'jax_default_prng_impl',
-    'jax_threefry_partitionable',
-    'jax_random_seed_offset',
-)
 _PACKAGES = (
     'jax',
     'jaxlib',
@@ -78,6 +72,19 @@ def locked(workdir: Path) -> Iterator[None]:
     with files.locked(workdir, 'run', CONFIG, busy):
         files.remove_unfinished(workdir)
         yield
+
+
+def resumed(workdir: Path, config: ConfigDict) -> ConfigDict:
+    """Returns the config with which the run in a folder resumes: `config`, with the recorded values
+    of fields that follow the number of steps. Process 0 prints these.
+    """
+    if not ((workdir / CONFIG).exists() and checkpoints.steps_in(workdir / 'checkpoints')):
+        return config
+    config, kept = unchanged.as_begun(config, config_of(read(workdir)))
+    if kept and distributed.is_first():
+        values = ', '.join(f'config.{name}={value!r}' for name, value in kept.items())
+        print(f'the run in {workdir} keeps {values}, with which it was begun')
+    return config
 
 
 def claim(
@@ -118,9 +125,9 @@ def claim(
             ' them back, choose another --workdir, or remove the folder to begin again'
         )
     if saved:
-        _check_unchanged(workdir, before, config, data)
-        check_preprocess(workdir, before, preprocess)
-        check_settings(workdir, before)
+        unchanged.check(workdir, before, config_of(before), config, data)
+        unchanged.check_preprocess(workdir, before, preprocess)
+        unchanged.check_settings(workdir, before)
     elif not _describes(before, config):
         before = new
     record = {
@@ -131,7 +138,7 @@ def claim(
         **data,
         'preprocess': preprocess,
         'example': example,
-        'jax': _settings(),
+        'jax': unchanged.settings(),
         'branch': before.get('branch', {}),
         'starts': [*before['starts'], provenance()],
     }
@@ -177,40 +184,6 @@ def _describes(record: Mapping[str, Any], config: ConfigDict) -> bool:
         return False
 
 
-def check_preprocess(workdir: Path, record: dict[str, Any], now: Mapping[str, Any]) -> None:
-    """Refuses a preprocessing whose provenance differs from that recorded.
-
-    Raises:
-        UserError: naming the step.
-    """
-    for name, before in record['preprocess'].items():
-        if before['fingerprint'] != now.get(name, {}).get('fingerprint'):
-            raise UserError(
-                f'config.preprocess.{name} is not what the run in {workdir} was begun with: it was'
-                f' {before["name"]}; bring that back, or choose another --workdir'
-            )
-
-
-def check_settings(workdir: Path, record: dict[str, Any]) -> None:
-    """Refuses JAX settings that change random bits or dtypes from those recorded.
-
-    Raises:
-        UserError: naming the variable.
-    """
-    now = _settings()
-    for name, before in record['jax'].items():
-        if before != now.get(name, before):
-            variable = f'{name.upper()}={before}'
-            raise UserError(
-                f'the run in {workdir} was begun with {variable}, and here it is {now[name]}:'
-                f' set {variable} in the environment'
-            )
-
-
-def _settings() -> dict[str, Any]:
-    return {name: getattr(jax.config, name) for name in _SETTINGS}
-
-
 def provenance() -> dict[str, Any]:
     """Provenance of a result: code, libraries, devices, and time."""
     return {
@@ -227,61 +200,10 @@ def provenance() -> dict[str, Any]:
     }
 
 
-def _check_unchanged(
-    workdir: Path, record: Mapping[str, Any], config: ConfigDict, data: Mapping[str, Any]
-) -> None:
-    config_before = config_of(record)
-    before, now = dict(configs.leaves(config_before)), dict(configs.leaves(config))
-    free, trained = set(), set()
-    for each in (config_before, config):
-        for attribute in ('FREE', 'PATHS'):  # content at a path has a fingerprint
-            free |= {name for name, _ in configs.declared(each, attribute)}
-        for name, _ in configs.declared(each, 'TRAINED'):
-            # Also its constructor: `….guide.network` and `….guide._target_`.
-            trained |= {name, f'{name.rpartition(".")[0]}.{configs.TARGET}'}
-    for name in sorted(before.keys() | now.keys()):
-        if _matched(name, free) > _matched(name, trained):
-            continue
-        if before.get(name) != now.get(name):
-            field = name.removesuffix(f'.{configs.TARGET}')
-            raise UserError(
-                f'config.{field} is {_shown(config, field)}, but the run in {workdir} was begun'
-                f' with {_shown(config_before, field)}; choose another --workdir, give that value,'
-                f' or begin a new run from this one with --branch_from={workdir}'
-            )
-    whole = record['data_in_memory'] == data['data_in_memory']
-    name = 'data' if whole else 'data_sampled'  # data read from files have another fingerprint
-    if record[name] != data[name]:
-        raise UserError(
-            f'the training data are not those that the run in {workdir} was begun with'
-            f' (fingerprint {data[name][:12]}, then {record[name][:12]})'
-        )
-
-
-def _matched(name: str, fields: set[str]) -> int:
-    """Length of the longest of the fields that is `name` or contains it."""
-    held = (f for f in fields if name == f or name.startswith((f'{f}.', f'{f}[')))
-    return max(map(len, held), default=0)
-
-
 def _command() -> str:
     """The command line of this process."""
     program = Path(sys.argv[0]).name
     return shlex.join(['genjax' if program == '__main__.py' else program, *sys.argv[1:]])
-
-
-def _shown(config: ConfigDict, field: str) -> str:
-    """Formats a field for messages: a value, or a constructor with its values."""
-    node: Any = config
-    for key, index in re.findall(r'([^.\[\]]+)|\[(\d+)\]', field):
-        try:
-            node = node[int(index) if index else key]
-        except (KeyError, IndexError, TypeError):
-            return 'not there'
-    if not isinstance(node, ConfigDict):
-        return repr(node)
-    values = (f'{k}={v!r}' for k, v in node.items() if k != configs.TARGET and v is not None)
-    return f'{node.get(configs.TARGET, "")}({", ".join(v for v in values if len(v) < 40)})'
 
 
 def _commit() -> str | None:

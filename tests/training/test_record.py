@@ -12,7 +12,7 @@ import genjax.data
 import genjax.models
 import genjax.networks
 from genjax import config as configs
-from genjax.config import spec
+from genjax.config import FieldReference, spec
 from genjax.data import TFDS
 from genjax.data.sources import sampled_fingerprint
 from genjax.errors import CannotWrite, UserError
@@ -192,6 +192,25 @@ def test_the_same_data_in_memory_or_read_from_files(tmp_path, monkeypatch):
     claim(tmp_path, now, {}, read, {})
     with pytest.raises(UserError, match='the training data are not those'):
         claim(tmp_path, now, {}, other, {})
+
+
+def scheduled(steps, decay_steps):
+    schedule = spec(optax.cosine_decay_schedule, init_value=0.01, decay_steps=decay_steps)
+    return tiny.vae(steps=steps, optimizer=spec(optax.adam, learning_rate=schedule))
+
+
+def test_a_run_that_is_extended_keeps_its_schedule(workdir, tmp_path, capsys):
+    for length in (2, 4):
+        steps = FieldReference(length)
+        loop.train(scheduled(steps, steps), workdir)
+    assert f'the run in {workdir} keeps config.optimizer.learning_rate.decay_steps=2' in (
+        capsys.readouterr().out
+    )
+    loop.train(scheduled(4, 2), tmp_path / 'whole')
+    assert_same(state_of(tmp_path / 'whole'), state_of(workdir))
+    # A schedule that is set does not follow.
+    with pytest.raises(UserError, match='decay_steps is 4'):
+        loop.train(scheduled(FieldReference(6), 4), workdir)
 
 
 def test_a_schedule_is_named_where_there_is_a_number_now(train, refused, workdir):
