@@ -207,7 +207,7 @@ def test_a_run_that_is_extended_keeps_its_schedule(workdir, tmp_path, capsys):
         capsys.readouterr().out
     )
     loop.train(scheduled(4, 2), tmp_path / 'whole')
-    assert_same(state_of(tmp_path / 'whole'), state_of(workdir))
+    assert_same(runs.load(tmp_path / 'whole').state, runs.load(workdir).state)
     # A schedule that is set does not follow.
     with pytest.raises(UserError, match='decay_steps is 4'):
         loop.train(scheduled(FieldReference(6), 4), workdir)
