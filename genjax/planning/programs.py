@@ -12,6 +12,7 @@ from genjax.evaluation.likelihood import Likelihood
 from genjax.parallel import sharding
 from genjax.sampling.draw import chunk_program, chunk_size
 from genjax.training.experiment import Experiment
+from genjax.training.frozen import merged
 from genjax.training.programs import Example, Programs, example_of
 
 PROGRAMS = ('train', 'sample', 'evaluate')
@@ -88,7 +89,9 @@ def program(
             traced, arguments, experiment.rows_per_step * experiment.steps_per_call,
             experiment.steps_per_call,
         )  # fmt: skip
-    variables = {**state.variables, 'params': (*state.ema, state.variables['params'])[0]}
+    params = state.variables['params']
+    averaged = merged(state.ema[0], params) if state.ema else params
+    variables = {**state.variables, 'params': averaged}
     arguments = {'parameters': variables['params'], 'model state': variables['state']}
     key = jax.eval_shape(lambda: jax.random.key(0))
     key = jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=sharding.replicated(mesh))

@@ -18,6 +18,7 @@ from genjax.evaluation.base import Evaluator
 from genjax.models.base import Phase
 from genjax.schedules import at_step
 from genjax.training.contract import check_evaluator, check_parts, preprocessed
+from genjax.training.frozen import check_patterns
 from genjax.training.groups import Checkpointing, Evals, Execution, Logging, Training
 
 _LEAST = {
@@ -56,6 +57,7 @@ class Experiment(Execution, Logging, Checkpointing, Evals, Training):
             raise ValueError(f'ema={self.ema}: a decay is at least 0 and less than 1')
         if self.profile and not 0 <= self.profile[0] < self.profile[1]:
             raise ValueError(f'profile={self.profile} is not a first and a later last step')
+        check_patterns('frozen', self.frozen)
         self._check_evals(phases)
         for name, value, divisor in (
             ('batch_size', self.batch_size, 'accumulate'),

@@ -32,6 +32,9 @@ class Training:
         ema: decays of exponential moving averages, updated once per step, of the parameters and of
             their model state, e.g. batch statistics; the first is used to sample and evaluate. A
             decay can be `Scheduled`, and is at most (1 + step) / (10 + step).
+        frozen: patterns of parameters that are not trained, regular expressions that match a whole
+            path such as `encoder/Dense_0/kernel`. They have no gradient, optimizer state or
+            average; the model state of a group that is frozen as a whole stays too.
         nonfinite: 'stop' ends the run at a non-finite loss or gradient; 'skip' skips an update
             whose loss, gradient or result is not finite, and ends the run when all updates of a
             phase were skipped for `log_every` steps. A non-finite state is never saved.
@@ -46,6 +49,7 @@ class Training:
     seed: int = 0
     clip_norm: float | None = None
     ema: tuple[float, ...] = ()
+    frozen: tuple[str, ...] = ()
     # May change: all updates before a checkpoint under 'stop' were finite, so 'skip' agrees.
     nonfinite: Literal['stop', 'skip'] = free('stop')
 

@@ -12,6 +12,7 @@ from jax import Array
 
 from genjax.models.base import Batch, Variables
 from genjax.schedules import at_step
+from genjax.training import frozen
 from genjax.training.contract import checked_variables
 from genjax.training.experiment import Experiment
 
@@ -24,7 +25,8 @@ class TrainState:
         step: completed steps, int32.
         variables: parameters and state of the model.
         opt_state: optimizer state of each phase, by name.
-        ema: exponential moving averages of all parameters, one per decay in the config.
+        ema: exponential moving averages of the trained parameters, one per decay in the config;
+            None in the place of each frozen one, which is its own average.
         ema_state: averages, with the same decays, of the model state of networks, such as batch
             statistics.
         key: the seed's key; step `s` draws from `fold_in(key, s)`.
@@ -47,7 +49,8 @@ class TrainState:
     def average(self, number: int) -> Variables:
         """Variables of an average, by the index of its decay in the config."""
         state = {**self.variables['state'], **self.ema_state[number]}
-        return {'params': on_device(self.ema[number]), 'state': state}
+        params = frozen.merged(on_device(self.ema[number]), self.variables['params'])
+        return {'params': params, 'state': state}
 
 
 def on_device(tree: Any) -> Any:
@@ -82,15 +85,18 @@ def init_state(experiment: Experiment, batch: Batch) -> TrainState:
     model = at_step(experiment.model, 0)
     variables = checked_variables(model, model.init(init_key, {**batch, 'x': x}))
     params = variables['params']
+    groups = [group for phase in model.phases for group in phase.trains]
+    frozen.check(params, groups, experiment.frozen)
+    trained = frozen.trained(params, experiment.frozen)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         variables=variables,
         opt_state={
-            phase.name: experiment.optimizer_of(phase).init({g: params[g] for g in phase.trains})
+            phase.name: experiment.optimizer_of(phase).init({g: trained[g] for g in phase.trains})
             for phase in model.phases
         },
         # Copies: the step donates its input, and one buffer cannot be donated twice.
-        ema=tuple(jax.tree.map(jnp.copy, params) for _ in experiment.ema),
+        ema=tuple(jax.tree.map(jnp.copy, trained) for _ in experiment.ema),
         ema_state=averaged_states(variables, len(experiment.ema)),
         key=key,
     )

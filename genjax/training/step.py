@@ -15,6 +15,7 @@ from genjax.schedules import at_step
 from genjax.training.contract import checked_loss, checked_state
 from genjax.training.experiment import Experiment
 from genjax.training.finite import all_finite
+from genjax.training.frozen import frozen_groups, merged, trained
 from genjax.training.state import TrainState, on_device, state_of_networks
 
 Metrics = dict[str, Array]
@@ -64,17 +65,18 @@ def train_step(
 
     updates = state.step + 1
     decays = [_ema_decay(decay, updates) for decay in at_step(experiment.ema, state.step)]
-    statistics = state_of_networks(variables)
+    params = trained(variables['params'], experiment.frozen)
+    statistics, kept = state_of_networks(variables), _frozen_state(experiment, variables)
     new = TrainState(
         updates,
         variables,
         opt_state,
         ema=tuple(
-            _averaged(variables['params'], on_device(average), decay)
+            _averaged(params, on_device(average), decay)
             for decay, average in zip(decays, state.ema, strict=True)
         ),
         ema_state=tuple(
-            _averaged(statistics, average, decay)
+            {**_averaged(statistics, average, decay), **kept}
             for decay, average in zip(decays, state.ema_state, strict=True)
         ),
         key=state.key,
@@ -97,6 +99,9 @@ def _phase_update(experiment: Experiment, phase: Phase, step: Array, scan: Calla
     """
     optimizer = experiment.optimizer_of(phase)
 
+    def own(variables: Variables) -> Any:
+        return {group: variables['params'][group] for group in phase.trains}
+
     def sums(variables: Variables, batch: Batch, key: Array) -> tuple[Any, ...]:
         """Gradient, metrics and weight summed over unmasked examples, and the new model state."""
         preprocess_key, loss_key = jax.random.split(key)
@@ -108,14 +113,14 @@ def _phase_update(experiment: Experiment, phase: Phase, step: Array, scan: Calla
             value = value.astype(jnp.float32)
             return jnp.sum(jnp.where(mask, value, 0.0)) if value.ndim else value * weight
 
-        def objective(trained):
-            params = {**variables['params'], **trained}
+        def objective(part):
+            params = {**variables['params'], **merged(part, own(variables))}
             output = phase.loss({**variables, 'params': params}, batch, loss_key)
             output = checked_loss(phase, output, len(mask), variables['state'])
             return total(output.values), output
 
-        trained = {group: variables['params'][group] for group in phase.trains}
-        gradient, output = jax.grad(objective, has_aux=True)(trained)
+        part = trained(own(variables), experiment.frozen)
+        gradient, output = jax.grad(objective, has_aux=True)(part)
         metrics = {k: total(v) for k, v in {**output.metrics, 'loss': output.values}.items()}
         return (gradient, metrics, weight), output.state
 
@@ -138,6 +143,7 @@ def _phase_update(experiment: Experiment, phase: Phase, step: Array, scan: Calla
         gradient, metrics, weight = totals
         before = variables['state']
         model_state = checked_state(phase, before, phase.merge(before, states, weights))
+        model_state = {**model_state, **_frozen_state(experiment, variables)}
 
         weight = jnp.maximum(weight, 1.0)
         gradient = jax.tree.map(lambda g: g / weight, gradient)
@@ -147,12 +153,11 @@ def _phase_update(experiment: Experiment, phase: Phase, step: Array, scan: Calla
             scale = jnp.minimum(1.0, experiment.clip_norm / jnp.maximum(norm, 1e-12))
             gradient = jax.tree.map(lambda g: g * scale, gradient)
 
-        params = variables['params']
-        trained = {group: params[group] for group in phase.trains}
+        part = trained(own(variables), experiment.frozen)
         clocked = _schedules_at(step, opt_state)
-        changes, new_opt_state = optimizer.update(gradient, clocked, trained)
-        new_params = {**params, **optax.apply_updates(trained, changes)}
-        new_variables = {'params': new_params, 'state': model_state}
+        changes, new_opt_state = optimizer.update(gradient, clocked, part)
+        new = merged(optax.apply_updates(part, changes), own(variables))
+        new_variables = {'params': {**variables['params'], **new}, 'state': model_state}
         if experiment.nonfinite == 'skip':
             finite = jnp.isfinite(metrics['loss']) & jnp.isfinite(norm)
             finite &= all_finite((new_variables, new_opt_state))
@@ -165,6 +170,12 @@ def _phase_update(experiment: Experiment, phase: Phase, step: Array, scan: Calla
         return new_variables, new_opt_state, metrics
 
     return update
+
+
+def _frozen_state(experiment: Experiment, variables: Variables) -> dict[str, Any]:
+    """Model state of the groups whose parameters are all frozen."""
+    groups = frozen_groups(variables['params'], experiment.frozen)
+    return {g: state for g, state in variables['state'].items() if g in groups}
 
 
 def _schedules_at(step: Array, opt_state: optax.OptState) -> optax.OptState:

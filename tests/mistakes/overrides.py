@@ -37,6 +37,11 @@ FIELDS = [
     ('vae', ['nonfinite=ignore'], "config.nonfinite: 'ignore' is not one of 'stop', 'skip'"),
     ('vae', ['best_mode=minimum'], "is not one of 'min', 'max'; did you mean 'min'?"),
     ('vae', ['profile=3'], 'config.profile'),
+    (
+        'vae',
+        ['frozen=encodr/.*'],
+        "frozen: 'encodr/.*' matches no parameter; did you mean 'encoder'?",
+    ),
     ('vae', ['profile=5,2'], 'profile=(5, 2) is not a first and a later last step'),
     ('vae', ['model.bound=elbow'], "'elbow' is not one of 'elbo', 'iwae', 'dreg'; did you mean"),
     ('vae', ['model=big'], 'config.model is made of fields'),

@@ -29,7 +29,9 @@ def get_config(family='vae'):
         return config
     if family == 'accumulated':
         return tiny.vae()
-    return {'vae': tiny.vae, 'gan': tiny.gan}[family](**_PLAIN)
+    if family == 'gan':
+        return tiny.gan(**_PLAIN, frozen=('generator/Dense_0/.*', 'discriminator/.*bias'))
+    return tiny.vae(**_PLAIN)
 
 
 _PLAIN = {'accumulate': 1, 'ema': (0.9,)}  # traced in half the time
