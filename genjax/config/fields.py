@@ -38,16 +38,14 @@ def override(config: ConfigDict, path: str, value: Any) -> None:
     """
     node: Any = config
     if not re.fullmatch(r'[^.\[\]]+(\[\d+\]|\.[^.\[\]]+)*', path):
-        known = [p for p, _ in leaves(config)]
-        raise UserError(f'config has no field {path!r}{nearest(path, known)}')
+        raise _unknown(config, path)
     *parents, last = [
         int(i) if i else name for name, i in re.findall(r'([^.\[\]]+)|\[(\d+)\]', path)
     ]
     for depth, key in enumerate([*parents, last]):
         inside = isinstance(node, tuple) and isinstance(key, int) and key < len(node)
         if not inside and not (isinstance(node, ConfigDict) and key in node):
-            known = [p for p, _ in leaves(config)]
-            raise UserError(f'config has no field {path!r}{nearest(path, known)}')
+            raise _unknown(config, path)
         if depth == len(parents):
             break
         node = node[key]
@@ -76,6 +74,18 @@ def override(config: ConfigDict, path: str, value: Any) -> None:
         raise UserError(f'config.{path}: {e}') from None
     with node.ignore_type():
         node[last] = new
+
+
+def _unknown(config: ConfigDict, path: str) -> UserError:
+    """The error for an unknown field. It suggests a field of the same name further inside
+    (`optimizer.learning_rate` for `learning_rate`), or else the one with the nearest path.
+    """
+    known = [name for name, _ in leaves(config)]
+    parent, _, last = path.rpartition('.')
+    nodes = {name[: found.end()] for name in known for found in re.finditer(r'[^.]+', name)}
+    inside = sorted(n for n in nodes if n.startswith(parent) and n.endswith(f'.{last}'))
+    hint = f'; did you mean {min(inside, key=len)!r}?' if inside else nearest(path, known)
+    return UserError(f'config has no field {path!r}{hint}')
 
 
 def _with_references(value: Any, hint: Any, now: Any, path: str) -> Any:

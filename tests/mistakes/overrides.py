@@ -10,6 +10,7 @@ FIELDS = [
     ('vae', ['model.encoder.features.0=3'], "no field 'model.encoder.features.0'"),
     ('vae', ['preprocess.steps[1].low=3'], "no field 'preprocess.steps[1].low'"),
     ('vae', ['preprocess.steps[0]=3'], 'set the whole tuple, config.preprocess.steps'),
+    ('vae', ['learning_rate=3'], "did you mean 'optimizer.learning_rate'?"),
     ('vae', ['=3'], "no field ''"),
     ('vae', ['.=3'], "no field '.'"),
     # types
