@@ -14,6 +14,7 @@ os.environ['JAX_PLATFORMS'] = 'cpu'
 os.environ.setdefault('JAX_DISABLE_MOST_OPTIMIZATIONS', '1')
 # What tests have trained with is not what the user trusts.
 os.environ['XDG_CONFIG_HOME'] = _CONFIG_HOME = tempfile.mkdtemp(prefix='genjax-tests-')
+os.environ['XDG_CACHE_HOME'] = os.path.join(_CONFIG_HOME, 'cache')
 os.environ['XLA_FLAGS'] = ' '.join(
     [
         os.environ.get('XLA_FLAGS', ''),

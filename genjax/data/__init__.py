@@ -5,6 +5,7 @@ A data set (`Digits`, `Gaussians`, `TFDS`) has a `source` for each split; `train
 model.
 """
 
+from genjax.data.arrays import Arrays
 from genjax.data.avatars import Avatars
 from genjax.data.datasets import TFDS, Digits, Gaussians
 from genjax.data.jars import Jars
@@ -21,6 +22,7 @@ from genjax.data.unpaired import Part, Transformed, Unpaired
 
 __all__ = [
     'TFDS',
+    'Arrays',
     'Avatars',
     'Binarise',
     'Binary',

@@ -71,13 +71,13 @@ def _encrypt(values: np.ndarray, bits: int, keys: tuple[np.uint64, ...]) -> np.n
     high = np.uint64(bits) - low
     for key in keys:
         left, right = values >> low, values & ((np.uint64(1) << low) - np.uint64(1))
-        mixed = left ^ (_hash(right ^ key) >> (np.uint64(64) - high))
-        values = (right << high) | mixed
+        swapped = left ^ (mixed(right ^ key) >> (np.uint64(64) - high))
+        values = (right << high) | swapped
         low, high = high, low
     return values
 
 
-def _hash(values: np.ndarray) -> np.ndarray:
+def mixed(values: np.ndarray) -> np.ndarray:
     """The finaliser of SplitMix64 (Steele, Lea & Flood, 2014)."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

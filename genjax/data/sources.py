@@ -37,8 +37,8 @@ class Source(Protocol):
         """Returns the number of examples."""
 
     def __getitem__(self, indices: np.ndarray) -> dict[str, np.ndarray]:
-        """Returns `x` uint8, int32 or float32 [n, *event] and, if there are labels, `label` int32
-        [n].
+        """Returns `x` uint8, int32 or float32 [n, *event]; if there are labels, `label` int32 [n];
+        and if there are conditions, `context` float32 [n, *context].
         """
 
 
@@ -49,8 +49,9 @@ class Dataset(Protocol):
         event_shape: the shape of one `x`.
         num_classes: number of labels, or None.
 
-    A data set of tokens has `num_values`, the number of tokens. A data set that could have labels
-    but has none has a message `why_no_labels`. Both are compared with the model before a run.
+    A data set with conditions has `context_shape`, the shape of one; others lack it or have None. A
+    data set of tokens has `num_values`, the number of tokens. A data set that could have labels but
+    has none has a message `why_no_labels`. All are compared with the model before a run.
     """
 
     event_shape: tuple[int, ...]
@@ -220,12 +221,7 @@ def load(source: RecordSource) -> InMemorySource:
     """
     columns = source.columns
     needed = len(source) * int(np.prod(columns.event_shape)) * np.dtype(columns.dtype).itemsize
-    memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
-    if needed > 0.8 * memory:
-        raise UserError(
-            f'{source.builder.name!r} ({source.split}) takes {needed / 2**30:.0f} GiB decoded, '
-            f'and this machine has {memory / 2**30:.0f}: set in_memory=False'
-        )
+    check_memory(needed, f'{source.builder.name!r} ({source.split})')
     folder = Path(source.builder.data_dir)
     key = hashlib.sha256(f'{_CACHE_VERSION} {_identity(source)}'.encode()).hexdigest()[:16]
     cache = folder / 'decoded' / f'{key}.npz'
@@ -235,6 +231,16 @@ def load(source: RecordSource) -> InMemorySource:
         arrays = _decode_all(source)
         _write_cache(cache, arrays)
     return InMemorySource(arrays)
+
+
+def check_memory(needed: int, what: str) -> None:
+    """Raises UserError if so many bytes do not fit into the memory of this machine."""
+    memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+    if needed > 0.8 * memory:
+        raise UserError(
+            f'{what} takes {needed / 2**30:.0f} GiB decoded, and this machine has '
+            f'{memory / 2**30:.0f}: set in_memory=False'
+        )
 
 
 def _decode_all(source: RecordSource) -> dict[str, np.ndarray]:

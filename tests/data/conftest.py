@@ -1,6 +1,10 @@
 """Small TFDS builders, importable as `toys.<Class>`, as a user's own would be."""
 
+import numpy as np
 import pytest
+
+from genjax.data.sources import InMemorySource
+from tests.data import own
 
 TOYS = '''
 import io
@@ -140,3 +144,26 @@ def toys(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(folder))
         yield folder
+
+
+@pytest.fixture(scope='session')
+def folder_of_own_data(tmp_path_factory):
+    return tmp_path_factory.mktemp('own')
+
+
+@pytest.fixture(params=own.KINDS, ids=own.identifier)
+def own_data(request, folder_of_own_data):
+    """A data set of the user's own files, in memory and streamed."""
+    name, in_memory = request.param
+    return own.DATASETS[name](folder_of_own_data, in_memory=in_memory)
+
+
+@pytest.fixture(
+    params=[None, *own.KINDS], ids=lambda kind: own.identifier(kind) if kind else 'plain'
+)
+def any_source(request, folder_of_own_data):
+    """The training split of a data set of each kind."""
+    if request.param is None:
+        return InMemorySource({'x': np.arange(23)[:, None], 'label': np.arange(23) % 3})
+    name, in_memory = request.param
+    return own.DATASETS[name](folder_of_own_data, in_memory=in_memory).source('train')
