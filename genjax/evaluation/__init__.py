@@ -11,10 +11,15 @@ from genjax.evaluation.bases import PerExample, PerSample
 from genjax.evaluation.c2st import C2ST
 from genjax.evaluation.class_modes import ClassModes
 from genjax.evaluation.codebook import CodebookUse
+from genjax.evaluation.copying import authenticity, copying_ct, copying_z, nearest
+from genjax.evaluation.disentanglement import dci, factor_vae_score, mig, sap
 from genjax.evaluation.factor_r2 import FactorR2
+from genjax.evaluation.frechet import frechet_distance, frechet_extrapolated, frechet_jackknife
+from genjax.evaluation.kid import kernel_distance
 from genjax.evaluation.kl import KL
 from genjax.evaluation.labels import LabelAccuracy
 from genjax.evaluation.likelihood import Likelihood
+from genjax.evaluation.manifold import prdc
 from genjax.evaluation.mmd import MMD
 from genjax.evaluation.modes import Modes
 from genjax.evaluation.outliers import Outliers
@@ -25,6 +30,7 @@ from genjax.evaluation.results import evaluate
 from genjax.evaluation.support import Support
 from genjax.evaluation.token_likelihood import TokenLikelihood
 from genjax.evaluation.translation import TranslationAccuracy
+from genjax.evaluation.vendi import vendi_score
 from genjax.evaluation.wasserstein import CriticW1, wasserstein_1
 
 __all__ = [
@@ -52,6 +58,20 @@ __all__ = [
     'Support',
     'TokenLikelihood',
     'TranslationAccuracy',
+    'authenticity',
+    'copying_ct',
+    'copying_z',
+    'dci',
     'evaluate',
+    'factor_vae_score',
+    'frechet_distance',
+    'frechet_extrapolated',
+    'frechet_jackknife',
+    'kernel_distance',
+    'mig',
+    'nearest',
+    'prdc',
+    'sap',
+    'vendi_score',
     'wasserstein_1',
 ]

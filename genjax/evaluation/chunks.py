@@ -1,0 +1,75 @@
+"""Maps functions over chunks of rows, in float64 and sharded over the devices of this process.
+
+Float64, because metrics of neighbours compare distances: in float32, results would depend on the
+device and on the size of the chunks.
+"""
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.sharding import NamedSharding, PartitionSpec
+
+
+def in_chunks(
+    function: Callable[..., tuple[Any, Any]],
+    rows: np.ndarray,
+    *others: np.ndarray,
+    chunk: int = 1024,
+) -> Iterator[tuple[Any, Any]]:
+    """Yields the results of `function(chunk of rows [C, D], *others)` on the host, chunk by chunk.
+
+    Args:
+        function: pure; returns the results of each row, leaves [C, ...], and results of the chunk
+            that do not change when a row is repeated: the last chunk is filled up with its last
+            row, and the results of these copies are cut off. It is compiled once per function
+            object.
+        rows: [N, D].
+        others: arrays that every chunk needs, copied to all devices.
+        chunk: largest number of rows at a time; limits memory to chunk x the rows of `others`.
+    """
+    devices = jax.local_devices()
+    mesh = jax.make_mesh((len(devices),), ('rows',), devices=devices)
+    by_rows, whole = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (('rows',), ()))
+    chunk = -(-min(chunk, len(rows)) // len(devices)) * len(devices)
+    with jax.enable_x64(True), jax.transfer_guard('allow'):
+        others = tuple(jax.device_put(np.asarray(x, np.float64), whole) for x in others)
+        for start in range(0, len(rows), chunk):
+            part = np.asarray(rows[start : start + chunk], np.float64)
+            filled = np.concatenate([part, np.repeat(part[-1:], chunk - len(part), axis=0)])
+            filled = jax.device_put(filled, by_rows)
+            each, total = jax.device_get(_compiled(function, filled, *others))
+            size = len(part)
+            yield jax.tree.map(lambda leaf, size=size: leaf[:size], each), total
+
+
+def per_row(
+    function: Callable[..., tuple[Any, Any]],
+    rows: np.ndarray,
+    *others: np.ndarray,
+    chunk: int = 1024,
+) -> Any:
+    """Returns the results of each row of `in_chunks`, leaves [N, ...]."""
+    parts = [each for each, _ in in_chunks(function, rows, *others, chunk=chunk)]
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _compiled(function: Callable[..., Any], *args: Array) -> Any:
+    return function(*args)
+
+
+def squared_distances(x: Array, y: Array) -> Array:
+    """Squared Euclidean distances between rows: [N, D], [M, D] -> [N, M]."""
+    products = jnp.matmul(x, y.T, precision='highest')
+    squared = jnp.sum(x**2, axis=-1)[:, None] - 2 * products + jnp.sum(y**2, axis=-1)
+    return jnp.maximum(squared, 0.0)
+
+
+def flat(x: np.ndarray) -> np.ndarray:
+    """Reshapes [N, ...] to [N, D]."""
+    return np.asarray(x).reshape(len(x), -1)
