@@ -4,6 +4,7 @@ An evaluator is a frozen dataclass derived from `Evaluator`, with a `split` and 
 runs evaluators by name; its results are named `<eval name>/<result>`.
 """
 
+from genjax.evaluation.accuracy import Accuracy
 from genjax.evaluation.aggregate import AggregatePosterior
 from genjax.evaluation.ais import AIS
 from genjax.evaluation.base import EvaluationData, Evaluator, FunctionEvaluator
@@ -38,6 +39,7 @@ __all__ = [
     'C2ST',
     'KL',
     'MMD',
+    'Accuracy',
     'AggregatePosterior',
     'ClassModes',
     'CodebookUse',

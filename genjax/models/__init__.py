@@ -10,6 +10,7 @@ from genjax.models.autoregressive import (
     MaskGIT,
     PixelCNN,
 )
+from genjax.models.classifier import Classifier
 from genjax.models.diffusion import (
     ConsistencyModel,
     DiffusionModel,
@@ -46,6 +47,7 @@ __all__ = [
     'Bernoulli',
     'BetaTCVAE',
     'Categorical',
+    'Classifier',
     'ConsistencyModel',
     'ContinuousFlow',
     'CycleGAN',

@@ -135,7 +135,8 @@ class GenerativeModel(Protocol):
 
     Before a run, the data are checked against these optional attributes of the model:
     `event_shape`, the shape of one preprocessed example; `num_classes`, None without labels;
-    `vocab_size`, the number of tokens; and `data_values`, a `Values`.
+    `takes_unlabelled`, true if a label of -1 (unlabelled) is allowed in training; `vocab_size`, the
+    number of tokens; and `data_values`, a `Values`.
     """
 
     @property
@@ -152,7 +153,7 @@ class GenerativeModel(Protocol):
     ) -> Array:
         """Draws [num, *event] in the space of the preprocessed data; `label` is int32 [num].
 
-        Models that only translate (`HasTranslation`) do not implement it.
+        Models that only translate (`HasTranslation`) or classify do not implement it.
         """
 
 
@@ -199,6 +200,14 @@ class HasFeatures(Protocol):
 
     def features(self, variables: Variables, x: Array) -> Array:
         """Computes deterministic features [B, D] of x [B, *event]."""
+
+
+@runtime_checkable
+class HasClasses(Protocol):
+    """A model that classifies: a classifier, or a GAN whose discriminator has class heads."""
+
+    def classify(self, variables: Variables, x: Array) -> Array:
+        """Computes logits [B, K] of the classes of x [B, *event]: p(class | x) is their softmax."""
 
 
 @runtime_checkable

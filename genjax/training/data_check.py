@@ -76,7 +76,7 @@ def _check_classes(model: object, dataset: Dataset, batch: dict[str, np.ndarray]
             f' set config.model.num_classes={there}'
         )
     label = batch['label']
-    lowest = 0 if getattr(model, 'conditioning', 'input') == 'input' else -1  # unlabelled
+    lowest = -1 if getattr(model, 'takes_unlabelled', False) else 0
     if label.min() < lowest or label.max() >= wanted:
         raise UserError(
             f'config.model.num_classes={wanted}, and the data have labels from {label.min()} to'

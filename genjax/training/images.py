@@ -15,10 +15,13 @@ from genjax.training.experiment import Experiment
 
 def image_kinds(experiment: Experiment) -> tuple[str, ...]:
     """Kinds of images of a model: 'samples' and, with an encoder, 'reconstructions'; 'translations'
-    alone for a translator; none if the data are neither images nor points in the plane.
+    alone for a translator; none for a model that draws no samples, or if the data are neither
+    images nor points in the plane.
     """
     if isinstance(experiment.model, HasTranslation):
         return ('translations',)
+    if not callable(getattr(experiment.model, 'sample', None)):
+        return ()
     shape = _shown_shape(experiment)
     if shape != (2,) and (len(shape) != 3 or shape[-1] not in images.MODES):
         return ()

@@ -32,6 +32,7 @@ from genjax.models.autoregressive import (
     MaskGIT,
     PixelCNN,
 )
+from genjax.models.classifier import Classifier as ClassifierModel
 from genjax.models.diffusion import (
     DPM2M,
     EDM,
@@ -118,6 +119,7 @@ class Entry:
         values: the kind of data: 'bits', 'levels' (0..255), 'tokens' (0..4), or 'reals' in [-1, 1].
         coupled: examples of a batch affect each other in training (batch normalisation, say).
         counted: fitted by counting, without parameters or gradients; nothing is known before.
+        shape: of an example; None: the model's `event_shape`.
     """
 
     name: str
@@ -125,11 +127,12 @@ class Entry:
     values: str
     coupled: bool = False
     counted: bool = False
+    shape: tuple[int, ...] | None = None
 
     def batch(self, size: int = 8, seed: int = 0) -> dict[str, jnp.ndarray]:
         """A batch of random data in the model's space, with labels and a mask of ones."""
         generator = np.random.default_rng(seed)
-        shape = (size, *self.model.event_shape)
+        shape = (size, *(self.shape or self.model.event_shape))
         x = {
             'bits': lambda: generator.integers(0, 2, shape),
             'levels': lambda: generator.integers(0, 256, shape),
@@ -367,6 +370,12 @@ ZOO = (
         'gan-k-plus-1',
         GAN(MLP((16,), shape=(2,)), _CRITIC, 3, num_classes=3, conditioning='k_plus_1'),
         'reals',
+    ),
+    Entry(
+        'classifier',
+        ClassifierModel(ConvEncoder((4, 8), dropout=0.1), 3, label_smoothing=0.1),
+        'reals',
+        shape=PICTURE,
     ),
     Entry('gpt', GPT(Transformer((6,), 5, 8, 2, 2, dropout=0.1)), 'tokens'),
     Entry(

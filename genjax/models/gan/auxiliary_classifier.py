@@ -30,21 +30,3 @@ def read(output: Array, conditioning: Conditioning) -> tuple[Array, Array | None
     if conditioning == 'auxiliary':
         return first, class_logits
     return jax.nn.logsumexp(class_logits, axis=-1) - first, class_logits
-
-
-def class_loss(class_logits: Array, label: Array) -> Array:
-    """Computes the cross-entropy [B] in nats of labels int32 [B]; 0 for -1 (unlabelled)."""
-    one_hot = jax.nn.one_hot(label, class_logits.shape[-1])
-    return -jnp.sum(one_hot * jax.nn.log_softmax(class_logits), axis=-1)
-
-
-def accuracy(class_logits: Array, label: Array, mask: Array) -> Array:
-    """Computes the classification accuracy over the labelled examples in `mask` [B]."""
-    counts = mask & (label >= 0)
-    found = counts & (jnp.argmax(class_logits, axis=-1) == label)
-    return jnp.sum(found) / jnp.maximum(jnp.sum(counts), 1)
-
-
-def complete(key: Array, label: Array, num_classes: int) -> Array:
-    """Replaces missing labels (-1) by uniform ones, for conditional sampling."""
-    return jnp.where(label < 0, jax.random.randint(key, label.shape, 0, num_classes), label)

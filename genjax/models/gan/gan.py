@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import flax_utils, labels
+from genjax.models import classes, flax_utils, labels
 from genjax.models.base import Batch, LossOutput, Phase, Values, Variables, average_states
 from genjax.models.gan import auxiliary_classifier
 from genjax.models.gan.augment import Augment
@@ -132,6 +132,10 @@ class GAN:
         return flax_utils.output_values(self.generator, 'generator')
 
     @property
+    def takes_unlabelled(self) -> bool:
+        return self.conditioning != 'input'
+
+    @property
     def phases(self) -> tuple[Phase, ...]:
         """The discriminator, then the generator."""
         loss, repeats = self._discriminator_loss, self.num_critic
@@ -228,7 +232,7 @@ class GAN:
         z_key, label_key, generator_key, real_key, fake_key = jax.random.split(key, 5)
         real, label = batch['x'].astype(jnp.float32), labels.of_batch(self, batch)
         if self.conditioning != 'input':
-            label = (auxiliary_classifier.complete(label_key, *label, self.num_classes),)
+            label = (classes.complete(label_key, *label, self.num_classes),)
         z = jax.random.normal(z_key, (len(real), self.latent_dim))
         fake, state = self._generate(variables, z, *label, train=True, key=generator_key)
         return Deal(real, fake, label, real_key, fake_key, state)
@@ -248,12 +252,10 @@ class GAN:
         }
         counts = batch.get('mask', jnp.ones(len(batch['x']), bool))
         if real.class_logits is not None:
-            metrics['accuracy'] = auxiliary_classifier.accuracy(
-                real.class_logits, batch['label'], counts
-            )
-            values += auxiliary_classifier.class_loss(real.class_logits, batch['label'])
+            metrics['accuracy'] = classes.accuracy(real.class_logits, batch['label'], counts)
+            values += classes.cross_entropy(real.class_logits, batch['label'])
         if self.conditioning == 'auxiliary':
-            values += auxiliary_classifier.class_loss(fake.class_logits, *label)
+            values += classes.cross_entropy(fake.class_logits, *label)
 
         penalties, extra = {}, {}
         counts = jnp.all(counts.reshape(-1, self.pack), axis=1)
@@ -294,7 +296,7 @@ class GAN:
         fake, _ = self._judge(variables, deal.fake, *label, keys=(deal.fake_key, fake_key))
         values = OBJECTIVES[self.loss].generator(real.logits, fake.logits)
         if fake.class_logits is not None:
-            values += auxiliary_classifier.class_loss(fake.class_logits, *label)
+            values += classes.cross_entropy(fake.class_logits, *label)
         return self._output(values, {}, deal.state)
 
     def _output(self, values: Array, metrics: Mapping[str, Array], state: Any) -> LossOutput:

@@ -14,7 +14,7 @@ from genjax.errors import UserError
 from genjax.models import flax_utils, labels
 from genjax.models.base import Batch, LossOutput, Variables
 from genjax.models.checks import check_number
-from genjax.models.gan.auxiliary_classifier import complete
+from genjax.models.classes import complete
 from genjax.models.gan.gan import GAN
 from genjax.models.gan.objectives import r1_penalty
 from genjax.models.sampling_options import gathered

@@ -9,8 +9,7 @@ import pytest
 from scipy.special import log_softmax, logsumexp
 
 from genjax.errors import UserError
-from genjax.models import GAN
-from genjax.models.gan import auxiliary_classifier
+from genjax.models import GAN, classes
 from genjax.networks import MLP, DCGANDiscriminator, DCGANGenerator
 from tests.models.zoo import BY_NAME
 
@@ -87,13 +86,13 @@ def test_classify_gives_the_class_logits(conditioning):
 def test_accuracy_counts_labelled_examples_only():
     logits = jnp.eye(3)[jnp.array([0, 1, 2, 0])]
     label, mask = jnp.array([0, 2, -1, 0]), jnp.array([True, True, True, False])
-    assert auxiliary_classifier.accuracy(logits, label, mask) == 0.5
-    assert auxiliary_classifier.accuracy(logits, label, jnp.zeros(4, bool)) == 0.0
+    assert classes.accuracy(logits, label, mask) == 0.5
+    assert classes.accuracy(logits, label, jnp.zeros(4, bool)) == 0.0
 
 
 def test_the_unlabelled_are_given_every_class():
     label = jnp.where(jnp.arange(4000) % 2, -1, 2)
-    got = np.asarray(auxiliary_classifier.complete(KEY, label, 4))
+    got = np.asarray(classes.complete(KEY, label, 4))
     assert np.all(got[::2] == 2)
     np.testing.assert_allclose(np.bincount(got[1::2]) / 2000, 0.25, atol=0.04)
 
