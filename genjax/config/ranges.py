@@ -3,7 +3,7 @@ and optax, so its range is stated once, here.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,7 +83,7 @@ def in_range(constructor: Callable, name: str, value: Any) -> Any:
 
     Args:
         constructor: constructor of the argument; arguments of packages other than genjax, Flax and
-            optax are not checked.
+            optax are not checked. It may have ranges of its own, `RANGES`, by name.
         name: name of the argument.
         value: a number, a tuple of them, or a dtype; anything else is returned unchanged.
 
@@ -97,13 +97,15 @@ def in_range(constructor: Callable, name: str, value: Any) -> Any:
         if value not in _DTYPES:
             known = ', '.join(_DTYPES)
             raise ValueError(f'{value!r} is not one of {known}{nearest(value, _DTYPES)}')
-    check(name, value)
+    check(name, value, getattr(constructor, 'RANGES', {}))
     return value
 
 
-def check(name: str, value: Any) -> None:
-    """Raises ValueError if a number, or one of a tuple, is out of the range of its name."""
-    allowed = _RANGES.get(name)
+def check(name: str, value: Any, own: Mapping[str, Range] = _RANGES) -> None:
+    """Raises ValueError if a number, or one of a tuple, is out of the range of its name, of its
+    constructor's `own` or for all.
+    """
+    allowed = own.get(name, _RANGES.get(name))
     for number in value if isinstance(value, tuple) else (value,):
         if allowed and type(number) in (int, float) and number not in allowed:
             raise ValueError(f'must be {allowed}, not {number}')

@@ -3,5 +3,6 @@
 from genjax.parallel.sharding import MeshShape
 from genjax.training.experiment import Experiment
 from genjax.training.latent import EncodeLatents, LoadLatents
+from genjax.training.start import Start
 
-__all__ = ['EncodeLatents', 'Experiment', 'LoadLatents', 'MeshShape']
+__all__ = ['EncodeLatents', 'Experiment', 'LoadLatents', 'MeshShape', 'Start']

@@ -20,9 +20,9 @@ from genjax.schedules import at_step
 from genjax.training.contract import check_evaluator, check_parts, preprocessed
 from genjax.training.frozen import check_patterns
 from genjax.training.groups import Checkpointing, Evals, Execution, Logging, Training
+from genjax.training.start import Start
 
 _LEAST = {
-    'steps': 1,
     'batch_size': 1,
     'accumulate': 1,
     'steps_per_call': 1,
@@ -51,12 +51,16 @@ class Experiment(Execution, Logging, Checkpointing, Evals, Training):
         for name, least in _LEAST.items():
             if getattr(self, name) < least:
                 raise ValueError(f'{name} must be at least {least}, not {getattr(self, name)}')
+        if not self.start and self.steps < 1:
+            raise ValueError(f'steps must be at least 1, not {self.steps}, without a start')
         if isinstance(self.clip_norm, int | float) and self.clip_norm <= 0:
             raise ValueError(f'clip_norm must be positive, not {self.clip_norm}')
         if not all(0 <= decay < 1 for decay in self.ema if isinstance(decay, int | float)):
             raise ValueError(f'ema={self.ema}: a decay is at least 0 and less than 1')
         if self.profile and not 0 <= self.profile[0] < self.profile[1]:
             raise ValueError(f'profile={self.profile} is not a first and a later last step')
+        if wrong := [each for each in self.start if not isinstance(each, Start)]:
+            raise ValueError(f'start: {wrong[0]!r} is not a Start')
         check_patterns('frozen', self.frozen)
         self._check_evals(phases)
         for name, value, divisor in (

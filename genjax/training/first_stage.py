@@ -1,6 +1,5 @@
 """First stage of a latent model: the trained model of an earlier run, which encodes data."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from genjax.models.base import HasEncoder, HasNormalCodes, Variables
 from genjax.parallel.host import fetch
 from genjax.training import run as runs
 from genjax.training import workdir
+from genjax.training.weights import fingerprint
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +54,7 @@ class FirstStage:
         variables = fetch(run.state.averaged)
         provenance = {
             'name': f'step {run.step} of {path}',
-            'fingerprint': _fingerprint(variables),
+            'fingerprint': fingerprint(variables),
             'step': run.step,
             'run': {name: record[name] for name in ('id', 'config', 'fingerprint', 'data')},
         }
@@ -96,12 +96,3 @@ def codes_of(stored: Array, key: Array) -> Array:
         return stored
     mean, std = stored[:, 0], stored[:, 1]
     return mean + std * jax.random.normal(jax.random.split(key)[1], mean.shape)
-
-
-def _fingerprint(variables: Variables) -> str:
-    """SHA-256 of the names and values of all arrays."""
-    digest = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
-        digest.update(f'{jax.tree_util.keystr(path)} {leaf.dtype}{leaf.shape}'.encode())
-        digest.update(leaf.tobytes())
-    return digest.hexdigest()

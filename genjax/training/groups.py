@@ -6,12 +6,14 @@ from typing import ClassVar, Literal
 
 import optax
 
+from genjax.config.ranges import Range
 from genjax.data.preprocessing import Chain
 from genjax.data.sources import Dataset
 from genjax.evaluation.base import Evaluator
 from genjax.free import free
 from genjax.models.base import GenerativeModel
 from genjax.parallel.sharding import MeshShape
+from genjax.training.start import Start
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +25,8 @@ class Training:
         dataset: the data.
         model: the model, of any family.
         optimizer: one optax optimizer for every phase of the model, or one each, by phase name.
-        steps: number of training steps.
+        steps: number of training steps; with `start` it may be 0, which makes a run of weights that
+            were trained elsewhere.
         batch_size: examples per update, over all devices and micro-batches. A step reads this many
             for each of the `repeats` of the model's most repeated phase.
         preprocess: applied on the device, in training, sampling (inverted) and evaluation.
@@ -32,6 +35,7 @@ class Training:
         ema: decays of exponential moving averages, updated once per step, of the parameters and of
             their model state, e.g. batch statistics; the first is used to sample and evaluate. A
             decay can be `Scheduled`, and is at most (1 + step) / (10 + step).
+        start: warm start: initial parameters from other runs or files.
         frozen: patterns of parameters that are not trained, regular expressions that match a whole
             path such as `encoder/Dense_0/kernel`. They have no gradient, optimizer state or
             average; the model state of a group that is frozen as a whole stays too.
@@ -49,11 +53,13 @@ class Training:
     seed: int = 0
     clip_norm: float | None = None
     ema: tuple[float, ...] = ()
+    start: tuple[Start, ...] = ()
     frozen: tuple[str, ...] = ()
     # May change: all updates before a checkpoint under 'stop' were finite, so 'skip' agrees.
     nonfinite: Literal['stop', 'skip'] = free('stop')
 
     FOLLOWED: ClassVar[tuple[str, ...]] = ('steps', 'batch_size')
+    RANGES: ClassVar[Mapping[str, Range]] = {'steps': Range(0)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
 from genjax.data.pipeline import Batch, train_batches
@@ -16,8 +17,9 @@ from genjax.parallel import distributed, sharding
 from genjax.parallel.preemption import Preemption, Stop
 from genjax.training import branch as branches
 from genjax.training import run as runs
+from genjax.training import start as starts
 from genjax.training.branch import Origin
-from genjax.training.checkpoints import Checkpoints
+from genjax.training.checkpoints import Checkpoints, steps_in
 from genjax.training.data_check import check_data
 from genjax.training.events import Events
 from genjax.training.experiment import Experiment, experiment_of
@@ -61,6 +63,8 @@ def train(
     example = example_of(source)
     programs = Programs.of(experiment, example)
     programs.check(experiment)
+    begun = distributed.on_first(lambda: bool(steps_in(workdir / 'checkpoints')))
+    started = ({}, []) if begun else starts.read(experiment.start, programs.state.variables)
     with contextlib.ExitStack() as held:
 
         def hold() -> dict[str, Any]:
@@ -74,7 +78,7 @@ def train(
         with runs.open_checkpoints(experiment, workdir) as checkpoints:
             Loop(
                 experiment, workdir, source, programs, checkpoints, interruption or Preemption()
-            ).train(record, origin)
+            ).train(record, origin, *started)
 
 
 class Loop:
@@ -98,16 +102,29 @@ class Loop:
         self.interruption = interruption
         self._profiling = False
 
-    def train(self, record: dict[str, Any], origin: Origin | None) -> None:
-        """Runs all remaining steps and the final evals; `record` is the content of `config.json`,
-        `origin` the checkpoint from which a new run branches.
+    def train(
+        self,
+        record: dict[str, Any],
+        origin: Origin | None,
+        arrays: Mapping[str, np.ndarray],
+        sources: list[dict[str, Any]],
+    ) -> None:
+        """Runs all remaining steps and the final evals.
+
+        Args:
+            record: content of `config.json`.
+            origin: checkpoint from which a new run branches.
+            arrays: initial values of a new run, by name.
+            sources: records of where they are from.
         """
-        step, state, begun = self._start(record, origin)
+        step, state, begun = self._start(record, origin, arrays, sources)
         self._check_step(step)
         distributed.on_first(lambda: begin(self.workdir, record))
         due = self.events.left(step)
         if begun and step:  # the branch is now independent of the other run
             due = due | {'checkpoint'}
+        elif begun and self.events.ended(step):  # a run without steps
+            due = self.events.due(step)
         if due or not self.events.ended(step):
             with self._writer(record, step) as writer:
                 rates = LearningRates(record['config'], self.experiment, step)
@@ -193,7 +210,13 @@ class Loop:
                 f' from which the run in {self.workdir} resumes'
             )
 
-    def _start(self, record: dict[str, Any], origin: Origin | None) -> tuple[int, TrainState, bool]:
+    def _start(
+        self,
+        record: dict[str, Any],
+        origin: Origin | None,
+        arrays: Mapping[str, np.ndarray],
+        sources: list[dict[str, Any]],
+    ) -> tuple[int, TrainState, bool]:
         """Returns the step and the state to start from, and whether the run begins there."""
         branch = record['branch']
         restored = self.checkpoints.restore(self.programs.state)
@@ -203,9 +226,11 @@ class Loop:
                     f'--branch_from={origin.run}: the run in {self.workdir} has begun already, with'
                     f' {branch.get("run", "no other run")}; choose another --workdir'
                 )
+            starts.check(self.experiment.start, record['start'])
             return *restored, False
         batch = sharding.place(next(self._batches(0)), sharding.rows(self.programs.mesh))
-        state = self.programs.init(batch)
+        state = self.programs.init(batch, starts.placed(arrays, self.programs.state.variables))
+        record['start'] = sources
         if origin := origin or Origin.recorded(branch):
             seed, ema = self.experiment.seed, self.experiment.ema
             state, record['branch'] = branches.branch(origin, self.programs, state, seed, ema)

@@ -69,7 +69,7 @@ class Programs:
         state: the train state as `jax.ShapeDtypeStruct`s with shardings.
         batch_sharding: sharding of the batch of `step`.
         batch: batch of `step` as `jax.ShapeDtypeStruct`s with shardings.
-        init: first batch -> TrainState.
+        init: first batch, and arrays to start from by name -> TrainState.
         step: (TrainState, batch) -> (TrainState, metrics); donates the state. With `steps_per_call`
             > 1 batches and metrics are stacked.
     """
@@ -78,7 +78,7 @@ class Programs:
     state: TrainState
     batch_sharding: NamedSharding
     batch: dict[str, jax.ShapeDtypeStruct]
-    init: Callable[[Any], TrainState]
+    init: Callable[..., TrainState]
     step: Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]]
 
     @classmethod
@@ -114,7 +114,6 @@ class Programs:
             },
             init=jax.jit(
                 functools.partial(_on(mesh, init_state), experiment),
-                in_shardings=(row,),
                 out_shardings=shardings,
                 compiler_options=run_once_options(mesh.devices.flat),
             ),

@@ -12,9 +12,11 @@ from jax import Array
 
 from genjax.models.base import Batch, Variables
 from genjax.schedules import at_step
-from genjax.training import frozen
+from genjax.training import frozen, start
 from genjax.training.contract import checked_variables
 from genjax.training.experiment import Experiment
+
+_NONE: Mapping[str, Array] = {}
 
 
 @flax.struct.dataclass
@@ -74,16 +76,22 @@ def averaged_states(variables: Variables, num: int) -> tuple[Any, ...]:
     return tuple(jax.tree.map(jnp.copy, state_of_networks(variables)) for _ in range(num))
 
 
-def init_state(experiment: Experiment, batch: Batch) -> TrainState:
+def init_state(
+    experiment: Experiment, batch: Batch, arrays: Mapping[str, Array] = _NONE
+) -> TrainState:
     """Returns the initial state; pure, so that it can be jitted with shardings or traced for
     shapes.
 
-    `batch` is the first training batch, for shapes and data-dependent initialisation.
+    Args:
+        experiment: the experiment.
+        batch: the first training batch, for shapes and data-dependent initialisation.
+        arrays: initial parameters and model state instead of random ones, by name (`start.read`).
     """
     init_key, preprocess_key, key = jax.random.split(jax.random.key(experiment.seed), 3)
     x, _ = experiment.preprocess(batch['x'], preprocess_key)
     model = at_step(experiment.model, 0)
     variables = checked_variables(model, model.init(init_key, {**batch, 'x': x}))
+    variables = start.replaced(variables, arrays)
     params = variables['params']
     groups = [group for phase in model.phases for group in phase.trains]
     frozen.check(params, groups, experiment.frozen)

@@ -38,6 +38,7 @@ _RECORD = {
     'example': dict,
     'jax': dict,
     'branch': dict,
+    'start': list,
     'starts': list,
 }
 _OLDER = {  # values for runs from before these fields existed
@@ -45,6 +46,7 @@ _OLDER = {  # values for runs from before these fields existed
     'workdir': '',
     'jax': {},
     'branch': {},
+    'start': [],
     'data_in_memory': True,
     'data_sampled': '',
 }
@@ -140,6 +142,7 @@ def claim(
         'example': example,
         'jax': unchanged.settings(),
         'branch': before.get('branch', {}),
+        'start': before.get('start', []),
         'starts': [*before['starts'], provenance()],
     }
     if not saved:

@@ -151,7 +151,7 @@ FILES = [
     ('from genjax.networks import MLPP', "ImportError: cannot import name 'MLPP'"),
     ('CONFIG.steps = 3', "NameError: name 'CONFIG' is not defined"),
     ('BASE\nc = own()\nc.stepz = 3', "config: Experiment has no argument 'stepz'; did you mean"),
-    ('BASE\nc = own()\nc.steps = 0', 'config.steps: must be at least 1, not 0'),
+    ('BASE\nc = own()\nc.steps = 0', 'steps must be at least 1, not 0'),
     ('BASE\nc = own()\nc.steps = "ten"', 'mistake.py:3'),
     ('BASE\nc = own()\nc.model = None', 'None is not a model'),
     ('BASE\nc = spec(MLP, features=(4,))', 'the config describes a MLP, not an Experiment'),

@@ -21,10 +21,11 @@ from genjax.sweeps.folder import Folder
 from genjax.sweeps.trials import title
 from genjax.sweeps.vectorized.member import Member
 from genjax.sweeps.vectorized.program import Population, PopulationPrograms, PopulationState
+from genjax.training import start as starts
 from genjax.training.checkpoints import Checkpoints
 from genjax.training.events import Events
 from genjax.training.prefetch import feed
-from genjax.training.programs import example_of
+from genjax.training.programs import abstract_state, example_of
 from genjax.training.progress import Progress
 from genjax.training.state import TrainState
 
@@ -65,8 +66,9 @@ class PopulationLoop:
             Checkpoints(path / 'checkpoints', keep=experiment.keep) as checkpoints,
             contextlib.ExitStack() as held,
         ):
-            step, train = checkpoints.restore(self._programs.state.train) or self._first()
-            self._open(held, step, checkpoints.window(step))
+            restored = checkpoints.restore(self._programs.state.train)
+            step, train, sources = (*restored, []) if restored else self._first()
+            self._open(held, step, checkpoints.window(step), sources)
             progress = held.enter_context(Progress(step, experiment.steps))
             progress.say(
                 f'{len(self._members)} of {len(population.trials)} members of'
@@ -107,15 +109,26 @@ class PopulationLoop:
                     f' {len(population.trials)} trials; the same command resumes from there'
                 ) from None
 
-    def _first(self) -> tuple[int, TrainState]:
-        stacked = sharding.place(next(self._batches(0)), self._programs.members)
-        return 0, self._programs.init(self._programs.values, stacked)
+    def _first(self) -> tuple[int, TrainState, list[dict[str, Any]]]:
+        """Step 0, the initial state, and records of the sources that it starts from."""
+        programs, experiment = self._programs, self._experiment
+        one = abstract_state(experiment, self._example, self._mesh).variables
+        arrays, sources = starts.read(experiment.start, one)
+        arrays = jax.device_put(arrays, sharding.replicated(programs.mesh))
+        stacked = sharding.place(next(self._batches(0)), programs.members)
+        return 0, programs.init(programs.values, stacked, arrays), sources
 
     def _windows(self) -> dict[str, Any]:
         return {m.trial.id: dict(m.means.window) for m in self._members.values()}
 
-    def _open(self, held: contextlib.ExitStack, step: int, windows: Mapping[str, Any]) -> None:
-        """Opens the run folder of each active member."""
+    def _open(
+        self,
+        held: contextlib.ExitStack,
+        step: int,
+        windows: Mapping[str, Any],
+        sources: list[dict[str, Any]],
+    ) -> None:
+        """Opens the run folder of each active member; `sources` are those that it starts from."""
         population = self._population
         for index, (trial, experiment) in enumerate(
             zip(population.trials, population.experiments, strict=True)
@@ -124,7 +137,7 @@ class PopulationLoop:
                 continue
             self._members[index] = member = Member(
                 trial, experiment, self._folder.workdir(trial.id), step,
-                self._source, self._example, self._mesh, windows.get(trial.id, {}),
+                self._source, self._example, self._mesh, windows.get(trial.id, {}), sources,
             )  # fmt: skip
             held.callback(member.close)
         self._share = 1 / max(len(self._members), 1)

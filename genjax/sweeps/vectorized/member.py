@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from jax.sharding import Mesh
 
@@ -44,6 +45,7 @@ class Member:
         example: Example,
         mesh: Mesh,
         window: Mapping[str, tuple[float, int]],
+        sources: list[dict[str, Any]],
     ):
         """Opens the folder, until `close`; raises UserError where `genjax train` would.
 
@@ -56,12 +58,14 @@ class Member:
             example: shapes of an example.
             mesh: devices for evaluation.
             window: sums of its metrics at that step.
+            sources: records of what it starts from, if it begins.
         """
         self.trial, self.experiment = trial, experiment
         with contextlib.ExitStack() as held:
             held.enter_context(locked(workdir))
             inputs = experiment.preprocess.provenance
-            begin(workdir, claim(workdir, trial.config, example, source, inputs))
+            record = claim(workdir, trial.config, example, source, inputs)
+            begin(workdir, {**record, 'start': sources or record['start']})
             checkpoints = held.enter_context(runs.open_checkpoints(experiment, workdir))
             self.writer = held.enter_context(MetricWriter(workdir, step))
             self._held = held.pop_all()

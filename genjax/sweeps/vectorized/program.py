@@ -85,7 +85,8 @@ class PopulationPrograms:
         batch_sharding: sharding of the batches that `step` takes.
         values: the fields that differ.
         state: the state as `jax.ShapeDtypeStruct`s.
-        init: (values, first batches [members, rows, ...]) -> TrainState of all members.
+        init: (values, first batches [members, rows, ...], arrays to start from by name) ->
+            TrainState of all members.
         step: (values, state, batches) -> (state, metrics [members]); donates the state. With
             `steps_per_call` > 1 batches are [steps, members, rows, ...] and metrics [members,
             steps].
@@ -106,17 +107,18 @@ class PopulationPrograms:
         own = self.members.spec
         each = functools.partial(jax.shard_map, mesh=self.mesh, out_specs=own, check_vma=False)
 
-        def init(values: Values, batch: Batch) -> TrainState:
-            return init_state(population.member(values), batch)
+        def init(values: Values, batch: Batch, arrays: Mapping[str, Array]) -> TrainState:
+            return init_state(population.member(values), batch, arrays)
 
         self.init = jax.jit(
-            each(jax.vmap(init), in_specs=own), compiler_options=run_once_options(devices)
+            each(jax.vmap(init, (0, 0, None)), in_specs=(own, own, PartitionSpec())),
+            compiler_options=run_once_options(devices),
         )
         batches = {
             name: jax.ShapeDtypeStruct((self.size, experiment.rows_per_step, *shape), dtype)
             for name, (shape, dtype) in example.items()
         }
-        traced = self.init.trace(self.values, batches)
+        traced = self.init.trace(self.values, batches, {})
         going = jax.ShapeDtypeStruct((self.size,), bool)
         self.state = jax.tree.map(
             lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=self.members),
