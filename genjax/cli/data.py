@@ -1,12 +1,18 @@
 """`genjax data`: lists, prepares and shows data sets."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from genjax import files
 
+if TYPE_CHECKING:
+    from genjax.data.sources import Dataset
+
 HELP = 'list, prepare and look at data sets'
 
-_PICTURES, _POINTS = 64, 2000  # examples that `show` draws
+GROUPS = ('data',)
+
+_PICTURES, _POINTS, _ROWS = 64, 2000, 10  # examples that `show` draws or prints
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,19 +20,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = {
         'list': 'list the data sets of genjax and those prepared on this machine',
         'prepare': 'download a data set and convert it to a format for fast reading',
-        'show': 'plot some examples of a data set',
+        'show': 'describe a data set, and plot or print some examples',
     }
     for name, text in actions.items():
         command = commands.add_parser(name, help=text, description=text)
         if name != 'list':
             command.add_argument('name', help='a TFDS name (mnist, gaussians/ring) or import path')
         if name == 'show':
-            command.add_argument(
-                '--out', type=files.output, required=True, help='the image to write, a .png'
+            command.epilog = (
+                'Other data sets are named as in a config, with their fields:'
+                ' genjax data show @genjax.data.Images --data.path=photos --out=photos.png'
             )
             command.add_argument(
-                '--num', type=int, help=f'examples ({_PICTURES} images, {_POINTS} points)'
-            )
+                '--out', type=files.output,
+                help='the image to write, a .png; without it some examples are printed',
+            )  # fmt: skip
+            command.add_argument(
+                '--num', type=int,
+                help=f'examples ({_PICTURES} images, {_POINTS} points, {_ROWS} printed)',
+            )  # fmt: skip
             command.add_argument(
                 '--split', default='train', help='train (default), validation or test'
             )
@@ -84,17 +96,61 @@ def _prepare(args: argparse.Namespace) -> None:
 def _show(args: argparse.Namespace) -> None:
     import numpy as np
 
-    from genjax.data import TFDS
     from genjax.data.pipeline import random_subset
     from genjax.errors import UserError
     from genjax.sampling import images
 
     if args.num is not None and args.num < 1:
         raise UserError(f'--num={args.num} must be positive')
-    # Few examples are read: do not decode the whole split.
-    dataset = TFDS(args.name, in_memory=False, data_dir=args.data_dir)
+    dataset = _dataset(args)
     source = dataset.source(args.split)
-    num = args.num or (_POINTS if len(dataset.event_shape) == 1 else _PICTURES)
-    rows = random_subset(len(source), num)
-    images.save(args.out, np.asarray(source[rows]['x']))
-    print(f'{args.out}: {len(rows)} of the {len(source):,} examples of {args.name}, {args.split}')
+    drawn = _POINTS if len(dataset.event_shape) == 1 else _PICTURES
+    rows = random_subset(len(source), args.num or (drawn if args.out else _ROWS))
+    examples = source[rows]
+    x = np.asarray(examples['x'])
+    if args.out:
+        images.save(args.out, x)
+    shown = f'{len(rows)} of the {len(source):,} examples of {args.name}, {args.split}'
+    print(f'{args.out}: {shown}' if args.out else shown)
+    names = getattr(dataset, 'class_names', None)
+    for name, array in examples.items():
+        array = np.asarray(array)
+        print(f'{name}: {array.dtype} {list(array.shape[1:])}, {array.min()} to {array.max()}')
+    if dataset.num_classes is not None:
+        known = ': ' + ', '.join(f'{i} {name}' for i, name in enumerate(names)) if names else ''
+        print(f'{dataset.num_classes} classes{known}')
+    if args.out or x.ndim > 2:
+        return
+    texts = dataset.texts(x) if hasattr(dataset, 'texts') else None
+    for row in range(len(x)):
+        label = examples['label'][row] if 'label' in examples else None
+        known = label is not None and names and label >= 0
+        parts = [repr(texts[row]) if texts else np.array2string(x[row], threshold=20)]
+        parts += [] if label is None else [names[label] if known else str(label)]
+        print('  '.join(parts))
+
+
+def _dataset(args: argparse.Namespace) -> 'Dataset':
+    """The data set that the command line names."""
+    from ml_collections import ConfigDict
+
+    from genjax import config as configs
+    from genjax.data import TFDS
+    from genjax.errors import UserError
+
+    if not args.name.startswith('@'):
+        if args.data:
+            raise UserError(
+                f'--data.{args.data[0][0]} is a field of a data set that is named as in a config, '
+                'such as @genjax.data.TFDS'
+            )
+        # Few examples are read: do not decode the whole split.
+        return TFDS(args.name, in_memory=False, data_dir=args.data_dir)
+    named = ConfigDict({'data': None})
+    for field, value in [('data', args.name), *((f'data.{f}', v) for f, v in args.data)]:
+        configs.override(named, field, value)
+    configs.check_complete(named['data'], 'data')
+    dataset = configs.build(named['data'], 'data')
+    if not callable(getattr(dataset, 'source', None)):
+        raise UserError(f'{args.name} is not a data set')
+    return dataset

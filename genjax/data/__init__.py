@@ -8,6 +8,7 @@ model.
 from genjax.data.arrays import Arrays
 from genjax.data.avatars import Avatars
 from genjax.data.datasets import TFDS, Digits, Gaussians
+from genjax.data.images import Images
 from genjax.data.jars import Jars
 from genjax.data.latents import Latents
 from genjax.data.pipeline import batch_indices, eval_batches, train_batches
@@ -33,6 +34,7 @@ __all__ = [
     'Dequantise',
     'Digits',
     'Gaussians',
+    'Images',
     'Jars',
     'Latents',
     'Logit',

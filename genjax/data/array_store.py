@@ -92,8 +92,8 @@ class RowWriter:
         )
 
 
-class MappedSource:
-    """A `Source` of memory-mapped arrays."""
+class StreamedSource:
+    """A `Source` of arrays whose rows are read when they are needed, such as memory maps."""
 
     in_memory = False
 

@@ -23,8 +23,8 @@ class Classes:
 
     @classmethod
     def of(cls, values: np.ndarray, where: str) -> 'Classes':
-        """Returns the classes of labels [N]: text and truth values in sorted order, numbers as they
-        are; -1 is unlabelled.
+        """Returns the classes of labels [N]: names in sorted order ('2' before '10'), numbers as
+        they are; -1 is unlabelled.
 
         Args:
             values: the labels.
@@ -34,7 +34,10 @@ class Classes:
             UserError: they are no labels, or numbers with gaps.
         """
         if values.dtype.kind in 'bUO':
-            names = tuple(map(str, np.unique(values.astype(str))))
+            names = map(str, np.unique(values.astype(str)))
+            names = tuple(
+                sorted(names, key=lambda name: (int(name) if name.isdecimal() else -1, name))
+            )
             return cls(len(names), names)
         if values.dtype.kind not in 'iu':
             raise UserError(f'{where} is {values.dtype}: labels are whole numbers, or text')
@@ -57,9 +60,10 @@ class Classes:
                 raise UserError(f'{where} is {values.dtype}, and the training data have numbers')
             labels, outside = values, (values < -1) | (values >= self.num)
         else:
-            names, values = np.array(self.names), values.astype(str)
-            labels = np.minimum(np.searchsorted(names, values), self.num - 1)
-            outside = names[labels] != values
+            place = {name: label for label, name in enumerate(self.names)}
+            names, which = np.unique(values.astype(str), return_inverse=True)
+            labels = np.array([place.get(name, -1) for name in names], np.int32)[which]
+            outside = labels < 0
         for row in np.flatnonzero(outside):
             value = str(values[row])
             guess = nearest(value, self.names or ())

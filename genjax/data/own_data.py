@@ -1,14 +1,14 @@
 """Shared by the data sets that read the user's own files."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jax
 import numpy as np
 
 from genjax.data import held_out
-from genjax.data.array_store import MappedSource, stored
+from genjax.data.array_store import StreamedSource, stored
 from genjax.data.class_labels import Classes
 from genjax.data.held_out import Portion, Splits
 from genjax.data.sources import InMemorySource, Source
@@ -80,11 +80,16 @@ class Collection:
         arrays: `x` and, if there are any, `label` and `context`.
         where: what they are, for messages.
         identity: changes with the files; hashes of the rows are kept under it.
+        hashes: hash of the content of each row, uint64 [N], that decides its split; None: those of
+            the rows of `x` and `context`.
+        skipped: reasons why examples are left out, by name.
     """
 
     arrays: Mapping[str, np.ndarray]
     where: str
-    identity: Any
+    identity: Any = None
+    hashes: np.ndarray | None = None
+    skipped: Mapping[str, str] = field(default_factory=dict)
 
 
 def opened(
@@ -117,13 +122,14 @@ def opened(
             )
         mine = {split: portion for split, portion in portions.items() if portion.name == name}
         rows = _rows(labelled, mine, keep=not in_memory)
-        if in_memory:
-            arrays = _prepared(labelled, prepare, slice(None))
-            for split in mine:
-                sources[split] = InMemorySource({n: a[rows[split]] for n, a in arrays.items()})
-        else:
-            for split in mine:
-                sources[split] = MappedSource(labelled.arrays, rows[split], prepare, labelled.where)
+        whole = _prepared(labelled, prepare, slice(None)) if in_memory else {}
+        for split in mine:
+            if in_memory:
+                source = InMemorySource({n: a[rows[split]] for n, a in whole.items()})
+            else:
+                source = StreamedSource(labelled.arrays, rows[split], prepare, labelled.where)
+            source.skipped = collection.skipped
+            sources[split] = source
     shapes = {name: one.shape for name, one in first.items()}
     return Opened(sources, shapes['x'], classes, shapes.get('context'))
 
@@ -140,7 +146,7 @@ def _labelled(collection: Collection, classes: Classes | None) -> Collection:
     arrays = dict(collection.arrays)
     if classes is not None:
         arrays['label'] = classes.labels(arrays['label'], f'label of {collection.where}')
-    return Collection(arrays, collection.where, collection.identity)
+    return replace(collection, arrays=arrays)
 
 
 def _prepared(collection: Collection, prepare: Prepare, rows: slice) -> dict[str, np.ndarray]:
@@ -154,7 +160,9 @@ def _rows(
     arrays = [collection.arrays[name] for name in ('x', 'context') if name in collection.arrays]
     if all((portion.low, portion.high) == (0, 1) for portion in portions.values()):
         return {split: np.arange(len(arrays[0])) for split in portions}
-    if keep:  # hashing reads the whole file
+    if collection.hashes is not None:
+        hashes = collection.hashes
+    elif keep:  # hashing reads the whole file
         folder = stored(
             'hashes',
             collection.identity,

@@ -28,6 +28,9 @@ class Source(Protocol):
     Attributes:
         in_memory: whether reading a batch is a plain copy, so that prefetching gains nothing.
         fingerprint: sha256, in hexadecimal, of the content (for a large data set, of a sample).
+
+    A source that leaves out examples which cannot be read has `skipped`, their names and the
+    reasons, which a run records.
     """
 
     in_memory: bool
@@ -226,10 +229,10 @@ def load(source: RecordSource) -> InMemorySource:
     key = hashlib.sha256(f'{_CACHE_VERSION} {_identity(source)}'.encode()).hexdigest()[:16]
     cache = folder / 'decoded' / f'{key}.npz'
     newest = max(path.stat().st_mtime for path in folder.glob('*.array_record*'))
-    arrays = _read_cache(cache, len(source), newest)
+    arrays = read_cache(cache, len(source), newest)
     if arrays is None:
         arrays = _decode_all(source)
-        _write_cache(cache, arrays)
+        write_cache(cache, arrays)
     return InMemorySource(arrays)
 
 
@@ -255,7 +258,10 @@ def _decode_all(source: RecordSource) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _read_cache(path: Path, size: int, newest: float) -> dict[str, np.ndarray] | None:
+def read_cache(path: Path, size: int, newest: float = 0.0) -> dict[str, np.ndarray] | None:
+    """Returns arrays of `size` rows that `write_cache` has written since the time `newest`; None if
+    there are none, or they are damaged.
+    """
     try:
         if path.stat().st_mtime < newest:
             return None  # the records are newer
@@ -264,12 +270,13 @@ def _read_cache(path: Path, size: int, newest: float) -> dict[str, np.ndarray] |
             arrays = dict(stored)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         return None
-    return arrays if len(arrays.get('x', ())) == size else None
+    return arrays if max(map(len, arrays.values()), default=0) == size else None
 
 
-def _write_cache(path: Path, arrays: dict[str, np.ndarray]) -> None:
+def write_cache(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Writes arrays atomically, if the folder can be written."""
     try:
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix='incomplete.') as folder:
             temporary = Path(folder) / path.name
             np.savez(temporary, **arrays)

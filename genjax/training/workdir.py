@@ -138,6 +138,7 @@ def claim(
         'workdir': str(workdir.absolute()),
         'fingerprint': configs.fingerprint(config),
         **data,
+        'data_skipped': dict(getattr(source, 'skipped', {})),
         'preprocess': preprocess,
         'example': example,
         'jax': unchanged.settings(),

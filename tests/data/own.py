@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from genjax import data
 
@@ -16,7 +17,22 @@ def arrays(folder: Path, **fields):
     return data.Arrays(str(path), x='images', label='labels', context='c', **fields)
 
 
-DATASETS = {'arrays': arrays}
+def images(folder: Path, **fields):
+    """Three classes; mixed sizes and kinds; names with spaces and letters of many languages."""
+    root = folder / 'photos and drawings'
+    for number, name in enumerate(('cat', 'old dog', 'Ölfisch 魚')):
+        if (root / name).exists():
+            continue
+        (root / name).mkdir(parents=True)
+        random = np.random.RandomState(number)
+        for row in range(20):
+            shape = (*random.randint(9, 40, 2), *((3,) if row % 3 else ()))
+            image = Image.fromarray(random.randint(0, 256, shape).astype(np.uint8))
+            image.save(root / name / f'{row} ü é.{("png", "jpg", "JPEG", "webp")[row % 4]}')
+    return data.Images(str(root), **{'size': (6, 8), **fields})
+
+
+DATASETS = {'arrays': arrays, 'images': images}
 KINDS = [(name, in_memory) for name in DATASETS for in_memory in (True, False)]
 
 
