@@ -7,9 +7,11 @@ model.
 
 from genjax.data.arrays import Arrays
 from genjax.data.avatars import Avatars
+from genjax.data.corrupted import Corrupted
 from genjax.data.datasets import TFDS, Digits, Gaussians
 from genjax.data.images import Images
 from genjax.data.jars import Jars
+from genjax.data.labelled import Labelled, SemiSupervised
 from genjax.data.latents import Latents
 from genjax.data.pipeline import batch_indices, eval_batches, train_batches
 from genjax.data.preprocessing import Binarise, Chain, Dequantise, Logit, Scale
@@ -30,18 +32,21 @@ __all__ = [
     'Bytes',
     'Chain',
     'Characters',
+    'Corrupted',
     'Density',
     'Dequantise',
     'Digits',
     'Gaussians',
     'Images',
     'Jars',
+    'Labelled',
     'Latents',
     'Logit',
     'Part',
     'PianoRolls',
     'Pixels',
     'Scale',
+    'SemiSupervised',
     'Stacked',
     'Text',
     'Transformed',

@@ -11,7 +11,7 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.models import classes, flax_utils
-from genjax.models.base import Batch, LossOutput, Phase, Variables
+from genjax.models.base import Batch, LossOutput, Phase, Values, Variables
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,12 @@ class Classifier:
     @property
     def phases(self) -> tuple[Phase, ...]:
         return (Phase('classifier', ('network', 'head'), self._loss),)
+
+    @property
+    def data_values(self) -> Values | None:
+        """Values of order 1, unless the network takes tokens."""
+        takes_tokens = getattr(self.network, 'vocab_size', None) is not None
+        return None if takes_tokens else Values('Classifier', unit=True)
 
     @property
     def _head(self) -> nn.Module:

@@ -78,9 +78,11 @@ def _check_classes(model: object, dataset: Dataset, batch: dict[str, np.ndarray]
     label = batch['label']
     lowest = -1 if getattr(model, 'takes_unlabelled', False) else 0
     if label.min() < lowest or label.max() >= wanted:
+        unlabelled = f'; -1 is unlabelled, which a {type(model).__name__} does not take'
         raise UserError(
             f'config.model.num_classes={wanted}, and the data have labels from {label.min()} to'
             f' {label.max()}: they must be {lowest}..{wanted - 1}'
+            f'{unlabelled if label.min() == -1 and lowest == 0 else ""}'
         )
 
 

@@ -4,7 +4,7 @@ import optax
 
 from genjax.config import spec
 from genjax.data import Binarise, Chain, Digits, Scale, Text
-from genjax.models import GAN, GPT, VAE, DiffusionModel
+from genjax.models import GAN, GPT, VAE, Classifier, DiffusionModel
 from genjax.networks import MLP, DCGANDiscriminator, DCGANGenerator, TimeMLP, Transformer
 from genjax.training import Experiment
 from tests.mistakes import parts
@@ -12,7 +12,14 @@ from tests.training import tiny
 
 
 def get_config(case='own'):
-    return {'own': own, 'vae': vae, 'gan': gan, 'diffusion': diffusion, 'gpt': gpt}[case]()
+    return {
+        'own': own,
+        'vae': vae,
+        'gan': gan,
+        'diffusion': diffusion,
+        'gpt': gpt,
+        'classifier': classifier,
+    }[case]()
 
 
 def own():
@@ -48,6 +55,11 @@ def gpt():
     network = spec(Transformer, shape=(6,), vocab_size=256, features=4, num_layers=1, num_heads=2)
     dataset = spec(Text, path=__file__, tokenizer='byte', context=6)
     return _experiment(dataset, spec(GPT, network=network), spec(Chain, steps=()))
+
+
+def classifier():
+    model = spec(Classifier, network=spec(MLP, features=(4,)), num_classes=4)
+    return _experiment(spec(tiny.Blots), model, _scaled())
 
 
 def _scaled():

@@ -1,5 +1,6 @@
 """Mistakes in fields of a config: (case of `config.py`, overrides, part of the line)."""
 
+LABELLED = 'dataset=@genjax.data.Labelled', 'dataset.base=@tests.training.tiny.Blots'
 LIKELIHOOD = "evals={'nll': @genjax.evaluation.Likelihood}"
 
 FIELDS = [
@@ -167,6 +168,16 @@ DATA = [
     ('diffusion', ['model.num_classes=5'], 'num_classes=5, and the data have 10 classes'),
     ('diffusion', ['model.num_classes=20'], 'num_classes=20, and the data have 10 classes'),
     ('gan', ['model.num_classes=3'], 'num_classes=3, and the data have 4 classes'),
+    ('classifier', ['model.num_classes=3'], 'num_classes=3, and the data have 4 classes'),
+    ('classifier', ['model.num_classes=1'], 'Classifier.num_classes must be at least 2, not 1'),
+    ('classifier', ['preprocess.steps=()'], 'Classifier is made for values of size about 1'),
+    ('classifier', [*LABELLED, 'dataset.per_class=0'], 'per_class must be at least 1, not 0'),
+    ('classifier', [*LABELLED, 'dataset.per_class=40'], 'per_class=40, and class 0 has'),
+    (
+        'vae',
+        [*LABELLED, 'dataset.per_class=2', 'model.num_classes=4'],
+        '-1 is unlabelled, which a VAE does not take',
+    ),
     ('vae', ['preprocess.steps=()'], 'Bernoulli is made for values from 0 to 1'),
     (
         'vae',

@@ -9,7 +9,7 @@ import pytest
 from genjax.data import Binarise, Chain, Dequantise, Digits, Scale, Text
 from genjax.data.sources import InMemorySource
 from genjax.errors import UserError
-from genjax.models import GAN, VAE, DiffusionModel, DiscretisedLogistic, Gaussian
+from genjax.models import GAN, VAE, DiffusionModel, DiscretisedLogistic, Gaussian, classifier
 from genjax.models.autoregressive import GPT, MADE, MDLM, LogisticMixture, PixelCNN
 from genjax.models.diffusion import Classifier, DiffusionSampling
 from genjax.models.flow import ContinuousFlow
@@ -120,11 +120,14 @@ def test_labels_that_are_not_there_or_out_of_range():
     assert 'num_classes=3, and the data have no labels' in refused(model, Rows(x))
     label = np.arange(20, dtype=np.int32) % 4
     assert 'labels from 0 to 3: they must be 0..2' in refused(model, Rows(x, label))
-    assert 'labels from -1 to 2: they must be 0..2' in refused(model, Rows(x, label - 1))
+    line = refused(model, Rows(x, label - 1))
+    assert 'from -1 to 2: they must be 0..2; -1 is unlabelled, which a VAE does not take' in line
     semi = GAN(
         MLP((4,), shape=SHAPE), MLP((4,), shape=()), 2, num_classes=3, conditioning='k_plus_1'
     )
     check(semi, Rows(x, label - 1))
+    check(classifier.Classifier(MLP((4,)), 3), Rows(x, label - 1))
+    assert 'they must be -1..2' in refused(classifier.Classifier(MLP((4,)), 3), Rows(x, label - 2))
 
 
 PIXEL = GatedPixelCNN(SHAPE, 4, 1)
