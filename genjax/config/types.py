@@ -56,9 +56,10 @@ def parse(text: str, hint: Any) -> Any:
         value = tuple(value)
     if isinstance(value, float) and value.is_integer() and int in members and float not in members:
         value = int(value)
-    if str in members and not (type(value) in members or (type(value) is int and float in members)):
-        value = text
     tuples = [m for m in members if typing.get_origin(m) is tuple]
+    kept = type(value) in members or (type(value) is int and float in members)
+    if str in members and not (kept or (tuples and isinstance(value, tuple))):
+        value = text
     if tuples and not isinstance(value, tuple) and not any(_fits(value, m) for m in members):
         value = (value,)
     return coerce(value, hint)

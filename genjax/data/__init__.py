@@ -16,6 +16,7 @@ from genjax.data.latents import Latents
 from genjax.data.pipeline import batch_indices, eval_batches, train_batches
 from genjax.data.preprocessing import Binarise, Chain, Dequantise, Logit, Scale
 from genjax.data.stacked import Stacked
+from genjax.data.table import Table
 from genjax.data.tables import Binary, PianoRolls
 from genjax.data.text import Text
 from genjax.data.tokenizers import Bytes, Characters, Pixels
@@ -48,6 +49,7 @@ __all__ = [
     'Scale',
     'SemiSupervised',
     'Stacked',
+    'Table',
     'Text',
     'Transformed',
     'Unpaired',

@@ -15,7 +15,6 @@ from jax import Array
 
 from genjax.data import held_out
 from genjax.data.array_store import cache_folder, stamp, stored
-from genjax.data.decoding import as_int32
 from genjax.data.held_out import PLACE, Splits
 from genjax.data.own_data import Collection, Opened, OwnData, opened
 from genjax.errors import UserError, nearest
@@ -97,7 +96,7 @@ def _open(arrays: Arrays, folder: str) -> Opened:
         identity = (there, [stamp(f) for f in (file, *beside) if f.exists()])
         return Collection(loaded, path, identity)
 
-    return opened(arrays.splits, read, _prepared, arrays.in_memory)
+    return opened(arrays.splits, read, arrays.in_memory)
 
 
 def _load(path: str, names: Mapping[str, str], in_memory: bool) -> dict[str, np.ndarray]:
@@ -166,24 +165,6 @@ def _check_numbers(arrays: Mapping[str, np.ndarray], where: Mapping[str, str]) -
     for name in arrays.keys() & {'x', 'context'}:
         if arrays[name].dtype.kind not in 'biuf' or not arrays[name].ndim:
             raise UserError(f'{where[name]} is not an array of numbers: {arrays[name].dtype}')
-
-
-def _prepared(name: str, rows: np.ndarray) -> np.ndarray:
-    """Returns rows of an array in the types and shapes of a `Source`."""
-    if name == 'label':
-        return rows
-    if name == 'context':
-        return rows.astype(np.float32)
-    if rows.dtype.kind == 'f':
-        x = rows.astype(np.float32)
-    elif rows.dtype in (np.uint8, np.bool_):
-        x = rows.astype(np.uint8)[..., None] if rows.ndim == 3 else rows.astype(np.uint8)
-    else:
-        try:
-            x = as_int32(rows)
-        except ValueError as error:
-            raise UserError(f'x of Arrays: {error}') from None
-    return x[:, None] if x.ndim == 1 else x
 
 
 def _written(given: Mapping[str, Any]) -> dict[str, str]:

@@ -55,10 +55,10 @@ class Classes:
 
     def labels(self, values: np.ndarray, where: str) -> np.ndarray:
         """Returns labels [N] as numbers, int32; raises UserError at one of no class."""
-        if self.names is None:
-            if values.dtype.kind not in 'iu':
-                raise UserError(f'{where} is {values.dtype}, and the training data have numbers')
+        if values.dtype.kind in 'iu':
             labels, outside = values, (values < -1) | (values >= self.num)
+        elif self.names is None:
+            raise UserError(f'{where} is {values.dtype}, and the training data have numbers')
         else:
             place = {name: label for label, name in enumerate(self.names)}
             names, which = np.unique(values.astype(str), return_inverse=True)

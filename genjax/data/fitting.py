@@ -32,7 +32,7 @@ class Fit:
         width: columns.
         channels: 1 (grey), 3 (RGB) or 4 (RGBA).
         crop: `'center'`: cuts off what the aspect ratio has too much, evenly on both sides;
-            `'stretch'`: scales the sides by different factors.
+            `'stretch'`: scales the sides by different factors; `'none'`: refuses other sizes.
     """
 
     height: int
@@ -62,14 +62,14 @@ class Fit:
             raise ValueError(str(error) or type(error).__name__) from None
 
     def _fitted(self, image: Image.Image) -> Image.Image:
-        turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
-        wanted = (self.width, self.height)
-        if turn is not None and turn not in (
-            Image.Transpose.FLIP_LEFT_RIGHT,
-            Image.Transpose.FLIP_TOP_BOTTOM,
-            Image.Transpose.ROTATE_180,
-        ):
-            wanted = wanted[::-1]
+        orientation = image.getexif().get(_ORIENTATION, 1)
+        turned = orientation >= 5  # by a quarter: the sides are exchanged
+        wanted = (self.height, self.width) if turned else (self.width, self.height)
+        if self.crop == 'none' and image.size != wanted:
+            height, width = image.size if turned else image.size[::-1]
+            raise ValueError(
+                f'it is {height} x {width}, not {self.height} x {self.width}; give a size for all'
+            )
         scale = max(new / old for new, old in zip(wanted, image.size, strict=True))
         # A JPEG is decoded at an eighth, a quarter or half of its size, where that is enough.
         image.draft(None, tuple(round(_GAP * scale * side) for side in image.size))
@@ -83,8 +83,8 @@ class Fit:
             box = (left, top, left + kept[0], top + kept[1])
         if image.size != wanted:
             image = image.resize(wanted, Image.Resampling.BICUBIC, box, reducing_gap=_GAP)
-        if turn is not None:
-            image = image.transpose(turn)
+        if orientation in _UPRIGHT:
+            image = image.transpose(_UPRIGHT[orientation])
         return image if image.mode == mode else image.convert(mode)
 
     def _plain(self, image: Image.Image, mode: str) -> Image.Image:
@@ -101,3 +101,17 @@ class Fit:
             white = Image.new('RGBA', image.size, 'white')
             return Image.alpha_composite(white, image).convert('RGB')
         return image if image.mode in ('L', 'RGB', 'RGBA') else image.convert(mode)
+
+
+def size_of(data: bytes) -> tuple[int, int, int]:
+    """Returns (height, width, channels) of an encoded image as it is stored, upright; raises
+    ValueError if it is none.
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            width, height = image.size
+            if image.getexif().get(_ORIENTATION, 1) >= 5:
+                width, height = height, width
+            return height, width, 1 if image.mode in ('1', 'L') or image.mode[0] == 'I' else 3
+    except UnidentifiedImageError:
+        raise ValueError('it is empty' if not data else 'it is no image') from None

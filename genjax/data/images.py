@@ -105,7 +105,7 @@ def _open(images: Images, folder: str) -> Opened:
             arrays['label'] = classes[found.rows]
         return Collection(arrays, where, hashes=found.hashes, skipped=found.skipped)
 
-    return opened(images.splits, read, lambda name, rows: rows, images.in_memory)
+    return opened(images.splits, read, images.in_memory)
 
 
 def _listed(root: Path, where: str) -> list[str]:

@@ -10,11 +10,10 @@ import numpy as np
 from genjax.data import held_out
 from genjax.data.array_store import StreamedSource, stored
 from genjax.data.class_labels import Classes
+from genjax.data.decoding import as_int32
 from genjax.data.held_out import Portion, Splits
 from genjax.data.sources import InMemorySource, Source
 from genjax.errors import UserError, described
-
-Prepare = Callable[[str, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -83,6 +82,7 @@ class Collection:
         hashes: hash of the content of each row, uint64 [N], that decides its split; None: those of
             the rows of `x` and `context`.
         skipped: reasons why examples are left out, by name.
+        classes: of the labels, if they are declared; None: those that occur.
     """
 
     arrays: Mapping[str, np.ndarray]
@@ -90,18 +90,16 @@ class Collection:
     identity: Any = None
     hashes: np.ndarray | None = None
     skipped: Mapping[str, str] = field(default_factory=dict)
+    classes: Classes | None = None
 
 
-def opened(
-    splits: Splits, read: Callable[[str], Collection], prepare: Prepare, in_memory: bool
-) -> Opened:
+def opened(splits: Splits, read: Callable[[str], Collection], in_memory: bool) -> Opened:
     """Opens arrays as a data set.
 
     Args:
         splits: as in a data set.
         read: name of a collection -> its arrays, memory-mapped unless `in_memory`.
-        prepare: maps the name and some rows of an array, other than labels, to those of a batch.
-        in_memory: whether to prepare all rows now.
+        in_memory: whether to read all rows now.
 
     Raises:
         UserError: a split has other shapes or classes than the training data.
@@ -109,34 +107,34 @@ def opened(
     portions = held_out.portions(splits)
     collections = {name: read(name) for name in {p.name: None for p in portions.values()}}
     train = collections[portions['train'].name]
-    first = _first(train, prepare)
+    first = _first(train)
     classes = None
     if 'label' in train.arrays:
-        classes = Classes.of(train.arrays['label'], f'label of {train.where}')
+        classes = train.classes or Classes.of(train.arrays['label'], f'label of {train.where}')
     sources: dict[str, Source] = {}
     for name, collection in collections.items():
         labelled = _labelled(collection, classes)
-        if (there := _first(collection, prepare)) != first:
+        if (there := _first(collection)) != first:
             raise UserError(
                 f'{collection.where} has {described(there)}, and {train.where} {described(first)}'
             )
         mine = {split: portion for split, portion in portions.items() if portion.name == name}
         rows = _rows(labelled, mine, keep=not in_memory)
-        whole = _prepared(labelled, prepare, slice(None)) if in_memory else {}
+        whole = _rows_of(labelled, slice(None)) if in_memory else {}
         for split in mine:
             if in_memory:
                 source = InMemorySource({n: a[rows[split]] for n, a in whole.items()})
             else:
-                source = StreamedSource(labelled.arrays, rows[split], prepare, labelled.where)
+                source = StreamedSource(labelled.arrays, rows[split], batch_rows, labelled.where)
             source.skipped = collection.skipped
             sources[split] = source
     shapes = {name: one.shape for name, one in first.items()}
     return Opened(sources, shapes['x'], classes, shapes.get('context'))
 
 
-def _first(collection: Collection, prepare: Prepare) -> dict[str, jax.ShapeDtypeStruct]:
+def _first(collection: Collection) -> dict[str, jax.ShapeDtypeStruct]:
     """Returns the shape and type of one x and one context."""
-    some = _prepared(collection, prepare, slice(1))
+    some = _rows_of(collection, slice(1))
     some.pop('label', None)
     return {name: jax.ShapeDtypeStruct(a.shape[1:], a.dtype) for name, a in some.items()}
 
@@ -149,8 +147,8 @@ def _labelled(collection: Collection, classes: Classes | None) -> Collection:
     return replace(collection, arrays=arrays)
 
 
-def _prepared(collection: Collection, prepare: Prepare, rows: slice) -> dict[str, np.ndarray]:
-    return {name: prepare(name, array[rows]) for name, array in collection.arrays.items()}
+def _rows_of(collection: Collection, rows: slice) -> dict[str, np.ndarray]:
+    return {name: batch_rows(name, array[rows]) for name, array in collection.arrays.items()}
 
 
 def _rows(
@@ -172,3 +170,23 @@ def _rows(
     else:
         hashes = held_out.row_hashes(*arrays)
     return {split: portion.rows(hashes) for split, portion in portions.items()}
+
+
+def batch_rows(name: str, rows: np.ndarray) -> np.ndarray:
+    """Returns rows of the array `name` in the types of a `Source`: x as uint8 (of uint8 and truth
+    values), int32 (of other whole numbers) or float32, and context as float32. uint8 [N, H, W] are
+    images [H, W, 1], and x [N] are rows of one number.
+    """
+    if name == 'label':
+        return rows
+    if name == 'context' or rows.dtype.kind == 'f':
+        rows = rows.astype(np.float32, copy=False)
+    elif rows.dtype in (np.uint8, np.bool_):
+        rows = rows.astype(np.uint8, copy=False)
+        rows = rows[..., None] if rows.ndim == 3 else rows
+    else:
+        try:
+            rows = as_int32(rows)
+        except ValueError as error:
+            raise UserError(f'x: {error}') from None
+    return rows[:, None] if rows.ndim == 1 else rows

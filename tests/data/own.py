@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from PIL import Image
 
 from genjax import data
@@ -32,7 +34,18 @@ def images(folder: Path, **fields):
     return data.Images(str(root), **{'size': (6, 8), **fields})
 
 
-DATASETS = {'arrays': arrays, 'images': images}
+def table(folder: Path, **fields):
+    """Numbers, whole numbers and names of classes, in several row groups."""
+    path = folder / 'x.parquet'
+    if not path.exists():
+        random = np.random.RandomState(0)
+        kinds = np.array(['ant', 'bee', 'cow'])[np.arange(70) % 3]
+        columns = {'a': random.randn(70), 'b': np.arange(70), 'c': random.rand(70), 'kind': kinds}
+        pq.write_table(pa.table(columns), path, row_group_size=16)
+    return data.Table(str(path), x=('a', 'b'), label='kind', context='c', **fields)
+
+
+DATASETS = {'arrays': arrays, 'images': images, 'table': table}
 KINDS = [(name, in_memory) for name in DATASETS for in_memory in (True, False)]
 
 
