@@ -5,7 +5,7 @@ field `shape`, the shape of one example. Modules that take a class label have a 
 """
 
 from genjax.networks.autoencoder import MapDecoder, MapEncoder
-from genjax.networks.convert import from_diffusers
+from genjax.networks.convert import from_diffusers, to_diffusers
 from genjax.networks.convolutional import ConvDecoder, ConvEncoder, ConvNet
 from genjax.networks.cyclegan import PatchDiscriminator, Translator
 from genjax.networks.dcgan import DCGANDiscriminator, DCGANGenerator
@@ -63,4 +63,5 @@ __all__ = [
     'UNet',
     'VectorQuantiser',
     'from_diffusers',
+    'to_diffusers',
 ]

@@ -91,6 +91,7 @@ class DiT(nn.Module):
         out_channels: channels of the output; None: those of the image. Twice as many for a network
             that also predicts variances.
         time_scale: scale of the time embedding; None: chosen by the model, otherwise 1000.
+        freq_shift: of the time embedding, see `embedding.sinusoids`; diffusers has 1.
         scan: compile one block and loop over it, so that compile time does not grow with depth;
             slower for shallow networks on a CPU.
         remat: activations that blocks keep for the backward pass: all ('none'), products with
@@ -107,6 +108,7 @@ class DiT(nn.Module):
     num_classes: int | None = None
     out_channels: int | None = None
     time_scale: float | None = None
+    freq_shift: float = 0.0
     scan: bool = False
     remat: Remat = 'none'
     dtype: str = 'float32'
@@ -137,7 +139,12 @@ class DiT(nn.Module):
 
         normal = nn.initializers.normal(0.02)
         condition = TimeEmbedding(
-            self.features, self.time_scale, kernel_init=normal, dtype=self.dtype, name='time'
+            self.features,
+            self.time_scale,
+            freq_shift=self.freq_shift,
+            kernel_init=normal,
+            dtype=self.dtype,
+            name='time',
         )(time)
         if self.num_classes is not None:
             embed = LabelEmbedding(self.num_classes, self.features, self.dtype, name='label')
