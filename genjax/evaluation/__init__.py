@@ -12,9 +12,17 @@ from genjax.evaluation.bases import PerExample, PerSample
 from genjax.evaluation.c2st import C2ST
 from genjax.evaluation.class_modes import ClassModes
 from genjax.evaluation.codebook import CodebookUse
-from genjax.evaluation.copying import authenticity, copying_ct, copying_z, nearest
+from genjax.evaluation.copying import Copying, authenticity, copying_ct, copying_z, nearest
 from genjax.evaluation.disentanglement import dci, factor_vae_score, mig, sap
 from genjax.evaluation.factor_r2 import FactorR2
+from genjax.evaluation.features import PCA, FeatureSpace, FunctionFeatures, RandomConvolutions, Raw
+from genjax.evaluation.fidelity import (
+    FrechetDistance,
+    InFeatures,
+    KernelDistance,
+    PrecisionRecall,
+    Vendi,
+)
 from genjax.evaluation.frechet import frechet_distance, frechet_extrapolated, frechet_jackknife
 from genjax.evaluation.kid import kernel_distance
 from genjax.evaluation.kl import KL
@@ -39,15 +47,22 @@ __all__ = [
     'C2ST',
     'KL',
     'MMD',
+    'PCA',
     'Accuracy',
     'AggregatePosterior',
     'ClassModes',
     'CodebookUse',
+    'Copying',
     'CriticW1',
     'EvaluationData',
     'Evaluator',
     'FactorR2',
+    'FeatureSpace',
+    'FrechetDistance',
     'FunctionEvaluator',
+    'FunctionFeatures',
+    'InFeatures',
+    'KernelDistance',
     'LabelAccuracy',
     'Likelihood',
     'Modes',
@@ -55,11 +70,15 @@ __all__ = [
     'PerExample',
     'PerSample',
     'PerceptualPathLength',
+    'PrecisionRecall',
+    'RandomConvolutions',
     'RateDistortion',
+    'Raw',
     'Reconstruction',
     'Support',
     'TokenLikelihood',
     'TranslationAccuracy',
+    'Vendi',
     'authenticity',
     'copying_ct',
     'copying_z',

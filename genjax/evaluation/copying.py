@@ -1,5 +1,7 @@
 """Tests for samples that copy training data, by distances to the nearest training examples."""
 
+import contextlib
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -7,8 +9,11 @@ import numpy as np
 from jax import Array
 
 from genjax.errors import UserError
+from genjax.evaluation.base import EvaluationData, Results
 from genjax.evaluation.chunks import flat, per_row, squared_distances
+from genjax.evaluation.fidelity import InFeatures
 from genjax.evaluation.manifold import neighbour_distances
+from genjax.models.base import GenerativeModel, Variables
 
 
 def nearest(x: np.ndarray, train: np.ndarray, *, chunk: int = 1024) -> tuple[np.ndarray, ...]:
@@ -31,8 +36,8 @@ def _nearest(rows: Array, train: Array) -> tuple[tuple[Array, Array], None]:
     return (jnp.min(squared, axis=1), jnp.argmin(squared, axis=1)), None
 
 
-class Copying(NamedTuple):
-    """Result of a test for copies.
+class MannWhitney(NamedTuple):
+    """Result of a Mann-Whitney test for copies.
 
     Attributes:
         z: Mann-Whitney statistic, standard normal for samples of the data's distribution;
@@ -46,7 +51,7 @@ class Copying(NamedTuple):
     p: float
 
 
-def copying_z(train: np.ndarray, test: np.ndarray, generated: np.ndarray) -> Copying:
+def copying_z(train: np.ndarray, test: np.ndarray, generated: np.ndarray) -> MannWhitney:
     """Tests whether samples are nearer to the training data than held-out examples: Z_U of Meehan,
     Chaudhuri & Dasgupta (2020).
 
@@ -117,7 +122,7 @@ def authenticity(train: np.ndarray, generated: np.ndarray) -> float:
     return float(np.mean(distance > own[index]))
 
 
-def _mann_whitney(x: np.ndarray, y: np.ndarray) -> Copying:
+def _mann_whitney(x: np.ndarray, y: np.ndarray) -> MannWhitney:
     """Whether x tends to be smaller than y (Mann & Whitney, 1947)."""
     from scipy.stats import norm, rankdata
 
@@ -125,4 +130,42 @@ def _mann_whitney(x: np.ndarray, y: np.ndarray) -> Copying:
     u = rankdata(np.concatenate([x, y]))[:n].sum() - n * (n + 1) / 2
     scale = np.sqrt(n * m * (n + m + 1) / 12)
     z = (u - n * m / 2) / scale
-    return Copying(float(z), float(-n * m / 2 / scale), float(norm.cdf(z)))
+    return MannWhitney(float(z), float(-n * m / 2 / scale), float(norm.cdf(z)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copying(InFeatures):
+    """Tests for samples that copy the training split, with the examples of `split` held out.
+
+    Gives 'z' (`copying_z`), its share 'of_bound' of the smallest possible value and its 'p' value,
+    'c_t' (`copying_ct`, if a cell has enough examples), and the 'authenticity' of the samples and
+    of the held-out examples, 'authenticity_data'.
+
+    Attributes:
+        cells: number of cells of C_T.
+    """
+
+    cells: int = 10
+
+    @property
+    def options(self) -> dict[str, object]:
+        return {'cells': self.cells}
+
+    def __call__(
+        self, model: GenerativeModel, variables: Variables, data: EvaluationData, key: Array
+    ) -> Results:
+        """Evaluates a model; raises UserError if it cannot be sampled, or `split` is 'train'."""
+        if data.split == 'train':
+            raise UserError('Copying needs held-out examples: give another split than train')
+        samples, examples, protocol = self.drawn(model, variables, data, key)
+        train = self.stored(data, 'train')
+        found = copying_z(train, examples, samples)
+        results = {'z': found.z, 'of_bound': found.z / found.bound, 'p': found.p}
+        with contextlib.suppress(UserError):  # small splits
+            results['c_t'], _ = copying_ct(train, examples, samples, cells=self.cells)
+        return {
+            **results,
+            'authenticity': authenticity(train, samples),
+            'authenticity_data': authenticity(train, examples),
+            'protocol': protocol,
+        }

@@ -92,14 +92,14 @@ def examples(data: EvaluationData, num: int, key: Array, batch_size: int) -> np.
     """
     parts = []
     for batch in data.batches(batch_size):
-        x, key = _preprocessed(data.preprocess, batch['x'], key)
+        x, key = preprocessed(data.preprocess, batch['x'], key)
         parts.append(fetch(x)[fetch(batch['mask'])])
     real = np.concatenate(parts) if parts else np.zeros(0)
     return real[random_subset(len(real), num)]
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _preprocessed(preprocess: Any, x: Array, key: Array) -> tuple[Array, Array]:
+def preprocessed(preprocess: Any, x: Array, key: Array) -> tuple[Array, Array]:
     """Batch in the space of the model, and the key for the next batch."""
     next_key, key = jax.random.split(key)
     return preprocess(x, key)[0], next_key

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from genjax import records
 from genjax.errors import UserError, nearest
+from genjax.protocols import check_same
 from genjax.reports import formatting
 from genjax.reports.load import Runs, Trial, read
 from genjax.reports.statistics import Group, Outcome, differing, groups_of
@@ -103,7 +104,7 @@ def make(path: Path, metrics: Sequence[str] = (), by: Sequence[str] = ()) -> Rep
             models or data sets.
 
     Raises:
-        UserError: there are no runs, or no such metric or field.
+        UserError: there are no runs, no such metric or field, or results of different protocols.
     """
     runs = read(path)
     known = metrics_of(runs.trials)
@@ -132,6 +133,9 @@ def make(path: Path, metrics: Sequence[str] = (), by: Sequence[str] = ()) -> Rep
     by = list(by) or differ[:2]
     fields = list(dict.fromkeys([*by, *differ]))
     chosen = list(dict.fromkeys(metrics)) or _default(runs.trials, known)
+    for metric in chosen:
+        name = f'{metric.rpartition("/")[0]}/protocol'
+        check_same(metric, {t.id: t.results[name] for t in runs.trials if name in t.results})
     return Report(runs, chosen, by, fields, groups_of(runs.trials, fields))
 
 

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from genjax.errors import UserError
+from genjax.protocols import protocol
 from genjax.reports import report
 from genjax.reports.load import read
 from tests.reports import folders
@@ -34,6 +35,15 @@ def test_results_of_the_last_step_and_of_the_best(tmp_path):
     assert trial.curves['vae/loss'] == [(100, 5.0), (300, None)]
     assert trial.devices == (4, 'TPU v5e')
     assert trial.device_hours == pytest.approx(4 * 90 / 3600)
+
+
+def test_results_of_other_protocols_are_not_in_one_table(tmp_path):
+    for seed, samples in enumerate((500, 500, 400)):
+        test = {'fd/distance': 1.0, 'fd/protocol': protocol(features='data', samples=samples)}
+        folders.trial(tmp_path, seed, {'seed': seed}, RECORDS, test | {'test_nll/nll': 2.5})
+    report.make(tmp_path)
+    with pytest.raises(UserError, match=r"samples is '500' .* and '400'"):
+        report.make(tmp_path, ['fd'])
 
 
 def test_the_largest_may_be_the_best(tmp_path):

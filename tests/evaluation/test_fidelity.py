@@ -1,0 +1,132 @@
+"""Evaluators in feature spaces give what the functions of arrays give, and say how."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from genjax import evaluation
+from genjax.config import spec
+from genjax.data import Chain, Digits, Gaussians, Scale
+from genjax.errors import UserError
+from genjax.evaluation import EvaluationData
+from genjax.evaluation.features import checked
+from genjax.protocols import check_same, fields_of, protocol
+from genjax.sampling import draw
+
+KEY = jax.random.key(0)
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Noise around the middle of the data, in the range of the model."""
+
+    shape: tuple[int, ...] = (2,)
+
+    def sample(self, variables, key, num, *, label=None):
+        """Draws [num, *shape]."""
+        return jax.random.normal(key, (num, *self.shape))
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Digits of the training split, one after the other."""
+
+    def sample(self, variables, key, num, *, label=None):
+        x = jnp.asarray(Digits().source('train')[np.arange(500)]['x'], jnp.float32)
+        return x[jax.random.randint(key, (num,), 0, 500)] / 255
+
+
+def data_of(dataset, *steps, split='test'):
+    return EvaluationData(dataset, split, None, Chain(steps), seed=5)
+
+
+def halves(x):
+    return np.stack([x.reshape(len(x), -1).mean(1), np.ones(len(x))], axis=1)
+
+
+def test_evaluators_compare_what_is_stored():
+    data, model = data_of(Gaussians(), Scale(-1.0, 1.0)), Cloud()
+    samples = np.asarray(data.preprocess.inverse(draw(model, {}, 300, 5)))
+    source = data.dataset.source('test')
+    rows = evaluation.fidelity.random_subset(len(source), 300)
+    real = source[rows]['x']
+    options = {'num_samples': 300}
+    found = evaluation.FrechetDistance(**options)(model, {}, data, KEY)
+    np.testing.assert_allclose(
+        found['distance'], evaluation.frechet_distance(real, samples), rtol=1e-6
+    )
+    found = evaluation.PrecisionRecall(**options, k=3)(model, {}, data, KEY)
+    expected = evaluation.prdc(real, samples, k=3)
+    assert [found[name] for name in expected._fields] == list(expected)
+    p = expected.recall
+    assert found['recall_stderr'] == pytest.approx(np.sqrt(p * (1 - p) / 300))
+    assert fields_of(found['protocol']) == {
+        'features': 'data', 'data': source.fingerprint[:12], 'split': 'test', 'examples': '300',
+        'samples': '300', 'k': '3', 'preprocess': 'Scale', 'seed': '5',
+    }  # fmt: skip
+    found = evaluation.KernelDistance(**options, block=100)(model, {}, data, KEY)
+    assert found['kid'] == pytest.approx(evaluation.kernel_distance(real, samples, block=100)[0])
+    found = evaluation.Vendi(**options)(model, {}, data, KEY)
+    assert found['vendi'] == pytest.approx(evaluation.vendi_score(samples))
+    assert found['vendi_data'] == pytest.approx(evaluation.vendi_score(real))
+
+
+def test_copies_are_found_and_noise_is_not():
+    data = data_of(Digits(), Scale())
+    options = {'num_samples': 300, 'features': evaluation.PCA(20)}
+    copied = evaluation.Copying(**options)(Copies(), {}, data, KEY)
+    assert copied['of_bound'] > 0.95 and copied['p'] < 1e-30 and copied['c_t'] < -3
+    assert copied['authenticity'] == 0 < copied['authenticity_data']
+    noise = evaluation.Copying(**options)(Cloud((8, 8, 1)), {}, data, KEY)
+    assert noise['z'] > 10 and noise['authenticity'] > 0.9
+    with pytest.raises(UserError, match='held-out'):
+        evaluation.Copying()(Copies(), {}, data_of(Digits(), split='train'), KEY)
+
+
+def test_principal_components_are_those_of_scikit_learn():
+    from sklearn.decomposition import PCA
+
+    x = Digits().source('train')[np.arange(len(Digits().source('train')))]['x']
+    features, name = evaluation.PCA(7).of(Digits())
+    theirs = PCA(7, svd_solver='full').fit(x.reshape(len(x), -1).astype(float))
+    np.testing.assert_allclose(
+        abs(features(x[:50])), abs(theirs.transform(x[:50].reshape(50, -1))), atol=1e-6
+    )
+    assert name.startswith('7 principal components of ')
+    with pytest.raises(UserError, match='less than 65 components'):
+        evaluation.PCA(65).of(Digits())
+
+
+def test_random_convolutions_are_a_function_of_the_example():
+    x = Digits().source('test')[np.arange(9)]['x']
+    features, name = evaluation.RandomConvolutions((4, 8)).of(Digits())
+    assert features(x).shape == (9, 24)
+    np.testing.assert_allclose(features(x)[3:4], features(x[3:4]), rtol=1e-5, atol=1e-6)
+    other, other_name = evaluation.RandomConvolutions((4, 8), seed=1).of(Digits())
+    assert name != other_name and not np.allclose(other(x), features(x))
+    with pytest.raises(UserError, match='needs images'):
+        evaluation.RandomConvolutions().of(Gaussians())
+
+
+def test_a_space_of_ones_own():
+    space = spec(evaluation.FunctionFeatures, function=halves, version='2')
+    assert space.function.startswith('@')
+    features, name = evaluation.FunctionFeatures(halves, '2').of(None)
+    assert name.endswith('.halves 2')
+    assert checked(features, np.ones((3, 4)), name).tolist() == [[1, 1]] * 3
+    with pytest.raises(UserError, match=r'of 3 examples have shape \(3,\)'):
+        checked(lambda x: x[:, 0], np.ones((3, 4)), 'columns')
+    with pytest.raises(UserError, match='of example 1 are not finite'):
+        checked(lambda x: np.array([[1.0], [np.nan]]), np.ones((2, 4)), 'holes')
+
+
+def test_results_of_other_protocols_are_not_compared():
+    first = protocol(features='data', samples=500)
+    assert fields_of(first) == {'features': 'data', 'samples': '500'}
+    assert fields_of('test (500 examples)') == fields_of(first[:-2] + '?]') == {}
+    check_same('fd/distance', {'a': first, 'b': first})
+    with pytest.raises(UserError, match=r"of a and b cannot be .* samples is '500' .* '400'"):
+        check_same('fd/distance', {'a': first, 'b': protocol(features='data', samples=400)})
