@@ -33,6 +33,7 @@ from genjax.evaluation.mmd import MMD
 from genjax.evaluation.modes import Modes
 from genjax.evaluation.outliers import Outliers
 from genjax.evaluation.path_length import PerceptualPathLength
+from genjax.evaluation.probe import Probe
 from genjax.evaluation.rate_distortion import RateDistortion
 from genjax.evaluation.reconstruction import Reconstruction
 from genjax.evaluation.results import evaluate
@@ -71,6 +72,7 @@ __all__ = [
     'PerSample',
     'PerceptualPathLength',
     'PrecisionRecall',
+    'Probe',
     'RandomConvolutions',
     'RateDistortion',
     'Raw',

@@ -85,6 +85,30 @@ def apply(
     return out, {**state, group: new} if group in state else state
 
 
+def hidden(module: nn.Module, variables: Variables, group: str, *args: Any) -> tuple[Any, Array]:
+    """Calls a network as in evaluation, and returns its output and its features [B, ..., D].
+
+    A network stores its features by `self.sow('intermediates', 'features', h)`; those of genjax
+    store the input of the last layer, `UNet` that of the upsampling path.
+
+    Raises:
+        UserError: the network stores no features.
+    """
+    collections = {'params': variables['params'][group], **variables['state'].get(group, {})}
+    out, found = module.apply(collections, *args, mutable=['intermediates'])
+    if 'features' not in found.get('intermediates', {}):
+        raise UserError(
+            f'the network {type(module).__name__} stores no features: before its last layer, call'
+            " self.sow('intermediates', 'features', h)"
+        )
+    return out, found['intermediates']['features'][0].astype(jnp.float32)
+
+
+def pooled(h: Array) -> Array:
+    """The mean [B, D] of features [B, ..., D] over positions."""
+    return jnp.mean(h, axis=tuple(range(1, h.ndim - 1)))
+
+
 def has_batch_statistics(state: Any) -> bool:
     """True if the state has a running mean or variance of `nn.BatchNorm`. `nn.SpectralNorm` keeps
     its vectors in the same collection.

@@ -98,26 +98,30 @@ class ConvDecoder(nn.Module):
 
 
 class ConvNet(nn.Module):
-    """Convolutions with activations at full resolution: features of every pixel.
+    """Convolutions with activations: features of every pixel or, with `pool`, of larger patches.
 
     Attributes:
         features: channels of each layer.
         kernel: kernel size.
+        pool: side of the max pooling after each layer; 1: none.
         activation: a name in `jax.nn` or a function.
         dtype: computation dtype; parameters are float32.
     """
 
     features: tuple[int, ...] = (64, 64)
     kernel: int = 3
+    pool: int = 1
     activation: str | Callable = 'relu'
     dtype: str = 'float32'
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        """Maps x [B, H, W, C] to features [B, H, W, features[-1]]."""
+        """Maps x [B, H, W, C] to features [B, h, w, features[-1]], h = ceil(H / pool^layers)."""
         act = activation_function(self.activation)
         init = nn.initializers.variance_scaling(2.0, 'fan_in', 'truncated_normal')
         for width in self.features:
             layer = nn.Conv(width, (self.kernel,) * 2, kernel_init=init, dtype=self.dtype)
             x = act(layer(x.astype(self.dtype)))
+            if self.pool > 1:
+                x = nn.max_pool(x, (self.pool,) * 2, (self.pool,) * 2, 'SAME')
         return x

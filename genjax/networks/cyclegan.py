@@ -92,5 +92,6 @@ class PatchDiscriminator(nn.Module):
             if number > 1:
                 x = InstanceNorm()(x).astype(self.dtype)
             x = activation_function('leaky_relu')(x)
+        self.sow('intermediates', 'features', x)
         x = nn.Conv(1, (4, 4), dtype='float32')(x.astype(jnp.float32))
         return x.reshape(x.shape[0], -1)

@@ -133,6 +133,7 @@ class DCGANDiscriminator(nn.Module):
             x = layer(nn.Conv(self.features * 2**level, (4, 4), strides=2, dtype=self.dtype), x)
             x = Dropout(self.dropout, deterministic=not train)(act(x))
         x = x.reshape(x.shape[0], -1).astype(jnp.float32)
+        self.sow('intermediates', 'features', x)
         logits = layer(nn.Dense(math.prod(self.shape), dtype='float32'), x)
         if self.num_classes is not None:
             label = one_hot(label, self.num_classes, 'float32')

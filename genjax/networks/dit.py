@@ -156,6 +156,7 @@ class DiT(nn.Module):
         x = x + grid_positions(height, width, self.features).astype(self.dtype)
         x = self._blocks(x, condition)
 
+        self.sow('intermediates', 'features', x)
         shift, scale = Modulation(2, self.features, self.dtype, name='modulation')(condition)
         x = _normalise(x) * (1 + scale) + shift
         x = Dense(self.patch**2 * channels, kernel_init=_ZEROS, name='output')(x)

@@ -35,5 +35,6 @@ class MaxoutMLP(nn.Module):
         for width in self.features:
             x = nn.Dense(self.pieces * width, dtype=self.dtype)(x)
             x = jnp.max(x.reshape(-1, self.pieces, width), axis=1)
+        self.sow('intermediates', 'features', x)
         x = nn.Dense(math.prod(self.shape), dtype='float32', name='output')(x)
         return x.reshape(x.shape[0], *self.shape)

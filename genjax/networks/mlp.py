@@ -65,5 +65,6 @@ class MLP(nn.Module):
             x = Dropout(self.dropout, deterministic=not train)(x)
         if self.shape is None:
             return x
+        self.sow('intermediates', 'features', x)
         x = nn.Dense(math.prod(self.shape), dtype='float32', name='output')(x)
         return x.reshape(x.shape[0], *self.shape)

@@ -131,6 +131,7 @@ class GatedPixelCNN(nn.Module):
             h = h + mix(self.features)(gated)
             skips = skips + mix(self.features)(gated)
         h = jax.nn.relu(mix(self.features)(jax.nn.relu(skips)))
+        self.sow('intermediates', 'features', h)
         return nn.Conv(self.shape[-1], (1, 1), dtype='float32', name='out')(h.astype(jnp.float32))
 
 
@@ -216,6 +217,7 @@ class PixelCNNPlusPlus(nn.Module):
             if level:
                 u = DownConv(features, dtype=dtype)(_double(u))
                 ul = DownRightConv(features, dtype=dtype)(_double(ul))
+        self.sow('intermediates', 'features', ul)
         out = nn.Conv(self.shape[-1], (1, 1), dtype='float32', name='out')
         return out(jax.nn.elu(ul).astype(jnp.float32))
 

@@ -139,6 +139,7 @@ class R3GANDiscriminator(nn.Module):
         x = x.astype(jnp.float32)
         weights = self.param('end', nn.initializers.normal(1 / side), (side, side, x.shape[-1]))
         x = jnp.sum(x * weights, axis=(1, 2))
+        self.sow('intermediates', 'features', x)
         if self.num_classes is None:
             return nn.Dense(1, use_bias=False)(x)[:, 0]
         label = one_hot(label, self.num_classes, 'float32')

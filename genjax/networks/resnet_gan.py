@@ -162,6 +162,7 @@ class ResNetDiscriminator(nn.Module):
             if x.shape[1] == self.attention and level < halvings:
                 x = SelfAttention(self.spectral_norm, self.dtype)(x, train)
         x = jnp.sum(act(x).astype(jnp.float32), axis=(1, 2))
+        self.sow('intermediates', 'features', x)
         logit = layer(nn.Dense(1, dtype='float32'), x)[:, 0]
         if self.num_classes is not None:
             label = one_hot(label, self.num_classes, 'float32')

@@ -110,6 +110,7 @@ class Recurrent(nn.Module):
             )
             state, x = rnn(drop(x), initial_carry=state)
             new.append(state)
+        self.sow('intermediates', 'features', x)
         x = drop(x).astype(jnp.float32)
         width = self.vocab_size or self.shape[-1]
         return nn.Dense(width, dtype='float32', name='out')(x), tuple(new)
@@ -184,6 +185,7 @@ class TCN(nn.Module):
                 )
                 h = drop(act(nn.WeightNorm(convolution)(h)))
             x = act(x + h)
+        self.sow('intermediates', 'features', x)
         width = self.vocab_size or self.shape[-1]
         out = nn.Dense(width, dtype='float32', name='out')
         return out(x.astype(jnp.float32)), tuple(new)

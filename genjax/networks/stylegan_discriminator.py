@@ -51,6 +51,7 @@ class StyleGANDiscriminator(nn.Module):
             x = jnp.concatenate([x, group_stddev(x, self.stddev_group)], axis=-1)
         x = _Layer(width)(x).reshape(x.shape[0], -1)
         x = scaled_leaky_relu(EqualDense(width)(x))
+        self.sow('intermediates', 'features', x)
         if self.num_classes is None:
             return EqualDense(1)(x)[:, 0]
         label = EqualDense(width, name='label')(one_hot(label, self.num_classes, 'float32'))

@@ -74,5 +74,6 @@ class TimeMLP(nn.Module):
             h = Dropout(self.dropout, deterministic=not train)(act(h))
             x = x + dense(f'block_{layer}_out')(h)
         x = act(x).astype(jnp.float32)
+        self.sow('intermediates', 'features', x)
         x = nn.Dense(math.prod(self.shape), kernel_init=nn.initializers.zeros, name='output')(x)
         return x.reshape(-1, *self.shape)

@@ -218,6 +218,7 @@ class Transformer(nn.Module):
         x = Dropout(self.dropout, deterministic=not train)(x)
         x, carry = self._blocks(x, carry, position, train)
         x = LayerNorm(name='norm')(x)
+        self.sow('intermediates', 'features', x)
         if self.tied and self.vocab_size is not None:
             return embed.attend(x), carry
         width = self.vocab_size or self.shape[-1]

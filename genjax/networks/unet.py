@@ -197,6 +197,7 @@ class UNet(nn.Module):
         h = attention(h, 'middle_attention')
         h = block(h, depth - 1, 'middle_block_1')
 
+        self.sow('intermediates', 'features', h)
         for level in reversed(range(depth)):
             for i in range(self.num_blocks + 1):
                 h = jnp.concatenate([h, skips.pop()], axis=-1)

@@ -17,6 +17,17 @@ EVERY = every()
 SAMPLED = every([entry for entry in ZOO if hasattr(entry.model, 'sample')])
 UNCOUPLED = every([entry for entry in ZOO if not entry.coupled])
 WITH_LOG_PROB = every([entry for entry in ZOO if isinstance(entry.model, HasLogProb)])
+WITH_FEATURES = every(
+    [entry for entry in ZOO if isinstance(entry.model, HasFeatures)],
+    few=(
+        'classifier',
+        'gan-sagan',
+        'gpt-rotary-scan',
+        'frames-made',
+        'pixelcnn++',
+        'diffusion-dit',
+    ),
+)
 WITH_CODES = every([entry for entry in ZOO if isinstance(entry.model, HasEncoder)])
 
 
@@ -148,11 +159,17 @@ def test_bf16_log_prob_is_close(entry):
 
 
 @WITH_CODES
-def test_encode_decode_and_features(entry):
+def test_encode_and_decode(entry):
     model, variables, x = entry.model, variables_of(entry), entry.batch()['x']
+    assert isinstance(model, HasFeatures)
     z = jax.eval_shape(model.encode, variables, x, KEY)
     assert z.shape[0] == 8
     assert jax.eval_shape(model.decode, variables, z, KEY).shape == x.shape
-    assert isinstance(model, HasFeatures)
-    features = jax.eval_shape(model.features, variables, x)
-    assert features.shape[0] == 8 and features.ndim == 2
+
+
+@WITH_FEATURES
+def test_features_are_a_vector_of_each_example(entry):
+    x = entry.batch()['x']
+    features = jax.eval_shape(entry.model.features, variables_of(entry), x)
+    assert features.shape[0] == len(x) and features.ndim == 2
+    assert features.dtype == jnp.float32

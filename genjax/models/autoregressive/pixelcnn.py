@@ -85,6 +85,11 @@ class PixelCNN:
         pixels = self.likelihood.log_prob(self._params(variables, x), x)
         return LogProb(jnp.sum(pixels, axis=(1, 2)), 'exact')
 
+    def features(self, variables: Variables, x: Array) -> Array:
+        """Computes the input of the network's last layer, a mean over the pixels: [B, D]."""
+        x = self.likelihood.centre(x)
+        return flax_utils.pooled(flax_utils.hidden(self._network, variables, 'network', x)[1])
+
     def sample(
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
     ) -> Array:

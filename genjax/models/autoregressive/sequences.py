@@ -52,6 +52,15 @@ class SequenceModel(ABC):
         values, counted = self._element_log_probs(variables, out.astype(jnp.float32), x)
         return LogProb(values, 'exact'), counted
 
+    def features(self, variables: Variables, x: Array) -> Array:
+        """Computes the input of the network's last layer, a mean over the elements of x that are
+        not padding: [B, D].
+        """
+        out, h = flax_utils.hidden(self.network, variables, 'network', self._shift(x))
+        _, counted = self._element_log_probs(variables, out.astype(jnp.float32), x)
+        total = jnp.sum(jnp.where(counted[..., None], h, 0.0), axis=1)
+        return total / jnp.maximum(jnp.sum(counted, axis=1), 1)[:, None]
+
     def sample(
         self, variables: Variables, key: Array, num: int, *, label: Array | None = None
     ) -> Array:

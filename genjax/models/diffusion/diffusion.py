@@ -27,6 +27,7 @@ from genjax.models.diffusion.weighting import TimeSampling, Uniform, Unweighted,
 from genjax.models.precision import full_precision
 from genjax.models.sampling_options import gathered
 
+_FEATURE_NOISE = 0.1
 _LIKELIHOODS = ('ode', 'hutchinson', 'vlb')
 
 
@@ -177,6 +178,31 @@ class DiffusionModel:
         denoise = self._sampling_denoiser(variables, *label, condition=towards_known)
         return jnp.where(mask, known, self._run(denoise, key, len(known)))
 
+    def features(self, variables: Variables, x: Array, t: Array | float | None = None) -> Array:
+        """Computes the network's features (see `flax_utils.hidden`), a mean over positions, without
+        a label: [B, D].
+
+        Args:
+            variables: variables of all groups.
+            x: data [B, *event].
+            t: time; None: where the standard deviation of the noise is a tenth of the scale of the
+                data. All examples have the same noise.
+
+        Raises:
+            UserError: a model with classes trained without label dropout.
+        """
+        if self.num_classes is not None:
+            self.check_learns_no_label('features')
+        t = self.path.time(-2.0 * jnp.log(_FEATURE_NOISE)) if t is None else t
+        t = jnp.full((len(x), *(1,) * (x.ndim - 1)), t)
+        noise = jax.random.normal(jax.random.key(0), x.shape[1:])
+        x = self.path.alpha(t) * x + self.path.sigma(t) * noise
+        x, time = self._network_inputs(x, t)
+        network, label = self.with_classes(self.network), self._no_label(len(x))
+        return flax_utils.pooled(
+            flax_utils.hidden(network, variables, 'network', x, time, *label)[1]
+        )
+
     @full_precision
     def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
         """Computes the log-density [B] in nats, or a bound or estimate (see `likelihood`).
@@ -221,12 +247,16 @@ class DiffusionModel:
     ) -> tuple[Array, Any]:
         """Computes a network's output F [B, *event] for x_t at t [B, 1, ...], and the new state."""
         network = self.network if group == 'network' else self._guide.networks(self)[group]
-        time = self.parameterisation.network_time(self.path, t).reshape(len(x))
-        x = x * self.parameterisation.input_scale(self.path, t)
+        x, time = self._network_inputs(x, t)
         out, state = flax_utils.apply(
             self.with_classes(network), variables, group, x, time, *label, **options
         )
         return out.astype(jnp.float32), state
+
+    def _network_inputs(self, x: Array, t: Array) -> tuple[Array, Array]:
+        """Scales x_t, and returns the network's time [B]."""
+        time = self.parameterisation.network_time(self.path, t).reshape(len(x))
+        return x * self.parameterisation.input_scale(self.path, t), time
 
     def diffuse(
         self, key: Array, x: Array, mask: Array | None, *label: Array

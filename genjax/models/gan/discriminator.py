@@ -138,3 +138,9 @@ class Judge:
         inputs = self.inputs(self.packed(x), label)
         output, _ = flax_utils.apply(self.network, variables, 'discriminator', *inputs)
         return auxiliary_classifier.read(output, self.conditioning)
+
+    def features(self, variables: Variables, x: Array, *label: Array) -> Array:
+        """Computes features [B / pack, D] in evaluation mode, without augmentation."""
+        inputs = self.inputs(self.packed(x), label)
+        _, h = flax_utils.hidden(self.network, variables, 'discriminator', *inputs)
+        return flax_utils.pooled(h)

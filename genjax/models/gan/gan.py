@@ -222,6 +222,19 @@ class GAN:
             raise UserError("classify() needs GAN.conditioning 'auxiliary' or 'k_plus_1'")
         return self._judge.read(variables, x)[1]
 
+    def features(self, variables: Variables, x: Array) -> Array:
+        """Computes the input [B, D] of the discriminator's last layer, a mean over positions, for x
+        [B, *event], in packs of itself; with the label as input, its average over labels.
+        """
+
+        def of(*label: Array) -> Array:
+            return self._judge.features(variables, jnp.repeat(x, self.pack, axis=0), *label)
+
+        if self.num_classes is None or self.conditioning != 'input':
+            return of()
+        each = jax.lax.map(lambda y: of(jnp.full(len(x), y)), jnp.arange(self.num_classes))
+        return jnp.mean(each, axis=0)
+
     def _generate(
         self, variables: Variables, z: Array, *label: Array, **options: Any
     ) -> tuple[Array, Any]:
