@@ -133,18 +133,35 @@ def locked(folder: Path, kind: str, record: str, busy: str) -> Iterator[IO[str]]
             _refuse_foreign(folder, kind, record)
             refuse_links(folder)
             folder.mkdir(parents=True, exist_ok=True)
-            file = stack.enter_context(open(folder / _LOCK, 'a+'))
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                owner = file.read().strip() or 'unknown'
-                raise RunLocked(busy.format(owner=owner, folder=folder)) from None
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
+            busy = busy.replace('{folder}', str(folder))
+            file = stack.enter_context(exclusive(folder / _LOCK, busy))
         except OSError as e:
             raise UserError(f'cannot write to --workdir={folder}: {e.strerror}') from None
+        yield file
+
+
+@contextlib.contextmanager
+def exclusive(path: Path, busy: str | None = None) -> Iterator[IO[str]]:
+    """Opens a lock file that one process holds at a time, until it ends, however it ends.
+
+    Args:
+        path: the file; created if it is not there.
+        busy: message if another process holds it, with `{owner}` (process id); None: wait for it.
+
+    Raises:
+        RunLocked: another process holds it.
+        OSError: the file cannot be opened.
+    """
+    with open(path, 'a+') as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+        except BlockingIOError:
+            file.seek(0)
+            owner = file.read().strip() or 'unknown'
+            raise RunLocked(busy.format(owner=owner)) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
         yield file
 
 

@@ -34,6 +34,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " 'product(sampling.guide.weight=[0,1,2])' (docs/sweeps.md), into a table, JSON and a plot",
     )  # fmt: skip
     parser.add_argument(
+        '--follow', action='store_true',
+        help='evaluate each checkpoint of a run that is training, until it ends; the run may be on'
+        ' another machine',
+    )  # fmt: skip
+    parser.add_argument(
+        '--poll', type=float, default=5.0, metavar='SECONDS',
+        help='with --follow: time between looks at the folder (default 5)',
+    )  # fmt: skip
+    parser.add_argument(
         '--out', type=files.output, metavar='FILE',
         help='the .json to write; for a sweep also a .png (default: in the run folder)',
     )  # fmt: skip
@@ -47,12 +56,24 @@ def run(args: argparse.Namespace) -> None:
     trials = None if args.sweep is None else _trials(args.sweep)
     if args.out and Path(args.out).suffix not in ('.json', '.png'):
         raise UserError(f'--out={args.out}: name it .json or .png')
+    if args.follow:
+        for name, is_set in (
+            ('sweep', args.sweep), ('out', args.out), ('step', args.step != 'best'),
+            ('sampling', args.sampling), ('ema', args.ema is not True),
+        ):  # fmt: skip
+            if is_set:
+                raise UserError(f'--follow does not go with --{name}')
+        if not args.poll > 0:
+            raise UserError(f'--poll={args.poll:g} must be positive')
     with runtime.computing(args):
         from genjax.evaluation.results import show
         from genjax.files import write_json
         from genjax.parallel import distributed
         from genjax.training import results
 
+        if args.follow:
+            _follow(args)
+            return
         run = runtime.load_run(args)
         evals = _evals(args, run)
         title = f'{args.workdir}, step {run.step:,}'
@@ -119,6 +140,35 @@ def _evals(args: argparse.Namespace, run: 'Run') -> dict[str, 'Evaluator']:
     if args.evaluators is not None:
         evals = {f'{e.split}_{name}': e for name, e in evals.items()}
     return dict(evals)
+
+
+def _follow(args: argparse.Namespace) -> None:
+    """Evaluates each checkpoint as it appears, and prints a line for it."""
+    import functools
+    import time
+
+    import jax
+
+    from genjax.evaluation.results import line, numbers
+    from genjax.training.checkpoints import steps_in
+    from genjax.training.follow import follow
+    from genjax.training.run import load
+
+    if jax.process_count() > 1:
+        raise UserError('--follow runs in one process')
+    workdir = Path(args.workdir)
+    waiting = False
+    while not steps_in(workdir / 'checkpoints'):
+        if not waiting:
+            print(f'waiting for the first checkpoint in {workdir}', flush=True)
+        waiting = True
+        time.sleep(args.poll)
+    loader = functools.partial(load, workdir, first_stage=args.first_stage)
+    evals = _evals(args, loader('latest'))
+    say = functools.partial(print, flush=True)
+    for step, found in follow(workdir, loader, evals, poll=args.poll, say=say):
+        say(f'step {step:,}  {line(numbers(found))}')
+    print(f'{workdir} has ended')
 
 
 def _trials(text: str) -> list[dict[str, Any]]:

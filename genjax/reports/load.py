@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -193,7 +194,10 @@ def _trial(
             for name in kept
             for result, value in kept[name]['results'].items()
         }
-        final |= {plain(name) for name in kept}
+        counts = Counter(name for found in evaluated.values() for name in found)
+        followed = {name for name, number in counts.items() if number > 1}
+        curves |= _evaluation_curves(evaluated, followed)
+        final |= {plain(name) for name in kept if name not in followed}
     if best is not None:
         for metric, curve in curves.items():
             if metric.partition('/')[0] in during and best in dict(curve):
@@ -220,6 +224,20 @@ def _curves(workdir: Path) -> dict[str, Curve]:
     for step, record in records.metrics(workdir):
         for metric, value in record.items():
             curves.setdefault(plain(metric), []).append((step, _finite(value)))
+    return curves
+
+
+def _evaluation_curves(
+    evaluated: Mapping[int, Mapping[str, Any]], names: set[str]
+) -> dict[str, Curve]:
+    """Results of evals of several checkpoints, by step."""
+    curves: dict[str, Curve] = {}
+    for step in sorted(evaluated):
+        for name in names & evaluated[step].keys():
+            for result, value in evaluated[step][name]['results'].items():
+                if not isinstance(value, str):
+                    curve = curves.setdefault(f'{plain(name)}/{plain(result)}', [])
+                    curve.append((step, _finite(value)))
     return curves
 
 

@@ -19,6 +19,19 @@ from genjax.training.state import TrainState
 from genjax.training.writers import MetricWriter, NoMetrics
 
 
+def out_of_patience(experiment: Experiment, workdir: Path, step: int) -> bool:
+    """Returns whether the best result has not improved in the last `patience` evaluations."""
+    if experiment.patience is None:
+        return False
+    sign, values = 1 if experiment.best_mode == 'min' else -1, []
+    for at, record in records.metrics(workdir):
+        name = records.best_result(record, experiment.best)
+        if at <= step and name in record:
+            value = record[name]
+            values.append(math.inf if value is None else sign * value)
+    return bool(values) and len(values) - 1 - values.index(min(values)) >= experiment.patience
+
+
 class Events:
     """Events of one run in `workdir`."""
 
@@ -122,21 +135,7 @@ class Events:
             progress.say(f'step {step:,}  {shown}')
 
     def _is_over(self, step: int) -> bool:
-        """Returns whether the best result has not improved in the last `patience` evaluations."""
-        patience = self._experiment.patience
-        return patience is not None and distributed.on_first(
-            lambda: self._evaluations_since_best(step) >= patience
-        )
-
-    def _evaluations_since_best(self, step: int) -> int:
-        sign = 1 if self._experiment.best_mode == 'min' else -1
-        values = []
-        for at, record in records.metrics(self._workdir):
-            name = records.best_result(record, self._experiment.best)
-            if at <= step and name in record:
-                value = record[name]
-                values.append(math.inf if value is None else sign * value)
-        return len(values) - 1 - values.index(min(values)) if values else 0
+        return distributed.on_first(lambda: out_of_patience(self._experiment, self._workdir, step))
 
     def _unrecorded(self, step: int) -> list[str]:
         """Names of this step's evals without results in `metrics.jsonl`."""

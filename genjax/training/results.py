@@ -39,43 +39,60 @@ def keep(run: Run, evals: Mapping[str, Evaluator], results: Results) -> None:
     """
     refuse_links(run.workdir)
     record, provenance = workdir.read(run.workdir), workdir.provenance()
-    found = _read(run) or {}
-    for name, evaluator in evals.items():
-        own = {n.removeprefix(f'{name}/'): v for n, v in results.items() if _of(n) == name}
-        found[name] = {'results': own, 'evaluator': repr(evaluator), 'provenance': provenance}
-    content = {
-        'step': run.step,
-        'evals': found,
-        'config': record['fingerprint'],
-        'data': record['data'],
-        'seed': run.experiment.seed,
-    }
+    path = _path(run.workdir, run.step)
     try:
-        write_json(_path(run), content)
+        path.parent.mkdir(exist_ok=True)
+        with workdir.results_lock(run.workdir):
+            found = stored(run.workdir, run.step) or {}
+            for name, evaluator in evals.items():
+                own = {n.removeprefix(f'{name}/'): v for n, v in results.items() if _of(n) == name}
+                found[name] = {
+                    'results': own, 'evaluator': repr(evaluator), 'provenance': provenance
+                }  # fmt: skip
+            content = {
+                'step': run.step,
+                'evals': found,
+                'config': record['fingerprint'],
+                'data': record['data'],
+                'seed': run.experiment.seed,
+            }
+            write_json(path, content)
+    except OSError as error:
+        reason = error.strerror or error
+        raise CannotWrite(f'the results above could not be stored: {path}: {reason}') from error
     except CannotWrite as error:
         raise CannotWrite(f'the results above could not be stored: {error}') from error
 
 
 def cached_results(run: Run) -> Results | None:
     """Stored results of the final evals for this step and config; None if any is missing."""
-    found, results = _read(run), {}
-    if found is None:
+    evals, found, results = run.experiment.final_evals, stored(run.workdir, run.step), {}
+    if found is None or missing(evals, found):
         return None
-    for name, evaluator in run.experiment.final_evals.items():
-        kept = found.get(name, {})
-        if kept.get('evaluator', repr(evaluator)) != repr(evaluator) or not kept:
-            return None
+    for name in evals:
+        kept = found[name]
         results |= {f'{name}/{result}': value for result, value in kept['results'].items()}
     return results
 
 
-def _read(run: Run) -> dict[str, dict] | None:
-    """Evals in `evaluations/<step>.json` by name; None if it is missing, damaged or of another
-    config.
+def missing(evals: Mapping[str, Evaluator], found: Mapping[str, dict]) -> dict[str, Evaluator]:
+    """Returns the evals that have no results among those `found`, or results of another evaluator
+    of the same name.
+    """
+    return {
+        name: evaluator
+        for name, evaluator in evals.items()
+        if name not in found or found[name].get('evaluator', repr(evaluator)) != repr(evaluator)
+    }
+
+
+def stored(folder: Path, step: int) -> dict[str, dict] | None:
+    """Evals in `evaluations/<step>.json` of a run by name; None if it is missing, damaged or of
+    another config.
     """
     try:
-        content = records.evaluation(json.loads(_path(run).read_text('utf-8')))
-        if content['config'] != workdir.read(run.workdir)['fingerprint']:
+        content = records.evaluation(json.loads(_path(folder, step).read_text('utf-8')))
+        if content['config'] != workdir.read(folder)['fingerprint']:
             return None
         return {
             plain(name): {
@@ -91,8 +108,8 @@ def _read(run: Run) -> dict[str, dict] | None:
         return None
 
 
-def _path(run: Run) -> Path:
-    return run.workdir / records.EVALUATIONS / f'{run.step}.json'
+def _path(folder: Path, step: int) -> Path:
+    return folder / records.EVALUATIONS / f'{step}.json'
 
 
 def _of(name: str) -> str:

@@ -32,7 +32,7 @@ def as_begun(config: ConfigDict, before: ConfigDict) -> tuple[ConfigDict, dict[s
     """
     steps = {name for name, _ in configs.declared(config, 'FOLLOWED')} & _free(config)
     recorded, now = dict(configs.leaves(before)), dict(configs.leaves(config))
-    horizon = {name: recorded[name] for name in steps if recorded[name] != now[name]}
+    horizon = {n: recorded[n] for n in steps if recorded.get(n, now[n]) != now[n]}
     if not horizon:
         return config, {}
     other = dict(configs.leaves(configs.with_fields(config, horizon)))

@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 
 import genjax
 from genjax import config as configs
-from genjax import files
+from genjax import files, records
 from genjax.config import trust
 from genjax.data.sources import Source, sampled_fingerprint
 from genjax.errors import UserError
@@ -72,7 +72,20 @@ def locked(workdir: Path) -> Iterator[None]:
     """
     busy = 'another run (process {owner}) is training in {folder}'
     with files.locked(workdir, 'run', CONFIG, busy):
-        files.remove_unfinished(workdir)
+        with results_lock(workdir):
+            files.remove_unfinished(workdir)
+        yield
+
+
+@contextlib.contextmanager
+def results_lock(workdir: Path) -> Iterator[None]:
+    """Waits until no other process writes to `evaluations/`: a run and a command that follows it
+    may both have results to add.
+    """
+    folder = workdir / records.EVALUATIONS
+    with contextlib.ExitStack() as held:
+        if folder.exists():
+            held.enter_context(files.exclusive(folder / '.lock'))
         yield
 
 

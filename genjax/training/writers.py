@@ -4,9 +4,6 @@ import contextlib
 import json
 import math
 import os
-import socket
-import struct
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -14,13 +11,13 @@ from types import ModuleType
 import numpy as np
 from PIL import Image
 from tensorboardX import summary
-from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.record_writer import masked_crc32c
+from tensorboardX.proto.event_pb2 import SessionLog
 
 from genjax import records
 from genjax.config import trust
 from genjax.errors import CannotWrite, UserError, how_to_install
 from genjax.files import replacing
+from genjax.training.tensorboard import EventFile
 
 
 class MetricWriter:
@@ -33,16 +30,13 @@ class MetricWriter:
     def __init__(self, workdir: Path, start: int):
         """Opens the files in `workdir` for a run that starts from step `start`."""
         self._path = workdir / records.METRICS
-        folder = workdir / 'tensorboard'
-        name = f'events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{os.getpid()}'
         with _explained(self._path), contextlib.ExitStack() as files:
             _keep_until(self._path, start)
             self._file = files.enter_context(self._path.open('a'))
-            folder.mkdir(exist_ok=True)
-            self._events = files.enter_context((folder / name).open('ab', buffering=0))
-            self._event(0, file_version='brain.Event:2')
+            self._events = EventFile(workdir / 'tensorboard', os.getpid())
+            files.callback(self._events.close)
             # Hides records of later steps by a killed process.
-            self._event(start + 1, session_log=SessionLog(status=SessionLog.START))
+            self._events.write(start + 1, session_log=SessionLog(status=SessionLog.START))
             self._open = files.pop_all()
         self._wandb = None
 
@@ -50,7 +44,7 @@ class MetricWriter:
         """Shows the config, plain data, in TensorBoard."""
         text = json.dumps(config, indent=1).replace('\n', '\n    ')  # as code, in Markdown
         with _explained(self._path):
-            self._event(0, summary=summary.text('config', f'    {text}'))
+            self._events.write(0, summary=summary.text('config', f'    {text}'))
 
     def log_to_wandb(self, project: str, run_id: str, config: object) -> None:
         """Also logs to a Weights & Biases run, named after the folder; a run of that id is resumed.
@@ -93,7 +87,7 @@ class MetricWriter:
             self._file.flush()
             for name, value in metrics.items():
                 if math.isfinite(value):
-                    self._event(step, summary=summary.scalar(name, value))
+                    self._events.write(step, summary=summary.scalar(name, value))
 
     def summarise(self, step: int, results: Mapping[str, float]) -> None:
         """Records the results of the final evals, perhaps of an earlier step's checkpoint; in
@@ -109,7 +103,7 @@ class MetricWriter:
         """Shows an image file in TensorBoard and Weights & Biases."""
         pixels = np.asarray(Image.open(path).convert('RGB'))
         with _explained(self._path):
-            self._event(step, summary=summary.image(name, pixels, dataformats='HWC'))
+            self._events.write(step, summary=summary.image(name, pixels, dataformats='HWC'))
         if self._wandb:
             self._wandb.log({name: wandb_module().Image(pixels)}, step=step)
 
@@ -119,14 +113,6 @@ class MetricWriter:
             self._open.close()
         if self._wandb:
             self._wandb.finish()
-
-    def _event(self, step: int, **content: object) -> None:
-        # Written synchronously: tensorboardX's writer thread dies silently on a full disk, and its
-        # queue then blocks the run.
-        data = Event(wall_time=time.time(), step=step, **content).SerializeToString()
-        length = struct.pack('<Q', len(data))
-        checksums = (struct.pack('<I', masked_crc32c(part)) for part in (length, data))
-        self._events.write(length + next(checksums) + data + next(checksums))
 
 
 class NoMetrics(contextlib.AbstractContextManager):

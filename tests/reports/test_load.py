@@ -64,6 +64,19 @@ def test_the_test_is_that_of_the_best_checkpoint_and_of_this_config(tmp_path):
     assert read(tmp_path).trials[0].results['test_nll/nll'] == 2.0
 
 
+def test_an_eval_of_several_checkpoints_is_a_curve(tmp_path):
+    test = {'test_nll/nll': 2.5, 'fd/distance': 3.0}
+    folders.trial(tmp_path, 0, {}, RECORDS, test, step=200)
+    place = folders.workdir(tmp_path, 0) / 'evaluations'
+    content = json.loads((place / '200.json').read_text())
+    evals = {'fd': {'results': {'distance': 5.0, 'protocol': 'any'}}}
+    folders.write(place / '100.json', content | {'step': 100, 'evals': evals})
+    (trial,) = read(tmp_path).trials
+    assert trial.curves['fd/distance'] == [(100, 5.0), (200, 3.0)]
+    assert trial.results['fd/distance'] == 3.0
+    assert 'test_nll/nll' not in trial.curves and 'fd' not in trial.final
+
+
 @pytest.mark.parametrize('torn', ['{"step": 400, "vae/lo', '{"step": 4', '12', '\0\0\0'])
 def test_a_line_that_is_being_written_is_none_yet(tmp_path, torn):
     folders.trial(tmp_path, 0, {}, RECORDS, result=None)

@@ -1,0 +1,35 @@
+"""An event file for TensorBoard."""
+
+import socket
+import struct
+import time
+from pathlib import Path
+
+from tensorboardX.proto.event_pb2 import Event
+from tensorboardX.record_writer import masked_crc32c
+
+
+class EventFile:
+    """Appends events to a new file in a folder, which TensorBoard shows as one run.
+
+    Written synchronously: tensorboardX's writer thread dies silently on a full disk, and its queue
+    then blocks the run.
+    """
+
+    def __init__(self, folder: Path, owner: int):
+        """Opens the file; raises OSError. `owner` is part of its name, such as a process id."""
+        folder.mkdir(parents=True, exist_ok=True)
+        name = f'events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{owner}'
+        self._file = (folder / name).open('ab', buffering=0)
+        self.write(0, file_version='brain.Event:2')
+
+    def write(self, step: int, **content: object) -> None:
+        """Appends an event with the fields `content` of its protocol buffer; raises OSError."""
+        data = Event(wall_time=time.time(), step=step, **content).SerializeToString()
+        length = struct.pack('<Q', len(data))
+        checksums = (struct.pack('<I', masked_crc32c(part)) for part in (length, data))
+        self._file.write(length + next(checksums) + data + next(checksums))
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
