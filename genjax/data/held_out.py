@@ -112,6 +112,12 @@ def row_hashes(*arrays: np.ndarray) -> np.ndarray:
     hashes = np.empty(len(arrays[0]), np.uint64)
     for number in range(len(hashes)):
         hashes[number] = content_hash(b''.join(array[number].tobytes() for array in arrays))
+    return told_apart(hashes)
+
+
+def told_apart(hashes: np.ndarray) -> np.ndarray:
+    """Returns hashes, uint64 [N], with equal ones changed by how many precede them."""
+    hashes = hashes.copy()
     order = np.argsort(hashes, kind='stable')
     ordered = hashes[order]
     begins = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]][: len(hashes)])

@@ -1,89 +1,84 @@
-"""Text from a file, as token windows or lines."""
+"""Text from files, as token windows or lines."""
 
-import functools
+import os
 from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from genjax.data.sources import InMemorySource, Source
+from genjax.data import text_parts
+from genjax.data.held_out import PLACE
+from genjax.data.sources import Source
 from genjax.data.splits import SPLITS
-from genjax.data.tokenizers import Bytes, Characters, Tokenizer
+from genjax.data.tokenizers import Tokenizer
 from genjax.errors import UserError, nearest
-from genjax.files import local
-
-END = '\n'
-
-
-class WindowSource:
-    """A `Source` of windows of one long token sequence, sliced on access.
-
-    Attributes:
-        fingerprint: sha256 of the tokens, in hexadecimal.
-    """
-
-    in_memory = True
-
-    def __init__(self, tokens: np.ndarray, length: int, stride: int):
-        self._starts = np.arange(0, len(tokens) - length + 1, stride)
-        self._tokens = tokens
-        self._window = np.arange(length)
-        identity = {'x': tokens, 'window': np.array([length, stride])}
-        self.fingerprint = InMemorySource(identity).fingerprint
-
-    def __len__(self) -> int:
-        return len(self._starts)
-
-    def __getitem__(self, indices: np.ndarray) -> dict[str, np.ndarray]:
-        return {'x': self._tokens[self._starts[indices][:, None] + self._window]}
 
 
 @dataclass(frozen=True)
 class Text:
-    """A text file in UTF-8, as rows of `context` tokens, int32.
+    """Text in UTF-8, from a file, a folder of `.txt` files, or a column of a table (parquet, csv,
+    tsv), as rows of `context` tokens, int32.
 
     `by='window'`: training windows start anywhere; validation and test are cut into successive
-    windows (an incomplete last one is dropped). The end of the text is the test split, preceded by
-    the validation split.
+    windows (an incomplete last one is dropped). The end of a file is the test split, preceded by
+    the validation split. Texts of a folder or column belong to a split whole, by their content, so
+    that further ones move none; they follow one another, each with an end token.
 
-    `by='line'`: a row is a line, an end token (the line break), and end tokens as padding; the
-    model's `end` must be this token. Lines are shuffled in one fixed random order before they are
-    split. The end token is 0 (characters) or 10 (bytes); empty lines are dropped.
+    `by='line'`: a row is a line, or a text of a column, an end token, and end tokens as padding;
+    the model's `end` must be this token. Lines of a file are shuffled in one fixed random order
+    before they are split. Empty lines are dropped.
+
+    The end token is the line break (characters: 0 unless the text has lower code points; bytes:
+    10), or the one that a tokenizer file declares.
 
     Attributes:
-        path: the file.
-        tokenizer: 'char', the distinct characters of the file in the order of their code points;
-            or 'byte'.
+        path: the file, folder, or files of the table; `{split}` stands for the name of a split.
+        tokenizer: 'chars', the distinct characters of the text in the order of their code points;
+            'bytes'; or a file of the library `tokenizers`, such as 'tokenizer.json', beside the
+            text.
         context: tokens per row.
         by: 'window' or 'line'.
-        validation: fraction of the text held out for validation (below 1), or number of tokens or
-            lines.
+        validation: fraction of the text held out for validation (below 1), or, of a file, number of
+            tokens or lines; or the name that replaces `{split}`.
         test: likewise; 0: the validation split is the test split as well.
         overlap: tokens that a held-out window shares with the previous one; an evaluator that
             conditions on them scores every token but the very first ones once.
-        vocab_size: vocabulary of the model; a file with more tokens is refused.
+        vocab_size: vocabulary of the model; a text with more tokens is refused.
+        column: the column of a table that is the text.
+        label: the column of class labels of its rows, with `by='line'`.
+        in_memory: keep the tokens in memory; False: stream them from genjax's cache.
+        on_error: 'raise' refuses files that cannot be read, and names them; 'skip' leaves them out,
+            and a run records them.
     """
 
     path: str
-    tokenizer: Literal['char', 'byte'] = 'char'
+    tokenizer: str = 'chars'
     context: int = 64
     by: Literal['window', 'line'] = 'window'
-    validation: float = 0.05
-    test: float = 0.05
+    validation: float | str = 0.05
+    test: float | str = 0.05
     overlap: int = 0
     vocab_size: int | None = None
+    column: str | None = None
+    label: str | None = None
+    in_memory: bool = True
+    on_error: Literal['raise', 'skip'] = 'raise'
 
     PATHS: ClassVar[tuple[str, ...]] = ('path',)
-    num_classes: ClassVar[None] = None
+    FREE: ClassVar[tuple[str, ...]] = ('in_memory',)
 
     def __post_init__(self):
         if self.context < 2 or not 0 <= self.overlap < self.context:
             raise UserError(
                 f'context={self.context} must be at least 2, and overlap={self.overlap} less'
             )
-        if self.validation <= 0 or self.test < 0:
+        shares = [share for share in (self.validation, self.test) if not isinstance(share, str)]
+        if self.validation == 0 or any(share < 0 for share in shares):
             raise UserError('validation must be more than 0, and test at least 0')
+        if PLACE not in self.path and len(shares) < 2:
+            raise UserError(f'path={self.path!r} has no {PLACE} for the name of a split')
+        if self.label is not None and (self.column is None or self.by != 'line'):
+            raise UserError("label is a column beside that of the text: give column, and by='line'")
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -92,85 +87,48 @@ class Text:
 
     @property
     def num_values(self) -> int:
-        """The number of tokens; for characters, the file must be there."""
+        """The number of tokens; except for bytes, the text must be there."""
         return self.tokens.vocab_size
 
     @property
     def tokens(self) -> Tokenizer:
-        """Maps text to tokens; for characters, the file must be there."""
-        return _read(self.path, self.tokenizer, self.vocab_size)[1]
+        """Maps text to tokens; except for bytes, the text must be there."""
+        return text_parts.tokenizer_of(self, os.getcwd())
+
+    @property
+    def num_classes(self) -> int | None:
+        """The number of classes; None without labels."""
+        classes = text_parts.classes_of(self, os.getcwd())
+        return classes.num if classes else None
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Names of the classes; None if they have none."""
+        classes = text_parts.classes_of(self, os.getcwd())
+        return classes.names if classes else None
 
     def source(self, split: str) -> Source:
         """Returns the rows of `'train'`, `'validation'` or `'test'`.
 
         Raises:
-            UserError: the file or split does not exist, or the file does not fit the fields.
+            UserError: the text or split does not exist, or the text does not fit the fields.
         """
         if split not in SPLITS:
             raise UserError(f'there is no split {split!r}{nearest(split, SPLITS)}')
-        return _open(self, split)
+        return text_parts.opened(self, split, os.getcwd())
 
     def texts(self, x: np.ndarray) -> list[str]:
         """Returns rows of tokens [N, T] as text; lines end at their end token."""
-        texts = [self.tokens.decode(row) for row in np.asarray(x)]
-        return [text.partition(END)[0] for text in texts] if self.by == 'line' else texts
+        rows = np.asarray(x)
+        if self.by == 'line':
+            end = self.tokens.end
+            rows = [row[: np.argmax(np.append(row, end) == end)] for row in rows]
+        return [self.tokens.decode(row) for row in rows]
 
-
-@functools.lru_cache(maxsize=8)
-def _open(text: Text, split: str) -> Source:
-    content, tokenizer = _read(text.path, text.tokenizer, text.vocab_size)
-    if text.by == 'window':
-        tokens = tokenizer.encode(content)
-        part = tokens[_part(text, split, len(tokens))]
-        stride = 1 if split == 'train' else text.context - text.overlap
-        if len(part) < text.context:
-            raise UserError(f'the {split} split of {text.path!r} is shorter than one window')
-        return WindowSource(part, text.context, stride)
-    lines = [line for line in content.split(END) if line]
-    # RandomState's streams are frozen by NumPy's policy.
-    order = np.random.RandomState(0).permutation(len(lines))[_part(text, split, len(lines))]
-    end = int(tokenizer.encode(END)[0])
-    x = np.full((len(order), text.context), end, np.int32)
-    for row, number in enumerate(order):
-        tokens = tokenizer.encode(lines[number])
-        if len(tokens) >= text.context:
-            raise UserError(
-                f'{text.path!r} has a line of {len(tokens)} tokens: with its end it does not fit '
-                f'context={text.context}'
-            )
-        x[row, : len(tokens)] = tokens
-    return InMemorySource({'x': x})
-
-
-def _part(text: Text, split: str, size: int) -> slice:
-    """Slice of `size` tokens or lines that belongs to a split."""
-    held_out, test = (int(n * size) if n < 1 else int(n) for n in (text.validation, text.test))
-    if held_out + test >= size:
-        raise UserError(f'validation and test leave nothing of {text.path!r} to train on')
-    if split == 'train':
-        return slice(0, size - held_out - test)
-    if split == 'validation' or test == 0:
-        return slice(size - held_out - test, size - test)
-    return slice(size - test, size)
-
-
-@functools.lru_cache(maxsize=4)
-def _read(path: str, kind: str, vocab_size: int | None) -> tuple[str, Tokenizer]:
-    file = Path(local(path))
-    try:
-        content = file.read_bytes().decode()
-    except OSError:
-        raise UserError(
-            f'there is no text file {path!r}: give its place with --config.dataset.path=FILE'
-        ) from None
-    except UnicodeDecodeError:
-        raise UserError(f'{path!r} is not text in UTF-8') from None
-    content = content.replace('\r\n', END)
-    # Always include the end token: the last line may lack a line break.
-    tokenizer = Characters.of(content + END) if kind == 'char' else Bytes()
-    if vocab_size is not None and tokenizer.vocab_size > vocab_size:
-        raise UserError(
-            f'{path!r} has {tokenizer.vocab_size} different tokens, and the model is made for '
-            f'{vocab_size}: set vocab_size in the data set and in the model'
-        )
-    return content, tokenizer
+    @staticmethod
+    def upgrade(fields: dict[str, Any]) -> dict[str, Any]:
+        """Renames the tokenizers of older configs."""
+        renamed = {'char': 'chars', 'byte': 'bytes'}
+        if 'tokenizer' in fields:
+            fields['tokenizer'] = renamed.get(fields['tokenizer'], fields['tokenizer'])
+        return fields

@@ -45,7 +45,35 @@ def table(folder: Path, **fields):
     return data.Table(str(path), x=('a', 'b'), label='kind', context='c', **fields)
 
 
-DATASETS = {'arrays': arrays, 'images': images, 'table': table}
+def corpus(folder: Path, **fields):
+    """Texts of random letters in a folder."""
+    root = folder / 'corpus' / 'part one'
+    if not root.exists():
+        root.mkdir(parents=True)
+        random = np.random.RandomState(0)
+        for number in range(40):
+            letters = random.choice(list('abcdefgh ü'), random.randint(12, 30))
+            (root / f'{number}.txt').write_text(''.join(letters), 'utf-8')
+    return data.Text(str(folder / 'corpus'), 'bytes', context=8, validation=0.2, test=0.2, **fields)
+
+
+def sentences(folder: Path, **fields):
+    """Labelled texts in the column of a table."""
+    path = folder / 'sentences.csv'
+    if not path.exists():
+        lines = [f'{"good" if n % 3 else "bad"},sentence {n}' for n in range(60)]
+        path.write_text('\n'.join(['mood,text', *lines]))
+    fields = {'context': 16, 'by': 'line', 'validation': 0.2, 'test': 0.2, **fields}
+    return data.Text(str(path), column='text', label='mood', **fields)
+
+
+DATASETS = {
+    'arrays': arrays,
+    'images': images,
+    'table': table,
+    'corpus': corpus,
+    'sentences': sentences,
+}
 KINDS = [(name, in_memory) for name in DATASETS for in_memory in (True, False)]
 
 

@@ -53,7 +53,7 @@ def diffusion():
 
 def gpt():
     network = spec(Transformer, shape=(6,), vocab_size=256, features=4, num_layers=1, num_heads=2)
-    dataset = spec(Text, path=__file__, tokenizer='byte', context=6)
+    dataset = spec(Text, path=__file__, tokenizer='bytes', context=6)
     return _experiment(dataset, spec(GPT, network=network), spec(Chain, steps=()))
 
 

@@ -206,7 +206,7 @@ DATA = [
     ('diffusion', ['preprocess.steps=()'], 'DiffusionModel is made for values of size about 1'),
     ('gpt', ['model.network.vocab_size=255'], 'made for 255 tokens, and the data have 256'),
     ('gpt', ['model.network.vocab_size=300'], 'made for 300 tokens, and the data have 256'),
-    ('gpt', ['dataset.tokenizer=char'], 'made for 256 tokens, and the data have'),
+    ('gpt', ['dataset.tokenizer=chars'], 'made for 256 tokens, and the data have'),
     ('gpt', ['dataset.context=7'], 'made for examples of shape (6,), the data have (7,)'),
     ('gpt', ['dataset.path=nowhere.txt'], "there is no text file 'nowhere.txt'"),
     ('gpt', ['dataset.context=1'], 'context=1'),
