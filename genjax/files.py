@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -85,6 +86,30 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def check_new_folder(path: Path) -> None:
+    """Raises UserError unless a folder can be written at the path: it is new, or empty."""
+    if path.exists() and not (path.is_dir() and not any(path.iterdir())):
+        raise UserError(f'--out={path}: a new or empty folder is needed')
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Writes a new or empty folder atomically: yields a temporary one beside it, and renames it on
+    exit.
+
+    Raises:
+        UserError: the folder is not empty, or writing failed; nothing is left.
+    """
+    check_new_folder(path)
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f'.{path.name}.', dir=path.parent) as temporary:
+            folder = Path(temporary) / path.name
+            folder.mkdir()
+            yield folder
+            folder.replace(path)
 
 
 @contextlib.contextmanager

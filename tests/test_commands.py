@@ -138,6 +138,8 @@ def test_the_cheap_ones_run(here, capsys):
         ('train --config=configs/digits/vae.py', TINY),
         ('sample --workdir=runs/vae', []),
         ('evaluate --workdir=runs/vae', ['--evals=@genjax.evaluation.Likelihood']),
+        ('train --config=configs/digits/vae.py --workdir=runs/fine', TINY),
+        ('export --workdir=runs/flow --out=flow_weights', []),
         ('data list', []),
         ('data show digits', []),
         ('report runs/beta --out=beta.html', []),
@@ -145,6 +147,8 @@ def test_the_cheap_ones_run(here, capsys):
         words = shown(start)
         if words[0] == 'report':
             words[1] = 'runs/vae'
+        if words[0] == 'export':
+            words[1] = '--workdir=runs/fine'
         assert main([*words, *more]) == 0, capsys.readouterr().err
     for file in ('grid.png', 'digits.png', 'beta.html'):
         assert (here / file).stat().st_size > 100

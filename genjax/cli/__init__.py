@@ -27,6 +27,7 @@ COMMANDS = (
     'run_trial',
     'encode',
     'sample',
+    'export',
     'evaluate',
     'report',
     'plan',

@@ -15,6 +15,7 @@ from genjax.errors import Interrupted, UserError
 from genjax.models.base import num_params
 from genjax.parallel import distributed, sharding
 from genjax.parallel.preemption import Preemption, Stop
+from genjax.schedules import at_step
 from genjax.training import branch as branches
 from genjax.training import run as runs
 from genjax.training import start as starts
@@ -64,7 +65,11 @@ def train(
     programs = Programs.of(experiment, example)
     programs.check(experiment)
     begun = distributed.on_first(lambda: bool(steps_in(workdir / 'checkpoints')))
-    started = ({}, []) if begun else starts.read(experiment.start, programs.state.variables)
+    started = (
+        ({}, [])
+        if begun
+        else starts.read(experiment.start, at_step(experiment.model, 0), programs.state.variables)
+    )
     with contextlib.ExitStack() as held:
 
         def hold() -> dict[str, Any]:
@@ -226,7 +231,8 @@ class Loop:
                     f'--branch_from={origin.run}: the run in {self.workdir} has begun already, with'
                     f' {branch.get("run", "no other run")}; choose another --workdir'
                 )
-            starts.check(self.experiment.start, record['start'])
+            params = self.programs.state.variables['params']
+            starts.check(self.experiment.start, self.experiment.model, params, record['start'])
             return *restored, False
         batch = sharding.place(next(self._batches(0)), sharding.rows(self.programs.mesh))
         state = self.programs.init(batch, starts.placed(arrays, self.programs.state.variables))

@@ -215,6 +215,21 @@ class Run:
             mesh=self.mesh, seed=experiment.seed,
         )  # fmt: skip
 
+    def export(self, out: str | Path, format: str = 'safetensors') -> None:
+        """Writes the model for other programs, in a new folder, with a description `card.json`.
+
+        Args:
+            out: new or empty folder.
+            format: 'safetensors': the weights; 'jax': programs of `sample` and `log_prob` that need
+                jax and numpy only; 'diffusers': the U-Net or DiT.
+
+        Raises:
+            UserError: the model has no such format, or the folder cannot be written.
+        """
+        from genjax.training.export import export  # exports runs
+
+        export(self, out, format)
+
     def metrics(self) -> list[dict[str, Any]]:
         """Records of `metrics.jsonl` in order: `step`, and logged values by name."""
         return [{'step': step, **found} for step, found in records.metrics(self.workdir)]

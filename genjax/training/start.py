@@ -32,8 +32,8 @@ class Start:
     of another precision are converted. Several starts are applied in order.
 
     Attributes:
-        path: a run folder, a safetensors file or a folder with a `model.safetensors`, such as
-            `genjax export` writes.
+        path: a run folder, a safetensors file, a folder with a `model.safetensors`, such as `genjax
+            export` writes, or the folder of a U-Net or DiT of diffusers.
         groups: groups to start, by name, and their names in the source: `{'encoder': 'encoder'}`;
             also paths further inside, `{'encoder/network': 'decoder'}`. Empty: all, by their names.
         match: regular expression; only what matches as a whole is started. Paths are those in this
@@ -134,12 +134,13 @@ def placed(arrays: Mapping[str, np.ndarray], variables: Any) -> dict[str, Array]
 
 
 def read(
-    starts: tuple[Start, ...], variables: Any
+    starts: tuple[Start, ...], model: Any, variables: Any
 ) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
     """Reads the sources of starts.
 
     Args:
         starts: the starts, `Experiment.start`.
+        model: the model, whose networks diffusers may have too.
         variables: initial variables, or their shapes.
 
     Returns:
@@ -150,7 +151,7 @@ def read(
     """
     arrays, records = {}, []
     for number, start in enumerate(starts):
-        source = _source(number, start)
+        source = _source(number, start, model, variables['params'])
         try:
             found = start.select(variables, source)
         except UserError as error:
@@ -160,7 +161,9 @@ def read(
     return arrays, records
 
 
-def check(starts: tuple[Start, ...], records: list[dict[str, Any]]) -> None:
+def check(
+    starts: tuple[Start, ...], model: Any, params: Any, records: list[dict[str, Any]]
+) -> None:
     """Compares the sources of a run that resumes with those that it began with. A source is read
     only if its path is another one; it need not be there any more.
 
@@ -170,18 +173,19 @@ def check(starts: tuple[Start, ...], records: list[dict[str, Any]]) -> None:
     for number, (start, record) in enumerate(zip(starts, records, strict=True)):
         if start.absolute == record['path'] or not os.path.exists(start.absolute):
             continue
-        if _source(number, start).provenance['fingerprint'] != record['fingerprint']:
+        if _source(number, start, model, params).provenance['fingerprint'] != record['fingerprint']:
             raise UserError(
                 f'config.start[{number}].path={start.path!r} has other weights than the run began'
                 f' with, {record["name"]}; choose another --workdir'
             )
 
 
-def _source(number: int, start: Start) -> 'Weights':
+def _source(number: int, start: Start, model: Any, params: Any) -> 'Weights':
     from genjax.training import weights  # loads runs, whose experiments have starts
 
     try:
-        return weights.read(Path(local(start.path)), start.step, start.ema)
+        networks = weights.convertible(model, params)
+        return weights.read(Path(local(start.path)), start.step, start.ema, networks)
     except UserError as error:
         raise UserError(f'config.start[{number}]: {error}') from None
 

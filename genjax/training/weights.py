@@ -1,21 +1,28 @@
 """Weights of a run or a file, by name: `params/encoder/Dense_0/kernel`, `state/…`."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import flax.linen as nn
 import jax
 import numpy as np
 
-from genjax.errors import UserError, how_to_install
+from genjax.errors import UserError, how_to_install, summary
+from genjax.networks.convert import check_config, config_of, from_diffusers, is_convertible
 from genjax.parallel.host import fetch
 from genjax.training import run as runs
 from genjax.training import workdir
 
 KINDS = ('params', 'state')
 FILE = 'model.safetensors'
+DIFFUSERS = 'diffusion_pytorch_model.safetensors'
+
+_NONE: Mapping[str, nn.Module] = {}
+_NO_METADATA: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -31,17 +38,25 @@ class Weights:
     provenance: Mapping[str, Any]
 
 
-def read(path: Path, step: str | int = 'best', ema: bool | float = True) -> Weights:
+def read(
+    path: Path,
+    step: str | int = 'best',
+    ema: bool | float = True,
+    networks: Mapping[str, nn.Module] = _NONE,
+) -> Weights:
     """Reads the weights of a run, of a safetensors file, or of a folder with one.
 
     Args:
         path: run folder, file or folder.
         step: checkpoint of a run, as in `genjax.load`.
         ema: average of a run, as in `genjax.load`.
+        networks: networks for which a folder of diffusers is converted, by group.
 
     Raises:
         UserError: there are none, or they cannot be read.
     """
+    if (path / DIFFUSERS).exists():
+        return _of_diffusers(path, networks)
     file = path / FILE if (path / FILE).exists() else path
     if file.is_file():
         return _of_file(file)
@@ -57,6 +72,17 @@ def read(path: Path, step: str | int = 'best', ema: bool | float = True) -> Weig
             'run': {name: record[name] for name in ('id', 'config', 'fingerprint', 'data')},
         },
     )
+
+
+def convertible(model: Any, params: Mapping[str, Any]) -> dict[str, nn.Module]:
+    """Returns the networks of a model that diffusers has too, by group, as the model uses them."""
+    classes = getattr(model, 'num_classes', None)
+    found = {group: getattr(model, group, None) for group in params}
+    return {
+        group: network if classes is None else network.clone(num_classes=classes)
+        for group, network in found.items()
+        if is_convertible(network)
+    }
 
 
 def named(variables: Any) -> dict[str, Any]:
@@ -86,13 +112,45 @@ def read_file(file: Path) -> dict[str, np.ndarray]:
         from safetensors import SafetensorError
         from safetensors.flax import load_file  # that of NumPy does not know bfloat16
     except ImportError:
-        raise UserError(
-            f'{file} needs the library safetensors: {how_to_install("safetensors")}'
-        ) from None
+        raise UserError(_needs(file)) from None
     try:
         return {name: np.asarray(array) for name, array in load_file(file).items()}
     except (OSError, SafetensorError) as error:
         raise UserError(f'cannot read {file} as safetensors: {error}') from None
+
+
+def write_file(
+    file: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] = _NO_METADATA
+) -> None:
+    """Writes a safetensors file; raises UserError if the library is not installed."""
+    try:
+        from safetensors.numpy import save_file
+    except ImportError:
+        raise UserError(_needs(file)) from None
+    save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, file, dict(metadata))
+
+
+def _needs(file: Path) -> str:
+    return f'{file.name} needs the library safetensors: {how_to_install("export")}'
+
+
+def _of_diffusers(path: Path, networks: Mapping[str, nn.Module]) -> Weights:
+    try:
+        config = json.loads((path / 'config.json').read_text('utf-8'))
+        name = config['_class_name']
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UserError(f'cannot read {path}/config.json of diffusers: {summary(error)}') from None
+    state = read_file(path / DIFFUSERS)
+    arrays = {}
+    for group, network in networks.items():
+        if config_of(network)['_class_name'] == name:
+            check_config(config, network)
+            flipped = config.get('flip_sin_to_cos', True)
+            params = from_diffusers(state, network, flip_sin_to_cos=flipped)
+            arrays |= named({'params': {group: jax.device_get(params)}})
+    if not arrays:
+        raise UserError(f'{path} has a {name} of diffusers, and this model has no such network')
+    return Weights(arrays, {'name': str(path), 'fingerprint': fingerprint(state)})
 
 
 def _of_file(file: Path) -> Weights:

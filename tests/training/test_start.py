@@ -50,7 +50,7 @@ def initial(config):
     settings = experiment_of(config)
     source = settings.dataset.source('train')
     programs = Programs.of(settings, example_of(source))
-    arrays, _ = start.read(settings.start, programs.state.variables)
+    arrays, _ = start.read(settings.start, settings.model, programs.state.variables)
     batch = sharding.place(source[np.arange(settings.rows_per_step)], programs.batch_sharding)
     return programs.init(batch, start.placed(arrays, programs.state.variables))
 

@@ -17,6 +17,7 @@ from genjax.errors import CannotWrite, Interrupted, UserError, line_of, summary
 from genjax.models.base import num_params
 from genjax.parallel import sharding
 from genjax.parallel.preemption import Preemption, Stop
+from genjax.schedules import at_step
 from genjax.sweeps.folder import Folder
 from genjax.sweeps.trials import title
 from genjax.sweeps.vectorized.member import Member
@@ -113,7 +114,7 @@ class PopulationLoop:
         """Step 0, the initial state, and records of the sources that it starts from."""
         programs, experiment = self._programs, self._experiment
         one = abstract_state(experiment, self._example, self._mesh).variables
-        arrays, sources = starts.read(experiment.start, one)
+        arrays, sources = starts.read(experiment.start, at_step(experiment.model, 0), one)
         arrays = jax.device_put(arrays, sharding.replicated(programs.mesh))
         stacked = sharding.place(next(self._batches(0)), programs.members)
         return 0, programs.init(programs.values, stacked, arrays), sources

@@ -1,0 +1,126 @@
+"""Programs of `genjax export --format=jax`: the samples and figures of the run, elsewhere."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from genjax import load
+from genjax.training import loop
+from tests.training import tiny
+from tests.training.denoisers import diffusion
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        importlib.util.find_spec('flatbuffers') is None, reason='flatbuffers is not installed'
+    ),
+]
+
+
+@pytest.fixture(autouse=True)
+def _one_device(monkeypatch):
+    monkeypatch.setattr('jax.device_count', lambda: 1)
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    """Runs of a VAE, and of a flow with classes."""
+    path = tmp_path_factory.mktemp('runs')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('jax.device_count', lambda: 1)
+        loop.train(tiny.vae(steps=2), path / 'vae')
+        loop.train(diffusion(), path / 'flow')
+    return path
+
+
+def loaded(folder):
+    """The module `load` of an export."""
+    found = importlib.util.spec_from_file_location('load', folder / 'load.py')
+    module = importlib.util.module_from_spec(found)
+    found.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope='module')
+def programs(folder, tmp_path_factory):
+    """Exported programs of the VAE and of the flow."""
+    out = tmp_path_factory.mktemp('programs')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('jax.device_count', lambda: 1)
+        for name in ('vae', 'flow'):
+            load(folder / name).export(out / name, 'jax')
+    return out
+
+
+@pytest.mark.parametrize('name', ['vae', 'flow'])
+def test_programs_do_what_the_run_does_for_any_number_of_rows(name, programs, folder):
+    run, exported = load(folder / name), loaded(programs / name)
+    described = exported.CARD['programs']
+    assert all(program['batch'] is None for program in described.values())
+    assert described['sample']['platforms'] == ['cpu', 'cuda', 'tpu']
+    for num in (1, 5):
+        np.testing.assert_allclose(
+            exported.sample(num, seed=3), run.sample(num, seed=3), rtol=1e-5, atol=1e-3
+        )
+    x = tiny.Blots().source('test')[np.arange(5)]['x']
+    want = run.log_prob(x, seed=3)
+    np.testing.assert_allclose(exported.log_prob(x, seed=3), want.value, rtol=1e-4)
+    assert described['log_prob']['kind'] == want.kind
+    if name == 'flow':
+        label = [3, 1, 1]
+        np.testing.assert_allclose(
+            exported.sample(3, label=label, batch_size=2), run.sample(3, label=label), atol=1e-3
+        )
+    else:
+        with pytest.raises(ValueError, match='learned no labels'):
+            exported.sample(1, label=0)
+
+
+CLEAN = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import numpy as np
+from load import log_prob, sample
+x = sample(5, seed=3)
+np.savez(sys.argv[2], x=x, log_prob=log_prob(np.clip(x, 0, 255)))
+import jax, numpy
+names = {name.partition('.')[0] for name in sys.modules}
+assert not names & {'flax', 'optax', 'genjax', 'orbax', 'tensorflow'}, names
+"""
+
+
+@pytest.mark.full
+def test_programs_run_where_only_jax_and_numpy_are(programs, folder, tmp_path):
+    """In the Python of $GENJAX_CLEAN, or in a new environment."""
+    python = os.environ.get('GENJAX_CLEAN')
+    if python is None:
+        venv.create(tmp_path / 'venv', with_pip=True)
+        python = tmp_path / 'venv' / 'bin' / 'python'
+        wanted = [f'jax=={jax.__version__}', f'numpy=={np.__version__}']
+        install = [python, '-m', 'pip', 'install', '--quiet', *wanted]
+        found = subprocess.run(install, capture_output=True, text=True)
+        if found.returncode:
+            pytest.skip(f'jax and numpy cannot be installed: {found.stderr.splitlines()[-1]}')
+    environment = {k: v for k, v in os.environ.items() if k != 'PYTHONPATH'}
+    command = [python, '-I', '-c', CLEAN, programs / 'flow', tmp_path / 'out.npz']
+    subprocess.run(command, check=True, env=environment, cwd=tmp_path)
+    run = load(folder / 'flow')
+    with np.load(tmp_path / 'out.npz') as there:
+        np.testing.assert_allclose(there['x'], run.sample(5, seed=3), rtol=1e-5, atol=1e-3)
+        want = run.log_prob(np.clip(there['x'], 0, 255).astype(np.uint8)).value
+        np.testing.assert_allclose(there['log_prob'], want, rtol=1e-4)
+
+
+def test_the_snippet_of_the_folder_runs(programs):
+    text = (programs / 'flow' / 'README.md').read_text()
+    lines = [line.strip() for line in text.splitlines() if line.startswith('    ')]
+    command = [sys.executable, '-c', '\n'.join([*lines, 'assert x.shape == (16, 8, 8, 1)'])]
+    environment = {**os.environ, 'PYTHONPATH': ''}
+    subprocess.run(command, check=True, cwd=Path(programs / 'flow'), env=environment)
