@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from genjax.errors import UserError
-from genjax.networks import MLP, ConvDecoder, ConvEncoder, DCGANDiscriminator, DCGANGenerator
+from genjax.networks import (
+    MLP,
+    ConvDecoder,
+    ConvEncoder,
+    ConvNet,
+    DCGANDiscriminator,
+    DCGANGenerator,
+)
 from genjax.networks.layers import activation_function
 
 pytestmark = pytest.mark.slow
@@ -228,3 +235,12 @@ def test_activation_names():
     assert activation_function('leaky_relu')(-1.0) == pytest.approx(-0.2)
     with pytest.raises(UserError, match="did you mean 'relu'"):
         activation_function('rleu')
+
+
+def test_pooling_takes_the_largest_of_each_patch():
+    x = np.random.default_rng(0).normal(size=(2, 7, 8, 1)).astype(np.float32)
+    pooled, plain = ConvNet((4,), pool=2), ConvNet((4,))
+    params = plain.init(KEY, x)
+    full = np.pad(plain.apply(params, x), ((0, 0), (0, 1), (0, 0), (0, 0)))  # activations are >= 0
+    want = full.reshape(2, 4, 2, 4, 2, 4).max((2, 4))
+    np.testing.assert_array_equal(pooled.apply(params, x), want)
