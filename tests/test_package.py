@@ -36,7 +36,7 @@ for _part, *_below in (
     ('models', 'networks'),
     ('parallel', 'networks'),
     ('sampling', 'data', 'keys', 'models', 'parallel'),
-    ('evaluation', 'sampling', 'protocols'),
+    ('evaluation', 'sampling', 'protocols', 'hardware'),
     ('training', 'evaluation', 'config', 'hardware', 'records'),
     ('planning', 'training'),
     ('sweeps', 'training'),

@@ -25,6 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ' --evals.num_samples=100 sets a field, --evals.mmd.num_samples=100 that of a named one',
     )  # fmt: skip
     parser.add_argument(
+        '--card', action='store_true',
+        help='run the standard evals: quality, diversity, novelty, likelihood, speed;'
+        ' --evals.features=@genjax.evaluation.PCA and --evals.num_samples=1000 set their options',
+    )  # fmt: skip
+    parser.add_argument(
         '--split', choices=('train', 'validation', 'test'),
         help="split of the data (default: the evaluator's own)",
     )  # fmt: skip
@@ -70,6 +75,7 @@ def run(args: argparse.Namespace) -> None:
         from genjax.files import write_json
         from genjax.parallel import distributed
         from genjax.training import results
+        from genjax.training.images import write_neighbours
 
         if args.follow:
             _follow(args)
@@ -90,6 +96,8 @@ def run(args: argparse.Namespace) -> None:
             print('(other options or variables than those of the config: --out keeps this)')
         else:
             results.keep(run, evals, found)
+            if args.card:
+                write_neighbours(run.experiment, run.variables, run.workdir, run.step)
 
 
 def _evals(args: argparse.Namespace, run: 'Run') -> dict[str, 'Evaluator']:
@@ -100,10 +108,18 @@ def _evals(args: argparse.Namespace, run: 'Run') -> dict[str, 'Evaluator']:
     import dataclasses
 
     from genjax import config as configs
-    from genjax.evaluation import Evaluator
+    from genjax.evaluation import Card, Evaluator
     from genjax.training.groups import Evals
 
-    if args.evaluators is None:
+    if args.card:
+        if args.evaluators is not None:
+            raise UserError('--card is a set of evals: give it or --evals')
+        config = configs.spec(Card)
+        for field, value in args.evals:
+            configs.override(config, field, value)
+        configs.check_complete(config)
+        evals = configs.build(config).evals(run.model)
+    elif args.evaluators is None:
         if args.evals:
             field = args.evals[0][0]
             raise UserError(f'--evals.{field} is a field of no --evals=@module.Evaluator')

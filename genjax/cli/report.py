@@ -1,9 +1,13 @@
 """`genjax report`: tables, plots and an HTML page that compare runs."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from genjax import files
 from genjax.errors import UserError
+
+if TYPE_CHECKING:
+    from genjax.reports.report import Report
 
 HELP = 'compare the runs of a sweep: tables, plots and a page'
 
@@ -23,6 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--by', action='append', default=[], metavar='FIELD',
         help='such as model.beta: the x axis; given again, the colour (default: the first two'
         ' fields that differ)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--card', action='store_true',
+        help='the results of `genjax evaluate --card` of all runs, by quality, diversity, novelty,'
+        ' likelihood and speed; as png, distance against speed',
     )  # fmt: skip
     parser.add_argument(
         '--format', choices=_FORMATS,
@@ -52,6 +61,9 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f'--format={kind} needs --out=FILE')
     metrics, by = (','.join(given).split(',') if given else [] for given in (args.metric, args.by))
     report = reports.make(Path(args.dir), metrics, by)
+    if args.card:
+        _card(args, kind, report)
+        return
     if kind in ('png', 'parquet'):
         with files.replacing(Path(args.out)) as temporary:
             if kind == 'png':
@@ -82,3 +94,25 @@ def run(args: argparse.Namespace) -> None:
             temporary.write_text(content, 'utf-8')
     else:
         print(content, end='')
+
+
+def _card(args: argparse.Namespace, kind: str, report: 'Report') -> None:
+    """Writes a card; with --out also as .json beside it."""
+    from pathlib import Path
+
+    from genjax.reports import card, page
+
+    if kind not in ('md', 'html', 'png'):
+        raise UserError(f'--card is written as md, html or png, not {kind}')
+    report = card.with_costs(report)
+    if kind == 'png':
+        with files.replacing(Path(args.out)) as temporary:
+            card.save_pareto(report, temporary)
+        return
+    whole = page.card_html(report) if kind == 'html' else '\n'.join(card.lines(report)) + '\n'
+    if not args.out:
+        print(whole, end='')
+        return
+    with files.replacing(Path(args.out)) as temporary:
+        temporary.write_text(whole, 'utf-8')
+    files.write_json(Path(args.out).with_suffix('.json'), card.content(report))

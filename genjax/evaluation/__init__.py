@@ -10,6 +10,7 @@ from genjax.evaluation.ais import AIS
 from genjax.evaluation.base import EvaluationData, Evaluator, FunctionEvaluator
 from genjax.evaluation.bases import PerExample, PerSample
 from genjax.evaluation.c2st import C2ST
+from genjax.evaluation.card import Card
 from genjax.evaluation.class_modes import ClassModes
 from genjax.evaluation.codebook import CodebookUse
 from genjax.evaluation.copying import Copying, authenticity, copying_ct, copying_z, nearest
@@ -37,6 +38,7 @@ from genjax.evaluation.probe import Probe
 from genjax.evaluation.rate_distortion import RateDistortion
 from genjax.evaluation.reconstruction import Reconstruction
 from genjax.evaluation.results import evaluate
+from genjax.evaluation.speed import Speed
 from genjax.evaluation.support import Support
 from genjax.evaluation.token_likelihood import TokenLikelihood
 from genjax.evaluation.translation import TranslationAccuracy
@@ -51,6 +53,7 @@ __all__ = [
     'PCA',
     'Accuracy',
     'AggregatePosterior',
+    'Card',
     'ClassModes',
     'CodebookUse',
     'Copying',
@@ -77,6 +80,7 @@ __all__ = [
     'RateDistortion',
     'Raw',
     'Reconstruction',
+    'Speed',
     'Support',
     'TokenLikelihood',
     'TranslationAccuracy',

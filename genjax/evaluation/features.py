@@ -35,15 +35,17 @@ class FeatureSpace(abc.ABC):
 
 @dataclass(frozen=True)
 class Raw(FeatureSpace):
-    """The data themselves, flat."""
+    """The data themselves, flat; pixels (uint8) in 0..1."""
 
     def of(self, dataset: Any) -> tuple[Features, str]:
+        if dataset.source('train')[np.arange(1)]['x'].dtype == np.uint8:
+            return (lambda x: flat(x) / 255), 'pixels'
         return flat, 'data'
 
 
 @dataclass(frozen=True)
 class PCA(FeatureSpace):
-    """Principal components of the training split, or of 10,000 examples of it.
+    """Principal components of `Raw` in the training split, or in 10,000 examples of it.
 
     Attributes:
         num: number of components.
@@ -57,7 +59,8 @@ class PCA(FeatureSpace):
 
     def of(self, dataset: Any) -> tuple[Features, str]:
         source = dataset.source('train')
-        rows = flat(source[random_subset(len(source), 10_000)]['x']).astype(np.float64)
+        raw, _ = Raw().of(dataset)
+        rows = raw(source[random_subset(len(source), 10_000)]['x']).astype(np.float64)
         if self.num > min(rows.shape):
             raise UserError(f'PCA: {len(rows)} examples of {rows.shape[1]} numbers have less than'
                             f' {self.num} components')  # fmt: skip
@@ -65,7 +68,7 @@ class PCA(FeatureSpace):
         axes = np.linalg.svd(np.linalg.qr(rows - mean, mode='r'))[2][: self.num]
 
         def project(x: np.ndarray) -> np.ndarray:
-            return (flat(x) - mean) @ axes.T
+            return (raw(x) - mean) @ axes.T
 
         return project, f'{self.num} principal components of {source.fingerprint[:12]}'
 

@@ -50,15 +50,15 @@ def _metric(report: Report, metric: str) -> Iterator[str]:
         for group, found in zip(report.groups, outcomes, strict=True)
     ]
     heads = [*report.fields, *formatting.ESTIMATE, 'not in it']
-    yield from _table(heads, rows)
+    yield from table(heads, rows)
     for field in report.by:
         found = comparisons(report.groups, field, metric)
         if found:
             yield from ('', f'Difference that {code(field)} makes, over the seeds of both:', '')
-            yield from _table(*formatting.comparisons(found, field))
+            yield from table(*formatting.comparisons(found, field))
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """Table with aligned columns; an empty last column is left out."""
     if not any(row[-1] for row in rows):
         heads, rows = heads[:-1], [row[:-1] for row in rows]

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 from genjax.errors import plain
-from genjax.reports import formatting, pictures, plot_data
+from genjax.reports import card, formatting, pictures, plot_data
 from genjax.reports.load import STATUSES
 from genjax.reports.plot_series import curve_for, curve_names
 from genjax.reports.report import Report
@@ -37,6 +37,25 @@ each."""
 
 
 def html(report: Report) -> str:
+    """The report as a page."""
+    metrics = (part for metric in report.metrics for part in _metric(report, metric))
+    return _page(
+        report,
+        [*metrics, *_curves(report), *_pictures(report), *_failures(report), *_trials(report)],
+    )
+
+
+def card_html(report: Report) -> str:
+    """The card as a page, with the images of the runs."""
+    tables = (
+        f'<h2>{escape(axis)}</h2>{_card(_table(heads, [(row, "") for row in rows]))}'
+        for axis, heads, rows in card.tables(report)
+    )
+    notes = (f'<p class="note">{escape(note)}</p>' for note in card.protocols(report))
+    return _page(report, [*tables, f'<p class="note">{card.NOTE}</p>', *notes, *_pictures(report)])
+
+
+def _page(report: Report, body: Iterable[str]) -> str:
     here, name = Path(__file__).parent, plain(report.runs.path.resolve().name)
     style, script = ((here / file).read_text('utf-8') for file in ('page.css', 'page.js'))
     parts = [
@@ -47,11 +66,7 @@ def html(report: Report) -> str:
             script_hash=_hash(script),
         ),
         *_top(report, name),
-        *(part for metric in report.metrics for part in _metric(report, metric)),
-        *_curves(report),
-        *_pictures(report),
-        *_failures(report),
-        *_trials(report),
+        *body,
         *_provenance(report),
         '</main>',
         f'<script type="application/json" id="data">{plot_data.json_of(report)}</script>',

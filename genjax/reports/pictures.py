@@ -11,7 +11,7 @@ from genjax.reports.load import Trial
 from genjax.reports.report import Report
 from genjax.reports.statistics import Group, order
 
-KINDS = ('samples', 'reconstructions', 'translations')
+KINDS = ('samples', 'reconstructions', 'translations', 'neighbours')
 
 _MOST = 36
 _LARGEST = 640  # pixels; larger images are scaled down

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from genjax.data.pipeline import random_subset
+from genjax.evaluation.copying import nearest
 from genjax.models.base import HasEncoder, HasTranslation, Variables
 from genjax.parallel import distributed
 from genjax.sampling import images
@@ -44,6 +45,30 @@ def write_images(
         if distributed.is_first():
             images.save(written[kind], x, reference, f'{caption}, step {step:,}')
     return written
+
+
+def write_neighbours(
+    experiment: Experiment, variables: Variables, workdir: Path, step: int
+) -> Path | None:
+    """Writes `neighbours/<step>.png`, samples below the training examples nearest to them in
+    Euclidean distance, in process 0; None if the data are not images.
+    """
+    if 'samples' not in image_kinds(experiment) or _shown_shape(experiment) == (2,):
+        return None
+    model, preprocess, num = (
+        experiment.model,
+        experiment.preprocess,
+        -(-experiment.num_samples // 2),
+    )
+    x = draw(model, variables, num, experiment.seed, preprocess=preprocess)
+    train = experiment.dataset.source('train')
+    train = train[np.arange(len(train))]['x']
+    _, index = nearest(x, train)
+    path = workdir / 'neighbours' / f'{step}.png'
+    if distributed.is_first():
+        caption = f'nearest training examples above samples, step {step:,}'
+        images.save(path, x, preprocess.show(train[index]), caption)
+    return path
 
 
 def _drawn(

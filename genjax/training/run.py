@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 from genjax import config as configs
 from genjax import records, sampling
 from genjax.errors import UserError
+from genjax.evaluation import Card
 from genjax.evaluation.base import Evaluator, Results
 from genjax.evaluation.results import evaluate
 from genjax.models.base import GenerativeModel, LogProb, Variables
@@ -30,6 +31,8 @@ from genjax.training.checkpoints import Checkpoints, steps_in
 from genjax.training.experiment import Experiment, experiment_of
 from genjax.training.programs import abstract_state
 from genjax.training.state import TrainState
+
+_CARD = Card()
 
 
 @dataclass(frozen=True)
@@ -229,6 +232,12 @@ class Run:
         from genjax.training.export import export  # exports runs
 
         export(self, out, format)
+
+    def card(self, card: Card = _CARD) -> Results:
+        """Runs the standard evals of quality, diversity, novelty, likelihood and speed
+        (`genjax.evaluation.Card`); raises and returns what `evaluate` does.
+        """
+        return self.evaluate(card.evals(self.model))
 
     def metrics(self) -> list[dict[str, Any]]:
         """Records of `metrics.jsonl` in order: `step`, and logged values by name."""

@@ -91,9 +91,10 @@ def test_principal_components_are_those_of_scikit_learn():
 
     x = Digits().source('train')[np.arange(len(Digits().source('train')))]['x']
     features, name = evaluation.PCA(7).of(Digits())
-    theirs = PCA(7, svd_solver='full').fit(x.reshape(len(x), -1).astype(float))
+    x = x.reshape(len(x), -1) / 255
+    theirs = PCA(7, svd_solver='full').fit(x)
     np.testing.assert_allclose(
-        abs(features(x[:50])), abs(theirs.transform(x[:50].reshape(50, -1))), atol=1e-6
+        abs(features(255 * x[:50])), abs(theirs.transform(x[:50])), atol=1e-9
     )
     assert name.startswith('7 principal components of ')
     with pytest.raises(UserError, match='less than 65 components'):
@@ -130,3 +131,18 @@ def test_results_of_other_protocols_are_not_compared():
     check_same('fd/distance', {'a': first, 'b': first})
     with pytest.raises(UserError, match=r"of a and b cannot be .* samples is '500' .* '400'"):
         check_same('fd/distance', {'a': first, 'b': protocol(features='data', samples=400)})
+
+
+def test_speed_counts_what_is_drawn():
+    found = evaluation.Speed(num_samples=64, repeats=2)(Cloud(), {'params': {}}, data_of(None), KEY)
+    assert 0 < found['samples_per_s_min'] <= found['samples_per_s'] <= found['samples_per_s_max']
+    assert found['parameters'] == 0 and found['gflops_per_sample'] == 0
+    assert fields_of(found['protocol'])['samples'] == '64'
+    with pytest.raises(UserError, match='positive'):
+        evaluation.Speed(repeats=0)
+
+
+def test_a_card_has_what_a_model_can():
+    assert [*evaluation.Card().evals(Cloud())] == ['fd', 'kid', 'prdc', 'vendi', 'copying', 'speed']
+    assert evaluation.Card(evaluation.PCA(3), 10).evals(Cloud())['fd'].features == evaluation.PCA(3)
+    assert evaluation.Card().evals(None) == {}
