@@ -14,6 +14,7 @@ from genjax.evaluation.card import Card
 from genjax.evaluation.class_modes import ClassModes
 from genjax.evaluation.codebook import CodebookUse
 from genjax.evaluation.copying import Copying, authenticity, copying_ct, copying_z, nearest
+from genjax.evaluation.detection import cross_generator_ap
 from genjax.evaluation.disentanglement import dci, factor_vae_score, mig, sap
 from genjax.evaluation.factor_r2 import FactorR2
 from genjax.evaluation.features import PCA, FeatureSpace, FunctionFeatures, RandomConvolutions, Raw
@@ -88,6 +89,7 @@ __all__ = [
     'authenticity',
     'copying_ct',
     'copying_z',
+    'cross_generator_ap',
     'dci',
     'evaluate',
     'factor_vae_score',
