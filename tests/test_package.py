@@ -27,12 +27,13 @@ MAY_IMPORT = {
     'records': set(),
     'schedules': set(),
     'hardware': set(),
+    'bridge': set(),
     'files': {'errors'},
 }
 for _part, *_below in (
-    ('config', 'errors', 'files', 'schedules', 'free'),
+    ('config', 'bridge', 'errors', 'files', 'schedules', 'free'),
     ('data', 'config'),
-    ('networks', 'errors', 'files', 'schedules', 'free'),
+    ('networks', 'bridge', 'errors', 'files', 'schedules', 'free'),
     ('models', 'networks'),
     ('parallel', 'networks'),
     ('sampling', 'data', 'keys', 'models', 'parallel'),

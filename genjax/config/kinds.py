@@ -6,6 +6,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from genjax.config.signatures import is_nnx
 from genjax.config.types import members_of
 
 _PLAIN = (bool, int, float, str, bytes, complex)
@@ -20,6 +21,8 @@ def gives(constructor: Callable, result: Any, hint: Any) -> bool:
         hint: declared type of the field.
     """
     made = constructor if inspect.isclass(constructor) else result
+    if is_nnx(constructor):
+        from genjax.bridge import FromNNX as made  # what `build` makes of it
     return any(_is_kind(made, wanted) for made in members_of(made) for wanted in members_of(hint))
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from genjax.config.signatures import parameters_of, path_of
+from genjax.config.signatures import parameters_of, path_of, signature_of
 from genjax.config.trust import TARGET, import_path
 from genjax.errors import UserError
 
@@ -152,7 +152,7 @@ def _plain(value: Any) -> Any:
 def _types(constructor: Callable) -> dict[str, str]:
     annotations = {
         name: parameter.annotation
-        for name, parameter in inspect.signature(constructor).parameters.items()
+        for name, parameter in signature_of(constructor).parameters.items()
         if parameter.annotation is not inspect.Parameter.empty
     }
     return {name: _type(annotation) for name, annotation in annotations.items()}

@@ -36,17 +36,33 @@ def parameters_of(constructor: Callable) -> dict[str, Any]:
     }
     return {
         name: factories.get(name, p.default)
-        for name, p in inspect.signature(constructor).parameters.items()
+        for name, p in signature_of(constructor).parameters.items()
         if p.kind in by_keyword and name not in flax_own
     }
 
 
-def _is_linen(constructor: Callable) -> bool:
-    linen = sys.modules.get('flax.linen')
+def signature_of(constructor: Callable) -> inspect.Signature:
+    """Signature of a constructor; without `rngs`, which is supplied, of a module of `flax.nnx`."""
+    if not is_nnx(constructor):
+        return inspect.signature(constructor)
+    # The metaclass of nnx hides the signature of the class.
+    _, *own = inspect.signature(constructor.__init__).parameters.values()
+    return inspect.Signature([parameter for parameter in own if parameter.name != 'rngs'])
+
+
+def is_nnx(constructor: Any) -> bool:
+    """Returns whether a constructor is a module class of `flax.nnx`."""
+    return _is_module(constructor, 'flax.nnx')
+
+
+def _is_linen(constructor: Any) -> bool:
+    return _is_module(constructor, 'flax.linen')
+
+
+def _is_module(constructor: Any, package: str) -> bool:
+    flax = sys.modules.get(package)
     return (
-        linen is not None
-        and isinstance(constructor, type)
-        and issubclass(constructor, linen.Module)
+        flax is not None and isinstance(constructor, type) and issubclass(constructor, flax.Module)
     )
 
 

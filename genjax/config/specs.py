@@ -13,7 +13,7 @@ from genjax.config.mistakes import inside, line_of
 from genjax.config.ranges import in_range
 from genjax.config.references import following, joined
 from genjax.config.show import Config
-from genjax.config.signatures import hints_of, parameters_of, path_of
+from genjax.config.signatures import hints_of, is_nnx, parameters_of, path_of, signature_of
 from genjax.config.trust import TARGET, import_path
 from genjax.config.types import coerce, only_type, takes_function
 from genjax.errors import UserError, location, nearest
@@ -72,7 +72,7 @@ def build(config: Any, where: str = 'config') -> Any:
                 raise UserError(f'{where}.{name}: {e}') from None
         try:
             _check_names(constructor, fields)
-            return constructor(**fields)
+            return _call(constructor, fields)
         except (TypeError, ValueError, UserError) as e:
             raise UserError(f'{where}: {e}') from e
     if isinstance(config, tuple | list):
@@ -80,6 +80,14 @@ def build(config: Any, where: str = 'config') -> Any:
     if isinstance(config, str) and config.startswith('@'):
         return import_path(config[1:])
     return config
+
+
+def _call(constructor: Callable, fields: Mapping[str, Any]) -> Any:
+    if is_nnx(constructor):
+        from genjax.bridge import from_nnx
+
+        return from_nnx(constructor, **fields)
+    return constructor(**fields)
 
 
 def make_spec(constructor: Callable, fields: Mapping[str, Any]) -> ConfigDict:
@@ -150,7 +158,7 @@ def _by_name(
     constructor: Callable, args: tuple[Any, ...], fields: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Arguments of a call by name."""
-    parameters = inspect.signature(constructor).parameters
+    parameters = signature_of(constructor).parameters
     names = [n for n in parameters_of(constructor) if parameters[n].kind in _BY_POSITION]
     if len(args) > len(names):
         raise TypeError(
@@ -186,6 +194,8 @@ def as_config(value: Any) -> Any:
     if isinstance(value, Mapping):
         fields = {key: _item(item, key) for key, item in value.items()}
         return Config(fields, convert_dict=False)
+    if is_nnx(made := getattr(value, 'nnx_class', None)):  # of genjax.bridge
+        return make_spec(made, value.kwargs)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return make_spec(type(value), _arguments(value))
     if callable(value):

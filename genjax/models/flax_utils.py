@@ -4,6 +4,7 @@ import functools
 import inspect
 import logging
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any
 
 import flax.linen as nn
@@ -20,6 +21,8 @@ or differentiates the network's outputs at neighbouring times: with 1000 the emb
 neighbouring times are unrelated.
 """
 
+_NETWORKS: ContextVar[dict[str, nn.Module] | None] = ContextVar('networks', default=None)
+
 _log = logging.getLogger(__name__)
 
 
@@ -34,6 +37,8 @@ def initialise(key: Array, calls: Mapping[str, tuple[nn.Module, tuple[Any, ...]]
         `{'params': {group: tree}, 'state': {group: {collection: tree}}}`; a network without state
         has no entry in 'state'.
     """
+    if (found := _NETWORKS.get()) is not None:
+        found.update({group: network for group, (network, _) in calls.items()})
     params, state = {}, {}
     for group_key, (group, (module, args)) in zip(
         jax.random.split(key, len(calls)), calls.items(), strict=True
@@ -44,6 +49,18 @@ def initialise(key: Array, calls: Mapping[str, tuple[nn.Module, tuple[Any, ...]]
         if collections:
             state[group] = collections
     return {'params': params, 'state': state}
+
+
+def networks_of(model: Any, batch: Any) -> dict[str, nn.Module]:
+    """Returns the networks of a model by parameter group, as `model.init` initialises them for
+    batches of these shapes.
+    """
+    token = _NETWORKS.set({})
+    try:
+        jax.eval_shape(model.init, jax.random.key(0), batch)
+        return _NETWORKS.get()
+    finally:
+        _NETWORKS.reset(token)
 
 
 def apply(
@@ -120,7 +137,8 @@ def has_batch_statistics(state: Any) -> bool:
 
 def train_option(module: nn.Module, train: bool, method: str = '__call__') -> dict[str, bool]:
     """Returns {'train': train} if the network's method takes that argument, otherwise {}."""
-    takes_it = 'train' in inspect.signature(getattr(type(module), method)).parameters
+    kind = getattr(module, 'nnx_class', type(module))
+    takes_it = 'train' in inspect.signature(getattr(kind, method)).parameters
     return {'train': train} if takes_it else {}
 
 

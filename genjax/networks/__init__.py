@@ -4,6 +4,7 @@ Every module computes in `dtype` and keeps its parameters in float32. Modules th
 field `shape`, the shape of one example. Modules that take a class label have a field `num_classes`.
 """
 
+from genjax.bridge import FromNNX, from_nnx
 from genjax.networks.autoencoder import MapDecoder, MapEncoder
 from genjax.networks.convert import from_diffusers, to_diffusers
 from genjax.networks.convolutional import ConvDecoder, ConvEncoder, ConvNet
@@ -38,6 +39,7 @@ __all__ = [
     'DCGANGenerator',
     'DiT',
     'FiniteScalarQuantiser',
+    'FromNNX',
     'GatedPixelCNN',
     'LabelEmbedding',
     'Ladder',
@@ -63,5 +65,6 @@ __all__ = [
     'UNet',
     'VectorQuantiser',
     'from_diffusers',
+    'from_nnx',
     'to_diffusers',
 ]

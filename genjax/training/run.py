@@ -239,6 +239,14 @@ class Run:
         """
         return self.evaluate(card.evals(self.model))
 
+    def to_nnx(self) -> dict[str, Any]:
+        """Networks of the model, by parameter group, as modules of `flax.nnx` with the run's
+        weights.
+        """
+        from genjax.training.export.nnx import networks  # of runs
+
+        return networks(self)
+
     def metrics(self) -> list[dict[str, Any]]:
         """Records of `metrics.jsonl` in order: `step`, and logged values by name."""
         return [{'step': step, **found} for step, found in records.metrics(self.workdir)]

@@ -106,7 +106,9 @@ from genjax.networks import (
     Transformer,
     Translator,
     VectorQuantiser,
+    from_nnx,
 )
+from tests.models.nnx_networks import TimeNet
 
 
 @dataclass(frozen=True)
@@ -482,6 +484,16 @@ ZOO = (
         'flow-matching',
         DiffusionModel(
             TimeMLP((2,), 8, 1, dropout=0.1), sampling=DiffusionSampling(steps=4), tolerance=1e-3
+        ),
+        'reals',
+    ),
+    Entry(
+        'flow-matching-nnx',
+        DiffusionModel(
+            from_nnx(TimeNet, shape=(2,), features=8, dropout=0.1),
+            num_classes=3,
+            sampling=DiffusionSampling(steps=4),
+            tolerance=1e-3,
         ),
         'reals',
     ),

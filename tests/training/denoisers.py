@@ -28,6 +28,12 @@ def diffusion(network=NETWORK, **fields):
             sampling=spec(DiffusionSampling, steps=2),
             likelihood='hutchinson',
         ),
-        optimizer=spec(optax.adam, learning_rate=1e-2),
-        **{'steps': 1, 'batch_size': 8, 'ema': (0.5,), 'num_samples': 4, **fields},
+        **{
+            'optimizer': spec(optax.adam, learning_rate=1e-2),
+            'steps': 1,
+            'batch_size': 8,
+            'ema': (0.5,),
+            'num_samples': 4,
+            **fields,
+        },
     )

@@ -1,0 +1,43 @@
+"""Networks of `flax.nnx`."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+
+class TimeNet(nnx.Module):
+    """A denoiser with a list of layers, dropout and, if asked for, batch normalisation."""
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        features: int = 8,
+        num_classes: int | None = None,
+        dropout: float = 0.0,
+        normalise: bool = False,
+        *,
+        rngs: nnx.Rngs,
+    ):
+        size = math.prod(shape)
+        self.num_classes = num_classes
+        inputs = size + 1 + (0 if num_classes is None else num_classes + 1)
+        self.layers = nnx.List(
+            [nnx.Linear(inputs, features, rngs=rngs), nnx.Linear(features, features, rngs=rngs)]
+        )
+        self.norm = nnx.BatchNorm(features, rngs=rngs) if normalise else None
+        self.dropout = nnx.Dropout(dropout, rngs=rngs)
+        self.output = nnx.Linear(features, size, rngs=rngs)
+
+    def __call__(self, x, time, label=None, train: bool = False):
+        parts = [x.reshape(len(x), -1), time[:, None]]
+        if self.num_classes is not None:
+            parts.append(jax.nn.one_hot(label, self.num_classes + 1))
+        h = jnp.concatenate(parts, axis=-1)
+        for layer in self.layers:
+            h = jnp.tanh(layer(h))
+        if self.norm is not None:
+            h = self.norm(h, use_running_average=not train)
+        h = self.dropout(h, deterministic=not train)
+        return self.output(h).reshape(x.shape)
