@@ -43,7 +43,7 @@ def calls(scan: bool) -> tuple[int, dict[str, tuple[int, Callable]]]:
         parameterisation=Epsilon(),
         sampling=DiffusionSampling(DDIM(), steps=STEPS, guide=ClassifierFree(4.0)),
         num_classes=CLASSES,
-        label_dropout=0.1,
+        condition_dropout=0.1,
     )
     keys = [jax.random.key(i) for i in range(8)]
     pictures = [jax.random.uniform(key, (BATCH, *SHAPE), minval=-1) for key in keys]

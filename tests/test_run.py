@@ -157,7 +157,6 @@ def test_log_prob_counts_the_preprocessing(flow):
         ('reconstruct', 1, r'a DiffusionModel has no encode\(\)'),
         ('translate', 1, r'a DiffusionModel has no translate\(\)'),
         ('classify', 1, r'a DiffusionModel has no classify\(\)'),
-        ('features', 1, r'a DiffusionModel has no features\(\)'),
     ],
 )
 def test_what_a_model_cannot_is_named(method, args, line, flow):

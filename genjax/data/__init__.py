@@ -6,7 +6,6 @@ model.
 """
 
 from genjax.data.arrays import Arrays
-from genjax.data.augmentation import Colour, Crop, Flip, ResizedCrop
 from genjax.data.avatars import Avatars
 from genjax.data.corrupted import Corrupted
 from genjax.data.datasets import TFDS, Digits, Gaussians
@@ -17,7 +16,6 @@ from genjax.data.latents import Latents
 from genjax.data.pipeline import batch_indices, eval_batches, train_batches
 from genjax.data.preprocessing import Binarise, Chain, Dequantise, Logit, Scale
 from genjax.data.stacked import Stacked
-from genjax.data.standardise import Standardise
 from genjax.data.table import Table
 from genjax.data.tables import Binary, PianoRolls
 from genjax.data.text import Text
@@ -35,13 +33,10 @@ __all__ = [
     'Bytes',
     'Chain',
     'Characters',
-    'Colour',
     'Corrupted',
-    'Crop',
     'Density',
     'Dequantise',
     'Digits',
-    'Flip',
     'Gaussians',
     'Images',
     'Jars',
@@ -51,11 +46,9 @@ __all__ = [
     'Part',
     'PianoRolls',
     'Pixels',
-    'ResizedCrop',
     'Scale',
     'SemiSupervised',
     'Stacked',
-    'Standardise',
     'Table',
     'Text',
     'Transformed',

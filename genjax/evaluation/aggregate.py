@@ -12,6 +12,7 @@ from jax import Array
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Evaluator, Results, require
+from genjax.models import conditions
 from genjax.models.base import Variables
 from genjax.parallel.host import fetch
 
@@ -31,7 +32,7 @@ class AggregatePosterior(Evaluator):
     mass where no data are encoded); 'shift', the root mean square of the dimensions' means (prior:
     0); 'mean_std_min' and 'mean_std_max', the smallest and largest standard deviation of a
     dimension's posterior means (near 0: inactive); 'std_min' and 'std_max', those of its latents
-    (prior: 1); and 'protocol'. A conditional model is given the labels.
+    (prior: 1); and 'protocol'. A conditional model is given labels or contexts.
 
     Attributes:
         batch_size: examples per batch.
@@ -80,7 +81,7 @@ def _batch_posterior(
 ) -> tuple[tuple[Array, Array], Array]:
     """Means and log standard deviations of one batch, and the key for the next batch."""
     next_key, key = jax.random.split(key)
-    label = () if getattr(model, 'num_classes', None) is None else (batch['label'],)
     x, _ = preprocess(batch['x'], key)
-    posterior = model.posterior(variables, x, *label)
+    condition = conditions.of_batch(model, batch)
+    posterior = model.posterior(variables, x, *(() if condition is None else (condition,)))
     return (posterior.mean, posterior.log_std), next_key

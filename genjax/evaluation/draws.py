@@ -11,9 +11,9 @@ from jax import Array
 from genjax.data.pipeline import random_subset
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData
-from genjax.models.base import GenerativeModel, Variables
+from genjax.models.base import CONDITIONS, GenerativeModel, Variables
 from genjax.parallel.host import fetch
-from genjax.sampling.draw import draw
+from genjax.sampling.draw import draw, needs_context
 
 
 def draw_like(
@@ -26,13 +26,11 @@ def draw_like(
 ) -> np.ndarray:
     """Draws samples [num, *event] in the space of the model, for comparison with a split.
 
-    Equal to those of `genjax sample` with the seed of the run. Labels of a conditional model are
-    drawn by `sampled_labels` with the key; raises like it.
+    Equal to those of `genjax sample` with the seed of the run. Conditions are drawn by
+    `sampled_conditions` with the key; raises like it.
     """
-    label = None
-    if has_classes(model):
-        label = sampled_labels(model, data, num, key, batch_size)
-    return draw(model, variables, num, data.seed, label, batch_size=batch_size)
+    given = sampled_conditions(model, data, num, key, batch_size)
+    return draw(model, variables, num, data.seed, **given, batch_size=batch_size)
 
 
 def has_classes(model: Any) -> bool:
@@ -41,8 +39,24 @@ def has_classes(model: Any) -> bool:
 
 
 def label_protocol(model: Any, data: EvaluationData) -> str:
-    """Part of a protocol on the labels of samples; empty for an unconditional model."""
+    """Part of a protocol on the conditions of samples; empty for an unconditional model."""
+    if needs_context(model):
+        return f', contexts as in {data.split}'
     return f', labels as in {data.split}' if has_classes(model) else ''
+
+
+def sampled_conditions(
+    model: Any, data: EvaluationData, num: int, key: Array, batch_size: int
+) -> dict[str, np.ndarray]:
+    """Draws the labels or contexts of `num` samples, by name, with replacement, from those of the
+    split; empty for an unconditional model. Raises like `sampled_labels`.
+    """
+    if has_classes(model):
+        return {'label': sampled_labels(model, data, num, key, batch_size)}
+    if not needs_context(model):
+        return {}
+    contexts = _rows_of('context', model, data, batch_size)
+    return {'context': contexts[fetch(_rows(key, num, len(contexts)))]}
 
 
 def sampled_labels(
@@ -56,16 +70,7 @@ def sampled_labels(
         UserError: the split has no labels, or other classes than the model.
     """
     name, num_classes = type(model).__name__, model.num_classes
-    parts = [np.zeros(0, np.int32)]
-    for batch in data.batches(batch_size):
-        if 'label' not in batch:
-            raise UserError(
-                f'a {name} with num_classes={num_classes} is sampled with the labels of the '
-                f'{data.split} split, which has none'
-            )
-        label, mask = fetch((batch['label'], batch['mask']))
-        parts.append(label[mask])
-    labels = np.concatenate(parts)
+    labels = _rows_of('label', model, data, batch_size)
     labels = labels[labels >= 0]
     if not len(labels) or labels.max() >= num_classes:
         raise UserError(
@@ -73,6 +78,23 @@ def sampled_labels(
             f'the {name}'
         )
     return labels[fetch(_rows(key, num, len(labels)))].astype(np.int32)
+
+
+def _rows_of(name: str, model: Any, data: EvaluationData, batch_size: int) -> np.ndarray:
+    """The labels or contexts of all examples of a split."""
+    parts = []
+    for batch in data.batches(batch_size):
+        if name not in batch:
+            field = CONDITIONS[name]
+            raise UserError(
+                f'a {type(model).__name__} with {field}={getattr(model, field)} is sampled with the'
+                f' {name}s of the {data.split} split, which has none'
+            )
+        rows, mask = fetch((batch[name], batch['mask']))
+        parts.append(rows[mask])
+    if not parts:
+        raise UserError(f'the {data.split} split has no examples to evaluate on')
+    return np.concatenate(parts)
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2))

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,9 @@ import numpy as np
 from jax import Array
 
 from genjax.evaluation.base import EvaluationData, Evaluator, Results, require
-from genjax.evaluation.draws import has_classes, label_protocol, sampled_labels
+from genjax.evaluation.draws import label_protocol, sampled_conditions
 from genjax.models.base import Variables
+from genjax.models.conditions import is_conditional
 from genjax.models.precision import full_precision
 from genjax.parallel.host import fetch
 
@@ -48,14 +49,17 @@ class PerceptualPathLength(Evaluator):
         """Evaluates a model; raises UserError if it has no style latents."""
         for method in ('to_latent', 'synthesise'):
             require(self, model, method)
-        size, labels = self.batch_size, None
-        if has_classes(model):
-            key, label_key = jax.random.split(key)
-            labels = sampled_labels(model, data, self.num_samples, label_key, size)
+        size, given = self.batch_size, {}
+        if is_conditional(model):
+            key, condition_key = jax.random.split(key)
+            given = sampled_conditions(model, data, self.num_samples, condition_key, size)
         steps = []
         for start in range(0, self.num_samples, size):
-            part = () if labels is None else (np.resize(labels[start : start + size], size),)
-            step, key = _steps(self, model, variables, key, *jax.device_put(part))
+            part = {
+                name: np.resize(values[start : start + size], (size, *values.shape[1:]))
+                for name, values in given.items()
+            }
+            step, key = _steps(self, model, variables, key, jax.device_put(part))
             steps.append(fetch(step))
         w, z = np.concatenate(steps, axis=1)[:, : self.num_samples]
         what = 'pixels' if self.features is None else getattr(self.features, '__name__', 'features')
@@ -86,7 +90,11 @@ def slerp(a: Array, b: Array, t: Array) -> Array:
 @functools.partial(jax.jit, static_argnums=(0, 1))
 @full_precision
 def _steps(
-    evaluator: PerceptualPathLength, model: Any, variables: Variables, key: Array, *label: Array
+    evaluator: PerceptualPathLength,
+    model: Any,
+    variables: Variables,
+    key: Array,
+    given: Mapping[str, Array],
 ) -> tuple[Array, Array]:
     """Squared steps [2, B] over ε², in w and in z, and the key for the next batch."""
     next_key, a_key, b_key, t_key = jax.random.split(key, 4)
@@ -96,7 +104,7 @@ def _steps(
     num, epsilon = evaluator.batch_size, evaluator.epsilon
     a, b = (jax.random.normal(key, (num, model.latent_dim)) for key in (a_key, b_key))
     t = jax.random.uniform(t_key, (num, 1))
-    w_a, w_b = (model.to_latent(variables, z, *label) for z in (a, b))
+    w_a, w_b = (model.to_latent(variables, z, **given) for z in (a, b))
 
     def features(w):
         x = model.synthesise(variables, w)
@@ -104,7 +112,7 @@ def _steps(
 
     paths = (
         lambda t: w_a + t * (w_b - w_a),
-        lambda t: model.to_latent(variables, slerp(a, b, t), *label),
+        lambda t: model.to_latent(variables, slerp(a, b, t), **given),
     )
     steps = [
         jnp.sum((features(path(t + epsilon)) - features(path(t))) ** 2, axis=-1) / epsilon**2

@@ -11,6 +11,7 @@ from jax import Array
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Results
 from genjax.evaluation.bases import PerExample
+from genjax.models import conditions
 from genjax.models.base import Variables
 
 
@@ -20,7 +21,8 @@ class RateDistortion(PerExample):
 
     Gives 'rate', the mean KL of the posterior from the prior; 'distortion', the mean of -log p(x|z)
     under the posterior, both in nats per example; their standard errors over the examples,
-    'rate_stderr' and 'distortion_stderr'; and 'protocol'. A conditional model is given the label.
+    'rate_stderr' and 'distortion_stderr'; and 'protocol'. A conditional model is given the label or
+    context.
 
     Attributes:
         batch_size: examples per batch.
@@ -64,12 +66,13 @@ class RateDistortion(PerExample):
         key: Array,
     ) -> dict[str, Array]:
         """Rate and distortion, means over the draws."""
-        label = () if getattr(model, 'num_classes', None) is None else (batch['label'],)
+        condition = conditions.of_batch(model, batch)
+        given = () if condition is None else (condition,)
 
         def draw(key: Array) -> tuple[Array, Array]:
             preprocess_key, key = jax.random.split(key)
             y, _ = data.preprocess(batch['x'], preprocess_key)
-            return model.rate_distortion(variables, y, key, *label)
+            return model.rate_distortion(variables, y, key, *given)
 
         rate, distortion = jax.lax.map(draw, jax.random.split(key, self.num_draws))
         return {'rate': jnp.mean(rate, axis=0), 'distortion': jnp.mean(distortion, axis=0)}

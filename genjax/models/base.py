@@ -20,7 +20,11 @@ Variables = Mapping[str, Mapping[str, Any]]
 gradient: batch statistics, spectral-norm vectors, codebook averages; most models have none."""
 
 Batch = Mapping[str, Array]
-"""`x` [B, *event]; optionally `label` int32 [B] and `mask` bool [B] (False: padding, ignored)."""
+"""`x` [B, *event]; optionally `label` int32 [B], `context` float32 [B, *context_shape], and `mask`
+bool [B] (False: padding, ignored)."""
+
+CONDITIONS: Mapping[str, str] = {'label': 'num_classes', 'context': 'context_shape'}
+"""The conditions in a batch, and the attributes of models and data sets that declare them."""
 
 Kind = Literal['exact', 'lower_bound', 'estimate']
 
@@ -134,9 +138,10 @@ class GenerativeModel(Protocol):
     """Interface that the training loop requires.
 
     Before a run, the data are checked against these optional attributes of the model:
-    `event_shape`, the shape of one preprocessed example; `num_classes`, None without labels;
-    `takes_unlabelled`, true if a label of -1 (unlabelled) is allowed in training; `vocab_size`, the
-    number of tokens; and `data_values`, a `Values`.
+    `event_shape`, the shape of one preprocessed example; `num_classes`, None without labels, or
+    `context_shape`, None without contexts; `takes_unlabelled`, true if a label of -1 (unlabelled)
+    is allowed in training; `vocab_size`, the number of tokens; and `data_values`, a `Values`. A
+    model with neither labels nor contexts need not take these arguments.
     """
 
     @property
@@ -149,9 +154,16 @@ class GenerativeModel(Protocol):
         """
 
     def sample(
-        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+        self,
+        variables: Variables,
+        key: Array,
+        num: int,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
     ) -> Array:
-        """Draws [num, *event] in the space of the preprocessed data; `label` is int32 [num].
+        """Draws [num, *event] in the space of the preprocessed data, given a label int32 [num] or a
+        context [num, *context_shape]. Missing labels are drawn uniformly; a context has no default.
 
         Models that only translate (`HasTranslation`) or classify do not implement it.
         """
@@ -161,8 +173,18 @@ class GenerativeModel(Protocol):
 class HasLogProb(Protocol):
     """A model that computes the log-probability of data."""
 
-    def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
-        """Log-probability of x [B, *event]."""
+    def log_prob(
+        self,
+        variables: Variables,
+        x: Array,
+        key: Array,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
+    ) -> LogProb:
+        """Log-probability of x [B, *event], given a label int32 [B] or a context [B,
+        *context_shape]; without a label, of the mixture over labels.
+        """
 
 
 @runtime_checkable
@@ -170,16 +192,30 @@ class HasMeans(Protocol):
     """A model that draws samples around a mean, such as a VAE with a Bernoulli likelihood."""
 
     def sample_mean(
-        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+        self,
+        variables: Variables,
+        key: Array,
+        num: int,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
     ) -> Array:
         """Computes the means [num, *event] of the samples of `sample` with the same key."""
 
 
 @runtime_checkable
 class HasEncoder(Protocol):
-    """A model with latent codes."""
+    """A model with latent codes; one with conditions appends them to the codes."""
 
-    def encode(self, variables: Variables, x: Array, key: Array) -> Array:
+    def encode(
+        self,
+        variables: Variables,
+        x: Array,
+        key: Array,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
+    ) -> Array:
         """Draws a code z for each x [B, *event]."""
 
     def decode(self, variables: Variables, z: Array, key: Array) -> Array:
@@ -198,7 +234,14 @@ class HasNormalCodes(Protocol):
 class HasFeatures(Protocol):
     """A model that provides a representation for downstream tasks."""
 
-    def features(self, variables: Variables, x: Array) -> Array:
+    def features(
+        self,
+        variables: Variables,
+        x: Array,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
+    ) -> Array:
         """Computes deterministic features [B, D] of x [B, *event]."""
 
 

@@ -1,4 +1,4 @@
-"""Initialises and applies networks, with or without state, labels and a train mode."""
+"""Initialises and applies networks, with or without state, conditions and a train mode."""
 
 import functools
 import inspect
@@ -31,7 +31,7 @@ def initialise(key: Array, calls: Mapping[str, tuple[nn.Module, tuple[Any, ...]]
 
     Args:
         key: PRNG key.
-        calls: group -> (network, example arguments).
+        calls: group -> (network, example arguments); arguments that are None are left out.
 
     Returns:
         `{'params': {group: tree}, 'state': {group: {collection: tree}}}`; a network without state
@@ -44,7 +44,8 @@ def initialise(key: Array, calls: Mapping[str, tuple[nn.Module, tuple[Any, ...]]
         jax.random.split(key, len(calls)), calls.items(), strict=True
     ):
         param_key, dropout_key = jax.random.split(group_key)
-        collections = dict(module.init({'params': param_key, 'dropout': dropout_key}, *args))
+        rngs = {'params': param_key, 'dropout': dropout_key}
+        collections = dict(module.init(rngs, *_present(args)))
         params[group] = collections.pop('params', {})
         if collections:
             state[group] = collections
@@ -71,6 +72,7 @@ def apply(
     train: bool = False,
     key: Array | None = None,
     method: str = '__call__',
+    **options: Any,
 ) -> tuple[Any, Mapping[str, Any]]:
     """Calls a network with the variables of its group.
 
@@ -78,17 +80,18 @@ def apply(
         module: the network; `train` is passed on if its method takes that argument.
         variables: the variables of all groups.
         group: the network's group.
-        *args: inputs of the network.
+        *args: inputs of the network; those that are None are left out.
         train: apply dropout, use and update batch statistics.
         key: for dropout; required if `train`.
         method: the method to call.
+        **options: further arguments of the method.
 
     Returns:
         The network's output, and `variables['state']` with this group's updated state.
     """
     state = variables['state']
     collections = {'params': variables['params'][group], **state.get(group, {})}
-    options = train_option(module, train, method)
+    args, options = _present(args), {**options, **train_option(module, train, method)}
     if not train:
         return module.apply(collections, *args, **options, method=method), state
     out, new = module.apply(
@@ -112,7 +115,7 @@ def hidden(module: nn.Module, variables: Variables, group: str, *args: Any) -> t
         UserError: the network stores no features.
     """
     collections = {'params': variables['params'][group], **variables['state'].get(group, {})}
-    out, found = module.apply(collections, *args, mutable=['intermediates'])
+    out, found = module.apply(collections, *_present(args), mutable=['intermediates'])
     if 'features' not in found.get('intermediates', {}):
         raise UserError(
             f'the network {type(module).__name__} stores no features: before its last layer, call'
@@ -124,6 +127,11 @@ def hidden(module: nn.Module, variables: Variables, group: str, *args: Any) -> t
 def pooled(h: Array) -> Array:
     """The mean [B, D] of features [B, ..., D] over positions."""
     return jnp.mean(h, axis=tuple(range(1, h.ndim - 1)))
+
+
+def _present(args: tuple[Any, ...]) -> list[Any]:
+    """Leaves out the condition of a network without one."""
+    return [arg for arg in args if arg is not None]
 
 
 def has_batch_statistics(state: Any) -> bool:

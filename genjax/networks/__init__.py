@@ -1,11 +1,13 @@
 """Flax (Linen) modules: arrays in, arrays out. No losses, no sampling, no data sets.
 
 Every module computes in `dtype` and keeps its parameters in float32. Modules that emit data have a
-field `shape`, the shape of one example. Modules that take a class label have a field `num_classes`.
+field `shape`, the shape of one example. Modules that take a condition are
+`Conditional`: they have the fields `num_classes` and `context_shape`.
 """
 
 from genjax.bridge import FromNNX, from_nnx
 from genjax.networks.autoencoder import MapDecoder, MapEncoder
+from genjax.networks.conditional import Conditional
 from genjax.networks.convert import from_diffusers, to_diffusers
 from genjax.networks.convolutional import ConvDecoder, ConvEncoder, ConvNet
 from genjax.networks.cyclegan import PatchDiscriminator, Translator
@@ -32,6 +34,7 @@ from genjax.networks.unet import UNet
 __all__ = [
     'MLP',
     'TCN',
+    'Conditional',
     'ConvDecoder',
     'ConvEncoder',
     'ConvNet',

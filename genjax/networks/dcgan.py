@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
+from genjax.networks.conditional import Conditional
 from genjax.networks.image_levels import check_square
 from genjax.networks.layers import (
     BatchNorm,
@@ -15,7 +16,6 @@ from genjax.networks.layers import (
     GroupNorm,
     activation_function,
     halvings,
-    one_hot,
     upsample,
 )
 
@@ -30,11 +30,11 @@ def _levels(side: int) -> int:
     return times
 
 
-class DCGANGenerator(nn.Module):
+class DCGANGenerator(Conditional):
     """Codes to square images: upsamples a 3x3 or 4x4 map to the size of `shape`.
 
     Upsampling is repetition and a convolution instead of the paper's transposed convolutions: it
-    fits odd sizes and avoids checkerboard artefacts.
+    fits odd sizes and avoids checkerboard artefacts. A condition is appended to the code.
 
     Attributes:
         shape: (side, side, channels) of an image.
@@ -43,7 +43,6 @@ class DCGANGenerator(nn.Module):
             training and uses running averages in sampling), or 'none'.
         activation: a name in `jax.nn` or a function, of the hidden layers.
         output: activation of the last layer; 'tanh' for data in [-1, 1].
-        num_classes: if given, the network takes a label and appends it to the code as one-hot.
         dtype: computation dtype; parameters, norms and the output are float32.
     """
 
@@ -52,11 +51,10 @@ class DCGANGenerator(nn.Module):
     norm: Literal['group', 'batch', 'none'] = 'group'
     activation: str | Callable = 'relu'
     output: str | Callable = 'tanh'
-    num_classes: int | None = None
     dtype: str = 'float32'
 
     @nn.compact
-    def __call__(self, z: Array, label: Array | None = None, train: bool = False) -> Array:
+    def __call__(self, z: Array, condition: Array | None = None, train: bool = False) -> Array:
         """Maps z [B, D] to images [B, *shape], float32.
 
         Raises:
@@ -67,8 +65,8 @@ class DCGANGenerator(nn.Module):
         times = _levels(self.shape[0])
         sides = halvings(self.shape[0], times)[::-1]
         z = z.reshape(z.shape[0], -1).astype(self.dtype)
-        if self.num_classes is not None:
-            z = jnp.concatenate([z, one_hot(label, self.num_classes, self.dtype)], axis=-1)
+        if (vector := self.condition_vector(condition)) is not None:
+            z = jnp.concatenate([z, vector.astype(self.dtype)], axis=-1)
         start = (sides[0], sides[0], self.features * 2**times)
         x = nn.Dense(math.prod(start), dtype=self.dtype)(z).reshape(-1, *start)
         x = act(self._normalise(x, train))
@@ -87,10 +85,11 @@ class DCGANGenerator(nn.Module):
         return x
 
 
-class DCGANDiscriminator(nn.Module):
+class DCGANDiscriminator(Conditional):
     """Square images to one or more logits each: strided convolutions to a side of 3 or 4.
 
-    Without normalisation across examples or units, so that gradient penalties are per example.
+    Without normalisation across examples or units, so that gradient penalties are per example. A
+    condition adds the projection of the features onto its embedding (Miyato & Koyama, 2018).
 
     Attributes:
         features: channels of the first level; each coarser one has twice as many.
@@ -100,8 +99,6 @@ class DCGANDiscriminator(nn.Module):
             collection 'batch_stats'.
         activation: a name in `jax.nn` or a function.
         dropout: dropout rate after each level.
-        num_classes: if given, the network takes a label and adds the projection of its features
-            onto the label's embedding (Miyato & Koyama, 2018).
         dtype: computation dtype; parameters and logits are float32.
     """
 
@@ -110,11 +107,10 @@ class DCGANDiscriminator(nn.Module):
     spectral_norm: bool = False
     activation: str | Callable = 'leaky_relu'
     dropout: float = 0.0
-    num_classes: int | None = None
     dtype: str = 'float32'
 
     @nn.compact
-    def __call__(self, x: Array, label: Array | None = None, train: bool = False) -> Array:
+    def __call__(self, x: Array, condition: Array | None = None, train: bool = False) -> Array:
         """Maps images x [B, side, side, C] to logits [B, *shape], float32.
 
         Raises:
@@ -135,10 +131,9 @@ class DCGANDiscriminator(nn.Module):
         x = x.reshape(x.shape[0], -1).astype(jnp.float32)
         self.sow('intermediates', 'features', x)
         logits = layer(nn.Dense(math.prod(self.shape), dtype='float32'), x)
-        if self.num_classes is not None:
-            label = one_hot(label, self.num_classes, 'float32')
+        if (vector := self.condition_vector(condition)) is not None:
             embedding = layer(
-                nn.Dense(x.shape[-1], use_bias=False, dtype='float32', kernel_init=_NORMAL), label
+                nn.Dense(x.shape[-1], use_bias=False, dtype='float32', kernel_init=_NORMAL), vector
             )
             logits = logits + jnp.sum(embedding * x, axis=-1, keepdims=True)
         return logits.reshape(len(x), *self.shape)

@@ -9,6 +9,7 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.networks.batch_sharding import keep_rows
+from genjax.networks.conditional import Conditional
 from genjax.networks.embedding import LabelEmbedding, TimeEmbedding, sinusoids
 from genjax.networks.layers import Dense
 from genjax.networks.remat import Remat, rematerialised
@@ -73,7 +74,7 @@ class DiTBlock(nn.Module):
         return x + gate_2 * dense(features, 'mlp_out')(h), None
 
 
-class DiT(nn.Module):
+class DiT(Conditional):
     """A denoiser of images after Peebles & Xie, "Scalable diffusion models with transformers"
     (2023). DiT-XL/2 of the paper is `DiT((32, 32, 4), patch=2, features=1152, num_layers=28,
     num_heads=16, num_classes=1000, out_channels=8)`.
@@ -87,7 +88,6 @@ class DiT(nn.Module):
         num_layers: number of blocks.
         num_heads: attention heads; they divide `features`.
         expansion: ratio of the MLPs' hidden width to `features`.
-        num_classes: if given, the network takes a label; `num_classes` is the null label.
         out_channels: channels of the output; None: those of the image. Twice as many for a network
             that also predicts variances.
         time_scale: scale of the time embedding; None: chosen by the model, otherwise 1000.
@@ -105,7 +105,6 @@ class DiT(nn.Module):
     num_layers: int = 6
     num_heads: int = 4
     expansion: int = 4
-    num_classes: int | None = None
     out_channels: int | None = None
     time_scale: float | None = None
     freq_shift: float = 0.0
@@ -116,16 +115,17 @@ class DiT(nn.Module):
     FREE: ClassVar[tuple[str, ...]] = ('remat',)
 
     @nn.compact
-    def __call__(self, x: Array, time: Array, label: Array | None = None) -> Array:
+    def __call__(self, x: Array, time: Array, condition: Array | None = None) -> Array:
         """Maps x [B, *shape] at `time` [B] or [B, K] to [B, height, width, out_channels], float32.
 
         Args:
             x: noisy images.
             time: time of each image, or K times each, as for mean velocities.
-            label: int32 [B] if `num_classes` is set.
+            condition: label or context (see `Conditional`); the label `num_classes` is the null
+                label.
 
         Raises:
-            UserError: the fields do not fit each other, or labels are missing.
+            UserError: the fields do not fit each other, or the condition is missing.
         """
         if len(self.shape) != 3 or self.shape[0] % self.patch or self.shape[1] % self.patch:
             raise UserError(f'DiT: patches of {self.patch} do not tile the shape {self.shape}')
@@ -138,7 +138,7 @@ class DiT(nn.Module):
         channels = self.out_channels or self.shape[-1]
 
         normal = nn.initializers.normal(0.02)
-        condition = TimeEmbedding(
+        embedding = TimeEmbedding(
             self.features,
             self.time_scale,
             freq_shift=self.freq_shift,
@@ -146,18 +146,18 @@ class DiT(nn.Module):
             dtype=self.dtype,
             name='time',
         )(time)
-        if self.num_classes is not None:
-            embed = LabelEmbedding(self.num_classes, self.features, self.dtype, name='label')
-            condition = condition + embed(label)
+        if (vector := self.condition_vector(condition, null=True)) is not None:
+            embed = LabelEmbedding(self.condition_features, self.features, self.dtype, name='label')
+            embedding = embedding + embed(vector)
 
         x = x.reshape(len(x), height, self.patch, width, self.patch, -1)
         x = jnp.swapaxes(x, 2, 3).reshape(len(x), height * width, -1).astype(self.dtype)
         x = Dense(self.features, kernel_init=_XAVIER, dtype=self.dtype, name='patches')(x)
         x = x + grid_positions(height, width, self.features).astype(self.dtype)
-        x = self._blocks(x, condition)
+        x = self._blocks(x, embedding)
 
         self.sow('intermediates', 'features', x)
-        shift, scale = Modulation(2, self.features, self.dtype, name='modulation')(condition)
+        shift, scale = Modulation(2, self.features, self.dtype, name='modulation')(embedding)
         x = _normalise(x) * (1 + scale) + shift
         x = Dense(self.patch**2 * channels, kernel_init=_ZEROS, name='output')(x)
         x = x.reshape(len(x), height, width, self.patch, self.patch, channels)

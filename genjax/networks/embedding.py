@@ -1,4 +1,4 @@
-"""Embeddings of time and label for denoisers."""
+"""Embeddings of time and condition for denoisers."""
 
 from collections.abc import Callable
 
@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
+from genjax.networks.conditional import condition_vector
 
 
 def sinusoids(time: Array, width: int, freq_shift: float = 0.0) -> Array:
@@ -71,10 +72,10 @@ class TimeEmbedding(nn.Module):
 
 
 class LabelEmbedding(nn.Module):
-    """Label embedding, with the index `num_classes` as the null label.
+    """Embedding of a label or context, with a row for the null condition.
 
     Attributes:
-        num_classes: number of classes, without the null label.
+        num_classes: number of classes, or of elements of a context, without the null condition.
         features: width of the embedding.
         dtype: of the result; the table is float32.
     """
@@ -84,19 +85,12 @@ class LabelEmbedding(nn.Module):
     dtype: str = 'float32'
 
     @nn.compact
-    def __call__(self, label: Array | None) -> Array:
-        """Maps int32 [B] in 0 to `num_classes` to [B, features].
-
-        Raises:
-            UserError: there is no label.
+    def __call__(self, condition: Array) -> Array:
+        """Maps labels int32 [B] in 0 to `num_classes`, or floats [B, num_classes (+ 1)], to
+        [B, features].
         """
-        if label is None:
-            raise UserError(
-                f'a network with num_classes={self.num_classes} needs labels, and there are none; '
-                f'the label {self.num_classes} stands for no label'
-            )
         normal = nn.initializers.normal(0.02)
-        table = nn.Embed(
-            self.num_classes + 1, self.features, embedding_init=normal, dtype=self.dtype
-        )
-        return table(label)
+        table = nn.Embed(self.num_classes + 1, self.features, embedding_init=normal)
+        vector = condition_vector(condition, self.num_classes, null=True)
+        # In full precision, the product with a one-hot vector is a row of the table.
+        return jnp.dot(vector, table.embedding, precision='highest').astype(self.dtype)

@@ -137,19 +137,6 @@ class ResidualBlock(nn.Module):
         return x + h
 
 
-def one_hot(label: Array | None, num_classes: int, dtype: str) -> Array:
-    """Encodes label int32 [B] as one-hot [B, num_classes].
-
-    Raises:
-        UserError: there is no label.
-    """
-    if label is None:
-        raise UserError(
-            f'a network with num_classes={num_classes} needs labels, and there are none'
-        )
-    return jax.nn.one_hot(label, num_classes, dtype=dtype)
-
-
 def halvings(size: int, times: int) -> list[int]:
     """Returns the `times + 1` sizes [size, ceil(size / 2), ceil(size / 4), ...]."""
     sizes = [size]

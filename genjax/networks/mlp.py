@@ -8,15 +8,16 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
-from genjax.networks.layers import BatchNorm, Dropout, activation_function, one_hot
+from genjax.networks.conditional import Conditional
+from genjax.networks.layers import BatchNorm, Dropout, activation_function
 
 
-class MLP(nn.Module):
+class MLP(Conditional):
     """Linear layers with activations, and an optional output layer.
 
     Without `shape`, returns activated features [B, features[-1]]. With `shape`, a final linear
     layer without activation returns [B, *shape] in float32: data, logits, or with `shape=()` one
-    number per example (a discriminator).
+    number per example (a discriminator). A condition is appended to the input.
 
     Attributes:
         features: widths of the hidden layers.
@@ -29,7 +30,6 @@ class MLP(nn.Module):
             fine detail faster (Tancik et al., 2020).
         bias_scale: initial standard deviation of the hidden layers' biases. With few inputs, zero
             biases put the kinks of all units of a layer in the same place.
-        num_classes: if given, the network takes a label and appends it to its input as one-hot.
         dtype: computation dtype; parameters and the output of the last linear layer are float32.
     """
 
@@ -40,11 +40,10 @@ class MLP(nn.Module):
     dropout: float = 0.0
     frequencies: tuple[float, ...] = ()
     bias_scale: float = 0.0
-    num_classes: int | None = None
     dtype: str = 'float32'
 
     @nn.compact
-    def __call__(self, x: Array, label: Array | None = None, train: bool = False) -> Array:
+    def __call__(self, x: Array, condition: Array | None = None, train: bool = False) -> Array:
         """Maps x [B, ...] to [B, features[-1]] or [B, *shape]."""
         act = activation_function(self.activation)
         init = nn.initializers.variance_scaling(2.0, 'fan_in', 'truncated_normal')
@@ -54,8 +53,8 @@ class MLP(nn.Module):
         x = x.reshape(x.shape[0], -1).astype(self.dtype)
         waves = [wave(w * x) for w in self.frequencies for wave in (jnp.sin, jnp.cos)]
         x = jnp.concatenate([x, *waves], axis=-1)
-        if self.num_classes is not None:
-            x = jnp.concatenate([x, one_hot(label, self.num_classes, self.dtype)], axis=-1)
+        if (vector := self.condition_vector(condition)) is not None:
+            x = jnp.concatenate([x, vector.astype(self.dtype)], axis=-1)
         for width in self.features:
             layer = nn.Dense(width, kernel_init=init, bias_init=bias_init, dtype=self.dtype)
             x = layer(x)

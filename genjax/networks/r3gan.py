@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from genjax.networks.conditional import Conditional
 from genjax.networks.filters import downsample_filtered, upsample_filtered
 from genjax.networks.image_levels import check_square, coarsest, widths
-from genjax.networks.layers import one_hot
 
 
 class _Block(nn.Module):
@@ -49,9 +49,9 @@ def _change_width(x: Array, width: int, dtype: str) -> Array:
     return nn.Conv(width, (1, 1), use_bias=False, dtype=dtype)(x)
 
 
-class R3GANGenerator(nn.Module):
+class R3GANGenerator(Conditional):
     """Codes to square images: a learned map of 4 to 7 pixels' side, its channels scaled by the
-    code, then residual blocks and upsampling.
+    code, then residual blocks and upsampling. The embedding of a condition is appended to the code.
 
     Attributes:
         shape: (side, side, channels) of an image; the side is 4, 5, 6 or 7 times a power of two.
@@ -60,7 +60,6 @@ class R3GANGenerator(nn.Module):
         blocks: residual blocks per level.
         group_size: channels per group of the 3x3 convolutions, which have twice the level's
             channels in total.
-        num_classes: if given, the network takes a label and appends its embedding to the code.
         dtype: computation dtype; parameters and the output are float32.
     """
 
@@ -69,11 +68,10 @@ class R3GANGenerator(nn.Module):
     max_features: int = 768
     blocks: int = 2
     group_size: int = 16
-    num_classes: int | None = None
     dtype: str = 'float32'
 
     @nn.compact
-    def __call__(self, z: Array, label: Array | None = None) -> Array:
+    def __call__(self, z: Array, condition: Array | None = None) -> Array:
         """Maps z [B, D] to images [B, *shape], float32.
 
         Raises:
@@ -83,10 +81,9 @@ class R3GANGenerator(nn.Module):
         side, doublings = coarsest(self.shape[0])
         channels = widths(self.features, self.max_features, doublings)[::-1]
         z = z.reshape(z.shape[0], -1).astype(self.dtype)
-        if self.num_classes is not None:
-            label = one_hot(label, self.num_classes, self.dtype)
-            label = nn.Dense(z.shape[-1], use_bias=False, dtype=self.dtype, name='label')(label)
-            z = jnp.concatenate([z, label * math.sqrt(self.num_classes)], axis=-1)
+        if (vector := self.condition_vector(condition)) is not None:
+            embed = nn.Dense(z.shape[-1], use_bias=False, dtype=self.dtype, name='label')
+            z = jnp.concatenate([z, embed(vector) * math.sqrt(self.condition_features)], axis=-1)
         start = self.param('start', nn.initializers.normal(1.0), (side, side, channels[0]))
         weights = nn.Dense(channels[0], use_bias=False, dtype=self.dtype)(z)
         x = start.astype(self.dtype) * weights[:, None, None]
@@ -99,17 +96,16 @@ class R3GANGenerator(nn.Module):
         return out(x.astype(jnp.float32))
 
 
-class R3GANDiscriminator(nn.Module):
+class R3GANDiscriminator(Conditional):
     """Square images to one logit each: residual blocks and downsampling to a side of 4 to 7, then a
-    learned weighted sum over the pixels of each channel.
+    learned weighted sum over the pixels of each channel. With a condition, the logit is the
+    projection of the features onto its embedding (Miyato & Koyama, 2018).
 
     Attributes:
         features: channels at the finest level; each coarser level has twice as many.
         max_features: maximum number of channels.
         blocks: residual blocks per level.
         group_size: channels per group of the 3x3 convolutions.
-        num_classes: if given, the network takes a label, and the logit is the projection of its
-            features onto the label's embedding (Miyato & Koyama, 2018).
         dtype: computation dtype; parameters and the logit are float32.
     """
 
@@ -117,11 +113,10 @@ class R3GANDiscriminator(nn.Module):
     max_features: int = 768
     blocks: int = 2
     group_size: int = 16
-    num_classes: int | None = None
     dtype: str = 'float32'
 
     @nn.compact
-    def __call__(self, x: Array, label: Array | None = None) -> Array:
+    def __call__(self, x: Array, condition: Array | None = None) -> Array:
         """Maps images x [B, side, side, C] to logits [B], float32.
 
         Raises:
@@ -140,9 +135,8 @@ class R3GANDiscriminator(nn.Module):
         weights = self.param('end', nn.initializers.normal(1 / side), (side, side, x.shape[-1]))
         x = jnp.sum(x * weights, axis=(1, 2))
         self.sow('intermediates', 'features', x)
-        if self.num_classes is None:
+        if (vector := self.condition_vector(condition)) is None:
             return nn.Dense(1, use_bias=False)(x)[:, 0]
-        label = one_hot(label, self.num_classes, 'float32')
-        embedding = nn.Dense(x.shape[-1], use_bias=False, name='label')(label)
-        embedding = embedding * math.sqrt(self.num_classes / x.shape[-1])
+        embedding = nn.Dense(x.shape[-1], use_bias=False, name='label')(vector)
+        embedding = embedding * math.sqrt(self.condition_features / x.shape[-1])
         return jnp.sum(x * embedding, axis=-1)

@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from genjax.networks.conditional import Conditional
 from genjax.networks.image_levels import check_square, coarsest, widths
-from genjax.networks.layers import BatchNorm, GroupNorm, activation_function, one_hot, upsample
+from genjax.networks.layers import BatchNorm, GroupNorm, activation_function, upsample
 
 
 class SelfAttention(nn.Module):
@@ -46,7 +47,7 @@ class SelfAttention(nn.Module):
         return x + gamma.astype(x.dtype) * out.reshape(x.shape)
 
 
-class ResNetGenerator(nn.Module):
+class ResNetGenerator(Conditional):
     """Codes to square images: upsampling residual blocks from a map of 4 to 7 pixels' side.
 
     Attributes:
@@ -54,12 +55,11 @@ class ResNetGenerator(nn.Module):
         features: channels at the finest level; each coarser level has twice as many.
         max_features: maximum number of channels.
         norm: 'batch' (couples the examples of a batch in training, uses running averages in
-            sampling) or 'group' (per example). With classes, scale and shift depend on the label.
+            sampling) or 'group' (per example). Scale and shift depend on a condition.
         attention: side of the maps with self-attention; None: no attention.
         spectral_norm: divides every weight matrix by its largest singular value, as SAGAN does.
         activation: a name in `jax.nn` or a function, of the hidden layers.
         output: activation of the last layer; 'tanh' for data in [-1, 1].
-        num_classes: if given, the network takes a label.
         dtype: computation dtype; parameters, norms and the output are float32.
     """
 
@@ -71,11 +71,10 @@ class ResNetGenerator(nn.Module):
     spectral_norm: bool = False
     activation: str | Callable = 'relu'
     output: str | Callable = 'tanh'
-    num_classes: int | None = None
     dtype: str = 'float32'
 
     @nn.compact
-    def __call__(self, z: Array, label: Array | None = None, train: bool = False) -> Array:
+    def __call__(self, z: Array, condition: Array | None = None, train: bool = False) -> Array:
         """Maps z [B, D] to images [B, *shape], float32.
 
         Raises:
@@ -85,7 +84,8 @@ class ResNetGenerator(nn.Module):
         act = activation_function(self.activation)
         side, doublings = coarsest(self.shape[0])
         first, *others = widths(self.features, self.max_features, doublings)[::-1]
-        label = None if self.num_classes is None else one_hot(label, self.num_classes, self.dtype)
+        vector = self.condition_vector(condition)
+        vector = None if vector is None else vector.astype(self.dtype)
 
         def layer(module: nn.Module, x: Array) -> Array:
             return _normalised(module, self.spectral_norm, train)(x)
@@ -94,22 +94,23 @@ class ResNetGenerator(nn.Module):
         x = layer(nn.Dense(side * side * first, dtype=self.dtype), z)
         x = x.reshape(-1, side, side, first)
         for width in others:
-            h = upsample(act(LabelledNorm(self.norm, self.dtype)(x, label, train)), *_twice(x))
+            h = upsample(act(ConditionalNorm(self.norm, self.dtype)(x, vector, train)), *_twice(x))
             h = layer(nn.Conv(width, (3, 3), dtype=self.dtype), h)
-            h = act(LabelledNorm(self.norm, self.dtype)(h, label, train))
+            h = act(ConditionalNorm(self.norm, self.dtype)(h, vector, train))
             h = layer(nn.Conv(width, (3, 3), dtype=self.dtype), h)
             x = layer(nn.Conv(width, (1, 1), dtype=self.dtype), upsample(x, *_twice(x))) + h
             if x.shape[1] == self.attention:
                 x = SelfAttention(self.spectral_norm, self.dtype)(x, train)
-        x = act(LabelledNorm(self.norm, self.dtype)(x, None, train)).astype(jnp.float32)
+        x = act(ConditionalNorm(self.norm, self.dtype)(x, None, train)).astype(jnp.float32)
         x = layer(nn.Conv(self.shape[-1], (3, 3), dtype='float32'), x)
         return activation_function(self.output)(x)
 
 
-class ResNetDiscriminator(nn.Module):
+class ResNetDiscriminator(Conditional):
     """Square images to one logit each: downsampling residual blocks to a side of 4 to 7.
 
-    Without normalisation across examples or units, so that gradient penalties are per example.
+    Without normalisation across examples or units, so that gradient penalties are per example. A
+    condition adds the projection of the features onto its embedding (Miyato & Koyama, 2018).
 
     Attributes:
         features: channels of the first block; each coarser one has twice as many.
@@ -119,8 +120,6 @@ class ResNetDiscriminator(nn.Module):
             power iteration per training call, with its vectors in the state collection
             'batch_stats'.
         activation: a name in `jax.nn` or a function.
-        num_classes: if given, the network takes a label and adds the projection of its features
-            onto the label's embedding (Miyato & Koyama, 2018).
         dtype: computation dtype; parameters and the logit are float32.
     """
 
@@ -129,11 +128,10 @@ class ResNetDiscriminator(nn.Module):
     attention: int | None = None
     spectral_norm: bool = True
     activation: str | Callable = 'relu'
-    num_classes: int | None = None
     dtype: str = 'float32'
 
     @nn.compact
-    def __call__(self, x: Array, label: Array | None = None, train: bool = False) -> Array:
+    def __call__(self, x: Array, condition: Array | None = None, train: bool = False) -> Array:
         """Maps images x [B, side, side, C] to logits [B], float32.
 
         Raises:
@@ -164,15 +162,14 @@ class ResNetDiscriminator(nn.Module):
         x = jnp.sum(act(x).astype(jnp.float32), axis=(1, 2))
         self.sow('intermediates', 'features', x)
         logit = layer(nn.Dense(1, dtype='float32'), x)[:, 0]
-        if self.num_classes is not None:
-            label = one_hot(label, self.num_classes, 'float32')
-            embedding = layer(nn.Dense(x.shape[-1], use_bias=False, dtype='float32'), label)
+        if (vector := self.condition_vector(condition)) is not None:
+            embedding = layer(nn.Dense(x.shape[-1], use_bias=False, dtype='float32'), vector)
             logit = logit + jnp.sum(embedding * x, axis=-1)
         return logit
 
 
-class LabelledNorm(nn.Module):
-    """Normalisation with scale and shift conditioned on an optional label (Dumoulin et al., 2017).
+class ConditionalNorm(nn.Module):
+    """Normalisation whose scale and shift depend on an optional condition (Dumoulin et al., 2017).
 
     Attributes:
         norm: 'batch' or 'group'.
@@ -183,14 +180,14 @@ class LabelledNorm(nn.Module):
     dtype: str
 
     @nn.compact
-    def __call__(self, x: Array, label: Array | None, train: bool) -> Array:
-        """Normalises x [B, H, W, C]; label is one-hot [B, num_classes] or None."""
+    def __call__(self, x: Array, condition: Array | None, train: bool) -> Array:
+        """Normalises x [B, H, W, C]; the condition is a vector [B, F] or None."""
         norm = BatchNorm(use_running_average=not train) if self.norm == 'batch' else GroupNorm()
         x = norm(x)
-        if label is not None:
+        if condition is not None:
             small = nn.initializers.normal(0.02)
             scale, shift = (
-                nn.Dense(x.shape[-1], use_bias=False, kernel_init=small, name=name)(label)
+                nn.Dense(x.shape[-1], use_bias=False, kernel_init=small, name=name)(condition)
                 for name in ('scale', 'shift')
             )
             x = x * (1 + scale[:, None, None]) + shift[:, None, None]

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from genjax.networks.conditional import Conditional
 from genjax.networks.filters import (
     convolve,
     doubling_convolution,
@@ -16,7 +17,6 @@ from genjax.networks.filters import (
     upsample_filtered,
 )
 from genjax.networks.image_levels import check_square, coarsest, widths
-from genjax.networks.layers import one_hot
 
 
 class EqualDense(nn.Module):
@@ -136,29 +136,27 @@ class _StyledLayer(nn.Module):
         return scaled_leaky_relu(x + bias.astype(x.dtype))
 
 
-class Mapping(nn.Module):
-    """Mapping network: codes to style latents, with a reduced learning rate.
+class Mapping(Conditional):
+    """Mapping network: codes, with the embedding of a condition appended, to style latents, with a
+    reduced learning rate.
 
     Attributes:
         features: width of the layers and of the latents.
         num_layers: number of layers.
         rate: factor on their learning rate.
-        num_classes: if given, the network takes a label, embeds it, and appends it to the code.
     """
 
     features: int
     num_layers: int
     rate: float = 0.01
-    num_classes: int | None = None
 
     @nn.compact
-    def __call__(self, z: Array, label: Array | None = None) -> Array:
+    def __call__(self, z: Array, condition: Array | None = None) -> Array:
         """Maps z [B, D] to w [B, features], float32."""
         w = pixel_norm(z.reshape(z.shape[0], -1))
-        if self.num_classes is not None:
-            label = one_hot(label, self.num_classes, 'float32')
-            label = EqualDense(self.features, name='label')(label)
-            w = jnp.concatenate([w, pixel_norm(label)], axis=-1)
+        if (vector := self.condition_vector(condition)) is not None:
+            embedding = EqualDense(self.features, name='label')(vector)
+            w = jnp.concatenate([w, pixel_norm(embedding)], axis=-1)
         for _ in range(self.num_layers):
             w = scaled_leaky_relu(EqualDense(self.features, rate=self.rate)(w))
         return w
@@ -202,7 +200,7 @@ class Synthesis(nn.Module):
         return picture
 
 
-class StyleGANGenerator(nn.Module):
+class StyleGANGenerator(Conditional):
     """Codes to square images: `mapping`, then `synthesis`.
 
     The state collection 'w_average' holds the average latent for truncation; the model updates it
@@ -214,7 +212,6 @@ class StyleGANGenerator(nn.Module):
         max_features: maximum number of channels.
         latent_features: width of the mapping network and of the latents.
         mapping_layers: depth of the mapping network.
-        num_classes: if given, the network takes a label.
         dtype: computation dtype of the synthesis; parameters, mapping and images are float32.
     """
 
@@ -223,7 +220,6 @@ class StyleGANGenerator(nn.Module):
     max_features: int = 512
     latent_features: int = 512
     mapping_layers: int = 8
-    num_classes: int | None = None
     dtype: str = 'float32'
 
     @property
@@ -237,21 +233,22 @@ class StyleGANGenerator(nn.Module):
         """Raises a UserError if `shape` is not that of a square image of such a side."""
         check_square('StyleGANGenerator', self.shape)
         self.mapping = Mapping(
-            self.latent_features, self.mapping_layers, num_classes=self.num_classes
-        )
+            self.latent_features, self.mapping_layers, num_classes=self.num_classes,
+            context_shape=self.context_shape,
+        )  # fmt: skip
         self.synthesis = Synthesis(self.shape, self.features, self.max_features, self.dtype)
         self.average = self.variable('w_average', 'w', jnp.zeros, (self.latent_features,))
 
-    def __call__(self, z: Array, label: Array | None = None, key: Array | None = None) -> Array:
+    def __call__(self, z: Array, condition: Array | None = None, key: Array | None = None) -> Array:
         """Maps z [B, D] to images [B, *shape], float32; `key` draws the noise, None: no noise."""
-        return self.synthesise(self.mapping(z, label), key)
+        return self.synthesise(self.mapping(z, condition), key)
 
-    def to_latent(self, z: Array, label: Array | None = None, truncation: float = 1.0) -> Array:
+    def to_latent(self, z: Array, condition: Array | None = None, truncation: float = 1.0) -> Array:
         """Maps z [B, D] to latents w [B, latent_features]; `truncation` scales their distance from
         the average latent (Karras et al., 2019, appendix B).
         """
         average = self.average.value
-        return average + truncation * (self.mapping(z, label) - average)
+        return average + truncation * (self.mapping(z, condition) - average)
 
     def synthesise(self, w: Array, key: Array | None = None) -> Array:
         """Maps w [B, latent_features], or [B, num_latents, latent_features] with one per layer, to

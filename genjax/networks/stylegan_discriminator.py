@@ -7,33 +7,31 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
+from genjax.networks.conditional import Conditional
 from genjax.networks.filters import downsample_filtered
 from genjax.networks.image_levels import check_square, coarsest, widths
-from genjax.networks.layers import one_hot
 from genjax.networks.stylegan import EqualConv, EqualDense, pixel_norm, scaled_leaky_relu
 
 
-class StyleGANDiscriminator(nn.Module):
-    """Square images to one logit each: residual blocks that halve the image.
+class StyleGANDiscriminator(Conditional):
+    """Square images to one logit each: residual blocks that halve the image. With a condition, the
+    logit is the projection of the features onto its embedding (Miyato & Koyama, 2018).
 
     Attributes:
         features: channels at the finest level; each coarser level has twice as many.
         max_features: maximum number of channels.
         stddev_group: examples per group of the minibatch standard deviation, appended as a channel
             (Karras et al., 2018); a logit then depends on the other examples of its group. 0: off.
-        num_classes: if given, the network takes a label, and the logit is the projection of its
-            features onto the label's embedding (Miyato & Koyama, 2018).
         dtype: computation dtype; parameters, the coarsest level and the logit are float32.
     """
 
     features: int = 64
     max_features: int = 512
     stddev_group: int = 4
-    num_classes: int | None = None
     dtype: str = 'float32'
 
     @nn.compact
-    def __call__(self, x: Array, label: Array | None = None) -> Array:
+    def __call__(self, x: Array, condition: Array | None = None) -> Array:
         """Maps images x [B, side, side, C] to logits [B], float32.
 
         Raises:
@@ -52,10 +50,10 @@ class StyleGANDiscriminator(nn.Module):
         x = _Layer(width)(x).reshape(x.shape[0], -1)
         x = scaled_leaky_relu(EqualDense(width)(x))
         self.sow('intermediates', 'features', x)
-        if self.num_classes is None:
+        if (vector := self.condition_vector(condition)) is None:
             return EqualDense(1)(x)[:, 0]
-        label = EqualDense(width, name='label')(one_hot(label, self.num_classes, 'float32'))
-        return jnp.sum(EqualDense(width)(x) * pixel_norm(label), axis=-1) / math.sqrt(width)
+        embedding = pixel_norm(EqualDense(width, name='label')(vector))
+        return jnp.sum(EqualDense(width)(x) * embedding, axis=-1) / math.sqrt(width)
 
 
 class _Layer(nn.Module):

@@ -1,4 +1,4 @@
-"""A denoiser of vectors: a residual MLP conditioned on time and label."""
+"""A denoiser of vectors: a residual MLP conditioned on time and, optionally, label or context."""
 
 import math
 from collections.abc import Callable
@@ -7,12 +7,13 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jax import Array
 
+from genjax.networks.conditional import Conditional
 from genjax.networks.embedding import LabelEmbedding, TimeEmbedding
 from genjax.networks.layers import Dropout, activation_function
 
 
-class TimeMLP(nn.Module):
-    """Residual blocks of two linear layers, with time and label added in between.
+class TimeMLP(Conditional):
+    """Residual blocks of two linear layers, with time and condition added in between.
 
     The last layer is zero-initialised.
 
@@ -23,7 +24,6 @@ class TimeMLP(nn.Module):
         activation: a name in `jax.nn` or a function.
         frequencies: angular frequencies of sines and cosines appended to the inputs, to learn
             fine detail faster (Tancik et al., 2020).
-        num_classes: if given, the network takes a label; `num_classes` is the null label.
         time_scale: scale of the time embedding; None: chosen by the model, otherwise 1000.
         dropout: dropout rate inside each block.
         dtype: computation dtype; parameters and the output are float32.
@@ -34,25 +34,25 @@ class TimeMLP(nn.Module):
     num_layers: int = 3
     activation: str | Callable = 'silu'
     frequencies: tuple[float, ...] = ()
-    num_classes: int | None = None
     time_scale: float | None = None
     dropout: float = 0.0
     dtype: str = 'float32'
 
     @nn.compact
     def __call__(
-        self, x: Array, time: Array, label: Array | None = None, train: bool = False
+        self, x: Array, time: Array, condition: Array | None = None, train: bool = False
     ) -> Array:
         """Maps x [B, *shape] at `time` [B] or [B, K] to [B, *shape], float32.
 
         Args:
             x: noisy data.
             time: time of each example, or K times each, as for mean velocities.
-            label: int32 [B] if `num_classes` is set.
+            condition: label or context (see `Conditional`); the label `num_classes` is the null
+                label.
             train: apply dropout.
 
         Raises:
-            UserError: labels are missing.
+            UserError: the condition is missing.
         """
         act = activation_function(self.activation)
 
@@ -60,17 +60,17 @@ class TimeMLP(nn.Module):
             return nn.Dense(self.features, dtype=self.dtype, name=name)
 
         embed = TimeEmbedding(self.features, self.time_scale, dtype=self.dtype, name='time')
-        condition = embed(time)
-        if self.num_classes is not None:
-            embed = LabelEmbedding(self.num_classes, self.features, self.dtype, name='label')
-            condition = condition + embed(label)
-        condition = act(condition)
+        embedding = embed(time)
+        if (vector := self.condition_vector(condition, null=True)) is not None:
+            embed = LabelEmbedding(self.condition_features, self.features, self.dtype, name='label')
+            embedding = embedding + embed(vector)
+        embedding = act(embedding)
 
         x = x.reshape(x.shape[0], -1).astype(self.dtype)
         waves = [wave(w * x) for w in self.frequencies for wave in (jnp.sin, jnp.cos)]
         x = dense('input')(jnp.concatenate([x, *waves], axis=-1))
         for layer in range(self.num_layers):
-            h = dense(f'block_{layer}_in')(act(x)) + dense(f'block_{layer}_condition')(condition)
+            h = dense(f'block_{layer}_in')(act(x)) + dense(f'block_{layer}_condition')(embedding)
             h = Dropout(self.dropout, deterministic=not train)(act(h))
             x = x + dense(f'block_{layer}_out')(h)
         x = act(x).astype(jnp.float32)

@@ -1,4 +1,4 @@
-"""The U-Net of diffusion models, conditioned on time and label."""
+"""The U-Net of diffusion models, conditioned on time and, optionally, label or context."""
 
 from typing import ClassVar, Literal
 
@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
+from genjax.networks.conditional import Conditional
 from genjax.networks.embedding import LabelEmbedding, TimeEmbedding
 from genjax.networks.layers import Dense, Dropout, GroupNorm, check_picture, halvings, upsample
 from genjax.networks.remat import Remat, rematerialised
@@ -18,7 +19,7 @@ _EPSILON = 1e-5  # of the group norms
 
 
 class TimedBlock(nn.Module):
-    """Residual block: norm, SiLU, convolution, twice, conditioned on time and label in between.
+    """Residual block: norm, SiLU, convolution, twice, conditioned on time and label or context.
 
     The last convolution is zero-initialised, so that a new block equals its shortcut.
 
@@ -85,7 +86,7 @@ class PixelAttention(nn.Module):
         return x + Dense(channels, dtype=self.dtype, kernel_init=_ZEROS, name='out')(h)
 
 
-class UNet(nn.Module):
+class UNet(Conditional):
     """A denoiser of images after Dhariwal & Nichol, "Diffusion models beat GANs" (2021), or with
     `scale_shift=False` and small heads after Ho et al. (2020).
 
@@ -101,10 +102,9 @@ class UNet(nn.Module):
         attention_at: heights of the levels with attention after each block.
         head_features: channels per attention head.
         groups: number of groups of the norms; None: at most 32, of at least 4 channels.
-        scale_shift: conditioning on time and label, see `TimedBlock`.
+        scale_shift: conditioning on time, label or context, see `TimedBlock`.
         resample: 'conv': a strided convolution down, repetition and a convolution up; 'block': a
             residual block with averaging or repetition inside.
-        num_classes: if given, the network takes a label; `num_classes` is the null label.
         time_scale: scale of the time embedding; None: chosen by the model, otherwise 1000.
         freq_shift: of the time embedding, see `embedding.sinusoids`.
         dropout: dropout rate inside each block.
@@ -121,7 +121,6 @@ class UNet(nn.Module):
     groups: int | None = None
     scale_shift: bool = True
     resample: Literal['conv', 'block'] = 'conv'
-    num_classes: int | None = None
     time_scale: float | None = None
     freq_shift: float = 0.0
     dropout: float = 0.0
@@ -132,18 +131,19 @@ class UNet(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Array, time: Array, label: Array | None = None, train: bool = False
+        self, x: Array, time: Array, condition: Array | None = None, train: bool = False
     ) -> Array:
         """Maps x [B, *shape] at `time` [B] or [B, K] to [B, *shape], float32.
 
         Args:
             x: noisy images.
             time: time of each image, or K times each, as for mean velocities.
-            label: int32 [B] if `num_classes` is set.
+            condition: label or context (see `Conditional`); the label `num_classes` is the null
+                label.
             train: apply dropout.
 
         Raises:
-            UserError: the fields do not fit each other, or labels are missing.
+            UserError: the fields do not fit each other, or the condition is missing.
         """
         check_picture('UNet', self.shape)
         depth = len(self.features)
@@ -153,7 +153,7 @@ class UNet(nn.Module):
             if height not in heights:
                 raise UserError(f'UNet: attention_at has {height}, the levels have {heights}')
 
-        condition = self._condition(time, label)
+        embedding = self._embedding(time, condition)
 
         def block(x: Array, level: int, name: str, size: tuple[int, int] | None = None) -> Array:
             kind = rematerialised(TimedBlock, self.remat, static_argnums=(3,))
@@ -166,7 +166,7 @@ class UNet(nn.Module):
                 self.dtype,
                 name=name,
             )
-            return module(x, condition, train)
+            return module(x, embedding, train)
 
         def attention(x: Array, name: str) -> Array:
             kind = rematerialised(PixelAttention, self.remat)
@@ -214,7 +214,7 @@ class UNet(nn.Module):
         h = jax.nn.silu(GroupNorm('float32', self.groups, _EPSILON, name='norm')(h))
         return nn.Conv(self.shape[-1], (3, 3), kernel_init=_ZEROS, name='output')(h)
 
-    def _condition(self, time: Array, label: Array | None) -> Array:
+    def _embedding(self, time: Array, condition: Array | None) -> Array:
         """Computes the conditioning of the blocks, [B, 4 * features[0]]."""
         width = 4 * self.features[0]
         embed = TimeEmbedding(
@@ -225,11 +225,11 @@ class UNet(nn.Module):
             dtype=self.dtype,
             name='time',
         )
-        condition = embed(time)
-        if self.num_classes is not None:
-            embed = LabelEmbedding(self.num_classes, width, self.dtype, name='label')
-            condition = condition + embed(label)
-        return condition
+        embedding = embed(time)
+        if (vector := self.condition_vector(condition, null=True)) is not None:
+            embed = LabelEmbedding(self.condition_features, width, self.dtype, name='label')
+            embedding = embedding + embed(vector)
+        return embedding
 
 
 def _resize(x: Array, size: tuple[int, int]) -> Array:

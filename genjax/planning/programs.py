@@ -9,6 +9,7 @@ import jax
 from genjax.data import Chain
 from genjax.errors import UserError
 from genjax.evaluation.likelihood import Likelihood
+from genjax.models.base import CONDITIONS
 from genjax.parallel import sharding
 from genjax.sampling.draw import chunk_program, chunk_size
 from genjax.training.experiment import Experiment
@@ -63,6 +64,8 @@ def example(experiment: Experiment) -> tuple[Example, str | None]:
     found: dict[str, Any] = {'x': (x.shape[1:], 'int32' if tokens else 'float32')}
     if getattr(model, 'num_classes', None) is not None:
         found['label'] = ((), 'int32')
+    if (shape := getattr(model, 'context_shape', None)) is not None:
+        found['context'] = (shape, 'float32')
     return found, missing
 
 
@@ -96,18 +99,21 @@ def program(
     key = jax.eval_shape(lambda: jax.random.key(0))
     key = jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=sharding.replicated(mesh))
     if name == 'sample':
-        num, labels = chunk_size(mesh), None
+        num = chunk_size(mesh)
         start = jax.ShapeDtypeStruct((), 'uint32', sharding=sharding.replicated(mesh))
-        if getattr(experiment.model, 'num_classes', None) is not None:
-            labels = jax.ShapeDtypeStruct((num,), 'int32', sharding=sharding.replicated(mesh))
+        given = {
+            name: jax.ShapeDtypeStruct((num, *shape), dtype, sharding=sharding.replicated(mesh))
+            for name, (shape, dtype) in shapes.items()
+            if name in CONDITIONS and getattr(experiment.model, CONDITIONS[name], None) is not None
+        }
         try:
             drawn = chunk_program(experiment.model, experiment.preprocess, mesh)
-            traced = jax.jit(drawn).trace(variables, key, start, labels)
+            traced = jax.jit(drawn).trace(variables, key, start, given)
             return Program(traced, arguments, num)
         except UserError as error:  # the decoding first stage is not on this machine
             left_out = f'the way back to the data ({error})'
             drawn = chunk_program(experiment.model, Chain(), mesh)
-            traced = jax.jit(drawn).trace(variables, key, start, labels)
+            traced = jax.jit(drawn).trace(variables, key, start, given)
             return Program(traced, arguments, num, left_out=frozenset({left_out}))
     likelihoods = [e for e in experiment.evals.values() if isinstance(e, Likelihood)]
     if not likelihoods:

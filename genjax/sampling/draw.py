@@ -6,7 +6,7 @@ time. The last chunk computes some samples that nobody asked for.
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -48,6 +48,7 @@ def draws(
     seed: int = 0,
     label: int | np.ndarray | None = None,
     *,
+    context: np.ndarray | None = None,
     preprocess: Chain = IDENTITY,
     batch_size: int = BATCH_SIZE,
     means: bool = False,
@@ -61,6 +62,7 @@ def draws(
         seed: of the noise.
         label: the class of all samples, or int [num], one each; None: all classes in turn where the
             model has classes.
+        context: the context of all samples, [*context_shape], or of each, [num, *context_shape].
         preprocess: inverted, which gives samples in the range of the data; the default leaves them
             in the space of the model.
         batch_size: samples in flight at a time, rounded to whole chunks (`chunk_size`).
@@ -68,29 +70,67 @@ def draws(
             effect on other models.
 
     Yields:
-        `x` [n, *event], and `label` int32 [n] where the model has classes.
+        `x` [n, *event], and `label` int32 [n] or `context` float32 [n, *context_shape] of a
+        conditional model.
 
     Raises:
-        UserError: the model draws no samples from noise, or does not take the label.
+        UserError: the model draws no samples from noise, or does not take the label or context, or
+            needs a context.
     """
     if not callable(getattr(model, 'sample', None)):
         raise UserError(f'a {type(model).__name__} draws no samples from noise')
-    labels, mesh = labels_of(model, num, label), mesh_of(variables)
+    given, mesh = conditions_of(model, num, label, context), mesh_of(variables)
     rows = chunk_size(mesh)
     drawn = chunk_program(model, preprocess, mesh, means)
     key, step = key_of(seed, 'samples'), max(1, batch_size // rows) * rows
     for start in range(0, num, step):
         chunks = []
         for first in range(start, min(start + step, num), rows):
-            part = None
-            if labels is not None:
-                part = np.resize(labels[first : first + rows], rows)
+            part = {
+                name: np.resize(values[first : first + rows], (rows, *values.shape[1:]))
+                for name, values in given.items()
+            }
             place = jax.device_put(np.uint32(first))
             chunks.append(drawn(variables, key, place, jax.device_put(part)))
-        part = {'x': np.concatenate(fetch(chunks))[: num - start]}
-        if labels is not None:
-            part['label'] = labels[start : start + step]
-        yield part
+        x = np.concatenate(fetch(chunks))[: num - start]
+        yield {'x': x, **{name: values[start : start + step] for name, values in given.items()}}
+
+
+def conditions_of(
+    model: Any,
+    num: int,
+    label: int | np.ndarray | None = None,
+    context: np.ndarray | None = None,
+) -> dict[str, np.ndarray]:
+    """The labels int32 [num] or contexts float32 [num, *context_shape] of `num` samples, by name;
+    see `draws`.
+    """
+    labels = labels_of(model, num, label)
+    if context is not None or needs_context(model):
+        return {'context': contexts_of(model, num, context)}
+    return {} if labels is None else {'label': labels}
+
+
+def needs_context(model: Any) -> bool:
+    """Returns whether samples of the model need a context."""
+    return getattr(model, 'context_shape', None) is not None
+
+
+def contexts_of(model: Any, num: int, context: np.ndarray | None) -> np.ndarray:
+    """The contexts float32 [num, *context_shape] of `num` samples; see `draws`."""
+    shape, name = getattr(model, 'context_shape', None), type(model).__name__
+    if shape is None:
+        raise UserError(f'this {name} learned no contexts: leave the context out')
+    one, all_ = (f'[{", ".join(map(str, shape))}]' for shape in (shape, (num, *shape)))
+    if context is None:
+        raise UserError(f'this {name} learned p(x | context): give a context {all_}, or {one}')
+    contexts = np.asarray(context)
+    if contexts.dtype.kind not in 'biuf' or contexts.shape not in (shape, (num, *shape)):
+        found = f'{contexts.dtype} {list(contexts.shape)}'
+        raise UserError(f'a context of {num} samples is numbers {all_}, or {one}; not {found}')
+    if not np.all(np.isfinite(contexts)):
+        raise UserError('the context has a number that is not finite')
+    return np.broadcast_to(contexts, (num, *shape)).astype(np.float32)
 
 
 def labels_of(model: Any, num: int, label: int | np.ndarray | None) -> np.ndarray | None:
@@ -98,7 +138,7 @@ def labels_of(model: Any, num: int, label: int | np.ndarray | None) -> np.ndarra
     classes, name = getattr(model, 'num_classes', None), type(model).__name__
     if classes is None:
         if label is not None:
-            raise UserError(f'this {name} has no classes: sample without a label')
+            raise UserError(f'this {name} has no classes: leave the label out')
         return None
     if label is None:
         return np.arange(num, dtype=np.int32) % classes
@@ -132,12 +172,12 @@ def chunk_program(
     mesh: Mesh | None = None,
     means: bool = False,
 ) -> Callable[..., Array]:
-    """What `draws` runs for each chunk: (variables, key, start, labels [rows] or None) -> the
-    samples `start` … `start + rows - 1`, spread over the devices of `mesh`.
+    """What `draws` runs for each chunk: (variables, key, start, conditions [rows, ...] by name) ->
+    the samples `start` … `start + rows - 1`, spread over the devices of `mesh`.
     """
 
-    def run(variables: Variables, key: Array, start: Array, labels: Array | None) -> Array:
-        x = _draw(model, mesh, means, variables, key, start, labels)
+    def run(variables: Variables, key: Array, start: Array, given: Mapping[str, Array]) -> Array:
+        x = _draw(model, mesh, means, variables, key, start, given)
         # A program of its own, so that samples have the same bits with and without it.
         return _inverse(preprocess, mesh, x) if preprocess.steps else x
 
@@ -152,7 +192,7 @@ def _draw(
     variables: Variables,
     key: Array,
     start: Array,
-    label: Array | None,
+    given: Mapping[str, Array],
 ) -> Array:
     numbers = start + jnp.arange(chunk_size(mesh), dtype=jnp.uint32)
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, numbers)
@@ -160,12 +200,12 @@ def _draw(
         keys = jax.lax.with_sharding_constraint(keys, sharding.rows(mesh))
     method = getattr(model, 'sample_mean', model.sample) if means else model.sample
 
-    def sample(key: Array, label: Array | None) -> Array:
-        # A model without classes need not take a label.
-        options = {} if label is None else {'label': label[None]}
-        return method(variables, key, 1, **options)[0]
+    def sample(key: Array, given: Mapping[str, Array]) -> Array:
+        # A model without conditions need not take any.
+        given = {name: value[None] for name, value in given.items()}
+        return method(variables, key, 1, **given)[0]
 
-    return spread(jax.vmap(sample)(keys, label), mesh)
+    return spread(jax.vmap(sample)(keys, given), mesh)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

@@ -35,7 +35,7 @@ def check_parts(dataset: Any, model: Any, optimizer: Any) -> list[str]:
     _has(model, 'a model', 'phases', 'init')
     _takes(model, 'init', 'key', 'batch')
     if callable(getattr(model, 'sample', None)):
-        _takes(model, 'sample', 'variables', 'key', 1, label=None)
+        _takes(model, 'sample', 'variables', 'key', 1, **_given(model, 1))
     if callable(getattr(model, 'log_prob', None)):
         _takes(model, 'log_prob', 'variables', 'x', 'key')
     many = optimizer.values() if isinstance(optimizer, Mapping) else (optimizer,)
@@ -106,6 +106,13 @@ def check_source(dataset: Dataset, source: Source) -> None:
         raise UserError(
             f'{type(dataset).__name__}.event_shape is {tuple(dataset.event_shape)}, and an x has'
             f' {batch["x"].shape[1:]}'
+        )
+    stated = getattr(dataset, 'context_shape', None)
+    found = batch['context'].shape[1:] if 'context' in batch else None
+    if (None if stated is None else tuple(stated)) != found:
+        raise UserError(
+            f'{type(dataset).__name__}.context_shape is {stated}, and the context of an example has'
+            f' {found}'
         )
 
 
@@ -201,15 +208,15 @@ def check_abilities(model: GenerativeModel, variables: Any, x: jax.ShapeDtypeStr
         return
     name, key = type(model).__name__, jax.random.key(0)
     if callable(getattr(model, 'sample', None)):
-        label = jnp.zeros(3, jnp.int32) if getattr(model, 'num_classes', None) else None
-        drawn = jax.eval_shape(lambda v: model.sample(v, key, 3, label=label), variables)
+        drawn = jax.eval_shape(lambda v: model.sample(v, key, 3, **_given(model, 3)), variables)
         if shape_of(drawn) != (3, *x.shape[1:]):
             raise UserError(
                 f'{name}.sample of 3 must return [3, *event], here {[3, *x.shape[1:]]}, not'
                 f' {described(drawn)}'
             )
     if callable(getattr(model, 'log_prob', None)):
-        result = jax.eval_shape(lambda v, x: model.log_prob(v, x, key), variables, x)
+        context = {name: a for name, a in _given(model, len(x)).items() if name == 'context'}
+        result = jax.eval_shape(lambda v, x: model.log_prob(v, x, key, **context), variables, x)
         if not isinstance(result, LogProb):
             raise UserError(f'{name}.log_prob must return LogProb(value, kind), not'
                             f' {described(result)}')  # fmt: skip
@@ -223,6 +230,15 @@ def check_abilities(model: GenerativeModel, variables: Any, x: jax.ShapeDtypeStr
                 f"{name}.log_prob: the kind is 'exact', 'lower_bound' or 'estimate', not"
                 f' {result.kind!r}'
             )
+
+
+def _given(model: GenerativeModel, num: int) -> dict[str, Any]:
+    """The label or context with which a model is sampled, by name; None for one without either."""
+    if (shape := getattr(model, 'context_shape', None)) is not None:
+        return {'context': jnp.zeros((num, *shape))}
+    if getattr(model, 'num_classes', None) is None:
+        return {'label': None}
+    return {'label': jnp.zeros(num, jnp.int32)}
 
 
 def _name(function: Any) -> str:

@@ -41,6 +41,7 @@ def check_data(experiment: Experiment, source: Source) -> None:
     batch = source[random_subset(len(source), _ROWS)]
     _check_held_out(experiment, batch['x'].shape[1:])
     _check_classes(model, dataset, batch)
+    _check_context(model, dataset, batch)
     _check_vocabulary(model, experiment)
     _check_finite(source)
     experiment.check_shapes(jax.ShapeDtypeStruct(batch['x'].shape, batch['x'].dtype))
@@ -86,6 +87,23 @@ def _check_classes(model: object, dataset: Dataset, batch: dict[str, np.ndarray]
         )
 
 
+def _check_context(model: object, dataset: Dataset, batch: dict[str, np.ndarray]) -> None:
+    wanted, there = (getattr(part, 'context_shape', None) for part in (model, dataset))
+    if wanted is None:
+        return
+    if there is None:
+        raise UserError(f'config.model.context_shape={wanted}, and the data have no context')
+    if tuple(wanted) != tuple(there):
+        raise UserError(
+            f'config.model.context_shape={wanted}, and a context of the data has the shape'
+            f' {tuple(there)}: set config.model.context_shape={tuple(there)}'
+        )
+    rms = _rms(batch['context'])
+    if not rms < _LARGEST_RMS:
+        raise UserError(f'the contexts of the data are {rms:.3g} on average (rms), and networks are'
+                        ' made for values of size about 1: scale them')  # fmt: skip
+
+
 def _check_vocabulary(model: object, experiment: Experiment) -> None:
     wanted = getattr(model, 'vocab_size', None)
     steps = experiment.preprocess.steps
@@ -116,7 +134,7 @@ def _check_values(values: Values, y: np.ndarray) -> None:
     low, high = float(y.min()), float(y.max())
     found = f'the data have values from {low:g} to {high:g} after config.preprocess'
     if values.unit:
-        rms = math.sqrt(float(np.mean(np.square(y, dtype=np.float64))))
+        rms = _rms(y)
         if rms > _LARGEST_RMS:
             raise UserError(
                 f'{found}, {rms:.0f} on average (rms), and {values.of} is made for {values}:'
@@ -133,6 +151,10 @@ def _check_values(values: Values, y: np.ndarray) -> None:
         )
     if high - low < 0.6 * (values.high - values.low) and len(y) >= 64 and values.high < 256:
         logging.getLogger(__name__).warning('%s, and %s is made for %s', found, values.of, values)
+
+
+def _rms(values: np.ndarray) -> float:
+    return math.sqrt(float(np.mean(np.square(values, dtype=np.float64))))
 
 
 def _remedy(values: Values, y: np.ndarray) -> str:

@@ -10,7 +10,7 @@ from genjax.models.base import HasEncoder, HasTranslation, Variables
 from genjax.parallel import distributed
 from genjax.sampling import images
 from genjax.sampling.apply import reconstruct, translate
-from genjax.sampling.draw import draw
+from genjax.sampling.draw import draw, needs_context
 from genjax.training.experiment import Experiment
 
 
@@ -77,16 +77,25 @@ def _drawn(
     """Images, images to compare them with, and a caption."""
     model, preprocess, num = experiment.model, experiment.preprocess, experiment.num_samples
     if kind == 'samples':
-        x = draw(model, variables, num, experiment.seed, preprocess=preprocess, means=True)
-        in_plane = _shown_shape(experiment) == (2,)
-        reference = preprocess.show(_held_out(experiment, num)) if in_plane else None
+        context = None
+        if needs_context(model):
+            num = -(-num // 2)
+            context = _held_out(experiment, num)['context']
+        x = draw(
+            model, variables, num, experiment.seed, context=context, preprocess=preprocess,
+            means=True,
+        )  # fmt: skip
+        shown = _shown_shape(experiment) == (2,) or context is not None
+        reference = preprocess.show(_held_out(experiment, num)['x']) if shown else None
         return x, reference, images.sample_caption(model)
-    reference = _held_out(experiment, -(-num // 2))
+    held_out = _held_out(experiment, -(-num // 2))
+    reference = held_out['x']
     if kind == 'translations':
         reference = reference[:, 0]
         x = translate(model, preprocess, variables, reference, seed=experiment.seed)
         return x, reference, 'data above their translations'
-    x = reconstruct(model, preprocess, variables, reference, experiment.seed)
+    given = {'context': held_out['context']} if needs_context(model) else {}
+    x = reconstruct(model, preprocess, variables, reference, experiment.seed, **given)
     return x, preprocess.show(reference), 'data above their reconstructions'
 
 
@@ -94,6 +103,6 @@ def _shown_shape(experiment: Experiment) -> tuple[int, ...]:
     return experiment.preprocess.shown_shape or experiment.dataset.event_shape
 
 
-def _held_out(experiment: Experiment, num: int) -> np.ndarray:
+def _held_out(experiment: Experiment, num: int) -> dict[str, np.ndarray]:
     source = experiment.dataset.source('validation')
-    return source[random_subset(len(source), num)]['x']
+    return source[random_subset(len(source), num)]

@@ -16,7 +16,6 @@ from ml_collections import ConfigDict
 
 from genjax import config as configs
 from genjax import records, sampling
-from genjax.data.standardise import recorded
 from genjax.errors import UserError
 from genjax.evaluation import Card
 from genjax.evaluation.base import Evaluator, Results
@@ -116,18 +115,21 @@ class Run:
         num: int,
         *,
         label: int | Sequence[int] | np.ndarray | None = None,
+        context: np.ndarray | None = None,
         seed: int = 0,
         batch_size: int = BATCH_SIZE,
         means: bool = False,
         sampling: Any = None,
         **options: Any,
     ) -> np.ndarray:
-        """Draws samples [num, *event]; sample `i` depends only on the seed, `i` and its label.
+        """Draws samples [num, *event]; sample `i` depends only on the seed, `i` and its condition.
 
         Args:
             num: number of samples.
             label: class of all samples, or one per sample [num]; None: all classes in turn, for a
-                conditional model.
+                model with classes.
+            context: context of all samples [*context_shape], or one per sample
+                [num, *context_shape], for a model with contexts.
             seed: random seed.
             batch_size: samples per batch; limits memory.
             means: return the mean of the likelihood instead of a draw, if the model has one.
@@ -135,11 +137,11 @@ class Run:
             options: single sampling options: `sampler=DPM2M(), steps=10`.
 
         Raises:
-            UserError: the model cannot sample, or does not take such a label or option.
+            UserError: the model cannot sample, or does not take such a label, context or option.
         """
         parts = self.samples(
-            num, label=label, seed=seed, batch_size=batch_size, means=means, sampling=sampling,
-            **options,
+            num, label=label, context=context, seed=seed, batch_size=batch_size, means=means,
+            sampling=sampling, **options,
         )  # fmt: skip
         return np.concatenate([part['x'] for part in parts])
 
@@ -148,47 +150,53 @@ class Run:
         num: int,
         *,
         label: int | Sequence[int] | np.ndarray | None = None,
+        context: np.ndarray | None = None,
         seed: int = 0,
         batch_size: int = BATCH_SIZE,
         means: bool = False,
         sampling: Any = None,
         **options: Any,
     ) -> Iterator[dict[str, np.ndarray]]:
-        """Yields the samples of `sample` in parts: `x`, and `label` for a model with classes."""
+        """Yields the samples of `sample` in parts: `x`, and the `label` or `context` of each."""
         if num < 1 or batch_size < 1:
             raise UserError(f'num={num} and batch_size={batch_size} must be at least 1')
         model = with_sampling(self.model, sampling, **options)
         return draws(
-            model, self.variables, num, seed, label, preprocess=self.experiment.preprocess,
-            batch_size=batch_size, means=means,
+            model, self.variables, num, seed, label, context=context,
+            preprocess=self.experiment.preprocess, batch_size=batch_size, means=means,
         )  # fmt: skip
 
-    def log_prob(self, x: np.ndarray, *, seed: int = 0) -> LogProb:
-        """Log-probability [N] in nats of examples x [N, *event] as stored, and its kind."""
-        return self._apply(sampling.log_prob, self._examples(x), seed=seed)
+    def log_prob(self, x: np.ndarray, *, seed: int = 0, **given: Any) -> LogProb:
+        """Log-probability [N] in nats of examples x [N, *event] as stored, and its kind; given a
+        `label` or `context`, of all examples or [N, ...], if the model takes one. The next four
+        methods take them, too.
+        """
+        return self._apply(sampling.log_prob, self._examples(x), seed=seed, **given)
 
-    def encode(self, x: np.ndarray, *, seed: int = 0) -> np.ndarray:
+    def encode(self, x: np.ndarray, *, seed: int = 0, **given: Any) -> np.ndarray:
         """Draws a latent for each example x [N, *event]: [N, *code]."""
-        return self._apply(sampling.encode, self._examples(x), seed=seed)
+        return self._apply(sampling.encode, self._examples(x), seed=seed, **given)
 
-    def decode(self, z: np.ndarray, *, seed: int = 0) -> np.ndarray:
+    def decode(self, z: np.ndarray, *, seed: int = 0, **given: Any) -> np.ndarray:
         """Expected example [N, *event] for each latent z [N, *code]."""
-        return self._apply(sampling.decode, z, seed=seed)
+        return self._apply(sampling.decode, z, seed=seed, **given)
 
-    def reconstruct(self, x: np.ndarray, *, seed: int = 0) -> np.ndarray:
+    def reconstruct(self, x: np.ndarray, *, seed: int = 0, **given: Any) -> np.ndarray:
         """Encodes and decodes examples x [N, *event]."""
-        return self._apply(sampling.reconstruct, self._examples(x), seed=seed)
+        return self._apply(sampling.reconstruct, self._examples(x), seed=seed, **given)
 
-    def interpolate(self, a: np.ndarray, b: np.ndarray, num: int, *, seed: int = 0) -> np.ndarray:
+    def features(self, x: np.ndarray, *, seed: int = 0, **given: Any) -> np.ndarray:
+        """Features [N, D] of examples x [N, *event]."""
+        return self._apply(sampling.features, self._examples(x), seed=seed, **given)
+
+    def interpolate(
+        self, a: np.ndarray, b: np.ndarray, num: int, *, seed: int = 0, **given: Any
+    ) -> np.ndarray:
         """Decodes `num` latents on the line from that of example a [*event] to that of b, ends
-        included: [num, *event].
+        included: [num, *event]. A `label` or `context` is that of both, or one each, [2, ...].
         """
         a, b = self._examples(np.stack([a, b]))
-        return self._apply(sampling.interpolate, a, b, num, seed=seed)
-
-    def features(self, x: np.ndarray, *, seed: int = 0) -> np.ndarray:
-        """Features [N, D] of examples x [N, *event]."""
-        return self._apply(sampling.features, self._examples(x), seed=seed)
+        return self._apply(sampling.interpolate, a, b, num, seed=seed, **given)
 
     def classify(self, x: np.ndarray, *, seed: int = 0) -> np.ndarray:
         """Logits [N, num_classes] of the model's classifier for examples x [N, *event]."""
@@ -252,8 +260,8 @@ class Run:
         """Records of `metrics.jsonl` in order: `step`, and logged values by name."""
         return [{'step': step, **found} for step, found in records.metrics(self.workdir)]
 
-    def _apply(self, function: Callable, *args: Any, seed: int) -> Any:
-        return function(self.model, self.experiment.preprocess, self.variables, *args, seed=seed)
+    def _apply(self, function: Callable, *args: Any, **options: Any) -> Any:
+        return function(self.model, self.experiment.preprocess, self.variables, *args, **options)
 
     def _examples(self, x: np.ndarray) -> np.ndarray:
         x, shape = np.asarray(x), tuple(self.experiment.dataset.event_shape)
@@ -294,8 +302,6 @@ def load(
     if first_stage is not None:
         _move_first_stage(config, first_stage)
     experiment = experiment_of(config)
-    preprocess = recorded(experiment.preprocess, record['preprocess'])
-    experiment = dataclasses.replace(experiment, preprocess=preprocess)
     unchanged.check_preprocess(path, record, experiment.preprocess.provenance)
     example = {name: (tuple(shape), dtype) for name, (shape, dtype) in record['example'].items()}
     # The run may have been trained on other devices; shard large parameters over those here.

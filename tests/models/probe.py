@@ -11,18 +11,25 @@ from tests.training.zoo_programs import start
 
 KEY, OTHER_KEY = jax.random.key(1), jax.random.key(2)
 MASK = np.arange(8) % 3 == 0
-LABEL = jnp.array([0, 1, 2], jnp.int32)
+LABELS = jnp.array([0, 1, 2], jnp.int32)
+
+
+def conditions_of(entry):
+    """The conditions of three samples, by name: labels 0, 1, 2, or contexts; {} without any."""
+    if (shape := getattr(entry.model, 'context_shape', None)) is not None:
+        return {'context': jnp.asarray(np.random.default_rng(2).normal(size=(3, *shape)))}
+    return {'label': LABELS} if getattr(entry.model, 'num_classes', None) is not None else {}
 
 
 @functools.cache
 def probe(entry):
-    """Of (variables, batch, key of the samples, label [3]): the LossOutput of each phase, with its
-    state merged, its gradients, samples, samples with the labels, and log p(x), by name; what a
-    model lacks is left out.
+    """Of (variables, batch, key of the samples, conditions of three): the LossOutput of each phase,
+    with its state merged, its gradients, samples, samples with the conditions, and log p(x), by
+    name; what a model lacks is left out.
     """
     model = entry.model
 
-    def run(variables, batch, key, label):
+    def run(variables, batch, key, given):
         found = {'loss': {}, 'gradient': {}}
         for phase in model.phases:
 
@@ -36,12 +43,15 @@ def probe(entry):
             state = phase.merge(variables['state'], states, weights)
             found['loss'][phase.name] = out._replace(state=state)
             found['gradient'][phase.name] = gradient
+        context = {name: batch[name] for name in given if name == 'context'}
         if hasattr(model, 'sample'):
-            found['sample'] = model.sample(variables, key, 5)
-            if getattr(model, 'num_classes', None) is not None:
-                found['labelled'] = model.sample(variables, key, 3, label=label)
+            rows = jnp.arange(5) % 3
+            five = {name: conditions_of(entry)[name][rows] for name in context}
+            found['sample'] = model.sample(variables, key, 5, **five)
+            if given:
+                found['conditional'] = model.sample(variables, key, 3, **given)
         if isinstance(model, HasLogProb):
-            found['log_prob'] = model.log_prob(variables, batch['x'], KEY)
+            found['log_prob'] = model.log_prob(variables, batch['x'], KEY, **context)
         return found
 
     return jax.jit(run)
@@ -59,7 +69,7 @@ def variables_of(entry):
     )
     variables = {**variables, 'params': params}
     if entry.counted:
-        out = probe(entry)(variables, entry.batch(seed=1), KEY, LABEL)['loss']
+        out = probe(entry)(variables, entry.batch(seed=1), KEY, conditions_of(entry))['loss']
         (phase,) = entry.model.phases
         variables = {**variables, 'state': jax.device_get(out[phase.name].state)}
     return variables
@@ -78,26 +88,29 @@ def _with(batch, rows, other):
 def probed(entry, case='plain'):
     """The probe's findings, of the same program for each case:
 
-    'plain': a batch, a key, the labels 0, 1, 2.
-    'others': every row but the first is another, and every label but the first.
+    'plain': a batch, a key, the conditions of `conditions_of`.
+    'others': every row but the first is another, and every condition but the first.
     'masked': `MASK` in place of a mask of ones, another key.
     'masked others': every row outside `MASK` is another.
     """
-    batch = entry.batch()
+    batch, given = entry.batch(), conditions_of(entry)
     others = {
+        **batch,
         'x': (batch['x'][::-1] * 0.5).astype(batch['x'].dtype),
         'label': (batch['label'] + 1) % 3,
-        'mask': batch['mask'],
     }
+    if 'context' in batch:
+        others['context'] = 1 - batch['context']
+    first = jax.tree.map(lambda a: jnp.broadcast_to(a[0], a.shape), given)
     masked = {**batch, 'mask': jnp.asarray(MASK)}
     arguments = {
-        'plain': (batch, KEY, LABEL),
-        'others': (_with(batch, jnp.arange(8) > 0, others), KEY, 0 * LABEL),
-        'masked': (masked, OTHER_KEY, LABEL),
+        'plain': (batch, KEY, given),
+        'others': (_with(batch, jnp.arange(8) > 0, others), KEY, first),
+        'masked': (masked, OTHER_KEY, given),
         'masked others': (
             _with(masked, ~masked['mask'], others | {'mask': masked['mask']}),
             OTHER_KEY,
-            LABEL,
+            given,
         ),
     }[case]
     return jax.device_get(probe(entry)(variables_of(entry), *arguments))

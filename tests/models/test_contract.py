@@ -10,7 +10,7 @@ import pytest
 from genjax.errors import UserError
 from genjax.models.base import HasEncoder, HasFeatures, HasLogProb, LogProb
 from genjax.models.tabular import UniformBox
-from tests.models.probe import KEY, LABEL, MASK, probed, variables_of
+from tests.models.probe import KEY, LABELS, MASK, conditions_of, probed, variables_of
 from tests.models.zoo import BY_NAME, ZOO, every
 
 EVERY = every()
@@ -90,9 +90,9 @@ def test_loss_of_an_example_does_not_depend_on_its_batch_mates(entry):
 
 
 def _loss_reads_data(entry, phase):
-    """A generator without classes never sees the batch; a new prior of codes likes all the same."""
+    """An unconditional generator never sees the batch; a new prior of codes likes all the same."""
     if phase.name == 'generator':
-        return entry.model.num_classes is not None
+        return bool(conditions_of(entry))
     return phase.name != 'prior'
 
 
@@ -116,19 +116,27 @@ def test_samples_have_the_shape_of_the_data_and_follow_the_key(entry):
     assert x.dtype == entry.batch()['x'].dtype
     np.testing.assert_array_equal(x, probed(entry, 'others')['sample'])
     assert np.any(x != probed(entry, 'masked')['sample'])
-    three = jax.eval_shape(lambda v: entry.model.sample(v, KEY, 3), variables_of(entry))
+    given = {name: a for name, a in conditions_of(entry).items() if name == 'context'}
+    three = jax.eval_shape(lambda v: entry.model.sample(v, KEY, 3, **given), variables_of(entry))
     assert three.shape == (3, *entry.model.event_shape)
 
 
 @SAMPLED
-def test_labels_in_sampling(entry):
-    if getattr(entry.model, 'num_classes', None) is None:
-        with pytest.raises(UserError, match='label'):
-            entry.model.sample(variables_of(entry), KEY, 3, label=LABEL)
-        return
-    a, b = (probed(entry, case)['labelled'] for case in ('plain', 'others'))
-    np.testing.assert_array_equal(a[0], b[0])
-    assert np.any(a[1] != b[1])
+def test_conditions_in_sampling(entry):
+    given = conditions_of(entry)
+    for name, other in {'label': LABELS, 'context': np.ones((3, 2), np.float32)}.items():
+        if name not in given:
+            with pytest.raises(UserError, match=f'{name}s.*: leave the {name} out'):
+                entry.model.sample(variables_of(entry), KEY, 3, **{name: other})
+    if 'context' in given:
+        with pytest.raises(UserError, match='needs a context'):
+            entry.model.sample(variables_of(entry), KEY, 3)
+        with pytest.raises(UserError, match=r'context_shape=.*: contexts are'):
+            entry.model.sample(variables_of(entry), KEY, 3, context=np.ones((3, 7)))
+    if given:
+        a, b = (probed(entry, case)['conditional'] for case in ('plain', 'others'))
+        np.testing.assert_array_equal(a[0], b[0])
+        assert np.any(a[1] != b[1])
 
 
 @WITH_LOG_PROB
@@ -160,16 +168,18 @@ def test_bf16_log_prob_is_close(entry):
 
 @WITH_CODES
 def test_encode_and_decode(entry):
-    model, variables, x = entry.model, variables_of(entry), entry.batch()['x']
+    model, variables, batch = entry.model, variables_of(entry), entry.batch()
+    x, given = batch['x'], {name: batch[name] for name in batch if name == 'context'}
     assert isinstance(model, HasFeatures)
-    z = jax.eval_shape(model.encode, variables, x, KEY)
+    z = jax.eval_shape(lambda: model.encode(variables, x, KEY, **given))
     assert z.shape[0] == 8
     assert jax.eval_shape(model.decode, variables, z, KEY).shape == x.shape
 
 
 @WITH_FEATURES
 def test_features_are_a_vector_of_each_example(entry):
-    x = entry.batch()['x']
-    features = jax.eval_shape(entry.model.features, variables_of(entry), x)
+    batch = entry.batch()
+    x, given = batch['x'], {name: batch[name] for name in batch if name == 'context'}
+    features = jax.eval_shape(lambda: entry.model.features(variables_of(entry), x, **given))
     assert features.shape[0] == len(x) and features.ndim == 2
     assert features.dtype == jnp.float32

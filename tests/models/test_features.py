@@ -94,6 +94,6 @@ def test_a_network_that_stores_none_is_named():
     for model in (GAN(MLP((4,), shape=(2,)), _Silent(), 2), DiffusionModel(_Silent())):
         with pytest.raises(UserError, match=r"_Silent stores no features.*sow\('intermediates'"):
             model.features(model.init(jax.random.key(0), batch), batch['x'])
-    model = DiffusionModel(TimeMLP((2,), 4, 1), num_classes=3, label_dropout=0.0)
-    with pytest.raises(UserError, match='features asks the network for its output without a label'):
+    model = DiffusionModel(TimeMLP((2,), 4, 1), num_classes=3, condition_dropout=0.0)
+    with pytest.raises(UserError, match='features asks the network for its output without a cond'):
         model.features({}, batch['x'])

@@ -132,7 +132,9 @@ class Entry:
     shape: tuple[int, ...] | None = None
 
     def batch(self, size: int = 8, seed: int = 0) -> dict[str, jnp.ndarray]:
-        """A batch of random data in the model's space, with labels and a mask of ones."""
+        """A batch of random data in the model's space, with labels, contexts where the model takes
+        them, and a mask of ones.
+        """
         generator = np.random.default_rng(seed)
         shape = (size, *(self.shape or self.model.event_shape))
         x = {
@@ -141,11 +143,14 @@ class Entry:
             'reals': lambda: generator.uniform(-1, 1, shape),
             'tokens': lambda: generator.integers(0, 5, shape),
         }[self.values]()
-        return {
+        batch = {
             'x': jnp.asarray(x, jnp.int32 if self.values == 'tokens' else jnp.float32),
             'label': jnp.asarray(generator.integers(0, 3, size), jnp.int32),
             'mask': jnp.ones(size, bool),
         }
+        if (context := getattr(self.model, 'context_shape', None)) is not None:
+            batch['context'] = jnp.asarray(generator.normal(size=(size, *context)), jnp.float32)
+        return batch
 
 
 PICTURE = (8, 8, 1)
@@ -179,6 +184,11 @@ ZOO = (
     ),
     Entry(
         'vae-gaussian', VAE(_MLP, MLP((16,), shape=(5,)), 2, Gaussian(), eval_samples=8), 'reals'
+    ),
+    Entry(
+        'vae-context',
+        VAE(_MLP, MLP((16,), shape=PICTURE), 3, eval_samples=4, context_shape=(2, 2)),
+        'bits',
     ),
     Entry(
         'vae-dreg-mixture',
@@ -330,8 +340,8 @@ ZOO = (
         'reals',
     ),
     Entry(
-        'gan-relativistic',
-        GAN(MLP((16,), shape=(2,)), _CRITIC, 3, 'relativistic', r1=1.0, r2=1.0),
+        'gan-relativistic-context',
+        GAN(MLP((16,), shape=(2,)), _CRITIC, 3, 'relativistic', r1=1.0, r2=1.0, context_shape=()),
         'reals',
     ),
     Entry('gan-lecam', GAN(MLP((16,), shape=(2,)), _CRITIC, 3, 'hinge', lecam=0.3), 'reals'),
@@ -525,7 +535,7 @@ ZOO = (
         'reals',
     ),
     Entry(
-        'diffusion-edm-autoguided',
+        'diffusion-edm-autoguided-context',
         DiffusionModel(
             TimeMLP((2,), 8, 1),
             Karras(),
@@ -534,6 +544,7 @@ ZOO = (
             sampling=DiffusionSampling(
                 Churn(), KarrasSchedule(), 4, guide=Autoguidance(TimeMLP((2,), 4, 1))
             ),
+            context_shape=(3,),
             likelihood='vlb',
             eval_samples=4,
         ),

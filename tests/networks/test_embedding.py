@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from genjax.errors import UserError
-from genjax.networks import LabelEmbedding, TimeEmbedding
+from genjax.networks import LabelEmbedding, TimeEmbedding, TimeMLP
 from genjax.networks.embedding import sinusoids
 
 KEY = jax.random.key(0)
@@ -72,5 +72,11 @@ def test_no_label_has_its_own_vector():
     np.testing.assert_array_equal(
         module.apply(variables, jnp.array([3, 0])), table[jnp.array([3, 0])]
     )
-    with pytest.raises(UserError, match='the label 3 stands for no label'):
-        module.apply(variables, None)
+    # The same as floats, one-hot, with and without the null condition.
+    for vector in (jnp.eye(4)[jnp.array([3, 0])], jnp.eye(3)[jnp.array([2, 0])]):
+        rows = jnp.argmax(vector, axis=-1)
+        np.testing.assert_array_equal(module.apply(variables, vector), table[rows])
+    with pytest.raises(UserError, match='conditions of 3 features was given 5'):
+        module.apply(variables, jnp.zeros((2, 5)))
+    with pytest.raises(UserError, match=r'needs labels.*the label 3 stands for no label'):
+        TimeMLP((2,), 4, num_classes=3).init(KEY, jnp.zeros((1, 2)), jnp.zeros(1))

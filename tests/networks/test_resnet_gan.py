@@ -12,7 +12,7 @@ from genjax.networks import (
     ResNetDiscriminator,
     ResNetGenerator,
 )
-from genjax.networks.resnet_gan import LabelledNorm, SelfAttention
+from genjax.networks.resnet_gan import ConditionalNorm, SelfAttention
 
 pytestmark = pytest.mark.slow
 
@@ -78,7 +78,7 @@ def test_spectral_norm_divides_by_the_largest_singular_value():
 
 def test_labels_scale_and_shift_the_normalised_features():
     x, label = _random(3, 4, 4, 8), np.eye(2, dtype=np.float32)[[0, 1, 1]]
-    layer = LabelledNorm('group', 'float32')
+    layer = ConditionalNorm('group', 'float32')
     variables = layer.init(KEY, x, label, train=True)
     params = variables['params']
     groups = x.astype(np.float64).reshape(3, 16, 2, 4)

@@ -47,14 +47,19 @@ class Rows:
     label: object = None
     num_classes: int | None = None
     num_values: int | None = None
+    context: object = None
 
     @property
     def event_shape(self):
         return self.x.shape[1:]
 
+    @property
+    def context_shape(self):
+        return None if self.context is None else self.context.shape[1:]
+
     def source(self, split):
-        label = {} if self.label is None else {'label': self.label}
-        return InMemorySource({'x': self.x.copy(), **label})
+        rows = {'x': self.x.copy(), 'label': self.label, 'context': self.context}
+        return InMemorySource({name: row for name, row in rows.items() if row is not None})
 
 
 @pytest.fixture(scope='module')
@@ -178,8 +183,21 @@ def test_bounded_models_of_every_family_refuse_what_is_far_outside():
         fitting = np.asarray(batch['x'])
         labelled = getattr(entry.model, 'num_classes', None)
         label = np.asarray(batch['label']) if labelled else None
-        check(entry.model, Rows(fitting, label, labelled))
-        assert 'made for' in refused(entry.model, Rows(fitting * 0 + 1000, label, labelled)), entry
+        given = {name: np.array(batch[name]) for name in batch if name == 'context'}
+        check(entry.model, Rows(fitting, label, labelled, **given))
+        wide = Rows(fitting * 0 + 1000, label, labelled, **given)
+        assert 'made for' in refused(entry.model, wide), entry
+
+
+def test_the_context_is_that_of_the_data():
+    x, context = np.zeros((8, 2), np.float32), np.zeros((8, 3), np.float32)
+    model = GAN(MLP((4,), shape=(2,)), MLP((4,), shape=()), 2, context_shape=(3,))
+    check(model, Rows(x, context=context))
+    assert refused(model, Rows(x)).endswith('context_shape=(3,), and the data have no context')
+    assert 'set config.model.context_shape=(2,)' in refused(model, Rows(x, context=context[:, :2]))
+    assert 'contexts of the data are 1e+03 on average' in refused(
+        model, Rows(x, context=context + 1e3)
+    )
 
 
 def test_much_smaller_values_are_said(digits, caplog):

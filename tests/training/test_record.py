@@ -136,7 +136,7 @@ def test_models_networks_and_data_say_which_of_their_fields_do_not_change_the_tr
     )
     free = {name for name, _ in configs.declared(config, 'FREE')}
     assert {'network.remat', 'sampling', 'eval_samples'} <= free
-    assert not {'network', 'path', 'weighting', 'times', 'label_dropout', 'coupling'} & free
+    assert not {'network', 'path', 'weighting', 'times', 'condition_dropout', 'coupling'} & free
     fields = {f'{kind.__name__}.{name}' for kind in _constructors() for name in kind.FREE}
     for kind in _constructors():
         for name in ('remat', 'eval_samples', 'in_memory'):

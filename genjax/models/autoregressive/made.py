@@ -7,9 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from genjax.models import draws, flax_utils
+from genjax.models import conditions, draws, flax_utils
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
-from genjax.models.labels import refuse_label
 from genjax.models.precision import full_precision
 
 
@@ -60,13 +59,19 @@ class MADE:
         return LogProb(jax.nn.logsumexp(values, axis=0) - jnp.log(len(sets)), 'exact')
 
     def sample(
-        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+        self,
+        variables: Variables,
+        key: Array,
+        num: int,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
     ) -> Array:
         """Draws bits [num, *event] as float32, element by element in the order of each set of
         masks; the numbers of samples per set differ by at most one. Raises a UserError when given a
-        label.
+        condition.
         """
-        refuse_label(self, label)
+        conditions.refuse(self, label, context)
         sets = self.network.num_masks
         rows = -(-num // sets)
         order_key, draw_key = jax.random.split(key)

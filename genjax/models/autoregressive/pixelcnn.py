@@ -9,10 +9,9 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import flax_utils
+from genjax.models import conditions, flax_utils
 from genjax.models.autoregressive.mixtures import Categorical
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
-from genjax.models.labels import refuse_label
 from genjax.models.precision import full_precision
 
 
@@ -91,12 +90,18 @@ class PixelCNN:
         return flax_utils.pooled(flax_utils.hidden(self._network, variables, 'network', x)[1])
 
     def sample(
-        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+        self,
+        variables: Variables,
+        key: Array,
+        num: int,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
     ) -> Array:
         """Draws images [num, H, W, C] as float32, pixel by pixel under one `lax.scan`. Raises a
-        UserError when given a label.
+        UserError when given a condition.
         """
-        refuse_label(self, label)
+        conditions.refuse(self, label, context)
         height, width, channels = self.event_shape
 
         def draw(x: Array, inputs: tuple[Array, Array]) -> tuple[Array, None]:

@@ -8,10 +8,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from genjax.models import flax_utils
+from genjax.models import conditions, flax_utils
 from genjax.models.autoregressive.decoding import generate, uncached
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
-from genjax.models.labels import refuse_label
 from genjax.models.precision import full_precision
 
 
@@ -62,12 +61,18 @@ class SequenceModel(ABC):
         return total / jnp.maximum(jnp.sum(counted, axis=1), 1)[:, None]
 
     def sample(
-        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+        self,
+        variables: Variables,
+        key: Array,
+        num: int,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
     ) -> Array:
         """Draws [num, length, ...] element by element, with the network's cache if it has one.
-        Raises a UserError when given a label.
+        Raises a UserError when given a condition.
         """
-        refuse_label(self, label)
+        conditions.refuse(self, label, context)
         first = self._first(num)
 
         def draw(*args: Any) -> Array:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import flax_utils, labels
+from genjax.models import conditions, flax_utils
 from genjax.models.base import Batch, LossOutput, Phase, Values, Variables
 from genjax.models.diffusion.sampling import FewStepSampling
 from genjax.models.sampling_options import gathered
@@ -37,6 +37,7 @@ class ConsistencyModel:
         std: standard deviation of the normal log σ in training.
         sampling: sampling options; every step after the first adds fresh noise.
         num_classes: if given, the network is cloned with this `num_classes` and takes a label.
+        context_shape: if given, the network is cloned with it and takes a context of this shape.
     """
 
     network: nn.Module
@@ -49,12 +50,13 @@ class ConsistencyModel:
     std: float = 2.0
     sampling: FewStepSampling = field(default_factory=FewStepSampling)
     num_classes: int | None = None
+    context_shape: tuple[int, ...] | None = None
 
     FREE: ClassVar[tuple[str, ...]] = ('sampling',)
 
     def __post_init__(self):
         flax_utils.event_shape(self.network, 'network')
-        labels.check_takes_labels(self, network=self.network)
+        conditions.check(self, network=self.network)
         if isinstance(self.num_scales, (int, float)) and self.num_scales < 2:
             raise UserError(
                 f'ConsistencyModel.num_scales must be at least 2, not {self.num_scales}'
@@ -80,26 +82,32 @@ class ConsistencyModel:
     def init(self, key: Array, batch: Batch) -> Variables:
         """Draws the initial variables; `batch` gives shapes only."""
         x = batch['x'].astype(jnp.float32)
-        args = (x, jnp.zeros(len(x)), *labels.of_batch(self, batch))
+        args = (x, jnp.zeros(len(x)), conditions.of_batch(self, batch))
         return flax_utils.initialise(key, {'network': (self._network, args)})
 
     def sample(
-        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+        self,
+        variables: Variables,
+        key: Array,
+        num: int,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
     ) -> Array:
-        """Draws [num, *event]; a class-conditional model draws missing labels uniformly.
+        """Draws [num, *event]; missing labels are drawn uniformly.
 
         Raises:
-            UserError: a label for a model without classes.
+            UserError: a label or context that the model does not take, or a missing context.
         """
         label_key, key = jax.random.split(key)
-        label = labels.sampled_labels(self, label_key, num, label)
+        condition = conditions.to_sample(self, label_key, num, label, context)
 
         def step(x: Array, inputs: tuple[Array, Array]) -> tuple[Array, None]:
             sigma, key = inputs
             noise = jax.random.normal(key, x.shape)
             fresh = jnp.sqrt(jnp.maximum(sigma**2 - self.sigma_min**2, 0.0))
             at = jnp.full((num,), sigma)
-            return self._denoised(variables, x + fresh * noise, at, *label)[0], None
+            return self._denoised(variables, x + fresh * noise, at, condition)[0], None
 
         sigmas = self._sigma(jnp.linspace(1.0, 0.0, self.sampling.steps + 1)[:-1])
         start = jnp.zeros((num, *self.event_shape))
@@ -107,8 +115,8 @@ class ConsistencyModel:
 
     @property
     def _network(self) -> nn.Module:
-        """The network with this model's `num_classes` and `time_scale`."""
-        network = labels.with_classes(self.network, self.num_classes)
+        """The network with this model's condition and `time_scale`."""
+        network = conditions.with_condition(self.network, self)
         return flax_utils.with_time_scale(network, flax_utils.SMOOTH_TIME)
 
     def _sigma(self, place: Array) -> Array:
@@ -117,7 +125,12 @@ class ConsistencyModel:
         return (low + place * (high - low)) ** self.rho
 
     def _denoised(
-        self, variables: Variables, x: Array, sigma: Array, *label: Array, **options: Any
+        self,
+        variables: Variables,
+        x: Array,
+        sigma: Array,
+        condition: Array | None = None,
+        **options: Any,
     ) -> tuple[Array, Any]:
         """Computes f(x, σ) for σ [B], and the new state."""
         time = 0.25 * jnp.log(sigma)
@@ -125,14 +138,14 @@ class ConsistencyModel:
         norm = jnp.sqrt(sigma**2 + s**2)
         above = sigma - self.sigma_min
         out, state = flax_utils.apply(
-            self._network, variables, 'network', x / norm, time, *label, **options
+            self._network, variables, 'network', x / norm, time, condition, **options
         )
         skip = s**2 / (above**2 + s**2)
         return skip * x + s * above / norm * out.astype(jnp.float32), state
 
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         sigma_key, noise_key, key = jax.random.split(key, 3)
-        x, label = batch['x'].astype(jnp.float32), labels.of_batch(self, batch)
+        x, condition = batch['x'].astype(jnp.float32), conditions.of_batch(self, batch)
         # Draw log σ from a normal truncated to the range and take the neighbouring noise levels:
         # the paper's discrete distribution, section 3.5.
         ends = [(math.log(end) - self.mean) / self.std for end in (self.sigma_min, self.sigma_max)]
@@ -148,7 +161,7 @@ class ConsistencyModel:
 
         def denoised(sigma: Array) -> tuple[Array, Any]:
             noisy = x + sigma.reshape(-1, *(1,) * (x.ndim - 1)) * noise
-            return self._denoised(variables, noisy, sigma, *label, train=True, key=key)
+            return self._denoised(variables, noisy, sigma, condition, train=True, key=key)
 
         out, state = denoised(sigma)
         target = jax.lax.stop_gradient(denoised(below)[0])

@@ -1,5 +1,6 @@
 """Diffusion model: a denoising network with a path, a parameterisation and a sampler."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import flax_utils, labels
+from genjax.models import conditions, flax_utils
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
 from genjax.models.diffusion import likelihood
 from genjax.models.diffusion.coupling import optimal_noise
@@ -49,14 +50,15 @@ class DiffusionModel:
         times: distribution of training times.
         coupling: coupling of noise and examples within a batch: 'independent', or 'optimal', the
             assignment of least squared distance, so that paths cross less (Pooladian et al.,
-            "Multisample flow matching", 2023); with classes, within each class.
+            "Multisample flow matching", 2023); with conditions, within each class or
+            among equal contexts.
         sampling: sampling options; the networks of its guide are trained with the model.
         num_classes: if given, the network is cloned with this `num_classes` and takes a label;
             the label `num_classes` is the null label.
-        label_dropout: fraction of training examples with the null label.
+        context_shape: if given, the network is cloned with it and takes a context of this shape.
+        condition_dropout: fraction of training examples with the null condition.
         likelihood: estimator of `log_prob`: 'ode', the probability-flow ODE, exact; 'hutchinson',
             the same with an estimate of the divergence; 'vlb', the variational lower bound.
-            Unconditional in models with classes.
         eval_samples: times per example for 'vlb'.
         tolerance: relative and absolute, of the ODE solver.
     """
@@ -69,7 +71,8 @@ class DiffusionModel:
     coupling: Literal['independent', 'optimal'] = 'independent'
     sampling: DiffusionSampling = field(default_factory=DiffusionSampling)
     num_classes: int | None = None
-    label_dropout: float = 0.1
+    context_shape: tuple[int, ...] | None = None
+    condition_dropout: float = 0.1
     likelihood: Literal['ode', 'hutchinson', 'vlb'] = 'ode'
     eval_samples: int = 64
     tolerance: float = 1e-5
@@ -78,7 +81,7 @@ class DiffusionModel:
 
     def __post_init__(self):
         flax_utils.event_shape(self.network, 'network')
-        labels.check_takes_labels(self, network=self.network)
+        conditions.check(self, network=self.network)
         for name, known in (
             ('coupling', ('independent', 'optimal')),
             ('likelihood', _LIKELIHOODS),
@@ -92,13 +95,16 @@ class DiffusionModel:
             raise UserError(
                 f'DiffusionModel.eval_samples must be at least 1, not {self.eval_samples}'
             )
-        flax_utils.check_shares(self, 'label_dropout')
+        flax_utils.check_shares(self, 'condition_dropout')
         if self._guide is not None:
             self._guide.check(self)
 
     @staticmethod
     def upgrade(fields: dict[str, Any]) -> dict[str, Any]:
-        """Upgrades an older config, whose sampling options were fields of the model."""
+        """Upgrades an older config: sampling options were fields of the model, and the condition a
+        label.
+        """
+        fields = {{'label_dropout': 'condition_dropout'}.get(k, k): v for k, v in fields.items()}
         same = ('sampler', 'grid', 'steps', 'bounds', 'guide')
         names = {name: name for name in same} | {'sampling_path': 'path'}
         return gathered(fields, DiffusionSampling, names)
@@ -124,37 +130,42 @@ class DiffusionModel:
     def init(self, key: Array, batch: Batch) -> Variables:
         """Draws the initial variables; `batch` gives shapes only."""
         time = jnp.zeros(len(batch['x']))
-        label = labels.of_batch(self, batch)
-        networks = {'network': self.with_classes(self.network)}
+        condition = conditions.of_batch(self, batch)
+        networks = {'network': self.with_condition(self.network)}
         if self._guide is not None:
             networks |= self._guide.networks(self)
-        args = (batch['x'].astype(jnp.float32), time)
-        labelled = {group for group, net in networks.items() if getattr(net, 'num_classes', None)}
+        x = batch['x'].astype(jnp.float32)
         calls = {
-            group: (network, (*args, *label) if group in labelled else args)
+            group: (network, (x, time, condition if conditions.is_conditional(network) else None))
             for group, network in networks.items()
         }
         return flax_utils.initialise(key, calls)
 
-    def with_classes(self, network: nn.Module) -> nn.Module:
-        """Configures a denoising network with this model's `num_classes` and `time_scale`."""
-        return self.with_times(labels.with_classes(network, self.num_classes))
+    def with_condition(self, network: nn.Module) -> nn.Module:
+        """Configures a denoising network with this model's condition and `time_scale`."""
+        return self.with_times(conditions.with_condition(network, self))
 
     def with_times(self, network: nn.Module) -> nn.Module:
         """Configures a network with this model's `time_scale`."""
         return flax_utils.with_time_scale(network, self.parameterisation.time_scale)
 
     def sample(
-        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+        self,
+        variables: Variables,
+        key: Array,
+        num: int,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
     ) -> Array:
-        """Draws [num, *event]; a class-conditional model draws missing labels uniformly.
+        """Draws [num, *event]; missing labels are drawn uniformly.
 
         Raises:
-            UserError: a label for a model without classes.
+            UserError: a label or context that the model does not take, or a missing context.
         """
         label_key, key = jax.random.split(key)
-        label = labels.sampled_labels(self, label_key, num, label)
-        return self._run(self._sampling_denoiser(variables, *label), key, num)
+        condition = conditions.to_sample(self, label_key, num, label, context)
+        return self._run(self._sampling_denoiser(variables, condition), key, num)
 
     def inpaint(
         self,
@@ -165,64 +176,86 @@ class DiffusionModel:
         *,
         data_scale: Array | float = 0.5,
         label: Array | None = None,
+        context: Array | None = None,
     ) -> Array:
         """Draws examples [B, *event] given the data `known` [B, *event] where `mask` (bool,
         broadcast to it) is true; see `guidance.inpainting`.
         """
         label_key, key = jax.random.split(key)
-        label = labels.sampled_labels(self, label_key, len(known), label)
+        condition = conditions.to_sample(self, label_key, len(known), label, context)
 
         def towards_known(denoise: Denoiser, path: Path) -> Denoiser:
             return inpainting(denoise, path, known, mask, data_scale)
 
-        denoise = self._sampling_denoiser(variables, *label, condition=towards_known)
+        denoise = self._sampling_denoiser(variables, condition, wrap=towards_known)
         return jnp.where(mask, known, self._run(denoise, key, len(known)))
 
-    def features(self, variables: Variables, x: Array, t: Array | float | None = None) -> Array:
-        """Computes the network's features (see `flax_utils.hidden`), a mean over positions, without
-        a label: [B, D].
+    def features(
+        self,
+        variables: Variables,
+        x: Array,
+        t: Array | float | None = None,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
+    ) -> Array:
+        """Computes the network's features (see `flax_utils.hidden`), a mean over positions, given a
+        label or context, or the null condition: [B, D].
 
         Args:
             variables: variables of all groups.
             x: data [B, *event].
             t: time; None: where the standard deviation of the noise is a tenth of the scale of the
                 data. All examples have the same noise.
+            label: int32 [B].
+            context: [B, *context_shape].
 
         Raises:
-            UserError: a model with classes trained without label dropout.
+            UserError: a label or context that the model does not take; or neither, and the model
+                was trained without condition dropout.
         """
-        if self.num_classes is not None:
-            self.check_learns_no_label('features')
+        condition = self._given_or_null(label, context, len(x), 'features')
         t = self.path.time(-2.0 * jnp.log(_FEATURE_NOISE)) if t is None else t
         t = jnp.full((len(x), *(1,) * (x.ndim - 1)), t)
         noise = jax.random.normal(jax.random.key(0), x.shape[1:])
         x = self.path.alpha(t) * x + self.path.sigma(t) * noise
         x, time = self._network_inputs(x, t)
-        network, label = self.with_classes(self.network), self._no_label(len(x))
+        network = self.with_condition(self.network)
         return flax_utils.pooled(
-            flax_utils.hidden(network, variables, 'network', x, time, *label)[1]
+            flax_utils.hidden(network, variables, 'network', x, time, condition)[1]
         )
 
     @full_precision
-    def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
-        """Computes the log-density [B] in nats, or a bound or estimate (see `likelihood`).
+    def log_prob(
+        self,
+        variables: Variables,
+        x: Array,
+        key: Array,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
+    ) -> LogProb:
+        """Computes the log-density [B] in nats, or a bound or estimate (see `likelihood`), of
+        p(x | label or context), or of p(x) if neither is given.
 
         Raises:
-            UserError: a model with classes trained without label dropout.
+            UserError: a label or context that the model does not take; or neither, and the model
+                was trained without condition dropout.
         """
-        if self.num_classes is not None:
-            self.check_learns_no_label('log_prob')
+        condition = self._given_or_null(label, context, len(x), 'log_prob')
         x = x.astype(jnp.float32)
 
-        def denoise(x: Array, t: Array) -> Prediction:
-            return self.denoise(variables, x, t, *self._no_label(len(x)))
-
         if self.likelihood == 'vlb':
+            denoise = self.denoiser(variables, condition)
             value = likelihood.vlb(denoise, self.path, x, key, self.eval_samples)
             return LogProb(value, 'lower_bound', density=True)
         exact = self.likelihood == 'ode'
         divergence = 'exact' if exact else 'hutchinson'
-        value = likelihood.ode_log_prob(denoise, self.path, x, key, divergence, self.tolerance)
+        rows = () if condition is None else (condition,)
+        value = likelihood.ode_log_prob(
+            functools.partial(self.denoise, variables), self.path, x, key, divergence,
+            self.tolerance, rows,
+        )  # fmt: skip
         return LogProb(value, 'exact' if exact else 'estimate', density=True)
 
     @property
@@ -235,21 +268,42 @@ class DiffusionModel:
         }[self.likelihood]
 
     def denoise(
-        self, variables: Variables, x: Array, t: Array, *label: Array, group: str = 'network'
+        self,
+        variables: Variables,
+        x: Array,
+        t: Array,
+        condition: Array | None = None,
+        *,
+        group: str = 'network',
     ) -> Prediction:
-        """Predicts x and ε from x_t [B, *event] at t, [] or [B, 1, ...], by a group's network."""
+        """Predicts x and ε from x_t [B, *event] at t, [] or [B, 1, ...], by a group's network.
+
+        Args:
+            variables: variables of all groups.
+            x: x_t.
+            t: its time.
+            condition: labels int32 [B], or conditions [B, F] or [B, F + 1], see `conditions`.
+            group: parameter group of the network.
+        """
         t = jnp.broadcast_to(t, (len(x), *(1,) * (x.ndim - 1)))
-        output, _ = self.output(variables, x, t, *label, group=group)
+        output, _ = self.output(variables, x, t, condition, group=group)
         return self.parameterisation.prediction(self.path, x, t, output)
 
     def output(
-        self, variables: Variables, x: Array, t: Array, *label: Array, group: str, **options: Any
+        self,
+        variables: Variables,
+        x: Array,
+        t: Array,
+        condition: Array | None = None,
+        *,
+        group: str,
+        **options: Any,
     ) -> tuple[Array, Any]:
         """Computes a network's output F [B, *event] for x_t at t [B, 1, ...], and the new state."""
         network = self.network if group == 'network' else self._guide.networks(self)[group]
         x, time = self._network_inputs(x, t)
         out, state = flax_utils.apply(
-            self.with_classes(network), variables, group, x, time, *label, **options
+            self.with_condition(network), variables, group, x, time, condition, **options
         )
         return out.astype(jnp.float32), state
 
@@ -259,14 +313,14 @@ class DiffusionModel:
         return x * self.parameterisation.input_scale(self.path, t), time
 
     def diffuse(
-        self, key: Array, x: Array, mask: Array | None, *label: Array
+        self, key: Array, x: Array, mask: Array | None, condition: Array | None = None
     ) -> tuple[Array, Array, Array]:
         """Draws times t [B, 1, ...] and noise for x [B, *event]; returns (x_t, t, noise)."""
         time_key, noise_key = jax.random.split(key)
         t = self.times.draw(self.path, time_key, len(x)).reshape(-1, *(1,) * (x.ndim - 1))
         noise = jax.random.normal(noise_key, x.shape)
         if self.coupling == 'optimal':
-            noise = optimal_noise(x, noise, mask, *label)
+            noise = optimal_noise(x, noise, mask, condition)
         return self.path.alpha(t) * x + self.path.sigma(t) * noise, t, noise
 
     def denoising_loss(
@@ -275,53 +329,59 @@ class DiffusionModel:
         """Loss of a group's network: the weighted squared error of its output."""
         diffuse_key, label_key, network_key = jax.random.split(key, 3)
         x = batch['x'].astype(jnp.float32)
-        label = labels.of_batch(self, batch)
-        noisy, t, noise = self.diffuse(diffuse_key, x, batch.get('mask'), *label)
-        label = [self._dropped(label_key, each) for each in label]
+        condition = conditions.of_batch(self, batch)
+        noisy, t, noise = self.diffuse(diffuse_key, x, batch.get('mask'), condition)
+        if condition is not None:
+            condition = conditions.dropped(self, label_key, condition, self.condition_dropout)
         output, state = self.output(
-            variables, noisy, t, *label, group=group, train=True, key=network_key
+            variables, noisy, t, condition, group=group, train=True, key=network_key
         )
         a, b = self.parameterisation.target(self.path, t)
         error = jnp.mean((output - (a * x + b * noise)).reshape(len(x), -1) ** 2, axis=-1)
         weight = self.weighting(self.path, self.parameterisation, self.times, t)
         return LossOutput(weight.reshape(len(x)) * error, {'error': error}, state)
 
-    def _dropped(self, key: Array, label: Array) -> Array:
-        drop = jax.random.bernoulli(key, self.label_dropout, label.shape)
-        return jnp.where(drop, self.num_classes, label)
+    def _given_or_null(
+        self, label: Array | None, context: Array | None, num: int, user: str
+    ) -> Array | None:
+        condition = conditions.given(self, label, context, needed=False)
+        if condition is None and conditions.is_conditional(self):
+            self.check_learns_null(user)
+            condition = conditions.null(self, num)
+        return condition
 
-    def check_learns_no_label(self, user: str) -> None:
-        """Raises a UserError that names the `user` if `label_dropout` is 0."""
-        if isinstance(self.label_dropout, (int, float)) and self.label_dropout == 0.0:
+    def check_learns_null(self, user: str) -> None:
+        """Raises a UserError that names the `user` if `condition_dropout` is 0."""
+        if isinstance(self.condition_dropout, (int, float)) and self.condition_dropout == 0.0:
             raise UserError(
-                f'{user} asks the network for its output without a label, which is not trained '
-                'with DiffusionModel.label_dropout=0: train with .1'
+                f'{user} asks the network for its output without a condition, which is not trained '
+                'with DiffusionModel.condition_dropout=0: train with .1'
             )
-
-    def _no_label(self, num: int) -> tuple[Array, ...]:
-        return () if self.num_classes is None else (jnp.full(num, self.num_classes, jnp.int32),)
 
     def _sampling_denoiser(
         self,
         variables: Variables,
-        *label: Array,
-        condition: Callable[[Denoiser, Path], Denoiser] | None = None,
+        condition: Array | None,
+        *,
+        wrap: Callable[[Denoiser, Path], Denoiser] | None = None,
     ) -> Denoiser:
-        """Returns the denoiser along the sampler's path: guided, conditioned, then clipped."""
+        """Returns the denoiser along the sampler's path: guided, wrapped, then clipped."""
         if self._guide is None:
-            denoise = self.denoiser(variables, *label)
+            denoise = self.denoiser(variables, condition)
         else:
-            denoise = self._guide.guided(self, variables, *label)
+            denoise = self._guide.guided(self, variables, condition)
         path, bounds = self.path, self.sampling.bounds
         if self.sampling.path is not None:
             path, denoise = self.sampling.path, along(denoise, self.path, self.sampling.path)
-        if condition is not None:
-            denoise = condition(denoise, path)
+        if wrap is not None:
+            denoise = wrap(denoise, path)
         return denoise if bounds is None else bounded(denoise, path, *bounds)
 
-    def denoiser(self, variables: Variables, *label: Array, group: str = 'network') -> Denoiser:
-        """`(x, t) -> Prediction` of a group's network, for these labels."""
-        return lambda x, t: self.denoise(variables, x, t, *label, group=group)
+    def denoiser(
+        self, variables: Variables, condition: Array | None = None, *, group: str = 'network'
+    ) -> Denoiser:
+        """`(x, t) -> Prediction` of a group's network, for these conditions."""
+        return lambda x, t: self.denoise(variables, x, t, condition, group=group)
 
     def _run(self, denoise: Denoiser, key: Array, num: int) -> Array:
         noise_key, key = jax.random.split(key)

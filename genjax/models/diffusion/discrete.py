@@ -12,13 +12,12 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import flax_utils
+from genjax.models import conditions, flax_utils
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
 from genjax.models.diffusion.discrete_paths import DiscretePath, Masking, log_one_hot
 from genjax.models.diffusion.samplers import Sampler
 from genjax.models.diffusion.sampling import DiscreteSampling
 from genjax.models.diffusion.time_schedules import Grid, PowerSchedule
-from genjax.models.labels import refuse_label
 from genjax.models.precision import full_precision
 from genjax.models.sampling_options import gathered
 
@@ -85,14 +84,20 @@ class DiscreteModel(ABC):
         )
 
     def sample(
-        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+        self,
+        variables: Variables,
+        key: Array,
+        num: int,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
     ) -> Array:
         """Draws [num, *event] in `sampling.steps` network passes.
 
         Raises:
-            UserError: a label.
+            UserError: a condition.
         """
-        refuse_label(self, label)
+        conditions.refuse(self, label, context)
 
         def predict(x: Array, t: Array) -> Array:
             return self.log_probs(variables, x, t)[0]

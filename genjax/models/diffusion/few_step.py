@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import flax_utils, labels
+from genjax.models import conditions, flax_utils
 from genjax.models.base import Batch, LossOutput, Phase, Values, Variables
 from genjax.models.diffusion.paths import Rectified
 from genjax.models.diffusion.sampling import FewStepSampling
@@ -33,12 +33,13 @@ class _MeanVelocity(ABC):
     network: nn.Module
     sampling: FewStepSampling
     num_classes: int | None
+    context_shape: tuple[int, ...] | None
 
     FREE: ClassVar[tuple[str, ...]] = ('sampling',)
 
     def __post_init__(self):
         flax_utils.event_shape(self.network, 'network')
-        labels.check_takes_labels(self, network=self.network)
+        conditions.check(self, network=self.network)
 
     @staticmethod
     def upgrade(fields: dict[str, Any]) -> dict[str, Any]:
@@ -60,43 +61,55 @@ class _MeanVelocity(ABC):
     def init(self, key: Array, batch: Batch) -> Variables:
         """Draws the initial variables; `batch` gives shapes only."""
         x = batch['x'].astype(jnp.float32)
-        args = (x, jnp.zeros((len(x), 2)), *labels.of_batch(self, batch))
+        args = (x, jnp.zeros((len(x), 2)), conditions.of_batch(self, batch))
         return flax_utils.initialise(key, {'network': (self._network, args)})
 
     def sample(
-        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+        self,
+        variables: Variables,
+        key: Array,
+        num: int,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
     ) -> Array:
-        """Draws [num, *event]; a class-conditional model draws missing labels uniformly.
+        """Draws [num, *event]; missing labels are drawn uniformly.
 
         Raises:
-            UserError: a label for a model without classes.
+            UserError: a label or context that the model does not take, or a missing context.
         """
         label_key, key = jax.random.split(key)
-        label = labels.sampled_labels(self, label_key, num, label)
+        condition = conditions.to_sample(self, label_key, num, label, context)
         steps = self.sampling.steps
         length = jnp.full((num,), 1.0 / steps)
 
         def step(x: Array, t: Array) -> tuple[Array, None]:
-            velocity, _ = self._velocity(variables, x, jnp.full((num,), t), length, *label)
+            velocity, _ = self._velocity(variables, x, jnp.full((num,), t), length, condition)
             return x - velocity / steps, None
 
         x = jax.random.normal(key, (num, *self.event_shape))
         return jax.lax.scan(step, x, jnp.arange(steps, 0, -1) / steps)[0]
 
     def _velocity(
-        self, variables: Variables, x: Array, t: Array, length: Array, *label: Array, **options: Any
+        self,
+        variables: Variables,
+        x: Array,
+        t: Array,
+        length: Array,
+        condition: Array | None,
+        **options: Any,
     ) -> tuple[Array, Any]:
         """Computes the mean velocity [B, *event] from t [B] to t - length, and the new state."""
         time = jnp.stack([t, length], axis=-1)
         out, state = flax_utils.apply(
-            self._network, variables, 'network', x, time, *label, **options
+            self._network, variables, 'network', x, time, condition, **options
         )
         return out.astype(jnp.float32), state
 
     @property
     def _network(self) -> nn.Module:
-        """The network with this model's `num_classes` and `time_scale`."""
-        network = labels.with_classes(self.network, self.num_classes)
+        """The network with this model's condition and `time_scale`."""
+        network = conditions.with_condition(self.network, self)
         return flax_utils.with_time_scale(network, self.time_scale)
 
     @abstractmethod
@@ -122,6 +135,7 @@ class MeanFlow(_MeanVelocity):
             costs one more network pass.
         sampling: sampling options.
         num_classes: if given, the network is cloned with this `num_classes` and takes a label.
+        context_shape: if given, the network is cloned with it and takes a context of this shape.
     """
 
     time_scale = flax_utils.SMOOTH_TIME
@@ -132,6 +146,7 @@ class MeanFlow(_MeanVelocity):
     tangent: Literal['sampled', 'predicted'] = 'sampled'
     sampling: FewStepSampling = field(default_factory=FewStepSampling)
     num_classes: int | None = None
+    context_shape: tuple[int, ...] | None = None
 
     def __post_init__(self):
         super().__post_init__()
@@ -141,7 +156,7 @@ class MeanFlow(_MeanVelocity):
 
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         t_key, r_key, instant_key, noise_key, key = jax.random.split(key, 5)
-        x, label = batch['x'].astype(jnp.float32), labels.of_batch(self, batch)
+        x, condition = batch['x'].astype(jnp.float32), conditions.of_batch(self, batch)
         a, b = (
             jax.random.permutation(k, self.times.draw(Rectified(), k, len(x)))
             for k in (t_key, r_key)
@@ -152,7 +167,7 @@ class MeanFlow(_MeanVelocity):
         noisy, velocity = _between(x, noise, t), noise - x
 
         def mean_velocity(x: Array, length: Array, t: Array) -> tuple[Array, Any]:
-            return self._velocity(variables, x, t, length, *label, train=True, key=key)
+            return self._velocity(variables, x, t, length, condition, train=True, key=key)
 
         predicted = self.tangent == 'predicted'
         tangent = mean_velocity(noisy, jnp.zeros_like(t), t)[0] if predicted else velocity
@@ -182,6 +197,7 @@ class Shortcut(_MeanVelocity):
         halvings: the shortest step is 1 / 2^halvings.
         sampling: sampling options; `steps` must be a power of two.
         num_classes: if given, the network is cloned with this `num_classes` and takes a label.
+        context_shape: if given, the network is cloned with it and takes a context of this shape.
     """
 
     network: nn.Module
@@ -189,6 +205,7 @@ class Shortcut(_MeanVelocity):
     halvings: int = 7
     sampling: FewStepSampling = field(default_factory=FewStepSampling)
     num_classes: int | None = None
+    context_shape: tuple[int, ...] | None = None
 
     def __post_init__(self):
         super().__post_init__()
@@ -201,15 +218,21 @@ class Shortcut(_MeanVelocity):
             )
 
     def _velocity(
-        self, variables: Variables, x: Array, t: Array, length: Array, *label: Array, **options: Any
+        self,
+        variables: Variables,
+        x: Array,
+        t: Array,
+        length: Array,
+        condition: Array | None,
+        **options: Any,
     ) -> tuple[Array, Any]:
         # The shortest step is a step of length 0, the velocity.
         length = jnp.where(length <= 0.5**self.halvings, 0.0, length)
-        return super()._velocity(variables, x, t, length, *label, **options)
+        return super()._velocity(variables, x, t, length, condition, **options)
 
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         t_key, level_key, noise_key, key = jax.random.split(key, 4)
-        x, label = batch['x'].astype(jnp.float32), labels.of_batch(self, batch)
+        x, condition = batch['x'].astype(jnp.float32), conditions.of_batch(self, batch)
         noise = jax.random.normal(noise_key, x.shape)
         pairs = max(1, round(self.consistent * len(x)))
 
@@ -222,15 +245,15 @@ class Shortcut(_MeanVelocity):
         noisy = _between(x, noise, t)
 
         def step(x: Array, t: Array) -> Array:
-            rows = [rows[:pairs] for rows in label]
-            return self._velocity(variables, x, t[:pairs], half[:pairs], *rows)[0]
+            rows = None if condition is None else condition[:pairs]
+            return self._velocity(variables, x, t[:pairs], half[:pairs], rows)[0]
 
         first = step(noisy[:pairs], t)
         middle = noisy[:pairs] - _per_example(half[:pairs], x) * first
         mean = 0.5 * (first + step(middle, t - half))
         target = jnp.concatenate([mean, (noise - x)[pairs:]])
         length = jnp.where(is_pair, 2.0 * half, 0.0)
-        out, state = self._velocity(variables, noisy, t, length, *label, train=True, key=key)
+        out, state = self._velocity(variables, noisy, t, length, condition, train=True, key=key)
         error = _squared_error(out, jax.lax.stop_gradient(target)) / x[0].size
         return LossOutput(error, {'error': error}, state)
 

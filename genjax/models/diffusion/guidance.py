@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import flax_utils, labels
+from genjax.models import conditions, flax_utils
 from genjax.models.base import Batch, LossOutput, Phase, Variables
 from genjax.models.diffusion.parameterisations import Parameterisation, Prediction
 from genjax.models.diffusion.paths import Path
@@ -25,23 +25,22 @@ def extrapolate(weak: Prediction, strong: Prediction, weight: Array | float) -> 
 
 def classifier_free(
     denoise: Callable[[Array, Array, Array], Prediction],
-    label: Array,
-    no_label: int,
+    condition: Array,
+    null: Array,
     weight: Array | float,
 ) -> Denoiser:
     """Classifier-free guidance (Ho & Salimans, 2022): extrapolates from the unconditional to the
     conditional prediction, both computed in one pass.
 
     Args:
-        denoise: `(x, t, label int32 [B]) -> Prediction`.
-        label: int32 [B].
-        no_label: the null label.
+        denoise: `(x, t, condition) -> Prediction`.
+        condition: labels or contexts of the examples, [B, ...].
+        null: null conditions, of the same shape.
         weight: 1 is no guidance; the paper's w is this weight minus 1.
     """
 
     def guided(x: Array, t: Array) -> Prediction:
-        both_labels = jnp.concatenate([jnp.full_like(label, no_label), label])
-        both = denoise(jnp.concatenate([x, x]), t, both_labels)
+        both = denoise(jnp.concatenate([x, x]), t, jnp.concatenate([null, condition]))
         weak, strong = (jax.tree.map(lambda a, i=i: jnp.split(a, 2)[i], both) for i in (0, 1))
         return extrapolate(weak, strong, weight)
 
@@ -142,13 +141,14 @@ class Guidable(Protocol):
     parameterisation: Parameterisation
     event_shape: tuple[int, ...]
     num_classes: int | None
-    with_classes: Callable[[nn.Module], nn.Module]
+    context_shape: tuple[int, ...] | None
+    with_condition: Callable[[nn.Module], nn.Module]
     with_times: Callable[[nn.Module], nn.Module]
     denoise: Callable[..., Prediction]
     denoiser: Callable[..., Denoiser]
     denoising_loss: Callable[..., LossOutput]
     diffuse: Callable[..., tuple[Array, Array, Array]]
-    check_learns_no_label: Callable[[str], None]
+    check_learns_null: Callable[[str], None]
 
 
 class Guide(ABC):
@@ -183,10 +183,10 @@ class Guide(ABC):
         return ()
 
     @abstractmethod
-    def denoiser(self, model: Guidable, variables: Variables, *label: Array) -> Denoiser:
+    def denoiser(self, model: Guidable, variables: Variables, condition: Array | None) -> Denoiser:
         """The guided denoiser, at all times."""
 
-    def guided(self, model: Guidable, variables: Variables, *label: Array) -> Denoiser:
+    def guided(self, model: Guidable, variables: Variables, condition: Array | None) -> Denoiser:
         """Returns the denoiser, guided within the interval.
 
         Raises:
@@ -198,10 +198,10 @@ class Guide(ABC):
                     f'{type(self).__name__} needs its network {group!r}, which this model was not '
                     f'trained with: train with sampling.guide={type(self).__name__}(...)'
                 )
-        denoise = self.denoiser(model, variables, *label)
+        denoise = self.denoiser(model, variables, condition)
         if self.interval == (0.0, 1.0):
             return denoise
-        return interval(denoise, model.denoiser(variables, *label), *self.interval)
+        return interval(denoise, model.denoiser(variables, condition), *self.interval)
 
 
 @dataclass(frozen=True)
@@ -212,17 +212,22 @@ class ClassifierFree(Guide):
     interval: tuple[float, float] = (0.0, 1.0)
 
     def check(self, model: Guidable) -> None:
-        """Raises a UserError for a model without classes or without label dropout."""
+        """Raises a UserError for a model without conditions or without condition dropout."""
         super().check(model)
-        _check_classes(self, model)
-        model.check_learns_no_label('ClassifierFree')
+        if not conditions.is_conditional(model):
+            raise UserError(
+                'ClassifierFree needs DiffusionModel.num_classes or DiffusionModel.context_shape'
+            )
+        model.check_learns_null('ClassifierFree')
 
-    def denoiser(self, model: Guidable, variables: Variables, *label: Array) -> Denoiser:
+    def denoiser(self, model: Guidable, variables: Variables, condition: Array | None) -> Denoiser:
 
-        def denoise(x: Array, t: Array, label: Array) -> Prediction:
-            return model.denoise(variables, x, t, label)
+        def denoise(x: Array, t: Array, condition: Array) -> Prediction:
+            return model.denoise(variables, x, t, condition)
 
-        return classifier_free(denoise, *label, model.num_classes, self.weight)
+        condition = conditions.with_null(model, condition)
+        null = conditions.null(model, len(condition))
+        return classifier_free(denoise, condition, null, self.weight)
 
 
 @dataclass(frozen=True)
@@ -241,17 +246,14 @@ class Autoguidance(Guide):
     TRAINED: ClassVar[tuple[str, ...]] = ('network',)
 
     def check(self, model: Guidable) -> None:
-        """Raises a UserError for a network of another shape, or one without classes."""
+        """Raises a UserError for a network of another shape, or without the model's condition."""
         super().check(model)
         if flax_utils.event_shape(self.network, 'network') != model.event_shape:
             raise UserError(f'Autoguidance.network.shape must be {model.event_shape}')
-        if model.num_classes is not None and not hasattr(self.network, 'num_classes'):
-            raise UserError(
-                f'Autoguidance: the network {type(self.network).__name__} has no field num_classes'
-            )
+        conditions.check(model, **{'Autoguidance network': self.network})
 
     def networks(self, model: Guidable) -> dict[str, nn.Module]:
-        return {'weak': model.with_classes(self.network)}
+        return {'weak': model.with_condition(self.network)}
 
     def phases(self, model: Guidable) -> tuple[Phase, ...]:
 
@@ -260,9 +262,9 @@ class Autoguidance(Guide):
 
         return (Phase('weak', ('weak',), loss),)
 
-    def denoiser(self, model: Guidable, variables: Variables, *label: Array) -> Denoiser:
-        strong = model.denoiser(variables, *label)
-        weak = model.denoiser(variables, *label, group='weak')
+    def denoiser(self, model: Guidable, variables: Variables, condition: Array | None) -> Denoiser:
+        strong = model.denoiser(variables, condition)
+        weak = model.denoiser(variables, condition, group='weak')
         return autoguidance(strong, weak, self.weight)
 
 
@@ -300,23 +302,24 @@ class Classifier(Guide):
 
         def loss(variables: Variables, batch: Batch, key: Array) -> LossOutput:
             diffuse_key, key = jax.random.split(key)
-            (label,) = labels.of_batch(model, batch)
+            label = conditions.of_batch(model, batch)
             x = batch['x'].astype(jnp.float32)
             x, t, _ = model.diffuse(diffuse_key, x, batch.get('mask'), label)
             logits, state = self._logits(model, variables, x, t, train=True, key=key)
-            values = -jnp.take_along_axis(logits, label[:, None], axis=-1)[:, 0]
-            return LossOutput(values, {'accuracy': jnp.argmax(logits, axis=-1) == label}, state)
+            values = -jnp.sum(label * logits, axis=-1)
+            accuracy = jnp.argmax(logits, axis=-1) == batch['label']
+            return LossOutput(values, {'accuracy': accuracy}, state)
 
         return (Phase('classifier', ('classifier',), loss),)
 
-    def denoiser(self, model: Guidable, variables: Variables, *label: Array) -> Denoiser:
+    def denoiser(self, model: Guidable, variables: Variables, condition: Array | None) -> Denoiser:
 
         def log_prob(x: Array, t: Array) -> Array:
             t = jnp.broadcast_to(t, (len(x), *(1,) * (x.ndim - 1)))
             logits, _ = self._logits(model, variables, x, t)
-            return jnp.take_along_axis(logits, label[0][:, None], axis=-1)[:, 0]
+            return jnp.sum(condition[:, : model.num_classes] * logits, axis=-1)
 
-        denoise = model.denoiser(variables, *label)
+        denoise = model.denoiser(variables, condition)
         return classifier(denoise, model.path, log_prob, self.weight)
 
     def _logits(

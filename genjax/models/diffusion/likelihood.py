@@ -15,15 +15,16 @@ from genjax.models.diffusion.samplers import Denoiser, velocity
 
 
 def ode_log_prob(
-    denoise: Denoiser,
+    denoise: Callable[..., Prediction],
     path: Path,
     x: Array,
     key: Array,
     divergence: Literal['exact', 'hutchinson'],
     tolerance: float,
+    rows: tuple[Array, ...] = (),
 ) -> Array:
     """Computes the log-density [B] by the probability-flow ODE (Song et al., 2021, section 4.3), an
-    estimate for 'hutchinson'.
+    estimate for 'hutchinson'. `rows` [B, ...] are further arguments of the denoiser.
 
     This is the density of the ODE's samples, up to solver error and the noise σ(t_min): α(t_min) x
     is taken as the state at t_min, without adding that noise.
@@ -31,8 +32,8 @@ def ode_log_prob(
     start, end = jnp.float32(path.t_min), jnp.float32(path.t_max)
     scale, sigma = path.alpha(start), path.sigma(end)
     z, log_det = ode.solve(
-        lambda x, t: velocity(path, denoise(x, t), t),
-        scale * x, path.t_min, path.t_max, tolerance, ode.directions(divergence, x, key),
+        lambda x, t, *rows: velocity(path, denoise(x, t, *rows), t),
+        scale * x, path.t_min, path.t_max, tolerance, ode.directions(divergence, x, key), rows,
     )  # fmt: skip
     squares = jnp.sum((z / sigma).reshape(len(x), -1) ** 2, axis=-1)
     dimensions = math.prod(x.shape[1:])

@@ -11,11 +11,10 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import flax_utils, ode
+from genjax.models import conditions, flax_utils, ode
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
 from genjax.models.flow.coupling import refuse_dropout
 from genjax.models.flow.flow import Base, StandardNormal
-from genjax.models.labels import refuse_label
 from genjax.models.precision import full_precision
 
 
@@ -104,10 +103,16 @@ class ContinuousFlow:
         return flax_utils.initialise(key, {'flow': (_Velocity(self.network), (x, jnp.zeros(())))})
 
     def sample(
-        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+        self,
+        variables: Variables,
+        key: Array,
+        num: int,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
     ) -> Array:
-        """Draws x [num, *event]. Raises a UserError when given a label."""
-        refuse_label(self, label)
+        """Draws x [num, *event]. Raises a UserError when given a condition."""
+        conditions.refuse(self, label, context)
         return self.decode(variables, self.base.sample(key, (num, self.latent_dim)), key)
 
     def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:

@@ -10,9 +10,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import draws, flax_utils
+from genjax.models import conditions, draws, flax_utils
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
-from genjax.models.labels import refuse_label
 from genjax.models.precision import full_precision
 
 
@@ -107,10 +106,16 @@ class Flow:
         return variables
 
     def sample(
-        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+        self,
+        variables: Variables,
+        key: Array,
+        num: int,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
     ) -> Array:
-        """Draws x [num, *event]. Raises a UserError when given a label."""
-        refuse_label(self, label)
+        """Draws x [num, *event]. Raises a UserError when given a condition."""
+        conditions.refuse(self, label, context)
         return self.decode(variables, self.base.sample(key, (num, self.latent_dim)), key)
 
     @full_precision

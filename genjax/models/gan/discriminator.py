@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import flax_utils, labels
+from genjax.models import conditions, flax_utils
 from genjax.models.base import Variables
 from genjax.models.gan import auxiliary_classifier
 from genjax.models.gan.augment import Augment
@@ -37,7 +37,7 @@ class Deal(NamedTuple):
     Attributes:
         real: data [B, *event].
         fake: samples [B, *event].
-        label: labels of the samples.
+        condition: labels or contexts of the samples, see `conditions`.
         real_key: key for augmenting data.
         fake_key: key for augmenting samples.
         state: the state after the generator's call.
@@ -45,7 +45,7 @@ class Deal(NamedTuple):
 
     real: Array
     fake: Array
-    label: tuple[Array, ...]
+    condition: Array | None
     real_key: Array
     fake_key: Array
     state: Any
@@ -59,25 +59,27 @@ class Judge:
     pack: int
     augment: Augment | None
     num_classes: int | None
+    context_shape: tuple[int, ...] | None
     conditioning: auxiliary_classifier.Conditioning
 
     @property
     def network(self) -> nn.Module:
-        """The discriminator, configured for labels as input or for class logits."""
+        """The discriminator, configured for conditions as input or for class logits."""
         if self.conditioning == 'input':
-            return labels.with_classes(self.discriminator, self.num_classes)
+            return conditions.with_condition(self.discriminator, self)
         return self.discriminator.clone(shape=(1 + self.num_classes,))
 
-    def inputs(self, seen: Array, label: tuple[Array, ...]) -> tuple[Array, ...]:
+    def inputs(self, seen: Array, condition: Array | None) -> tuple[Array | None, ...]:
         """Arguments of the network."""
-        return (seen, *label) if self.conditioning == 'input' else (seen,)
+        return (seen, condition if self.conditioning == 'input' else None)
 
     def keeps_batch_statistics(self, shape: tuple[int, ...]) -> bool:
         """True if the network, on examples of this shape, uses batch normalisation."""
 
         def state() -> Any:
-            label = () if self.num_classes is None else (jnp.zeros(1, jnp.int32),)
-            inputs = self.inputs(self.packed(jnp.zeros((self.pack, *shape))), label)
+            conditional = conditions.is_conditional(self)
+            condition = jnp.zeros((1, conditions.features(self))) if conditional else None
+            inputs = self.inputs(self.packed(jnp.zeros((self.pack, *shape))), condition)
             return flax_utils.initialise(jax.random.key(0), {'d': (self.network, inputs)})['state']
 
         return flax_utils.has_batch_statistics(jax.eval_shape(state))
@@ -94,14 +96,19 @@ class Judge:
         return x.reshape(*x.shape[:-2], -1)
 
     def __call__(
-        self, variables: Variables, x: Array, *label: Array, keys: tuple[Array, Array]
+        self,
+        variables: Variables,
+        x: Array,
+        condition: Array | None,
+        *,
+        keys: tuple[Array, Array],
     ) -> tuple[Verdict, Any]:
         """Applies the discriminator in training to examples [B, *event], augmented and packed.
 
         Args:
             variables: variables of all groups.
             x: the examples.
-            *label: their labels, for a discriminator that takes them as input.
+            condition: their labels or contexts, for a discriminator that takes them as input.
             keys: for augmentation and for the network.
 
         Returns:
@@ -113,7 +120,7 @@ class Judge:
                 self.network,
                 variables,
                 'discriminator',
-                *self.inputs(self.packed(self._augmented(variables, x, keys[0])), label),
+                *self.inputs(self.packed(self._augmented(variables, x, keys[0])), condition),
                 train=True,
                 key=keys[1],
             )
@@ -133,14 +140,16 @@ class Judge:
         state = variables['state'].get('discriminator', {}).get('augment', {})
         return self.augment(x, key, state.get('probability', self.augment.probability))
 
-    def read(self, variables: Variables, x: Array, *label: Array) -> tuple[Array, Array | None]:
+    def read(
+        self, variables: Variables, x: Array, condition: Array | None
+    ) -> tuple[Array, Array | None]:
         """Computes logits and class logits (or None) in evaluation mode, without augmentation."""
-        inputs = self.inputs(self.packed(x), label)
+        inputs = self.inputs(self.packed(x), condition)
         output, _ = flax_utils.apply(self.network, variables, 'discriminator', *inputs)
         return auxiliary_classifier.read(output, self.conditioning)
 
-    def features(self, variables: Variables, x: Array, *label: Array) -> Array:
+    def features(self, variables: Variables, x: Array, condition: Array | None) -> Array:
         """Computes features [B / pack, D] in evaluation mode, without augmentation."""
-        inputs = self.inputs(self.packed(x), label)
+        inputs = self.inputs(self.packed(x), condition)
         _, h = flax_utils.hidden(self.network, variables, 'discriminator', *inputs)
         return flax_utils.pooled(h)

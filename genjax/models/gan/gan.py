@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import classes, flax_utils, labels
+from genjax.models import classes, conditions, flax_utils
 from genjax.models.base import Batch, LossOutput, Phase, Values, Variables, average_states
 from genjax.models.gan import auxiliary_classifier
 from genjax.models.gan.augment import Augment
@@ -58,6 +58,7 @@ class GAN:
             `auxiliary_classifier`) and is cloned with `shape=(1 + num_classes,)`. The class loss of
             samples is added to both players' losses ('k_plus_1': the generator's alone), that of
             data to the discriminator's; a label of -1 means unlabelled.
+        context_shape: if given, networks are cloned with it and take a context of this shape.
     """
 
     generator: nn.Module
@@ -75,6 +76,7 @@ class GAN:
     augment: Augment | None = None
     num_classes: int | None = None
     conditioning: auxiliary_classifier.Conditioning = 'input'
+    context_shape: tuple[int, ...] | None = None
 
     def __post_init__(self):
         flax_utils.event_shape(self.generator, 'generator')
@@ -92,14 +94,14 @@ class GAN:
             self.augment.check(self.event_shape)
         if self.conditioning == 'input':
             networks = {'generator': self.generator, 'discriminator': self.discriminator}
-            labels.check_takes_labels(self, **networks)
+            conditions.check(self, **networks)
         else:
             self._check_classifier()
         self._check_penalties()
-        if self.pack > 1 and self.num_classes is not None:
+        if self.pack > 1 and conditions.is_conditional(self):
             raise UserError(
-                f'GAN.pack={self.pack} with num_classes={self.num_classes}: examples of different'
-                ' classes cannot be packed; use one of the two'
+                f'GAN.pack={self.pack} with num_classes or context_shape: examples of different'
+                ' conditions cannot be packed; use one of the two'
             )
 
     def _check_penalties(self) -> None:
@@ -114,7 +116,7 @@ class GAN:
     def _check_classifier(self) -> None:
         if self.num_classes is None:
             raise UserError(f'GAN.conditioning={self.conditioning!r} needs num_classes')
-        labels.check_takes_labels(self, generator=self.generator)
+        conditions.check(self, generator=self.generator)
         if not hasattr(self.discriminator, 'shape'):
             name = type(self.discriminator).__name__
             raise UserError(
@@ -159,13 +161,14 @@ class GAN:
 
     @property
     def _generator(self) -> nn.Module:
-        return labels.with_classes(self.generator, self.num_classes)
+        return conditions.with_condition(self.generator, self)
 
     @property
     def _judge(self) -> Judge:
         return Judge(
-            self.discriminator, self.pack, self.augment, self.num_classes, self.conditioning
-        )
+            self.discriminator, self.pack, self.augment, self.num_classes, self.context_shape,
+            self.conditioning,
+        )  # fmt: skip
 
     @property
     def _adapts(self) -> bool:
@@ -175,16 +178,16 @@ class GAN:
         """Draws the initial variables; `batch` gives shapes and dtypes only.
 
         Raises:
-            UserError: `num_classes` is set and the data have no labels; or the batch is not a
-                multiple of `pack`.
+            UserError: the data do not have the label or context of the model; or the batch is not
+                a multiple of `pack`.
         """
         z = jnp.zeros((len(batch['x']), self.latent_dim))
-        label = labels.of_batch(self, batch)
-        inputs = self._judge.inputs(self._judge.packed(batch['x']), label)
+        condition = conditions.of_batch(self, batch)
+        inputs = self._judge.inputs(self._judge.packed(batch['x']), condition)
         variables = flax_utils.initialise(
             key,
             {
-                'generator': (self._generator, (z, *label)),
+                'generator': (self._generator, (z, condition)),
                 'discriminator': (self._judge.network, inputs),
             },
         )
@@ -196,21 +199,34 @@ class GAN:
         return {**variables, 'state': _with(variables['state'], extra)}
 
     def sample(
-        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+        self,
+        variables: Variables,
+        key: Array,
+        num: int,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
     ) -> Array:
-        """Draws [num, *event]; a class-conditional model draws missing labels uniformly.
+        """Draws [num, *event]; missing labels are drawn uniformly.
 
         Raises:
-            UserError: a label for a model without classes.
+            UserError: a label or context that the model does not take, or a missing context.
         """
         z_key, label_key = jax.random.split(key)
         z = jax.random.normal(z_key, (num, self.latent_dim))
-        label = labels.sampled_labels(self, label_key, num, label)
-        return self._generate(variables, z, *label)[0]
+        condition = conditions.to_sample(self, label_key, num, label, context)
+        return self._generate(variables, z, condition)[0]
 
-    def discriminate(self, variables: Variables, x: Array, *label: Array) -> Array:
+    def discriminate(
+        self,
+        variables: Variables,
+        x: Array,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
+    ) -> Array:
         """Computes logits of being real, [B / pack], of x [B, *event], without augmentation."""
-        return self._judge.read(variables, x, *label)[0]
+        return self._judge.read(variables, x, conditions.given(self, label, context))[0]
 
     def classify(self, variables: Variables, x: Array) -> Array:
         """Computes the discriminator's class logits [B, K] of data x [B, *event].
@@ -220,43 +236,58 @@ class GAN:
         """
         if self.conditioning == 'input':
             raise UserError("classify() needs GAN.conditioning 'auxiliary' or 'k_plus_1'")
-        return self._judge.read(variables, x)[1]
+        return self._judge.read(variables, x, None)[1]
 
-    def features(self, variables: Variables, x: Array) -> Array:
+    def features(
+        self,
+        variables: Variables,
+        x: Array,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
+    ) -> Array:
         """Computes the input [B, D] of the discriminator's last layer, a mean over positions, for x
-        [B, *event], in packs of itself; with the label as input, its average over labels.
+        [B, *event], in packs of itself; without a label that it takes, its average over labels.
+
+        Raises:
+            UserError: a label or context that the model does not take, or a missing context.
         """
+        condition = conditions.given(self, label, context)
 
-        def of(*label: Array) -> Array:
-            return self._judge.features(variables, jnp.repeat(x, self.pack, axis=0), *label)
+        def of(condition: Array | None) -> Array:
+            return self._judge.features(variables, jnp.repeat(x, self.pack, axis=0), condition)
 
-        if self.num_classes is None or self.conditioning != 'input':
-            return of()
-        each = jax.lax.map(lambda y: of(jnp.full(len(x), y)), jnp.arange(self.num_classes))
+        if condition is not None or self.num_classes is None or self.conditioning != 'input':
+            return of(condition)
+        shape = (len(x), self.num_classes)
+        each = jax.lax.map(lambda y: of(jnp.broadcast_to(y, shape)), jnp.eye(self.num_classes))
         return jnp.mean(each, axis=0)
 
     def _generate(
-        self, variables: Variables, z: Array, *label: Array, **options: Any
+        self, variables: Variables, z: Array, condition: Array | None, **options: Any
     ) -> tuple[Array, Any]:
-        x, state = flax_utils.apply(self._generator, variables, 'generator', z, *label, **options)
+        x, state = flax_utils.apply(
+            self._generator, variables, 'generator', z, condition, **options
+        )
         return x.astype(jnp.float32), state
 
     def _deal(self, variables: Variables, batch: Batch, key: Array) -> Deal:
         z_key, label_key, generator_key, real_key, fake_key = jax.random.split(key, 5)
-        real, label = batch['x'].astype(jnp.float32), labels.of_batch(self, batch)
+        real, condition = batch['x'].astype(jnp.float32), conditions.of_batch(self, batch)
         if self.conditioning != 'input':
-            label = (classes.complete(label_key, *label, self.num_classes),)
+            label = classes.complete(label_key, batch['label'], self.num_classes)
+            condition = jax.nn.one_hot(label, self.num_classes)
         z = jax.random.normal(z_key, (len(real), self.latent_dim))
-        fake, state = self._generate(variables, z, *label, train=True, key=generator_key)
-        return Deal(real, fake, label, real_key, fake_key, state)
+        fake, state = self._generate(variables, z, condition, train=True, key=generator_key)
+        return Deal(real, fake, condition, real_key, fake_key, state)
 
     def _discriminator_loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         deal_key, real_key, fake_key, penalty_key, line_key = jax.random.split(key, 5)
         deal = self._deal(variables, batch, deal_key)
-        label = deal.label
-        real, state = self._judge(variables, deal.real, *label, keys=(deal.real_key, real_key))
+        condition = deal.condition
+        real, state = self._judge(variables, deal.real, condition, keys=(deal.real_key, real_key))
         variables = {**variables, 'state': state}
-        fake, state = self._judge(variables, deal.fake, *label, keys=(deal.fake_key, fake_key))
+        fake, state = self._judge(variables, deal.fake, condition, keys=(deal.fake_key, fake_key))
         values = OBJECTIVES[self.loss].discriminator(real.logits, fake.logits)
         metrics = {
             'real_logit': real.logits,
@@ -268,7 +299,7 @@ class GAN:
             metrics['accuracy'] = classes.accuracy(real.class_logits, batch['label'], counts)
             values += classes.cross_entropy(real.class_logits, batch['label'])
         if self.conditioning == 'auxiliary':
-            values += classes.cross_entropy(fake.class_logits, *label)
+            values += classes.cross_entropy(fake.class_logits, jnp.argmax(condition, axis=-1))
 
         penalties, extra = {}, {}
         counts = jnp.all(counts.reshape(-1, self.pack), axis=1)
@@ -279,7 +310,7 @@ class GAN:
         if _is_on(self.gradient_penalty):
             between = interpolate(line_key, deal.real, deal.fake)
             keys = jax.random.fold_in(penalty_key, 1), penalty_key
-            verdict, _ = self._judge(variables, between, *label, keys=keys)
+            verdict, _ = self._judge(variables, between, condition, keys=keys)
             penalty = gradient_norm_penalty(verdict.gradient())
             penalties['gradient_penalty'] = self.gradient_penalty * penalty
         if _is_on(self.lecam):
@@ -303,13 +334,13 @@ class GAN:
     def _generator_loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         deal_key, real_key, fake_key = jax.random.split(key, 3)
         deal = self._deal(variables, batch, deal_key)
-        label = deal.label
+        condition = deal.condition
         # If the objective ignores the real logits, the compiler removes their computation.
-        real, _ = self._judge(variables, deal.real, *label, keys=(deal.real_key, real_key))
-        fake, _ = self._judge(variables, deal.fake, *label, keys=(deal.fake_key, fake_key))
+        real, _ = self._judge(variables, deal.real, condition, keys=(deal.real_key, real_key))
+        fake, _ = self._judge(variables, deal.fake, condition, keys=(deal.fake_key, fake_key))
         values = OBJECTIVES[self.loss].generator(real.logits, fake.logits)
         if fake.class_logits is not None:
-            values += classes.cross_entropy(fake.class_logits, *label)
+            values += classes.cross_entropy(fake.class_logits, jnp.argmax(condition, axis=-1))
         return self._output(values, {}, deal.state)
 
     def _output(self, values: Array, metrics: Mapping[str, Array], state: Any) -> LossOutput:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import flax_utils, labels
+from genjax.models import conditions, flax_utils
 from genjax.models.base import Batch, LossOutput, Variables
 from genjax.models.checks import check_number
 from genjax.models.classes import complete
@@ -89,21 +89,36 @@ class StyleGAN(GAN):
         return {**variables, 'state': state}
 
     def sample(
-        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+        self,
+        variables: Variables,
+        key: Array,
+        num: int,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
     ) -> Array:
-        """Draws [num, *event]; a class-conditional model draws missing labels uniformly.
+        """Draws [num, *event]; missing labels are drawn uniformly.
 
         Raises:
-            UserError: a label for a model without classes.
+            UserError: a label or context that the model does not take, or a missing context.
         """
         z_key, label_key, noise_key = jax.random.split(key, 3)
         z = jax.random.normal(z_key, (num, self.latent_dim))
-        label = labels.sampled_labels(self, label_key, num, label)
-        return self.synthesise(variables, self.to_latent(variables, z, *label), noise_key)
+        condition = conditions.to_sample(self, label_key, num, label, context)
+        w = self._mapped(variables, z, condition, truncation=self.sampling.truncation)
+        return self.synthesise(variables, w, noise_key)
 
-    def to_latent(self, variables: Variables, z: Array, *label: Array) -> Array:
+    def to_latent(
+        self,
+        variables: Variables,
+        z: Array,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
+    ) -> Array:
         """Maps codes z [B, latent_dim] to truncated latents w [B, D']."""
-        return self._mapped(variables, z, *label, truncation=self.sampling.truncation)
+        condition = conditions.given(self, label, context)
+        return self._mapped(variables, z, condition, truncation=self.sampling.truncation)
 
     def synthesise(self, variables: Variables, w: Array, key: Array | None = None) -> Array:
         """Generates images [B, *event] from latents [B, D'], or [B, num_latents, D'] with one per
@@ -115,21 +130,24 @@ class StyleGAN(GAN):
         )[0]
 
     def _mapped(
-        self, variables: Variables, z: Array, *label: Array, truncation: float = 1.0
+        self, variables: Variables, z: Array, condition: Array | None, *, truncation: float = 1.0
     ) -> Array:
-        args = (z, *(label or (None,)), truncation)
-        return flax_utils.apply(self._generator, variables, 'generator', *args, method='to_latent')[
-            0
-        ]
+        return flax_utils.apply(
+            self._generator, variables, 'generator', z, condition, method='to_latent',
+            truncation=truncation,
+        )[0]  # fmt: skip
 
-    def _mixed(self, variables: Variables, z: Array, *label: Array, key: Array) -> Array:
+    def _mixed(
+        self, variables: Variables, z: Array, condition: Array | None = None, *, key: Array
+    ) -> Array:
         """Computes latents [B, num_latents, D'] with style mixing: from a random layer on, those
         of a second code.
         """
         z_key, how_key, where_key = jax.random.split(key, 3)
         num = len(z)
         both = jnp.concatenate([z, jax.random.normal(z_key, z.shape)])
-        w = self._mapped(variables, both, *(jnp.tile(a, 2) for a in label))
+        condition = None if condition is None else jnp.tile(condition, (2, 1))
+        w = self._mapped(variables, both, condition)
         first, second = w[:num, None], w[num:, None]
         layers = self._generator.num_latents
         start = jax.random.randint(where_key, (num,), 1, layers)
@@ -137,10 +155,16 @@ class StyleGAN(GAN):
         return jnp.where((jnp.arange(layers) < start[:, None])[..., None], first, second)
 
     def _generate(
-        self, variables: Variables, z: Array, *label: Array, train: bool = False, key: Array
+        self,
+        variables: Variables,
+        z: Array,
+        condition: Array | None,
+        *,
+        train: bool = False,
+        key: Array,
     ) -> tuple[Array, Any]:
         mix_key, noise_key = jax.random.split(key)
-        w = self._mixed(variables, z, *label, key=mix_key)
+        w = self._mixed(variables, z, condition, key=mix_key)
         return self.synthesise(variables, w, noise_key), variables['state']
 
     def _discriminator_loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
@@ -149,11 +173,12 @@ class StyleGAN(GAN):
         out = GAN._discriminator_loss(plain, variables, batch, loss_key)
         if not self.r1_every:
             return out
-        real, label = batch['x'].astype(jnp.float32), labels.of_batch(self, batch)
+        real, condition = batch['x'].astype(jnp.float32), conditions.of_batch(self, batch)
 
         def penalty(params):
             judged = {**variables, 'params': params}
-            gradient = self._judge(judged, real, *label, keys=(shown_key, judge_key))[0].gradient()
+            verdict, _ = self._judge(judged, real, condition, keys=(shown_key, judge_key))
+            gradient = verdict.gradient()
             return jnp.repeat(self.r1_every * self.r1 * r1_penalty(gradient), self.pack)
 
         turn = variables['state']['discriminator']['r1']['turn']
@@ -164,12 +189,12 @@ class StyleGAN(GAN):
     def _generator_loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         loss_key, z_key, length_key, label_key = jax.random.split(key, 4)
         out = super()._generator_loss(variables, batch, loss_key)
-        old, label = variables['state']['generator'], labels.of_batch(self, batch)
+        old, condition = variables['state']['generator'], conditions.of_batch(self, batch)
         if self.conditioning != 'input':
-            label = (complete(label_key, *label, self.num_classes),)
+            condition = complete(label_key, batch['label'], self.num_classes)
         counts = batch.get('mask', jnp.ones(len(batch['x']), bool))
         z = jax.random.normal(z_key, (len(counts), self.latent_dim))
-        w = jax.lax.stop_gradient(self._mapped(variables, z, *label))
+        w = jax.lax.stop_gradient(self._mapped(variables, z, condition))
         average = _moved(old['w_average']['w'], w, counts, LATENT_DECAY)
         state = _with(out.state, 'generator', w_average={'w': average})
         if not self.path_length_every:
@@ -177,7 +202,9 @@ class StyleGAN(GAN):
         turn, mean = old['path_length']['turn'], old['path_length']['mean']
 
         def penalty(params):
-            lengths = self._path_lengths({**variables, 'params': params}, z, *label, key=length_key)
+            lengths = self._path_lengths(
+                {**variables, 'params': params}, z, condition, key=length_key
+            )
             weight = self.path_length_every * self.path_length
             return weight * (lengths - mean) ** 2, lengths
 
@@ -187,10 +214,12 @@ class StyleGAN(GAN):
         state = _with(state, 'generator', path_length={'turn': turn, 'mean': mean})
         return LossOutput(out.values + values, {**out.metrics, 'path_length': mean}, state)
 
-    def _path_lengths(self, variables: Variables, z: Array, *label: Array, key: Array) -> Array:
+    def _path_lengths(
+        self, variables: Variables, z: Array, condition: Array | None = None, *, key: Array
+    ) -> Array:
         """Computes ‖Jᵀy‖ for each code, [B]."""
         mix_key, noise_key, picture_key = jax.random.split(key, 3)
-        w = self._mixed(variables, z, *label, key=mix_key)
+        w = self._mixed(variables, z, condition, key=mix_key)
         x, pull_back = jax.vjp(lambda w: self.synthesise(variables, w, noise_key), w)
         y = jax.random.normal(picture_key, x.shape) / math.sqrt(x.shape[1] * x.shape[2])
         squared = jnp.sum(pull_back(y)[0] ** 2, axis=-1)

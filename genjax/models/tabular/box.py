@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from genjax.models import conditions
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
-from genjax.models.labels import refuse_label
 
 _SMALLEST = 1e-6  # minimum side in the loss: the box of one example has sides of 0
 
@@ -50,10 +50,16 @@ class UniformBox:
         return {'params': {'box': {}}, 'state': {'box': box}}
 
     def sample(
-        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+        self,
+        variables: Variables,
+        key: Array,
+        num: int,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
     ) -> Array:
-        """Draws [num, *event]. Raises a UserError when given a label."""
-        refuse_label(self, label)
+        """Draws [num, *event]. Raises a UserError when given a condition."""
+        conditions.refuse(self, label, context)
         box = variables['state']['box']
         u = jax.random.uniform(key, (num, *self.shape))
         return box['low'] + u * (box['high'] - box['low'])

@@ -19,8 +19,8 @@ import numpy as np
 from jax import Array
 
 from genjax.errors import UserError
+from genjax.models import conditions
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
-from genjax.models.labels import refuse_label
 from genjax.models.tabular import counts as tables
 
 _MAX_CELLS = 2**27  # of a table: half a gigabyte
@@ -83,10 +83,16 @@ class _Counted(ABC):
         return {'params': {'counts': {}}, 'state': {'counts': zeros}}
 
     def sample(
-        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+        self,
+        variables: Variables,
+        key: Array,
+        num: int,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
     ) -> Array:
-        """Draws [num, *event], integers as float32. Raises a UserError when given a label."""
-        refuse_label(self, label)
+        """Draws [num, *event], integers as float32. Raises a UserError when given a condition."""
+        conditions.refuse(self, label, context)
         masses = tables.masses(variables['state']['counts'], self._sizes, self.smoothing)
         return self._data(tables.sample(masses, key, num))
 

@@ -14,7 +14,6 @@ from genjax.errors import UserError
 from genjax.models import flax_utils
 from genjax.models.base import Batch, LossOutput, Phase, Values, Variables, average_states
 from genjax.models.gan.objectives import OBJECTIVES, squared_norm
-from genjax.models.labels import refuse_label
 
 _GREATEST_WEIGHT = 1e4  # of 'adaptive'
 
@@ -111,9 +110,6 @@ class Autoencoder(ABC):
     def _merge(self) -> Callable:
         """`Phase.merge` of the autoencoder's phase."""
         return average_states
-
-    def _check_unlabelled(self, label: Array | None) -> None:
-        refuse_label(self, label)
 
     @property
     @abstractmethod

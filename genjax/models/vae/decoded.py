@@ -4,8 +4,8 @@ from abc import ABC, abstractmethod
 
 from jax import Array
 
+from genjax.models import conditions
 from genjax.models.base import Variables
-from genjax.models.labels import refuse_label
 from genjax.models.vae.likelihoods import Likelihood
 
 
@@ -19,18 +19,30 @@ class DecodedPrior(ABC):
         """Returns the parameters of p(x|z) for codes z drawn from the prior, and a key for x."""
 
     def sample(
-        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+        self,
+        variables: Variables,
+        key: Array,
+        num: int,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
     ) -> Array:
         """Draws x ~ p(x|z), z from the prior: [num, *event]. Raises a UserError when given a
-        label.
+        condition.
         """
-        refuse_label(self, label)
+        conditions.refuse(self, label, context)
         params, x_key = self._prior_decoded(variables, key, num)
         return self.likelihood.sample(params, x_key)
 
     def sample_mean(
-        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+        self,
+        variables: Variables,
+        key: Array,
+        num: int,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
     ) -> Array:
         """Computes the means of p(x|z) for the codes of `sample` with this key, [num, *event]."""
-        refuse_label(self, label)
+        conditions.refuse(self, label, context)
         return self.likelihood.mean(self._prior_decoded(variables, key, num)[0])

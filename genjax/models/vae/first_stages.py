@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from genjax.models import flax_utils
+from genjax.models import conditions, flax_utils
 from genjax.models.base import Batch, Variables
 from genjax.models.vae.autoencoder import Autoencoder, Encoded, flat
 from genjax.models.vae.bounds import gaussian_kl_per_dim
@@ -42,10 +42,16 @@ class KLAutoencoder(Autoencoder):
     kl: float = 1e-6
 
     def sample(
-        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+        self,
+        variables: Variables,
+        key: Array,
+        num: int,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
     ) -> Array:
-        """Decodes noise, [num, *event]. Raises a UserError when given a label."""
-        self._check_unlabelled(label)
+        """Decodes noise, [num, *event]. Raises a UserError when given a condition."""
+        conditions.refuse(self, label, context)
         z = jax.random.normal(key, (num, *self._map_size, self.channels))
         return self.decode(variables, z, key)
 
@@ -111,10 +117,16 @@ class VQAutoencoder(Autoencoder):
         return self.quantiser.num_codes
 
     def sample(
-        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+        self,
+        variables: Variables,
+        key: Array,
+        num: int,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
     ) -> Array:
-        """Decodes uniform tokens, [num, *event]. Raises a UserError when given a label."""
-        self._check_unlabelled(label)
+        """Decodes uniform tokens, [num, *event]. Raises a UserError when given a condition."""
+        conditions.refuse(self, label, context)
         height, width = self._map_size
         index = jax.random.randint(key, (num, height * width), 0, self.num_codes)
         return self.decode(variables, index, key)

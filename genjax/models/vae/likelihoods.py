@@ -70,10 +70,10 @@ class FromStart(nn.Module):
         nn.share_scope(self, self.network)
 
     @nn.compact
-    def __call__(self, z: Array, label: Array | None = None, train: bool = False) -> Array:
+    def __call__(self, z: Array, condition: Array | None = None, train: bool = False) -> Array:
         """Maps codes z [B, D] to the likelihood's parameters [B, *event] in float32."""
         options = flax_utils.train_option(self.network, train)
-        change = self.network(z, *(() if label is None else (label,)), **options)
+        change = self.network(z, *(() if condition is None else (condition,)), **options)
         start = self.variable('constants', 'start', jnp.zeros, change.shape[1:])
         return start.value + change.astype(jnp.float32)
 

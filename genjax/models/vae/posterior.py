@@ -56,7 +56,7 @@ class GaussianHead(nn.Module):
     """An encoder with a linear layer for the mean and log standard deviation of its code.
 
     Attributes:
-        network: data (and a label) to features [B, ...].
+        network: data (and a condition) to features [B, ...].
         latent_dim: dimension of a code.
         has_context: also output the context of a flow.
     """
@@ -66,10 +66,10 @@ class GaussianHead(nn.Module):
     has_context: bool = False
 
     @nn.compact
-    def __call__(self, x: Array, label: Array | None = None, train: bool = False) -> Posterior:
+    def __call__(self, x: Array, condition: Array | None = None, train: bool = False) -> Posterior:
         """Maps x [B, ...] to the posterior, in float32."""
         options = flax_utils.train_option(self.network, train)
-        h = self.network(x, *(() if label is None else (label,)), **options)
+        h = self.network(x, *(() if condition is None else (condition,)), **options)
         h = h.reshape(h.shape[0], -1).astype(jnp.float32)
         parts = 3 if self.has_context else 2
         h = nn.Dense(parts * self.latent_dim, name='head')(h)

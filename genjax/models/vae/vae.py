@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import flax_utils, labels
+from genjax.models import conditions, flax_utils
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
 from genjax.models.precision import full_precision
 from genjax.models.vae.bounds import (
@@ -35,7 +35,7 @@ class VAE:
 
     Parameter groups: 'encoder', 'decoder', and 'prior' and 'flow' if these are learned. Metrics:
     'distortion' -log p(x|z), 'rate' KL(q ‖ p), 'elbo' their negated sum, in nats per example for
-    every `beta` and `bound`; with classes, conditional on the class.
+    every `beta` and `bound`, given the class or context of a conditional model.
 
     The decoder's output is added to the likelihood's parameters at the mean of the first batch
     (Burda et al., 2016, initialise the last bias so): this prevents an early collapse of latent
@@ -60,6 +60,7 @@ class VAE:
             instead of averaged over the batch).
         num_classes: if given, encoder and decoder are cloned with this `num_classes` and take a
             label, which is uniform a priori and independent of the code.
+        context_shape: if given, they are cloned with it and take a context of this shape.
     """
 
     encoder: nn.Module
@@ -74,6 +75,7 @@ class VAE:
     flow: nn.Module | None = None
     free_bits: float = 0.0
     num_classes: int | None = None
+    context_shape: tuple[int, ...] | None = None
 
     FREE: ClassVar[tuple[str, ...]] = ('eval_samples',)
 
@@ -94,9 +96,9 @@ class VAE:
                 "VAE.free_bits needs the rate of each dimension: bound='elbo', no flow, and the "
                 'prior StandardNormal'
             )
-        if self.prior.learned and self.num_classes is not None:
-            raise UserError('VAE.num_classes goes with the prior StandardNormal only')
-        labels.check_takes_labels(self, encoder=self.encoder, decoder=self.decoder)
+        conditions.check(self, encoder=self.encoder, decoder=self.decoder)
+        if self.prior.learned and conditions.is_conditional(self):
+            raise UserError('a conditional VAE goes with the prior StandardNormal only')
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -130,34 +132,34 @@ class VAE:
 
     @property
     def _posterior(self) -> GaussianHead:
-        encoder = labels.with_classes(self.encoder, self.num_classes)
+        encoder = conditions.with_condition(self.encoder, self)
         return GaussianHead(encoder, self.latent_dim, has_context=self.flow is not None)
 
     @property
     def _decoder(self) -> nn.Module:
         decoder = emitting(self.decoder, self.likelihood)
-        return FromStart(labels.with_classes(decoder, self.num_classes))
+        return FromStart(conditions.with_condition(decoder, self))
 
     def init(self, key: Array, batch: Batch) -> Variables:
         """Draws the initial variables; `batch` gives shapes and dtypes, and its data initialise the
         posterior, the decoder and the prior.
 
         Raises:
-            UserError: `num_classes` is set and the data have no labels.
+            UserError: the data do not have the label or context of the model.
         """
         z = jnp.zeros((len(batch['x']), self.latent_dim))
         x = self.likelihood.centre(batch['x'])
-        label = labels.of_batch(self, batch)
+        condition = conditions.of_batch(self, batch)
         networks = {
-            'encoder': (self._posterior, (x, *label)),
-            'decoder': (self._decoder, (z, *label)),
+            'encoder': (self._posterior, (x, condition)),
+            'decoder': (self._decoder, (z, condition)),
         }
         if self.flow is not None:
             networks['flow'] = (self.flow, (z, z))
         variables = flax_utils.initialise(key, networks)
         variables['state']['decoder']['constants']['start'] = self.likelihood.start(batch['x'])
         variables['params']['encoder'] = start_head(
-            variables['params']['encoder'], self._encode_centred(variables, x, *label)
+            variables['params']['encoder'], self._encode_centred(variables, x, condition)
         )
         if self.prior.learned:
             prior_key = jax.random.fold_in(key, 1)
@@ -165,31 +167,47 @@ class VAE:
         return variables
 
     def sample(
-        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+        self,
+        variables: Variables,
+        key: Array,
+        num: int,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
     ) -> Array:
-        """Draws x ~ p(x|z), z ~ p(z): [num, *event]; a class-conditional model draws missing labels
-        uniformly.
+        """Draws x ~ p(x|z), z ~ p(z): [num, *event]; missing labels are drawn uniformly.
 
         Raises:
-            UserError: a label for a model without classes.
+            UserError: a label or context that the model does not take, or a missing context.
         """
-        z, label, x_key = self._prior_code(variables, key, num, label)
-        return self.sample_given_code(variables, x_key, z, *label)
+        z, condition, x_key = self._prior_code(variables, key, num, label, context)
+        return self.sample_given_code(variables, x_key, z, condition)
 
     def sample_mean(
-        self, variables: Variables, key: Array, num: int, *, label: Array | None = None
+        self,
+        variables: Variables,
+        key: Array,
+        num: int,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
     ) -> Array:
         """Computes the means of p(x|z) for the codes of `sample` with this key, [num, *event]."""
-        z, label, _ = self._prior_code(variables, key, num, label)
-        return self.likelihood.mean(self._decode(variables, z, *label))
+        z, condition, _ = self._prior_code(variables, key, num, label, context)
+        return self.likelihood.mean(self._decode(variables, z, condition))
 
     def _prior_code(
-        self, variables: Variables, key: Array, num: int, label: Array | None
-    ) -> tuple[Array, tuple[Array, ...], Array]:
-        """Codes z ~ p(z), their labels, and a key for x."""
+        self,
+        variables: Variables,
+        key: Array,
+        num: int,
+        label: Array | None,
+        context: Array | None,
+    ) -> tuple[Array, Array | None, Array]:
+        """Codes z ~ p(z), their conditions, and a key for x."""
         z_key, x_key, label_key = jax.random.split(key, 3)
-        label = labels.sampled_labels(self, label_key, num, label)
-        return self.prior_sample(variables, z_key, num), label, x_key
+        condition = conditions.to_sample(self, label_key, num, label, context)
+        return self.prior_sample(variables, z_key, num), condition, x_key
 
     def prior_sample(self, variables: Variables, key: Array, num: int) -> Array:
         """Draws z ~ p(z): [num, latent_dim]."""
@@ -202,25 +220,41 @@ class VAE:
         encode = functools.partial(self._encode_centred, variables)
         return self.prior.log_prob(variables['params'].get('prior', {}), encode, z)
 
-    def log_likelihood(self, variables: Variables, x: Array, z: Array, *label: Array) -> Array:
+    def log_likelihood(
+        self, variables: Variables, x: Array, z: Array, condition: Array | None = None
+    ) -> Array:
         """log p(x|z) [B] of x [B, *event] and codes z [B, latent_dim]."""
-        return self.likelihood.log_prob(self._decode(variables, z, *label), x)
+        return self.likelihood.log_prob(self._decode(variables, z, condition), x)
 
-    def sample_given_code(self, variables: Variables, key: Array, z: Array, *label: Array) -> Array:
+    def sample_given_code(
+        self, variables: Variables, key: Array, z: Array, condition: Array | None = None
+    ) -> Array:
         """Draws x ~ p(x|z): [B, *event]."""
-        return self.likelihood.sample(self._decode(variables, z, *label), key)
+        return self.likelihood.sample(self._decode(variables, z, condition), key)
 
     @full_precision
-    def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
-        """Computes the importance-weighted lower bound [B] of log p(x) with `eval_samples`
-        posterior samples, in constant memory.
+    def log_prob(
+        self,
+        variables: Variables,
+        x: Array,
+        key: Array,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
+    ) -> LogProb:
+        """Computes the importance-weighted lower bound [B] of log p(x | label or context) with
+        `eval_samples` posterior samples, in constant memory.
 
-        With classes, p(x) is the uniform mixture over classes, with `eval_samples` per class.
+        Without a label, p(x) is the uniform mixture over classes, with `eval_samples` per class.
+
+        Raises:
+            UserError: a label or context that the model does not take, or a missing context.
         """
-        if self.num_classes is None:
-            value = self._importance_weighted(variables, x, key, self.eval_samples)
-        else:
+        condition = conditions.given(self, label, context)
+        if condition is None and self.num_classes is not None:
             value = log_mean_exp(self.log_prob_of_classes(variables, x, key).value, axis=-1)
+        else:
+            value = self._importance_weighted(variables, x, key, self.eval_samples, condition)
         return LogProb(value, 'lower_bound', is_density(self.likelihood))
 
     @full_precision
@@ -229,80 +263,121 @@ class VAE:
     ) -> LogProb:
         """Computes the importance-weighted bound [B, num_classes] of log p(x|label) per label."""
 
-        def of_class(label: Array) -> Array:
-            label = jnp.full(len(x), label)
+        def of_class(condition: Array) -> Array:
+            condition = jnp.broadcast_to(condition, (len(x), self.num_classes))
             num = num_samples or self.eval_samples
-            return self._importance_weighted(variables, x, key, num, label)
+            return self._importance_weighted(variables, x, key, num, condition)
 
-        values = jax.lax.map(of_class, jnp.arange(self.num_classes))
+        values = jax.lax.map(of_class, jnp.eye(self.num_classes))
         return LogProb(jnp.moveaxis(values, 0, 1), 'lower_bound', is_density(self.likelihood))
 
     @full_precision
-    def posterior(self, variables: Variables, x: Array, *label: Array) -> Posterior:
+    def posterior(
+        self, variables: Variables, x: Array, condition: Array | None = None
+    ) -> Posterior:
         """Computes mean and log standard deviation [B, latent_dim] of q(z|x), before a flow."""
-        return self._encode(variables, x, *label)
+        return self._encode(variables, x, condition)
 
     @full_precision
     def rate_distortion(
-        self, variables: Variables, x: Array, key: Array, *label: Array
+        self, variables: Variables, x: Array, key: Array, condition: Array | None = None
     ) -> tuple[Array, Array]:
         """Computes the rate KL(q(z|x) ‖ p(z)) and the distortion -E log p(x|z), in nats, [B] each;
         their negated sum is the ELBO. Uses the rate's closed form if there is one, and one
         posterior sample otherwise.
         """
-        posterior = self._encode(variables, x, *label)
+        posterior = self._encode(variables, x, condition)
         noise = jax.random.normal(key, (1, *posterior.mean.shape))
         (z,), (log_q,) = self._codes(variables, posterior, noise)
         if self._has_closed_rate:
             rate = jnp.sum(gaussian_kl_per_dim(*posterior[:2]), axis=-1)
         else:
             rate = log_q - self.prior_log_prob(variables, z)
-        return rate, -self.log_likelihood(variables, x, z, *label)
+        return rate, -self.log_likelihood(variables, x, z, condition)
 
-    def encode(self, variables: Variables, x: Array, key: Array) -> Array:
+    def encode(
+        self,
+        variables: Variables,
+        x: Array,
+        key: Array,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
+    ) -> Array:
         """Draws z [B, latent_dim] from the posterior of x.
 
-        With classes, infers the most likely class of each example and appends it as one-hot:
-        [B, latent_dim + num_classes].
+        A conditional model appends the one-hot label or flattened context, with F elements:
+        [B, latent_dim + F]. A label that is not given is the most likely class.
+
+        Raises:
+            UserError: a label or context that the model does not take, or a missing context.
         """
         noise_key, class_key = jax.random.split(key)
-        label = self._likely_class(variables, x, class_key)
+        condition = conditions.given(self, label, context)
+        if condition is None and self.num_classes is not None:
+            condition = self._likely_class(variables, x, class_key)
         noise = jax.random.normal(noise_key, (1, len(x), self.latent_dim))
-        z, _ = self._codes(variables, self._encode(variables, x, *label), noise)
-        one_hot = [jax.nn.one_hot(each, self.num_classes) for each in label]
-        return jnp.concatenate([z[0], *one_hot], axis=-1)
+        (z,), _ = self._codes(variables, self._encode(variables, x, condition), noise)
+        return z if condition is None else jnp.concatenate([z, condition], axis=-1)
 
-    def decode(self, variables: Variables, z: Array, key: Array) -> Array:
-        """Computes the mean of p(x|z), [B, *event]; `key` is not used."""
-        del key
-        z, one_hot = jnp.split(z, [self.latent_dim], axis=-1)
-        label = () if self.num_classes is None else (jnp.argmax(one_hot, axis=-1),)
-        return self.likelihood.mean(self._decode(variables, z, *label))
-
-    def features(self, variables: Variables, x: Array) -> Array:
-        """Computes the posterior mean (before a flow), [B, latent_dim]; with classes, its average
-        over labels.
+    def decode(
+        self,
+        variables: Variables,
+        z: Array,
+        key: Array,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
+    ) -> Array:
+        """Computes the mean of p(x|z), [B, *event]; `key` is not used. A label or context takes the
+        place of the one at the end of the code.
         """
-        if self.num_classes is None:
-            return self._encode(variables, x).mean
-        labels = jnp.arange(self.num_classes)
-        means = jax.lax.map(lambda y: self._encode(variables, x, jnp.full(len(x), y)).mean, labels)
-        return jnp.mean(means, axis=0)
+        del key
+        z, appended = jnp.split(z, [self.latent_dim], axis=-1)
+        condition = conditions.given(self, label, context, needed=False)
+        if condition is None and conditions.is_conditional(self):
+            condition = appended
+        return self.likelihood.mean(self._decode(variables, z, condition))
 
-    def _encode(self, variables: Variables, x: Array, *label: Array) -> Posterior:
-        return self._encode_centred(variables, self.likelihood.centre(x), *label)
+    def features(
+        self,
+        variables: Variables,
+        x: Array,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
+    ) -> Array:
+        """Computes the posterior mean (before a flow), [B, latent_dim]; without a label, its
+        average over classes.
 
-    def _encode_centred(self, variables: Variables, x: Array, *label: Array) -> Posterior:
-        return flax_utils.apply(self._posterior, variables, 'encoder', x, *label)[0]
+        Raises:
+            UserError: a label or context that the model does not take, or a missing context.
+        """
+        condition = conditions.given(self, label, context)
+        if condition is not None or not conditions.is_conditional(self):
+            return self._encode(variables, x, condition).mean
 
-    def _decode(self, variables: Variables, z: Array, *label: Array) -> Array:
-        return flax_utils.apply(self._decoder, variables, 'decoder', z, *label)[0]
+        def mean(condition: Array) -> Array:
+            condition = jnp.broadcast_to(condition, (len(x), self.num_classes))
+            return self._encode(variables, x, condition).mean
 
-    def _likely_class(self, variables: Variables, x: Array, key: Array) -> tuple[Array, ...]:
-        if self.num_classes is None:
-            return ()
+        return jnp.mean(jax.lax.map(mean, jnp.eye(self.num_classes)), axis=0)
+
+    def _encode(self, variables: Variables, x: Array, condition: Array | None = None) -> Posterior:
+        return self._encode_centred(variables, self.likelihood.centre(x), condition)
+
+    def _encode_centred(
+        self, variables: Variables, x: Array, condition: Array | None = None
+    ) -> Posterior:
+        return flax_utils.apply(self._posterior, variables, 'encoder', x, condition)[0]
+
+    def _decode(self, variables: Variables, z: Array, condition: Array | None = None) -> Array:
+        return flax_utils.apply(self._decoder, variables, 'decoder', z, condition)[0]
+
+    def _likely_class(self, variables: Variables, x: Array, key: Array) -> Array:
+        """The most likely class of each example, one-hot [B, num_classes]."""
         log_prob = self.log_prob_of_classes(variables, x, key, _CLASS_SAMPLES).value
-        return (jnp.argmax(log_prob, axis=-1),)
+        return jax.nn.one_hot(jnp.argmax(log_prob, axis=-1), self.num_classes)
 
     def _codes(
         self, variables: Variables, posterior: Posterior, noise: Array
@@ -317,15 +392,20 @@ class VAE:
         return z, log_q - log_det
 
     def _importance_weighted(
-        self, variables: Variables, x: Array, key: Array, num_samples: int, *label: Array
+        self,
+        variables: Variables,
+        x: Array,
+        key: Array,
+        num_samples: int,
+        condition: Array | None = None,
     ) -> Array:
         """Computes the log of the mean of p(x, z) / q(z|x) over posterior samples, [B]."""
-        posterior = self._encode(variables, x, *label)
+        posterior = self._encode(variables, x, condition)
 
         def log_weights(key: Array) -> Array:
             noise = jax.random.normal(key, (1, len(x), self.latent_dim))
             (z,), (log_q,) = self._codes(variables, posterior, noise)
-            log_likelihood = self.log_likelihood(variables, x, z, *label)
+            log_likelihood = self.log_likelihood(variables, x, z, condition)
             return log_likelihood + self.prior_log_prob(variables, z) - log_q
 
         keys = jax.random.split(key, num_samples)
@@ -354,7 +434,7 @@ class VAE:
         noise_key, encoder_key = jax.random.split(key)
         posterior, state = flax_utils.apply(
             self._posterior, variables, 'encoder', self.likelihood.centre(batch['x']),
-            *labels.of_batch(self, batch), train=True, key=encoder_key,
+            conditions.of_batch(self, batch), train=True, key=encoder_key,
         )  # fmt: skip
         noise = jax.random.normal(noise_key, (self.num_samples, *posterior.mean.shape))
         return Draw(*self._codes(variables, posterior, noise), posterior), state
@@ -365,13 +445,13 @@ class VAE:
         draw, state = self._draw(variables, batch, draw_key)
         posterior, samples = draw.posterior, self.num_samples
         variables = {**variables, 'state': state}
-        label = labels.of_batch(self, batch)
-        x, *label = (jnp.tile(a, (samples,) + (1,) * (a.ndim - 1)) for a in (batch['x'], *label))
+        rows = batch['x'], conditions.of_batch(self, batch)
+        x, condition = jax.tree.map(lambda a: jnp.tile(a, (samples,) + (1,) * (a.ndim - 1)), rows)
 
         def log_joint(z: Array) -> tuple[Array, Array, Any]:
             flat = z.reshape(-1, self.latent_dim)
             params, state = flax_utils.apply(
-                self._decoder, variables, 'decoder', flat, *label, train=True, key=decoder_key
+                self._decoder, variables, 'decoder', flat, condition, train=True, key=decoder_key
             )
             log_likelihood = self.likelihood.log_prob(params, x)
             return log_likelihood.reshape(samples, -1), self.prior_log_prob(variables, z), state

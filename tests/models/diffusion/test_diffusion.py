@@ -11,6 +11,7 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 
 from genjax.errors import UserError
+from genjax.models import conditions
 from genjax.models.diffusion import (
     DDIM,
     EDM,
@@ -60,13 +61,14 @@ class Exact(nn.Module):
     shape: tuple = (2,)
     num_classes: int | None = None
 
-    def __call__(self, x, time, label=None):
+    def __call__(self, x, time, condition=None):
         t = time[:, None]
         if isinstance(self.parameterisation, EDM):
             t = self.along.time(-8.0 * t)
         x = x / self.parameterisation.input_scale(self.along, t)
         prediction = denoiser(self.along)(x, t)
-        if label is not None:
+        if condition is not None:
+            label = jnp.argmax(condition, axis=-1)
             parts = [denoiser(self.along, k)(x, t) for k in range(3)]
             of_label = jax.tree.map(
                 lambda *a: jnp.stack(a)[jnp.minimum(label, 2), jnp.arange(len(x))], *parts
@@ -154,10 +156,12 @@ def test_another_sampling_path():
 
 
 def test_labels_are_dropped_at_their_rate():
-    model = exact_model(Rectified(), Velocity(), num_classes=3, label_dropout=0.3)
-    dropped = model._dropped(KEY, jnp.ones(20_000, jnp.int32))
-    assert set(np.unique(dropped)) == {1, 3}
-    assert float(jnp.mean(dropped == 3)) == pytest.approx(0.3, abs=0.015)
+    model = exact_model(Rectified(), Velocity(), num_classes=3, condition_dropout=0.3)
+    condition = jax.nn.one_hot(jnp.ones(20_000, jnp.int32), 3)
+    dropped = conditions.dropped(model, KEY, condition, model.condition_dropout)
+    null = np.asarray(dropped[:, 3] == 1)
+    np.testing.assert_array_equal(dropped, np.where(null[:, None], [0, 0, 0, 1], [0, 1, 0, 0]))
+    assert np.mean(null) == pytest.approx(0.3, abs=0.015)
 
 
 @pytest.mark.parametrize('path', [CosineVP(), Rectified(t_max=0.999)], ids=['cosine', 'rectified'])
@@ -183,7 +187,7 @@ def test_classifier_free_guidance_and_its_interval():
     path, label = CosineVP(), jnp.arange(16) % 3
     sampling = DiffusionSampling(guide=ClassifierFree(2.5, (0.2, 0.6)))
     model = exact_model(path, V(), num_classes=3, sampling=sampling)
-    guided = sampling.guide.guided(model, VARIABLES, label)
+    guided = sampling.guide.guided(model, VARIABLES, jax.nn.one_hot(label, 3))
     for t, weight in ((0.4, 2.5), (0.7, 1.0), (0.1, 1.0)):
         at = jnp.float32(t)
         plain = denoiser(path)(X[:16], at).data
@@ -256,8 +260,9 @@ def test_the_optimal_coupling_keeps_noise_within_its_class():
     """Otherwise the noise of a class leans to its data, and samples, whose noise does not, miss."""
     label = jnp.arange(len(X)) % 3
     noise = jax.random.normal(KEY, X.shape)
-    got = np.asarray(optimal_noise(X, noise, None, label))
-    masked = np.asarray(optimal_noise(X, noise, jnp.arange(len(X)) < 40, label))
+    condition = jax.nn.one_hot(label, 3)
+    got = np.asarray(optimal_noise(X, noise, None, condition))
+    masked = np.asarray(optimal_noise(X, noise, jnp.arange(len(X)) < 40, condition))
     for each in range(3):
         rows = np.flatnonzero(label == each)
         cost = np.sum((np.asarray(X)[rows, None] - np.asarray(noise)[rows]) ** 2, axis=-1)
@@ -315,11 +320,15 @@ def test_guides_need_what_training_has_taught():
     """Also where they are set after training."""
     network, label = TimeMLP((2,), 8, 1), jnp.zeros(3, jnp.int32)
     sampling = DiffusionSampling(steps=2)
-    model = DiffusionModel(network, num_classes=3, label_dropout=0.0, sampling=sampling)
+    model = DiffusionModel(network, num_classes=3, condition_dropout=0.0, sampling=sampling)
     variables = model.init(KEY, {'x': X[:2], 'label': label[:2]})
-    with pytest.raises(UserError, match=r'ClassifierFree asks .* without a label.*label_dropout=0'):
+    with pytest.raises(
+        UserError, match=r'ClassifierFree asks .* without a condition.*condition_dropout=0'
+    ):
         with_sampling(model, guide=ClassifierFree())
-    with pytest.raises(UserError, match=r'log_prob asks .* without a label.*label_dropout=0'):
+    with pytest.raises(
+        UserError, match=r'log_prob asks .* without a condition.*condition_dropout=0'
+    ):
         model.log_prob(variables, X[:2], KEY)
     for guide, group in (
         (Classifier(TimeMLP((3,), 4, 1)), 'classifier'),
@@ -350,8 +359,8 @@ def test_mistakes_are_named():
     with pytest.raises(UserError, match='num_classes'):
         guided(network, ClassifierFree())
     for share in (-0.1, 1.0, 1.5, float('nan')):
-        with pytest.raises(UserError, match='label_dropout must be at least 0 and less than 1'):
-            DiffusionModel(network, num_classes=3, label_dropout=share)
+        with pytest.raises(UserError, match='condition_dropout must be at least 0 and less than 1'):
+            DiffusionModel(network, num_classes=3, condition_dropout=share)
     for interval in ((0.5, 0.5), (0.9, 0.1), (-0.1, 1.0), (0.0, 1.5)):
         with pytest.raises(UserError, match='interval must be two times'):
             guided(network, ClassifierFree(2.0, interval), num_classes=3)

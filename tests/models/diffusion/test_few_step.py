@@ -227,10 +227,10 @@ def test_the_scale_of_times_is_what_the_model_needs():
     smooth = (MeanFlow(network)._network, ConsistencyModel(network)._network)
     sampling = DiffusionSampling(guide=Classifier(TimeMLP((3,), 8, 1)))
     edm = DiffusionModel(network, Karras(), EDM(), num_classes=3, sampling=sampling)
-    smooth += (edm.with_classes(network), sampling.guide.networks(edm)['classifier'])
+    smooth += (edm.with_condition(network), sampling.guide.networks(edm)['classifier'])
     assert [network.time_scale for network in smooth] == [10.0] * 4
     assert Shortcut(network)._network.time_scale == 1000.0
-    assert DiffusionModel(network).with_classes(network).time_scale == 1000.0
+    assert DiffusionModel(network).with_condition(network).time_scale == 1000.0
     own = TimeMLP((2,), 8, 1, time_scale=50.0)
     assert MeanFlow(own)._network.time_scale == 50.0
 
