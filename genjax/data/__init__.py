@@ -6,6 +6,7 @@ model.
 """
 
 from genjax.data.arrays import Arrays
+from genjax.data.augmentation import Colour, Crop, Flip, ResizedCrop
 from genjax.data.avatars import Avatars
 from genjax.data.corrupted import Corrupted
 from genjax.data.datasets import TFDS, Digits, Gaussians
@@ -16,6 +17,7 @@ from genjax.data.latents import Latents
 from genjax.data.pipeline import batch_indices, eval_batches, train_batches
 from genjax.data.preprocessing import Binarise, Chain, Dequantise, Logit, Scale
 from genjax.data.stacked import Stacked
+from genjax.data.standardise import Standardise
 from genjax.data.table import Table
 from genjax.data.tables import Binary, PianoRolls
 from genjax.data.text import Text
@@ -33,10 +35,13 @@ __all__ = [
     'Bytes',
     'Chain',
     'Characters',
+    'Colour',
     'Corrupted',
+    'Crop',
     'Density',
     'Dequantise',
     'Digits',
+    'Flip',
     'Gaussians',
     'Images',
     'Jars',
@@ -46,9 +51,11 @@ __all__ = [
     'Part',
     'PianoRolls',
     'Pixels',
+    'ResizedCrop',
     'Scale',
     'SemiSupervised',
     'Stacked',
+    'Standardise',
     'Table',
     'Text',
     'Transformed',

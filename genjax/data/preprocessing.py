@@ -32,11 +32,11 @@ class Step(Protocol):
             first.
 
     A step without a log-determinant, which densities cannot pass, has an attribute `lossy`, true;
-    its `log_det` is NaN. A step that depends on more than its fields has an attribute
-    `provenance`, recorded with a run; its 'fingerprint' must not change when the run is resumed or
-    used. A step for one kind of data has `check(dataset)`, which raises UserError if it does not
-    fit. A step whose inverse does not map to the range of `x` (stored latents, decoded to images)
-    has `show(x)`, which maps examples to the range of the inverse as arrays on the host, and
+    its `log_det` is NaN. A step that depends on more than its fields has an attribute `provenance`,
+    recorded with a run, or None; its 'fingerprint' must not change when the run is resumed or used.
+    A step for one kind of data has `check(dataset)`, which raises UserError if it does not fit. A
+    step whose inverse does not map to the range of `x` (stored latents, decoded to images) has
+    `show(x)`, which maps examples to the range of the inverse as arrays on the host, and
     `shown_shape`, the shape of one.
     """
 
@@ -212,7 +212,7 @@ class Chain:
         return {
             f'steps[{number}]': step.provenance
             for number, step in enumerate(self.steps)
-            if hasattr(step, 'provenance')
+            if getattr(step, 'provenance', None) is not None
         }
 
     @property

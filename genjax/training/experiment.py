@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from genjax import records
 from genjax.config import build
 from genjax.data.preprocessing import Chain
+from genjax.data.standardise import measuring
 from genjax.errors import UserError, nearest
 from genjax.evaluation.base import Evaluator
 from genjax.models.base import Phase
@@ -46,6 +47,8 @@ class Experiment(Execution, Logging, Checkpointing, Evals, Training):
         if not isinstance(self.preprocess, Chain):
             name = type(self.preprocess).__name__
             raise ValueError(f'preprocess must be a Chain of steps, such as {name}, not one itself')
+        # Its steps may need the data, later.
+        object.__setattr__(self, 'preprocess', measuring(self.preprocess, self.dataset))
         model = at_step(self.model, 0)
         phases = check_parts(self.dataset, model, self.optimizer)
         for name, least in _LEAST.items():

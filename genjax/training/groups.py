@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 import optax
 
 from genjax.config.ranges import Range
+from genjax.data.augmentation import Augmentation
 from genjax.data.preprocessing import Chain
 from genjax.data.sources import Dataset
 from genjax.evaluation.base import Evaluator
@@ -30,6 +31,8 @@ class Training:
         batch_size: examples per update, over all devices and micro-batches. A step reads this many
             for each of the `repeats` of the model's most repeated phase.
         preprocess: applied on the device, in training, sampling (inverted) and evaluation.
+        augment: random changes of the training examples, before `preprocess`, such as `Flip()`;
+            evaluation is of the data as they are.
         seed: determines initial values, noise and the order of the data.
         clip_norm: maximum global norm of a phase's gradient (gradient clipping).
         ema: decays of exponential moving averages, updated once per step, of the parameters and of
@@ -50,6 +53,7 @@ class Training:
     steps: int = free()
     batch_size: int
     preprocess: Chain = field(default_factory=Chain)
+    augment: tuple[Augmentation, ...] = ()
     seed: int = 0
     clip_norm: float | None = None
     ema: tuple[float, ...] = ()

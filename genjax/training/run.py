@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 
 from genjax import config as configs
 from genjax import records, sampling
+from genjax.data.standardise import recorded
 from genjax.errors import UserError
 from genjax.evaluation import Card
 from genjax.evaluation.base import Evaluator, Results
@@ -302,6 +303,8 @@ def load(
     if first_stage is not None:
         _move_first_stage(config, first_stage)
     experiment = experiment_of(config)
+    preprocess = recorded(experiment.preprocess, record['preprocess'])
+    experiment = dataclasses.replace(experiment, preprocess=preprocess)
     unchanged.check_preprocess(path, record, experiment.preprocess.provenance)
     example = {name: (tuple(shape), dtype) for name, (shape, dtype) in record['example'].items()}
     # The run may have been trained on other devices; shard large parameters over those here.

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from genjax.data.augmentation import augmented
 from genjax.models.base import Batch, Phase, Variables
 from genjax.schedules import at_step
 from genjax.training.contract import checked_loss, checked_state
@@ -105,6 +106,8 @@ def _phase_update(experiment: Experiment, phase: Phase, step: Array, scan: Calla
     def sums(variables: Variables, batch: Batch, key: Array) -> tuple[Any, ...]:
         """Gradient, metrics and weight summed over unmasked examples, and the new model state."""
         preprocess_key, loss_key = jax.random.split(key)
+        if experiment.augment:  # `split(key)[i]` is `fold_in(key, i)`: the third child of the key
+            batch = augmented(experiment.augment, batch, jax.random.fold_in(key, 2))
         batch = {**batch, 'x': experiment.preprocess(batch['x'], preprocess_key)[0]}
         mask = batch.get('mask', jnp.ones(batch['x'].shape[0], bool))
         weight = jnp.sum(mask, dtype=jnp.float32)

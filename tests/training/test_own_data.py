@@ -2,26 +2,34 @@
 
 import json
 
+import numpy as np
+import optax
 import pytest
 
+import genjax
+from genjax import data
+from genjax.config import spec
+from genjax.data import arrays
+from genjax.errors import UserError
+from genjax.models.flow import ActNorm, Flow
+from genjax.training import Experiment
+from genjax.training import run as runs
 from tests.data import own
 from tests.training.conftest import assert_same, records, state_of
 
 
-@pytest.mark.parametrize(
-    ('name', 'fields'),
-    [
-        ('Images', {'size': 8, 'channels': 1, 'in_memory': False}),
-        ('Images', {'size': 8, 'channels': 1}),
-    ],
-    ids=['streamed', 'in memory'],
-)
-def test_twice_n_steps_are_n_and_n(name, fields, train, tmp_path):
-    path = own.images(tmp_path).path
-    overrides = {f'dataset.{key}': value for key, value in {'path': path, **fields}.items()}
-    for steps, folder in ((6, 'run'), (12, 'run'), (12, 'whole')):
-        options = {'dataset': f'@genjax.data.{name}', **overrides, 'steps': steps}
-        status, _, err = train(workdir=tmp_path / folder, **options)
+def test_twice_n_steps_are_n_and_n(train, tmp_path):
+    """Augmented images of a folder, streamed and then from memory, as from memory alone."""
+    options = {
+        'dataset': '@genjax.data.Images',
+        'dataset.path': own.images(tmp_path).path,
+        'dataset.size': 8,
+        'dataset.channels': 1,
+        'augment': '(@genjax.data.Flip,@genjax.data.Crop,@genjax.data.ResizedCrop)',
+    }
+    for steps, folder, in_memory in ((6, 'run', False), (12, 'run', True), (12, 'whole', True)):
+        fields = {**options, 'dataset.in_memory': in_memory, 'steps': steps}
+        status, _, err = train(workdir=tmp_path / folder, **fields)
         assert (status, err) == (0, '')
     assert_same(state_of(tmp_path / 'run'), state_of(tmp_path / 'whole'))
     assert records(tmp_path / 'run') == records(tmp_path / 'whole')
@@ -39,3 +47,50 @@ def test_what_is_left_out_is_recorded(train, tmp_path):
     assert status == 0
     record = json.loads((tmp_path / 'run' / 'config.json').read_text())
     assert record['data_skipped'] == {'cat/no.png': 'it is no image'}
+
+
+def test_augmentation_is_of_training_only(train, tmp_path):
+    """With a learning rate of 0, the loss of training differs, and nothing of evaluation."""
+    folders = {'plain': (), 'augmented': ('--config.augment=(@genjax.data.Flip,)',)}
+    found = {}
+    for name, words in folders.items():
+        fields = {'steps': 4, 'optimizer.learning_rate': 0.0, 'evals.nll.every': 4}
+        assert train(*words, workdir=tmp_path / name, family='judged', **fields)[0] == 0
+        found[name] = (
+            [record['vae/loss'] for record in records(tmp_path / name)],
+            [record['nll/nll'] for record in records(tmp_path / name, 'nll/nll')],
+        )
+    assert found['plain'][0] != found['augmented'][0]
+    assert found['plain'][1] == found['augmented'][1]
+
+
+def test_moments_of_the_data_are_recorded_and_used_without_the_data(tmp_path, monkeypatch):
+    monkeypatch.setattr('jax.device_count', lambda: 1)
+    x = np.random.RandomState(0).randn(300, 2) * [5, 0.1] + [100, 3]
+    np.save(tmp_path / 'x.npy', x)
+    config = spec(
+        Experiment,
+        dataset=spec(data.Arrays, path=str(tmp_path / 'x.npy')),
+        preprocess=spec(data.Chain, steps=(spec(data.Standardise),)),
+        model=spec(Flow, spec(ActNorm), shape=(2,)),
+        optimizer=spec(optax.adam, learning_rate=1e-2),
+        steps=3,
+        batch_size=32,
+    )
+    run = genjax.train(config, tmp_path / 'run')
+    record = json.loads((tmp_path / 'run' / 'config.json').read_text())
+    moments = record['preprocess']['steps[0]']
+    source = data.Arrays(str(tmp_path / 'x.npy')).source('train')
+    rows = source[np.arange(len(source))]['x'].astype(np.float64)
+    np.testing.assert_allclose(moments['mean'], rows.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(moments['std'], rows.std(axis=0), rtol=1e-9)
+    samples, density = run.sample(8), run.log_prob(x[:4]).value
+    genjax.train(config, tmp_path / 'run')  # complete: the data are those of the record
+    (tmp_path / 'x.npy').unlink()
+    again = runs.load(tmp_path / 'run')
+    np.testing.assert_array_equal(again.sample(8), samples)
+    np.testing.assert_array_equal(again.log_prob(x[:4]).value, density)
+    np.save(tmp_path / 'x.npy', 2 * x)
+    arrays._open.cache_clear()
+    with pytest.raises(UserError, match='training data are not those'):
+        genjax.train(config, tmp_path / 'run')
