@@ -126,3 +126,15 @@ def test_a_wrong_pattern_is_one_line(patterns, line, tmp_path):
     with pytest.raises(UserError, match=line):
         loop.train(tiny.vae(frozen=patterns), tmp_path / 'run')
     assert not (tmp_path / 'run').exists()
+
+
+@pytest.mark.slow
+def test_a_branch_trains_what_was_frozen(tmp_path, monkeypatch):
+    monkeypatch.setattr('jax.device_count', lambda: 1)
+    settings = {'accumulate': 1, 'ema': (0.9,)}
+    loop.train(tiny.vae(steps=2, frozen=('encoder/.*',), **settings), tmp_path / 'a')
+    loop.train(tiny.vae(steps=4, **settings), tmp_path / 'b', branch_from=str(tmp_path / 'a'))
+    before, after = (runs.load(tmp_path / name, 'latest').state for name in 'ab')
+    was, became = (leaves(state.variables['params']) for state in (before, after))
+    assert all(np.any(became[name] != was[name]) for name in was)
+    assert leaves(after.ema[0]).keys() == became.keys()

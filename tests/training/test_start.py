@@ -21,6 +21,7 @@ from genjax.training.frozen import path_of
 from genjax.training.programs import Programs, example_of
 from tests.training import tiny
 from tests.training.conftest import arguments, assert_same
+from tests.training.processes import said
 
 pytestmark = pytest.mark.slow
 
@@ -185,6 +186,16 @@ def test_members_of_a_population_start_too(sources, tmp_path, genjax, monkeypatc
         assert_same(member.state, alone.state, 1e-4)
         records = [json.loads((r.workdir / 'config.json').read_text()) for r in (alone, member)]
         assert records[0]['start'] == records[1]['start'] != []
+
+
+@pytest.mark.full
+def test_several_processes_start_alike(sources, tmp_path, processes):
+    words = ['--config.start=@genjax.training.Start', f'--config.start[0].path={sources}/vae']
+    changes = {'steps': 0, 'accumulate': 1, 'mesh__fsdp': 2, 'frozen': '("encoder/.*",)'}
+    words = arguments(tmp_path / 'run', *words, **changes)
+    children = processes.start_together(2, words, tmp_path / 'log', devices=2)
+    assert [processes.wait(c) for c in children] == [0, 0], said(tmp_path / 'log.0')
+    assert_same(runs.load(tmp_path / 'run').variables, runs.load(sources / 'vae').variables)
 
 
 def test_a_config_with_a_start_is_data(sources, tmp_path, genjax):
