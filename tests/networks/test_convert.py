@@ -132,7 +132,7 @@ def diffusers_dit():
             'needs sides that 1 halvings divide, not 9 x 8',
         ),
         (ADDITIVE.clone(features=(4, 32), groups=None), 'set UNet.groups, as here they have'),
-        (ADDITIVE.clone(features=(4, 10)), r'needs head_features=4 to divide'),
+        (ADDITIVE.clone(features=(4, 10)), 'needs head_features=4 to divide the 10 features'),
         (MLP((4,), shape=(2,)), 'diffusers has no MLP, only a UNet or a DiT'),
     ],
 )

@@ -82,13 +82,14 @@ def config_of(network: UNet, shapes: Mapping[str, tuple[int, ...]]) -> dict[str,
             'a UNet in diffusers has the same number of groups in all norms: set UNet.groups, as'
             f' here they have {", ".join(map(str, sorted(groups)))}'
         )
-    for size in network.features:
+    attends = [side in network.attention_at for side in halvings(height, depth - 1)]
+    widths = [size for size, attention in zip(network.features, attends, strict=True) if attention]
+    for size in (*widths, network.features[-1]):  # the middle attends too
         if size % network.head_features:
             raise UserError(
-                f'a UNet in diffusers needs head_features={network.head_features} to divide its'
-                f' features {network.features}'
+                f'a UNet in diffusers needs head_features={network.head_features} to divide the'
+                f' {size} features of levels with attention'
             )
-    attends = [side in network.attention_at for side in halvings(height, depth - 1)]
     down = ['AttnDownBlock2D' if attention else 'DownBlock2D' for attention in attends]
     up = ['AttnUpBlock2D' if attention else 'UpBlock2D' for attention in reversed(attends)]
     (group,) = groups
