@@ -42,17 +42,20 @@ def override(config: ConfigDict, path: str, value: Any) -> None:
     *parents, last = [
         int(i) if i else name for name, i in re.findall(r'([^.\[\]]+)|\[(\d+)\]', path)
     ]
+    hint: Any = None
     for depth, key in enumerate([*parents, last]):
         inside = isinstance(node, tuple) and isinstance(key, int) and key < len(node)
         if not inside and not (isinstance(node, ConfigDict) and key in node):
             raise _unknown(config, path)
+        called = isinstance(node, ConfigDict) and TARGET in node
+        hint = hints_of(import_path(node[TARGET])).get(key) if called else kinds.inner(hint, key)
         if depth == len(parents):
             break
         node = node[key]
     if isinstance(node, tuple):
         raise UserError(f'config.{path}: set the whole tuple, config.{".".join(map(str, parents))}')
-    hint = hints_of(import_path(node[TARGET])).get(last) if TARGET in node else None
-    if hint is None:  # no annotation: use the type of the current value
+    if hint is None or (not called and (hint is Any or isinstance(node[last], ConfigDict))):
+        # No annotation: use the type of the current value.
         hint = Any if node[last] is None else type(node[last])
     try:
         value = as_config(value)

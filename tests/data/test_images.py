@@ -1,5 +1,8 @@
 import io
+import itertools
 import logging
+import os
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -196,6 +199,23 @@ def test_images_are_decoded_once_and_again_when_they_change(tmp_path, monkeypatc
     module._open.cache_clear()
     dataset.source('train')
     assert len(decoded) == 121
+
+
+def test_memory_stays_flat_while_streaming(tmp_path):
+    source = own.images(tmp_path, size=64, in_memory=False).source('train')
+    batches = data.train_batches(source, batch_size=8, seed=0)
+    tracemalloc.start()
+    try:
+        used, streamed = [], 0
+        for _ in range(4):
+            for batch in itertools.islice(batches, 40):
+                streamed += batch['x'].nbytes
+            used.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+        batches.close()
+    ahead = 2 * (os.cpu_count() + 2) * batch['x'].nbytes  # what threads may have put by
+    assert streamed > 15e6 and max(used) - min(used) < ahead + 2e5
 
 
 @pytest.mark.parametrize(

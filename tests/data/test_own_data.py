@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from genjax import data
-from genjax.config import as_config, build, from_json, to_json
+from genjax.config import as_config, build, from_json, override, to_json
 from genjax.data import held_out
 from genjax.data.sources import sampled_fingerprint
 from genjax.errors import UserError
@@ -79,6 +79,15 @@ def test_membership_follows_the_content_and_further_rows_move_none():
 def test_splits_that_make_no_sense_are_refused(splits, message):
     with pytest.raises(UserError, match=message):
         data.Arrays('x.npz', x='x', splits=splits)
+
+
+def test_splits_are_set_on_the_command_line():
+    config = as_config(data.Arrays('{split}.npz', x='x'))
+    override(config, 'splits.validation', '.25')
+    override(config, 'splits.test', 'held out')
+    assert build(config).splits == {'validation': 0.25, 'test': 'held out'}
+    override(config, 'splits', "{'validation': 'val'}")
+    assert build(config).splits == {'validation': 'val'}
 
 
 def test_a_split_that_is_not_there_is_named(tmp_path):

@@ -228,4 +228,43 @@ DATA = [
     ),
     ('diffusion', ['dataset=@genjax.data.Gaussians', 'dataset.layout=rnig'], "mean 'ring'?"),
     ('diffusion', ['dataset=@genjax.data.Density', 'dataset.name=ring'], "mean 'rings'?"),
+    ('diffusion', ['dataset=@genjax.data.Images'], 'genjax.data.Images needs path'),
+    (
+        'diffusion',
+        ['dataset=@genjax.data.Images', 'dataset.path=nowhere'],
+        "there is no folder 'nowhere'",
+    ),
+    ('diffusion', ['dataset=@genjax.data.Images', 'dataset.path=tests'], 'there are no images in'),
+    (
+        'diffusion',
+        ['dataset=@genjax.data.Images', 'dataset.path=x', 'dataset.crop=centre'],
+        "did you mean 'center'?",
+    ),
+    (
+        'diffusion',
+        ['dataset=@genjax.data.Images', 'dataset.path=x', 'dataset.splits.test=val'],
+        'has no {split} that it could replace',
+    ),
+    (
+        'diffusion',
+        ['dataset=@genjax.data.Arrays', 'dataset.path=x.npz'],
+        "there is no file 'x.npz'",
+    ),
+    ('diffusion', ['dataset=@genjax.data.Arrays'], 'Arrays takes path=…, a file, or x=…'),
+    (
+        'diffusion',
+        ['dataset=@genjax.data.Table', 'dataset.path=x.csv', 'dataset.x=a'],
+        "there is no file 'x.csv'",
+    ),
+    ('gpt', ['dataset.tokenizer=chras'], "did you mean 'chars'?"),
+    ('gpt', ['dataset.validation=valid'], 'has no {split} for the name of a split'),
+    ('gpt', ['dataset.label=mood'], "give column, and by='line'"),
+    ('diffusion', ['augment=@genjax.data.Flp'], "did you mean 'Flip'?"),
+    ('diffusion', ['augment=(@genjax.data.ResizedCrop,)', 'augment[0].scale=(0,1)'], 'scale=(0'),
+    ('own', ['augment=(@genjax.data.Flip,)'], 'Flip takes images [H, W, C], and the data have [3]'),
+    (
+        'diffusion',
+        ['preprocess.steps=(@genjax.data.Standardise,)', 'preprocess.steps[0].std=2.'],
+        'give both mean and std',
+    ),
 ]
