@@ -3,6 +3,7 @@
 from genjax.parallel.sharding import MeshShape
 from genjax.training.experiment import Experiment
 from genjax.training.latent import EncodeLatents, LoadLatents
+from genjax.training.run_features import RunFeatures
 from genjax.training.start import Start
 
-__all__ = ['EncodeLatents', 'Experiment', 'LoadLatents', 'MeshShape', 'Start']
+__all__ = ['EncodeLatents', 'Experiment', 'LoadLatents', 'MeshShape', 'RunFeatures', 'Start']
