@@ -71,3 +71,34 @@ def test_samples_of_text_as_arrays(workdir, tmp_path):
     assert cli.main(['sample', f'--workdir={workdir}', f'--out={out}', '--num=3']) == 0
     with np.load(out) as arrays:
         assert arrays['x'].shape == (3, 6) and arrays['x'].dtype == np.int32
+
+
+def test_samples_continue_a_prompt(workdir, tmp_path):
+    """Sample `i` remains a function of the seed and `i`."""
+    out = tmp_path / 'names.txt'
+    words = ['sample', f'--workdir={workdir}', f'--out={out}', '--num=20', '--prompt=l']
+    assert cli.main(words) == 0
+    lines = out.read_text().splitlines()
+    assert all(line.startswith('l') for line in lines)
+    assert {'lea', 'leo'} <= set(lines)
+    run = runs.load(workdir)
+    few = run.sample(3, prompt='l')
+    assert run.experiment.dataset.texts(few) == lines[:3]
+    np.testing.assert_array_equal(
+        few, run.sample(3, prompt=run.experiment.dataset.tokens.encode('l'))
+    )
+    drawn = run.sample(20)
+    np.testing.assert_array_equal(run.sample(20, prompt=drawn[:, :2]), drawn)
+
+
+@pytest.mark.parametrize(
+    'prompt, line',
+    [
+        ('annabel', 'the prompt has 7 elements, and a sample of this GPT 6'),
+        ('Ann', "prompt='Ann': the character 'A' is not in the alphabet"),
+    ],
+)
+def test_a_prompt_that_does_not_fit_is_one_line(workdir, tmp_path, capsys, prompt, line):
+    words = ['sample', f'--workdir={workdir}', f'--out={tmp_path}/x.txt', f'--prompt={prompt}']
+    assert cli.main(words) == 2
+    assert capsys.readouterr().err == f'genjax: error: {line}\n'

@@ -30,6 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--label', metavar='LABELS',
         help='class labels, cycled: 3, 3,5 or 0..9 (default: all classes of the model)',
     )  # fmt: skip
+    parser.add_argument(
+        '--prompt', metavar='TEXT',
+        help='text that all samples begin with, for a model of text',
+    )  # fmt: skip
     parser.add_argument('--seed', type=int, default=0, help='random seed (default 0)')
     parser.add_argument(
         '--format', choices=_FORMATS,
@@ -101,8 +105,8 @@ def _sample(args: argparse.Namespace, labels: list[int] | None, out: Path, kind:
     if kind == 'txt' and not hasattr(dataset, 'texts'):
         raise UserError(f'{type(dataset).__name__} is no text: name --out .png or .npz')
     parts = run.samples(
-        args.num, label=labels, seed=args.seed, batch_size=args.batch_size or BATCH_SIZE,
-        means=kind == 'png' and not args.draws,
+        args.num, label=labels, prompt=args.prompt, seed=args.seed,
+        batch_size=args.batch_size or BATCH_SIZE, means=kind == 'png' and not args.draws,
     )  # fmt: skip
     if not distributed.is_first():
         for _ in parts:  # collective: all processes compute, process 0 writes

@@ -8,15 +8,18 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from genjax.networks.conditional import Conditional
 from genjax.networks.layers import Dropout, activation_function
 
 
-class MaskedAutoencoder(nn.Module):
+class MaskedAutoencoder(Conditional):
     """A multilayer perceptron whose outputs depend only on earlier inputs in an ordering (Germain
     et al., MADE, 2015).
 
     It has `num_masks` orderings and connectivities, fixed by `seed`, with shared weights. Each
     defines a normalised distribution; training on several regularises and allows averaging them.
+    A condition is appended to the input, visible to all hidden units, and added to all outputs by
+    a linear layer.
 
     Attributes:
         shape: the shape of one example; it is flattened.
@@ -62,14 +65,24 @@ class MaskedAutoencoder(nn.Module):
         return tuple(layer.astype(np.int32) for layer in layers)
 
     @nn.compact
-    def __call__(self, x: Array, index: Array | int = 0, train: bool = False) -> Array:
+    def __call__(
+        self,
+        x: Array,
+        index: Array | int = 0,
+        condition: Array | None = None,
+        train: bool = False,
+    ) -> Array:
         """Maps x [B, *shape] to one output per element, [B, *shape] float32, under the set of masks
-        `index`.
+        `index`. Raises a UserError if the condition is missing.
         """
         act = activation_function(self.activation)
         order, *hidden = (jnp.asarray(layer)[index] for layer in self.degrees())
         x = x.reshape(x.shape[0], -1).astype(self.dtype)
         h, before = x, order
+        vector = self.condition_vector(condition, null=True)
+        if vector is not None:
+            h = jnp.concatenate([h, vector.astype(self.dtype)], axis=-1)
+            before = jnp.concatenate([before, jnp.zeros(vector.shape[-1], before.dtype)])
         for layer, degree in enumerate(hidden):
             mask = before[:, None] <= degree
             h = act(_MaskedDense(len(degree), self.dtype, name=f'layer_{layer}')(h, mask))
@@ -82,6 +95,12 @@ class MaskedAutoencoder(nn.Module):
             # Zero-initialised; linear dependencies are learned first, and fast.
             layer = _MaskedDense(len(order), 'float32', False, nn.initializers.zeros, name='direct')
             out = out + layer(x.astype(jnp.float32), order[:, None] < order)
+        if vector is not None:
+            # The first element has no other inputs: no hidden unit has a lower degree.
+            layer = nn.Dense(
+                len(order), use_bias=False, kernel_init=nn.initializers.zeros, name='condition'
+            )
+            out = out + layer(vector)
         return out.reshape(-1, *self.shape)
 
 

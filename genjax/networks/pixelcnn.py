@@ -1,5 +1,6 @@
 """Autoregressive convolutional networks, in raster order of the pixels."""
 
+import functools
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
+from genjax.networks.conditional import Conditional
 from genjax.networks.layers import Dropout
 
 
@@ -80,9 +82,23 @@ def _gate(x: Array) -> Array:
     return jnp.tanh(a) * jax.nn.sigmoid(b)
 
 
-class GatedPixelCNN(nn.Module):
+class _AddCondition(nn.Module):
+    """Adds a linear map of a condition vector [B, F] to all pixels of [B, H, W, C]."""
+
+    dtype: str
+
+    @nn.compact
+    def __call__(self, x: Array, condition: Array | None) -> Array:
+        if condition is None:
+            return x
+        layer = nn.Dense(x.shape[-1], use_bias=False, dtype=self.dtype, name='condition')
+        return x + layer(condition)[:, None, None]
+
+
+class GatedPixelCNN(Conditional):
     """A vertical stack (all rows above) and a horizontal one (this row), with gated units (van den
-    Oord et al., "Conditional image generation with PixelCNN decoders", 2016).
+    Oord et al., "Conditional image generation with PixelCNN decoders", 2016). A linear map of the
+    condition is added to both inputs of each gate (their equation 4).
 
     Attributes:
         shape: (height, width, outputs of a pixel).
@@ -102,12 +118,15 @@ class GatedPixelCNN(nn.Module):
     dtype: str = 'float32'
 
     @nn.compact
-    def __call__(self, x: Array, train: bool = False) -> Array:
-        """Maps [B, H, W, C] to [B, *shape], float32; outputs do not see their own pixel."""
+    def __call__(self, x: Array, condition: Array | None = None, train: bool = False) -> Array:
+        """Maps [B, H, W, C] to [B, *shape], float32; outputs do not see their own pixel. Raises a
+        UserError if the condition is missing.
+        """
         if self.kernel_size % 2 == 0:
             raise UserError(f'GatedPixelCNN.kernel_size must be odd, not {self.kernel_size}')
         drop = Dropout(self.dropout, deterministic=not train)
         rows = self.kernel_size // 2 + 1
+        vector = self.condition_vector(condition, null=True)
         x = _with_ones(x.astype(self.dtype))
 
         def vertical(width: int, size: int) -> DownConv:
@@ -126,8 +145,8 @@ class GatedPixelCNN(nn.Module):
         for _ in range(self.num_layers):
             v_in = vertical(2 * self.features, self.kernel_size)(drop(v))
             h_in = horizontal(2 * self.features, rows)(drop(h)) + mix(2 * self.features)(v_in)
-            v = _gate(v_in)
-            gated = _gate(h_in)
+            v = _gate(_AddCondition(self.dtype)(v_in, vector))
+            gated = _gate(_AddCondition(self.dtype)(h_in, vector))
             h = h + mix(self.features)(gated)
             skips = skips + mix(self.features)(gated)
         h = jax.nn.relu(mix(self.features)(jax.nn.relu(skips)))
@@ -144,13 +163,19 @@ class _GatedResnet(nn.Module):
     dtype: str
 
     @nn.compact
-    def __call__(self, x: Array, extra: Array | None = None, train: bool = False) -> Array:
+    def __call__(
+        self,
+        x: Array,
+        extra: Array | None = None,
+        condition: Array | None = None,
+        train: bool = False,
+    ) -> Array:
         h = self.convolution(self.features, dtype=self.dtype)(_concat_elu(x))
         if extra is not None:
             h = h + nn.Conv(self.features, (1, 1), dtype=self.dtype)(_concat_elu(extra))
         h = Dropout(self.dropout, deterministic=not train)(_concat_elu(h))
         h = self.convolution(2 * self.features, dtype=self.dtype)(h)
-        a, b = jnp.split(h, 2, axis=-1)
+        a, b = jnp.split(_AddCondition(self.dtype)(h, condition), 2, axis=-1)
         return x + a * jax.nn.sigmoid(b)
 
 
@@ -158,9 +183,10 @@ def _concat_elu(x: Array) -> Array:
     return jax.nn.elu(jnp.concatenate([x, -x], axis=-1))
 
 
-class PixelCNNPlusPlus(nn.Module):
+class PixelCNNPlusPlus(Conditional):
     """The network of PixelCNN++ (Salimans et al., 2017): a U-Net with two streams, one over the
-    rows above and one that adds the pixels to the left, and skip connections at each resolution.
+    rows above and one that adds the pixels to the left, and skip connections at each resolution. A
+    linear map of the condition is added before the gate of each block.
 
     Upsampling is repetition and a convolution instead of the paper's transposed convolution.
 
@@ -181,17 +207,21 @@ class PixelCNNPlusPlus(nn.Module):
     dtype: str = 'float32'
 
     @nn.compact
-    def __call__(self, x: Array, train: bool = False) -> Array:
-        """Maps [B, H, W, C] to [B, *shape], float32; outputs do not see their own pixel."""
+    def __call__(self, x: Array, condition: Array | None = None, train: bool = False) -> Array:
+        """Maps [B, H, W, C] to [B, *shape], float32; outputs do not see their own pixel. Raises a
+        UserError if the condition is missing.
+        """
         if any(side % 2 ** (self.levels - 1) for side in self.shape[:2]):
             raise UserError(
                 f'PixelCNNPlusPlus with levels={self.levels} halves the sides of {self.shape[:2]} '
                 f'{self.levels - 1} times: they must be divisible'
             )
         features, dtype = self.features, self.dtype
+        vector = self.condition_vector(condition, null=True)
 
-        def block(convolution: type[nn.Module]) -> _GatedResnet:
-            return _GatedResnet(convolution, features, self.dropout, dtype)
+        def block(convolution: type[nn.Module]) -> Callable[..., Array]:
+            module = _GatedResnet(convolution, features, self.dropout, dtype)
+            return functools.partial(module, condition=vector, train=train)
 
         x = _with_ones(x.astype(dtype))
         # u depends on the rows above, ul also on the pixels to the left.
@@ -205,15 +235,15 @@ class PixelCNNPlusPlus(nn.Module):
                 ul = DownRightConv(features, stride=2, dtype=dtype)(ul)
                 kept.append((u, ul))
             for _ in range(self.num_blocks):
-                u = block(DownConv)(u, train=train)
-                ul = block(DownRightConv)(ul, u, train=train)
+                u = block(DownConv)(u)
+                ul = block(DownRightConv)(ul, u)
                 kept.append((u, ul))
         u, ul = kept.pop()
         for level in reversed(range(self.levels)):
             for _ in range(self.num_blocks + (level < self.levels - 1)):
                 u_kept, ul_kept = kept.pop()
-                u = block(DownConv)(u, u_kept, train=train)
-                ul = block(DownRightConv)(ul, jnp.concatenate([u, ul_kept], axis=-1), train=train)
+                u = block(DownConv)(u, u_kept)
+                ul = block(DownRightConv)(ul, jnp.concatenate([u, ul_kept], axis=-1))
             if level:
                 u = DownConv(features, dtype=dtype)(_double(u))
                 ul = DownRightConv(features, dtype=dtype)(_double(ul))

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
+from genjax.networks.conditional import Conditional
 from genjax.networks.layers import Dropout, activation_function
 
 
@@ -24,7 +25,8 @@ def check_sequence(network: nn.Module) -> None:
 
 
 class SequenceInput(nn.Module):
-    """The first layer: token embedding, or a linear layer on frames.
+    """The first layer: token embedding, or a linear layer on frames. A linear map of the condition
+    is added at each position.
 
     Attributes:
         vocab_size: number of tokens, without the special token `vocab_size`; None: frames.
@@ -37,19 +39,21 @@ class SequenceInput(nn.Module):
     dtype: str = 'float32'
 
     def setup(self):
+        init = nn.initializers.normal(0.02)
         if self.vocab_size is None:
             self.layer = nn.Dense(self.features, dtype=self.dtype)
         else:
             self.layer = nn.Embed(
-                self.vocab_size + 1,
-                self.features,
-                dtype=self.dtype,
-                embedding_init=nn.initializers.normal(0.02),
+                self.vocab_size + 1, self.features, dtype=self.dtype, embedding_init=init
             )
+        self.condition = nn.Dense(self.features, use_bias=False, kernel_init=init, dtype=self.dtype)
 
-    def __call__(self, x: Array) -> Array:
-        """Maps int32 [B, T] or frames [B, T, width] to [B, T, features]."""
-        return self.layer(x)
+    def __call__(self, x: Array, condition: Array | None = None) -> Array:
+        """Maps int32 [B, T] or frames [B, T, width], and a condition vector [B, F], to
+        [B, T, features].
+        """
+        x = self.layer(x)
+        return x if condition is None else x + self.condition(condition)[:, None]
 
     def attend(self, x: Array) -> Array:
         """Computes the inner products [B, T, vocab_size] with the embeddings of all tokens but the
@@ -58,8 +62,8 @@ class SequenceInput(nn.Module):
         return x.astype(jnp.float32) @ self.layer.embedding[: self.vocab_size].T
 
 
-class Recurrent(nn.Module):
-    """Stacked recurrent layers.
+class Recurrent(Conditional):
+    """Stacked recurrent layers. A condition is added to the embedding of every input.
 
     Attributes:
         shape: (length,) of tokens, or (length, width) of frames; any length can be processed.
@@ -80,29 +84,32 @@ class Recurrent(nn.Module):
     dropout: float = 0.0
     dtype: str = 'float32'
 
-    def __call__(self, x: Array, train: bool = False) -> Array:
+    def __call__(self, x: Array, condition: Array | None = None, train: bool = False) -> Array:
         """Maps int32 [B, T] to logits [B, T, vocab_size], or frames [B, T, width] to the same
-        shape, float32.
+        shape, float32. Raises a UserError if the condition is missing.
         """
-        return self._run(x, self.initial_carry(x.shape[0]), train)[0]
+        return self._run(x, self.initial_carry(x.shape[0]), condition, train)[0]
 
     def initial_carry(self, num: int) -> Any:
         """Returns the initial state of `num` sequences."""
         zeros = jnp.zeros((num, self.features), self.dtype)
         return ((zeros, zeros) if self.cell == 'lstm' else zeros,) * self.num_layers
 
-    def step(self, x: Array, carry: Any, position: Array) -> tuple[Array, Any]:
+    def step(
+        self, x: Array, carry: Any, position: Array, condition: Array | None = None
+    ) -> tuple[Array, Any]:
         """Processes one element x [B] or [B, width]; returns its output and the new state."""
         del position
-        out, carry = self._run(x[:, None], carry, False)
+        out, carry = self._run(x[:, None], carry, condition, False)
         return out[:, 0], carry
 
     @nn.compact
-    def _run(self, x: Array, carry: Any, train: bool) -> tuple[Array, Any]:
+    def _run(self, x: Array, carry: Any, condition: Array | None, train: bool) -> tuple[Array, Any]:
         check_sequence(self)
         cell = {'lstm': nn.OptimizedLSTMCell, 'gru': nn.GRUCell}[self.cell]
         drop = Dropout(self.dropout, deterministic=not train)
-        x = SequenceInput(self.vocab_size, self.features, self.dtype, name='input')(x)
+        embed = SequenceInput(self.vocab_size, self.features, self.dtype, name='input')
+        x = embed(x, self.condition_vector(condition, null=True))
         new = []
         for layer, state in enumerate(carry):
             rnn = nn.RNN(
@@ -116,11 +123,12 @@ class Recurrent(nn.Module):
         return nn.Dense(width, dtype='float32', name='out')(x), tuple(new)
 
 
-class TCN(nn.Module):
+class TCN(Conditional):
     """Temporal convolutional network (Bai et al., 2018): residual blocks of two causal convolutions
     each, the dilation doubling from block to block.
 
-    Weights are normalised (Salimans & Kingma, 2016) as in the paper.
+    Weights are normalised (Salimans & Kingma, 2016) as in the paper. A condition is added to the
+    embedding of every input.
 
     Attributes:
         shape: (length,) of tokens, or (length, width) of frames; any length can be processed.
@@ -144,11 +152,11 @@ class TCN(nn.Module):
     dropout: float = 0.0
     dtype: str = 'float32'
 
-    def __call__(self, x: Array, train: bool = False) -> Array:
+    def __call__(self, x: Array, condition: Array | None = None, train: bool = False) -> Array:
         """Maps int32 [B, T] to logits [B, T, vocab_size], or frames [B, T, width] to the same
-        shape, float32.
+        shape, float32. Raises a UserError if the condition is missing.
         """
-        return self._run(x, self.initial_carry(x.shape[0]), train)[0]
+        return self._run(x, self.initial_carry(x.shape[0]), condition, train)[0]
 
     def initial_carry(self, num: int) -> Any:
         """Returns zeros as the history of each convolution for `num` sequences."""
@@ -158,18 +166,21 @@ class TCN(nn.Module):
             for _ in range(2)
         )
 
-    def step(self, x: Array, carry: Any, position: Array) -> tuple[Array, Any]:
+    def step(
+        self, x: Array, carry: Any, position: Array, condition: Array | None = None
+    ) -> tuple[Array, Any]:
         """Processes one element x [B] or [B, width]; returns its output and the new history."""
         del position
-        out, carry = self._run(x[:, None], carry, False)
+        out, carry = self._run(x[:, None], carry, condition, False)
         return out[:, 0], carry
 
     @nn.compact
-    def _run(self, x: Array, carry: Any, train: bool) -> tuple[Array, Any]:
+    def _run(self, x: Array, carry: Any, condition: Array | None, train: bool) -> tuple[Array, Any]:
         check_sequence(self)
         act = activation_function(self.activation)
         drop = Dropout(self.dropout, broadcast_dims=(1,), deterministic=not train)
-        x = SequenceInput(self.vocab_size, self.features, self.dtype, name='input')(x)
+        embed = SequenceInput(self.vocab_size, self.features, self.dtype, name='input')
+        x = embed(x, self.condition_vector(condition, null=True))
         new = []
         for layer in range(self.num_layers):
             h = x

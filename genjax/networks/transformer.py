@@ -11,6 +11,7 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.networks.batch_sharding import keep_rows
+from genjax.networks.conditional import Conditional
 from genjax.networks.layers import Dense, Dropout, LayerNorm, activation_function
 from genjax.networks.remat import Remat, rematerialised
 from genjax.networks.sequences import SequenceInput, check_sequence
@@ -137,8 +138,9 @@ class Block(nn.Module):
         return x + drop(dense(features, 'mlp_out', last)(h)), cache
 
 
-class Transformer(nn.Module):
-    """The GPT-2 transformer (Radford et al., 2019) over tokens or frames of features.
+class Transformer(Conditional):
+    """The GPT-2 transformer (Radford et al., 2019) over tokens or frames of features. A condition
+    is added to the embedding of every input.
 
     Attributes:
         shape: (length,) of tokens, or (length, width) of frames.
@@ -177,14 +179,14 @@ class Transformer(nn.Module):
 
     FREE: ClassVar[tuple[str, ...]] = ('remat',)
 
-    def __call__(self, x: Array, train: bool = False) -> Array:
+    def __call__(self, x: Array, condition: Array | None = None, train: bool = False) -> Array:
         """Maps int32 [B, T] to logits [B, T, vocab_size], or frames [B, T, width] to the same
         shape, float32; T is at most the length.
 
         Raises:
-            UserError: the fields do not fit each other.
+            UserError: the fields do not fit each other, or the condition is missing.
         """
-        return self._run(x, None, jnp.arange(x.shape[1]), train)[0]
+        return self._run(x, None, jnp.arange(x.shape[1]), condition, train)[0]
 
     def initial_carry(self, num: int) -> Any:
         """Returns an empty cache for `num` sequences."""
@@ -194,13 +196,17 @@ class Transformer(nn.Module):
         pair = (jnp.zeros(shape, self.dtype), jnp.zeros(shape, self.dtype))
         return pair if self.scan else (pair,) * self.num_layers
 
-    def step(self, x: Array, carry: Any, position: Array) -> tuple[Array, Any]:
+    def step(
+        self, x: Array, carry: Any, position: Array, condition: Array | None = None
+    ) -> tuple[Array, Any]:
         """Processes one element x [B] or [B, width]; returns its output and the new cache."""
-        out, carry = self._run(x[:, None], carry, position[None], False)
+        out, carry = self._run(x[:, None], carry, position[None], condition, False)
         return out[:, 0], carry
 
     @nn.compact
-    def _run(self, x: Array, carry: Any, position: Array, train: bool) -> tuple[Array, Any]:
+    def _run(
+        self, x: Array, carry: Any, position: Array, condition: Array | None, train: bool
+    ) -> tuple[Array, Any]:
         check_sequence(self)
         if self.features % self.num_heads or (
             self.positions == 'rotary' and (self.features // self.num_heads) % 2
@@ -209,7 +215,7 @@ class Transformer(nn.Module):
                 f'Transformer: {self.num_heads} heads do not fit into {self.features} features'
             )
         embed = SequenceInput(self.vocab_size, self.features, self.dtype, name='input')
-        x = embed(x)
+        x = embed(x, self.condition_vector(condition, null=True))
         if self.positions == 'learned':
             table = self.param(
                 'positions', nn.initializers.normal(0.02), (self.shape[0], self.features)

@@ -18,6 +18,7 @@ from jax.sharding import Mesh
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
 from genjax.keys import key_of
+from genjax.models import prompts
 from genjax.models.base import GenerativeModel, Variables
 from genjax.parallel import sharding
 from genjax.parallel.host import fetch, mesh_of, spread
@@ -49,6 +50,7 @@ def draws(
     label: int | np.ndarray | None = None,
     *,
     context: np.ndarray | None = None,
+    prompt: np.ndarray | None = None,
     preprocess: Chain = IDENTITY,
     batch_size: int = BATCH_SIZE,
     means: bool = False,
@@ -63,6 +65,8 @@ def draws(
         label: the class of all samples, or int [num], one each; None: all classes in turn where the
             model has classes.
         context: the context of all samples, [*context_shape], or of each, [num, *context_shape].
+        prompt: the first elements of all samples, [P, *element], or of each, [num, P, *element], of
+            models that take prompts, in the space of the model.
         preprocess: inverted, which gives samples in the range of the data; the default leaves them
             in the space of the model.
         batch_size: samples in flight at a time, rounded to whole chunks (`chunk_size`).
@@ -74,12 +78,15 @@ def draws(
         conditional model.
 
     Raises:
-        UserError: the model draws no samples from noise, or does not take the label or context, or
-            needs a context.
+        UserError: the model draws no samples from noise, or does not take the label, context or
+            prompt, or needs a context.
     """
     if not callable(getattr(model, 'sample', None)):
         raise UserError(f'a {type(model).__name__} draws no samples from noise')
-    given, mesh = conditions_of(model, num, label, context), mesh_of(variables)
+    conditions, mesh = conditions_of(model, num, label, context), mesh_of(variables)
+    given = dict(conditions)
+    if prompt is not None:
+        given['prompt'] = prompts.of_samples(model, num, np.asarray(prompt))
     rows = chunk_size(mesh)
     drawn = chunk_program(model, preprocess, mesh, means)
     key, step = key_of(seed, 'samples'), max(1, batch_size // rows) * rows
@@ -93,7 +100,8 @@ def draws(
             place = jax.device_put(np.uint32(first))
             chunks.append(drawn(variables, key, place, jax.device_put(part)))
         x = np.concatenate(fetch(chunks))[: num - start]
-        yield {'x': x, **{name: values[start : start + step] for name, values in given.items()}}
+        part = {name: values[start : start + step] for name, values in conditions.items()}
+        yield {'x': x, **part}
 
 
 def conditions_of(

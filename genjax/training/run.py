@@ -117,6 +117,7 @@ class Run:
         *,
         label: int | Sequence[int] | np.ndarray | None = None,
         context: np.ndarray | None = None,
+        prompt: str | np.ndarray | None = None,
         seed: int = 0,
         batch_size: int = BATCH_SIZE,
         means: bool = False,
@@ -131,6 +132,9 @@ class Run:
                 model with classes.
             context: context of all samples [*context_shape], or one per sample
                 [num, *context_shape], for a model with contexts.
+            prompt: first elements of all samples, for a model of sequences: text, by the tokenizer
+                of the data, or elements of the model [P, ...], or one prompt per sample
+                [num, P, ...].
             seed: random seed.
             batch_size: samples per batch; limits memory.
             means: return the mean of the likelihood instead of a draw, if the model has one.
@@ -138,11 +142,12 @@ class Run:
             options: single sampling options: `sampler=DPM2M(), steps=10`.
 
         Raises:
-            UserError: the model cannot sample, or does not take such a label, context or option.
+            UserError: the model cannot sample, or does not take such a label, context, prompt or
+                option.
         """
         parts = self.samples(
-            num, label=label, context=context, seed=seed, batch_size=batch_size, means=means,
-            sampling=sampling, **options,
+            num, label=label, context=context, prompt=prompt, seed=seed, batch_size=batch_size,
+            means=means, sampling=sampling, **options,
         )  # fmt: skip
         return np.concatenate([part['x'] for part in parts])
 
@@ -152,6 +157,7 @@ class Run:
         *,
         label: int | Sequence[int] | np.ndarray | None = None,
         context: np.ndarray | None = None,
+        prompt: str | np.ndarray | None = None,
         seed: int = 0,
         batch_size: int = BATCH_SIZE,
         means: bool = False,
@@ -162,8 +168,10 @@ class Run:
         if num < 1 or batch_size < 1:
             raise UserError(f'num={num} and batch_size={batch_size} must be at least 1')
         model = with_sampling(self.model, sampling, **options)
+        if isinstance(prompt, str):
+            prompt = self._tokens(prompt)
         return draws(
-            model, self.variables, num, seed, label, context=context,
+            model, self.variables, num, seed, label, context=context, prompt=prompt,
             preprocess=self.experiment.preprocess, batch_size=batch_size, means=means,
         )  # fmt: skip
 
@@ -260,6 +268,18 @@ class Run:
     def metrics(self) -> list[dict[str, Any]]:
         """Records of `metrics.jsonl` in order: `step`, and logged values by name."""
         return [{'step': step, **found} for step, found in records.metrics(self.workdir)]
+
+    def _tokens(self, prompt: str) -> np.ndarray:
+        """Tokens of a prompt, by the tokenizer of the data."""
+        dataset = self.experiment.dataset
+        if not hasattr(type(dataset), 'tokens'):
+            raise UserError(
+                f'prompt={prompt!r}: {type(dataset).__name__} is not text, give the elements'
+            )
+        try:
+            return dataset.tokens.encode(prompt)
+        except UserError as error:
+            raise UserError(f'prompt={prompt!r}: {error}') from None
 
     def _apply(self, function: Callable, *args: Any, **options: Any) -> Any:
         return function(self.model, self.experiment.preprocess, self.variables, *args, **options)

@@ -43,6 +43,7 @@ COMMANDS = [
     (['sample', '--workdir={run}', '--out={tmp}/x.npz', '--step=last'], "'best' or 'latest'"),
     (['sample', '--workdir={run}', '--out={tmp}/x.npz', '--step=77'], '77'),
     (['sample', '--workdir={run}', '--out={tmp}/x.npz', '--label=1'], 'label'),
+    (['sample', '--workdir={run}', '--out={tmp}/x.npz', '--prompt=To be'], 'is not text'),
     (['sample', '--workdir={run}', '--out={tmp}/x.npz', '--label=3..1'], 'or a range, 0..9'),
     (['sample', '--workdir={run}', '--out={tmp}/x.npz', '--ema=0.5'], 'averages of this run are'),
     (['sample', '--workdir={run}', '--out={tmp}/x.npz', '--ema=some'], 'ema'),

@@ -21,7 +21,7 @@ LABELLED = [
         dataclasses.replace(
             BY_NAME[name], model=dataclasses.replace(BY_NAME[name].model, num_classes=3)
         )
-        for name in ('mean-flow', 'consistency')
+        for name in ('mean-flow', 'consistency', 'pixelcnn', 'maskgit', 'discrete-masking')
     ),
     *ZOO,
 ]
@@ -40,7 +40,7 @@ def test_a_one_hot_context_is_the_label_bit_for_bit(entry):
     """The initial variables, losses, gradients, states and samples."""
     with_context = dataclasses.replace(entry.model, num_classes=None, context_shape=(3,))
 
-    variables, batch = variables_of(entry), entry.batch()
+    variables, batch = jax.device_put(variables_of(entry)), entry.batch()
 
     def compared(model):
         # Programs of their own, and the context is made inside: so the compiler sees the same sums

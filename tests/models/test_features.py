@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
     ('name', 'group', 'layer'),
     [
         ('gan', 'discriminator', 'output'),
-        ('gpt-lstm', 'network', 'out'),
+        ('gpt-rotary-scan', 'network', 'out'),
         ('frames-tcn', 'network', 'out'),
         ('pixelcnn', 'network', 'out'),
         ('flow-matching', 'network', 'output'),
@@ -35,7 +35,7 @@ def test_the_last_layer_of_the_features_is_the_output(name, group, layer):
     def both(variables, x):
         outputs = {
             'gan': lambda: model.discriminate(variables, x)[:, None],
-            'pixelcnn': lambda: model._params(variables, x),
+            'pixelcnn': lambda: model._params(variables, None, x)[0],
             'flow-matching': lambda: _output(model, variables, x),
         }
         out = outputs.get(name, lambda: _logits(model, variables, x))()

@@ -28,9 +28,11 @@ from genjax.models.autoregressive import (
     MADE,
     MDLM,
     FrameModel,
+    GuidedSampling,
     LogisticMixture,
     MaskGIT,
     PixelCNN,
+    TokenSampling,
 )
 from genjax.models.classifier import Classifier as ClassifierModel
 from genjax.models.diffusion import (
@@ -395,25 +397,58 @@ ZOO = (
         GPT(Transformer((6,), 5, 8, 2, 2, positions='rotary', tied=False, scan=True, dropout=0.1)),
         'tokens',
     ),
-    Entry('gpt-lstm', GPT(Recurrent((5,), 5, 8, dropout=0.1)), 'tokens'),
+    Entry(
+        'gpt-lstm',
+        GPT(
+            Recurrent((5,), 5, 8, dropout=0.1),
+            sampling=TokenSampling(guidance=30.0),
+            num_classes=3,
+            condition_dropout=0.2,
+        ),
+        'tokens',
+    ),
     Entry(
         'frames-made',
         FrameModel(
-            Recurrent((5, 4), features=8, cell='gru'), MaskedAutoencoder((4,), (8,), dropout=0.1)
+            Recurrent((5, 4), features=8, cell='gru'),
+            MaskedAutoencoder((4,), (8,), dropout=0.1),
+            GuidedSampling(guidance=30.0),
+            num_classes=3,
+            condition_dropout=0.2,
         ),
         'bits',
     ),
     Entry('frames-tcn', FrameModel(TCN((5, 4), features=8, num_layers=1, dropout=0.1)), 'bits'),
-    Entry('made', MADE(MaskedAutoencoder((9,), (16,), num_masks=3, dropout=0.1)), 'bits'),
+    Entry(
+        'made',
+        MADE(
+            MaskedAutoencoder((9,), (16,), num_masks=3, dropout=0.1),
+            GuidedSampling(guidance=2.0),
+            num_classes=3,
+            condition_dropout=0.2,
+        ),
+        'bits',
+    ),
     Entry('pixelcnn', PixelCNN(GatedPixelCNN((4, 3, 1), 4, 1, dropout=0.1)), 'bits'),
     Entry(
         'pixelcnn++',
-        PixelCNN(PixelCNNPlusPlus((2, 4, 2), 4, 1, 2, dropout=0.1), LogisticMixture(2)),
+        PixelCNN(
+            PixelCNNPlusPlus((2, 4, 2), 4, 1, 2, dropout=0.1),
+            LogisticMixture(2),
+            num_classes=3,
+            condition_dropout=0.2,
+        ),
         'levels',
     ),
     Entry(
         'mdlm',
-        MDLM(Transformer((6,), 5, 8, 1, 2, causal=False), DiscreteSampling(steps=4), 4),
+        MDLM(
+            Transformer((6,), 5, 8, 1, 2, causal=False),
+            DiscreteSampling(steps=4, guidance=2.0),
+            4,
+            num_classes=3,
+            condition_dropout=0.2,
+        ),
         'tokens',
     ),
     Entry(
@@ -436,8 +471,10 @@ ZOO = (
             TimeMLP((4, 2), 8, 1),
             UniformNoise('cosine'),
             10,
-            sampling=DiscreteSampling(steps=4),
+            sampling=DiscreteSampling(steps=4, guidance=30.0),
             eval_samples=4,
+            num_classes=3,
+            condition_dropout=0.2,
         ),
         'bits',
     ),

@@ -6,6 +6,7 @@ from genjax.models.autoregressive.gpt import GPT
 from genjax.models.autoregressive.made import MADE
 from genjax.models.autoregressive.mixtures import Categorical, LogisticMixture
 from genjax.models.autoregressive.pixelcnn import PixelCNN
+from genjax.models.conditional import GuidedSampling
 from genjax.models.diffusion.masked import MDLM, MaskGIT
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     'MDLM',
     'Categorical',
     'FrameModel',
+    'GuidedSampling',
     'LogisticMixture',
     'MaskGIT',
     'PixelCNN',

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.models.checks import check_number
+from genjax.models.conditional import GuidedSampling
 
 
 def keep_top_k(logits: Array, k: int) -> Array:
@@ -85,8 +86,8 @@ def filter_logits(
 
 
 @dataclass(frozen=True)
-class TokenSampling:
-    """Sampling options of autoregressive models of tokens.
+class TokenSampling(GuidedSampling):
+    """Sampling options of autoregressive models of tokens. Guidance comes before the others.
 
     Attributes:
         temperature: divides the logits; 0 is greedy decoding.
@@ -113,7 +114,7 @@ def generate(
     first: Array,
     draw: Callable[[Array, Array, Array], Array],
     key: Array,
-    length: int,
+    prompt: tuple[Array, Array],
 ) -> Array:
     """Draws sequences under one `lax.scan`.
 
@@ -123,34 +124,40 @@ def generate(
         first: input of the first step, [B, ...].
         draw: (key, parameters, previous element) -> element [B, ...].
         key: split into one key per position.
-        length: number of elements.
+        prompt: elements [B, T, ...], and which of them are given, bool [T]; the others are drawn.
 
     Returns:
-        [B, length, ...]
+        [B, T, ...]
     """
+    elements, is_given = prompt
 
-    def body(state: tuple[Array, Any], inputs: tuple[Array, Array]):
+    def body(state: tuple[Array, Any], inputs: tuple[Array, ...]):
         previous, carry = state
-        position, key = inputs
+        position, key, given, is_given = inputs
         parameters, carry = step(previous, carry, position)
-        element = draw(key, parameters, previous).astype(first.dtype)
+        drawn = draw(key, parameters, previous).astype(first.dtype)
+        element = jnp.where(is_given, given, drawn)
         return (element, carry), element
 
-    inputs = (jnp.arange(length), jax.random.split(key, length))
+    length = len(is_given)
+    keys = jax.random.split(key, length)
+    inputs = (jnp.arange(length), keys, jnp.moveaxis(elements, 0, 1), is_given)
     _, elements = jax.lax.scan(body, (first, carry), inputs)
     return jnp.moveaxis(elements, 0, 1)
 
 
 def uncached(
-    network: Callable[[Array], Array], first: Array, length: int
-) -> tuple[Callable[[Array, Any, Array], tuple[Array, Any]], Array]:
-    """Returns a `step` and its initial carry for a network without a cache: each step processes all
-    `length` elements again.
+    network: Callable[[Array, Array | None], Array],
+) -> Callable[[Array, Array, Array, Array | None], tuple[Array, Array]]:
+    """Returns the `step` of a network (x, condition) without a cache: each step processes all
+    elements again. Its carry is the elements seen so far, [B, T, ...].
     """
 
-    def step(element: Array, seen: Array, position: Array) -> tuple[Array, Array]:
+    def step(
+        element: Array, seen: Array, position: Array, condition: Array | None
+    ) -> tuple[Array, Array]:
         seen = jax.lax.dynamic_update_index_in_dim(seen, element, position, axis=1)
-        out = network(seen)
+        out = network(seen, condition)
         return jax.lax.dynamic_index_in_dim(out, position, axis=1, keepdims=False), seen
 
-    return step, jnp.zeros((first.shape[0], length, *first.shape[1:]), first.dtype)
+    return step

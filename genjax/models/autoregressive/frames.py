@@ -1,7 +1,7 @@
 """Autoregressive models of sequences of binary frames."""
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -9,9 +9,10 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import draws, flax_utils
+from genjax.models import conditions, draws, flax_utils
 from genjax.models.autoregressive.sequences import SequenceModel
 from genjax.models.base import Batch, Phase, Values, Variables
+from genjax.models.conditional import GuidedSampling
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,17 @@ class FrameModel(SequenceModel):
             methods `initial_carry` and `step` samples a sequence in one pass.
         within: frames [N, D] to logits [N, D], added to those of `network`; autoregressive over the
             bits in some order, such as `MaskedAutoencoder`.
+        sampling: sampling options.
     """
 
     network: nn.Module
     within: nn.Module | None = None
+    sampling: GuidedSampling = field(default_factory=GuidedSampling)
+
+    FREE: ClassVar[tuple[str, ...]] = ('sampling',)
 
     def __post_init__(self):
+        super().__post_init__()
         shape = flax_utils.event_shape(self.network, 'network')
         if len(shape) != 2:
             raise UserError('the network of a FrameModel needs shape=(length, bits of a frame)')
@@ -58,7 +64,7 @@ class FrameModel(SequenceModel):
     def init(self, key: Array, batch: Batch) -> Variables:
         """Draws the initial variables; `batch` gives shapes only."""
         x = self._shift(batch['x'])
-        networks = {'network': (self.network, (x,))}
+        networks = {'network': (self._network, (x, conditions.of_batch(self, batch)))}
         if self.within is not None:
             networks['within'] = (self.within, (x[:, 0],))
         return flax_utils.initialise(key, networks)
@@ -69,13 +75,15 @@ class FrameModel(SequenceModel):
     def _clean(self, x: Array) -> Array:
         return jnp.maximum(x, 0.0)
 
+    def _counted(self, x: Array) -> Array:
+        return x[..., 0] >= 0
+
     def _element_log_probs(
         self, variables: Variables, logits: Array, x: Array, **options: Any
-    ) -> tuple[Array, Array]:
-        counted = x[..., 0] >= 0
+    ) -> Array:
         logits = logits + self._coupling(variables, self._clean(x), **options)
         values = jnp.sum(x * logits - jax.nn.softplus(logits), axis=-1)
-        return jnp.where(counted, values, 0.0), counted
+        return jnp.where(self._counted(x), values, 0.0)
 
     def _draw(self, variables: Variables, key: Array, logits: Array, previous: Array) -> Array:
         del previous

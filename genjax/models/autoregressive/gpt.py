@@ -40,6 +40,7 @@ class GPT(SequenceModel):
     FREE: ClassVar[tuple[str, ...]] = ('sampling',)
 
     def __post_init__(self):
+        super().__post_init__()
         flax_utils.event_shape(self.network, 'network')
         if getattr(self.network, 'vocab_size', None) is None:
             raise UserError('the network of a GPT needs a field vocab_size')
@@ -68,17 +69,20 @@ class GPT(SequenceModel):
     def _clean(self, x: Array) -> Array:
         return x
 
+    def _counted(self, x: Array) -> Array:
+        if self.end is None:
+            return jnp.ones(x.shape, bool)
+        return jnp.cumsum(x == self.end, axis=-1) - (x == self.end) == 0
+
     def _element_log_probs(
         self, variables: Variables, logits: Array, x: Array, **options: Any
-    ) -> tuple[Array, Array]:
+    ) -> Array:
         del variables, options
         values = jnp.take_along_axis(jax.nn.log_softmax(logits), x[..., None], axis=-1)[..., 0]
         if self.end is None:
-            return values, jnp.ones(x.shape, bool)
-        ended = jnp.cumsum(x == self.end, axis=-1) - (x == self.end) > 0
+            return values
         # Other tokens after the end are impossible.
-        values = jnp.where(ended, jnp.where(x == self.end, 0.0, -jnp.inf), values)
-        return values, ~ended
+        return jnp.where(self._counted(x), values, jnp.where(x == self.end, 0.0, -jnp.inf))
 
     def _draw(self, variables: Variables, key: Array, logits: Array, previous: Array) -> Array:
         del variables

@@ -1,6 +1,7 @@
 """MADE: a masked autoencoder as an autoregressive model of bits."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -9,11 +10,12 @@ from jax import Array
 
 from genjax.models import conditions, draws, flax_utils
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
+from genjax.models.conditional import ConditionalModel, GuidedSampling
 from genjax.models.precision import full_precision
 
 
 @dataclass(frozen=True)
-class MADE:
+class MADE(ConditionalModel):
     """Masked autoencoder for distribution estimation, on bits (Germain et al., 2015).
 
     With several sets of masks, each update trains one, drawn at random; the model is their uniform
@@ -24,9 +26,13 @@ class MADE:
             `MaskedAutoencoder`. Its field `shape` is the shape of one example, `num_masks` the
             number of sets, and `degrees()[0]` the 1-based position of each element in each
             ordering.
+        sampling: sampling options.
     """
 
     network: nn.Module
+    sampling: GuidedSampling = field(default_factory=GuidedSampling)
+
+    FREE: ClassVar[tuple[str, ...]] = ('sampling',)
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -43,20 +49,40 @@ class MADE:
 
     def init(self, key: Array, batch: Batch) -> Variables:
         """Draws the initial variables; `batch` gives shapes only."""
-        return flax_utils.initialise(key, {'network': (self.network, (batch['x'],))})
+        args = (batch['x'], 0, conditions.of_batch(self, batch))
+        return flax_utils.initialise(key, {'network': (self._network, args)})
 
     @full_precision
-    def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
-        """Computes the exact log-probability [B] of bits x under the mixture; `key` is not used."""
+    def log_prob(
+        self,
+        variables: Variables,
+        x: Array,
+        key: Array,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
+    ) -> LogProb:
+        """Computes the exact log-probability [B] of bits x under the mixture, given a label or
+        context; `key` is not used. Without a label, that of p(x): of the null condition if
+        `condition_dropout` is not 0, otherwise of the mixture over uniformly drawn labels.
+
+        Raises:
+            UserError: a label or context that the model does not take, or a missing context.
+        """
         del key
-
-        def of_set(index: Array) -> Array:
-            logits, _ = flax_utils.apply(self.network, variables, 'network', x, index)
-            return _log_prob(logits, x)
-
         sets = jnp.arange(self.network.num_masks)
-        values = jax.lax.map(of_set, sets)
-        return LogProb(jax.nn.logsumexp(values, axis=0) - jnp.log(len(sets)), 'exact')
+
+        def log_prob(condition: Array | None) -> Array:
+
+            def of_set(index: Array) -> Array:
+                args = (x, index, condition)
+                logits, _ = flax_utils.apply(self._network, variables, 'network', *args)
+                return _log_prob(logits, x)
+
+            values = jax.lax.map(of_set, sets)
+            return (jax.nn.logsumexp(values, axis=0) - jnp.log(len(sets)))[:, None]
+
+        return LogProb(self._exact_log_probs(log_prob, len(x), label, context)[:, 0], 'exact')
 
     def sample(
         self,
@@ -68,28 +94,43 @@ class MADE:
         context: Array | None = None,
     ) -> Array:
         """Draws bits [num, *event] as float32, element by element in the order of each set of
-        masks; the numbers of samples per set differ by at most one. Raises a UserError when given a
-        condition.
+        masks; the numbers of samples per set differ by at most one. Missing labels are drawn
+        uniformly.
+
+        Raises:
+            UserError: a label or context that the model does not take, or a missing context.
         """
-        conditions.refuse(self, label, context)
+        condition = self._sampling_condition(key, num, label, context)
         sets = self.network.num_masks
         rows = -(-num // sets)
         order_key, draw_key = jax.random.split(key)
-        x = jax.vmap(lambda index, key: self._sample_set(variables, index, key, rows))(
-            jnp.arange(sets), jax.random.split(draw_key, sets)
-        )
-        x = x.reshape(sets * rows, *self.event_shape)
         # Shuffle so that every sample has the same distribution.
-        return jax.random.permutation(order_key, x)[:num]
+        order = jax.random.permutation(order_key, sets * rows)[:num]
+        if condition is not None:
+            spread = jnp.zeros((sets * rows, condition.shape[-1])).at[order].set(condition)
+            condition = spread.reshape(sets, rows, -1)
 
-    def _sample_set(self, variables: Variables, index: Array, key: Array, num: int) -> Array:
+        def of_set(index: Array, key: Array, condition: Array | None) -> Array:
+            return self._sample_set(variables, index, key, rows, condition)
+
+        x = jax.vmap(of_set)(jnp.arange(sets), jax.random.split(draw_key, sets), condition)
+        return x.reshape(sets * rows, *self.event_shape)[order]
+
+    def _sample_set(
+        self, variables: Variables, index: Array, key: Array, num: int, condition: Array | None
+    ) -> Array:
         """Draws [num, D] under one set of masks."""
         places = jnp.argsort(jnp.asarray(self.network.degrees()[0])[index])
 
+        def network(condition: Array | None, x: Array) -> tuple[Array, Any]:
+            args = (x, index, condition)
+            return flax_utils.apply(self._network, variables, 'network', *args)
+
+        network = self._guided(network, condition)
+
         def draw(x: Array, inputs: tuple[Array, Array]) -> tuple[Array, None]:
             place, key = inputs
-            shaped = x.reshape(num, *self.event_shape)
-            logits, _ = flax_utils.apply(self.network, variables, 'network', shaped, index)
+            logits, _ = network(x.reshape(num, *self.event_shape))
             logit = jax.lax.dynamic_index_in_dim(logits.reshape(num, -1), place, 1, keepdims=False)
             bit = draws.bernoulli(key, logit)
             return jax.lax.dynamic_update_index_in_dim(x, bit, place, axis=1), None
@@ -98,10 +139,12 @@ class MADE:
         return jax.lax.scan(draw, jnp.zeros((num, len(places))), (places, keys))[0]
 
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
+        condition = self._training_condition(batch, key)
         mask_key, dropout_key = jax.random.split(key)
         index = jax.random.randint(mask_key, (), 0, self.network.num_masks)
+        args = (batch['x'], index, condition)
         logits, state = flax_utils.apply(
-            self.network, variables, 'network', batch['x'], index, train=True, key=dropout_key
+            self._network, variables, 'network', *args, train=True, key=dropout_key
         )
         return LossOutput(-_log_prob(logits, batch['x']), {}, state)
 

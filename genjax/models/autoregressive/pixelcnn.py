@@ -1,7 +1,8 @@
 """PixelCNN: an autoregressive model of images, pixel by pixel."""
 
+import functools
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, ClassVar, Protocol
 
 import flax.linen as nn
 import jax
@@ -12,6 +13,7 @@ from genjax.errors import UserError
 from genjax.models import conditions, flax_utils
 from genjax.models.autoregressive.mixtures import Categorical
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
+from genjax.models.conditional import ConditionalModel, GuidedSampling
 from genjax.models.precision import full_precision
 
 
@@ -32,7 +34,7 @@ class PixelLikelihood(Protocol):
 
 
 @dataclass(frozen=True)
-class PixelCNN:
+class PixelCNN(ConditionalModel):
     """An autoregressive model of images in raster order (van den Oord et al., 2016).
 
     The parameter group is 'network'; the loss is in nats per image.
@@ -44,12 +46,22 @@ class PixelCNN:
             number of outputs in place of the channels.
         likelihood: distribution of a pixel: `Categorical` (2 levels: Bernoulli) or
             `LogisticMixture`.
+        sampling: sampling options; guidance goes with the likelihood `Categorical`.
     """
 
     network: nn.Module
     likelihood: PixelLikelihood = field(default_factory=Categorical)
+    sampling: GuidedSampling = field(default_factory=GuidedSampling)
+
+    FREE: ClassVar[tuple[str, ...]] = ('sampling',)
 
     def __post_init__(self):
+        super().__post_init__()
+        if self._passes == 2 and not isinstance(self.likelihood, Categorical):
+            raise UserError(
+                'guidance extrapolates logits: it goes with the likelihood Categorical of a'
+                f' PixelCNN, not {type(self.likelihood).__name__}'
+            )
         if len(flax_utils.event_shape(self.network, 'network')) != 3:
             raise UserError('the network of a PixelCNN needs shape=(height, width, channels)')
 
@@ -70,24 +82,56 @@ class PixelCNN:
     @property
     def _network(self) -> nn.Module:
         height, width, channels = self.event_shape
-        return self.network.clone(shape=(height, width, self.likelihood.outputs(channels)))
+        return super()._network.clone(shape=(height, width, self.likelihood.outputs(channels)))
 
     def init(self, key: Array, batch: Batch) -> Variables:
         """Draws the initial variables; `batch` gives shapes only."""
-        x = self.likelihood.centre(batch['x'])
-        return flax_utils.initialise(key, {'network': (self._network, (x,))})
+        args = (self.likelihood.centre(batch['x']), conditions.of_batch(self, batch))
+        return flax_utils.initialise(key, {'network': (self._network, args)})
 
     @full_precision
-    def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
-        """Computes the exact log-probability [B] of images x; `key` is not used."""
-        del key
-        pixels = self.likelihood.log_prob(self._params(variables, x), x)
-        return LogProb(jnp.sum(pixels, axis=(1, 2)), 'exact')
+    def log_prob(
+        self,
+        variables: Variables,
+        x: Array,
+        key: Array,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
+    ) -> LogProb:
+        """Computes the exact log-probability [B] of images x given a label or context; `key` is not
+        used. Without a label, that of p(x): of the null condition if `condition_dropout` is not 0,
+        otherwise of the mixture over uniformly drawn labels.
 
-    def features(self, variables: Variables, x: Array) -> Array:
-        """Computes the input of the network's last layer, a mean over the pixels: [B, D]."""
-        x = self.likelihood.centre(x)
-        return flax_utils.pooled(flax_utils.hidden(self._network, variables, 'network', x)[1])
+        Raises:
+            UserError: a label or context that the model does not take, or a missing context.
+        """
+        del key
+
+        def log_prob(condition: Array | None) -> Array:
+            params, _ = self._params(variables, condition, x)
+            return jnp.sum(self.likelihood.log_prob(params, x), axis=(1, 2))[:, None]
+
+        return LogProb(self._exact_log_probs(log_prob, len(x), label, context)[:, 0], 'exact')
+
+    def features(
+        self,
+        variables: Variables,
+        x: Array,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
+    ) -> Array:
+        """Computes the input of the network's last layer, a mean over the pixels: [B, D]. Without a
+        label or context, that for the null condition.
+
+        Raises:
+            UserError: a label or context that the model does not take; or neither, and the model
+                was trained without condition dropout.
+        """
+        condition = self._given_or_null('features', len(x), label, context)
+        args = (self.likelihood.centre(x), condition)
+        return flax_utils.pooled(flax_utils.hidden(self._network, variables, 'network', *args)[1])
 
     def sample(
         self,
@@ -98,16 +142,20 @@ class PixelCNN:
         label: Array | None = None,
         context: Array | None = None,
     ) -> Array:
-        """Draws images [num, H, W, C] as float32, pixel by pixel under one `lax.scan`. Raises a
-        UserError when given a condition.
+        """Draws images [num, H, W, C] as float32, pixel by pixel under one `lax.scan`. Missing
+        labels are drawn uniformly.
+
+        Raises:
+            UserError: a label or context that the model does not take, or a missing context.
         """
-        conditions.refuse(self, label, context)
+        condition = self._sampling_condition(key, num, label, context)
+        network = self._guided(functools.partial(self._params, variables), condition)
         height, width, channels = self.event_shape
 
         def draw(x: Array, inputs: tuple[Array, Array]) -> tuple[Array, None]:
             place, key = inputs
             row, column = place // width, place % width
-            params = self._params(variables, x)
+            params, _ = network(x)
             params = jax.lax.dynamic_slice(
                 params, (0, row, column, 0), (num, 1, 1, params.shape[-1])
             )
@@ -118,13 +166,15 @@ class PixelCNN:
         inputs = (places, jax.random.split(key, len(places)))
         return jax.lax.scan(draw, jnp.zeros((num, *self.event_shape)), inputs)[0]
 
-    def _params(self, variables: Variables, x: Array) -> Array:
-        return flax_utils.apply(self._network, variables, 'network', self.likelihood.centre(x))[0]
+    def _params(
+        self, variables: Variables, condition: Array | None, x: Array, **options: Any
+    ) -> tuple[Array, Any]:
+        """Computes the parameters of each pixel, and the new state."""
+        args = (self.likelihood.centre(x), condition)
+        return flax_utils.apply(self._network, variables, 'network', *args, **options)
 
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
-        x = batch['x']
-        params, state = flax_utils.apply(
-            self._network, variables, 'network', self.likelihood.centre(x), train=True, key=key
-        )
+        x, condition = batch['x'], self._training_condition(batch, key)
+        params, state = self._params(variables, condition, x, train=True, key=key)
         pixels = self.likelihood.log_prob(params, x)
         return LossOutput(-jnp.sum(pixels, axis=(1, 2)), {}, state)

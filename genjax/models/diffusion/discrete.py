@@ -1,222 +1,18 @@
 """Discrete diffusion of tokens and bits."""
 
-import inspect
-import math
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax import Array
 
-from genjax.errors import UserError
-from genjax.models import conditions, flax_utils
-from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
+from genjax.models.base import Variables
+from genjax.models.diffusion.discrete_base import DiscreteBound, first_elements
 from genjax.models.diffusion.discrete_paths import DiscretePath, Masking, log_one_hot
-from genjax.models.diffusion.samplers import Sampler
 from genjax.models.diffusion.sampling import DiscreteSampling
 from genjax.models.diffusion.time_schedules import Grid, PowerSchedule
-from genjax.models.precision import full_precision
 from genjax.models.sampling_options import gathered
-
-
-class DiscreteModel(ABC):
-    """Base class of models that denoise all elements of an example in parallel.
-
-    Subclasses have the attributes below and implement `_loss`.
-
-    Attributes:
-        network: one with the field `vocab_size` maps tokens int32 [B, *event] to logits
-            [B, *event, vocab_size]; one without maps bits, float32 [B, *event], to the logits of 1,
-            [B, *event]. The logits are those of an element given the others; the likelihood of its
-            own noisy value is added by Bayes' rule. Its optional argument `time` is t in [0, 1],
-            [B].
-        path: path from data to noise.
-        grid: time discretisation of the sampler.
-        sampling: sampling options, with a field `steps`.
-    """
-
-    network: nn.Module
-    path: DiscretePath
-    grid: Grid
-    sampling: Any
-
-    def __post_init__(self):
-        flax_utils.event_shape(self.network, 'network')
-        name = type(self).__name__
-        if isinstance(self.path, Masking) and not self._has_tokens:
-            raise UserError(f'the network of a {name} needs a field vocab_size: masks are tokens')
-        if getattr(self.network, 'causal', False):
-            raise UserError(f'the network of a {name} must see all tokens: set causal=False')
-        for number in ('chain', 'eval_samples'):
-            if getattr(self, number, 1) < 1:
-                raise UserError(f'{name}.{number} must be at least 1, not {getattr(self, number)}')
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        return flax_utils.event_shape(self.network, 'network')
-
-    @property
-    def vocab_size(self) -> int | None:
-        """The number of tokens; None: bits."""
-        return self.num_values if self._has_tokens else None
-
-    @property
-    def data_values(self) -> Values:
-        """Tokens, or bits."""
-        return Values(type(self).__name__, 0, self.num_values - 1, whole=True)
-
-    @property
-    def num_values(self) -> int:
-        """Number of values of an element of the data."""
-        return self.network.vocab_size if self._has_tokens else 2
-
-    @property
-    def phases(self) -> tuple[Phase, ...]:
-        return (Phase('network', ('network',), self._loss),)
-
-    def init(self, key: Array, batch: Batch) -> Variables:
-        """Draws the initial variables; `batch` gives shapes only."""
-        return flax_utils.initialise(
-            key, {'network': (self.network, self._inputs(batch['x'], jnp.zeros(())))}
-        )
-
-    def sample(
-        self,
-        variables: Variables,
-        key: Array,
-        num: int,
-        *,
-        label: Array | None = None,
-        context: Array | None = None,
-    ) -> Array:
-        """Draws [num, *event] in `sampling.steps` network passes.
-
-        Raises:
-            UserError: a condition.
-        """
-        conditions.refuse(self, label, context)
-
-        def predict(x: Array, t: Array) -> Array:
-            return self.log_probs(variables, x, t)[0]
-
-        noise_key, key = jax.random.split(key)
-        noise = self.path.stationary(noise_key, (num, *self.event_shape), self.num_values)
-        times = self.grid(self.path, self.sampling.steps)
-        x = self._sampler(predict, self.path, times, noise, key)
-        return x.astype(self._dtype)
-
-    def log_probs(
-        self, variables: Variables, noisy: Array, t: Array, key: Array | None = None
-    ) -> tuple[Array, Variables]:
-        """Computes log p(x | x_t), [B, *event, K], at t, [] or [B, 1, ...], and the new state; in
-        train mode if a key (for dropout) is given.
-        """
-        out, state = flax_utils.apply(
-            self.network,
-            variables,
-            'network',
-            *self._inputs(noisy, t),
-            train=key is not None,
-            key=key,
-        )
-        logits = out.astype(jnp.float32)
-        if not self._has_tokens:
-            logits = jnp.stack([jnp.zeros_like(logits), logits], axis=-1)
-        return jax.nn.log_softmax(
-            logits + self.path.log_likelihood(noisy, t, self.num_values)
-        ), state
-
-    @abstractmethod
-    def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput: ...
-
-    @property
-    def _sampler(self) -> Sampler:
-        return self.sampling.sampler
-
-    @property
-    def _has_tokens(self) -> bool:
-        return getattr(self.network, 'vocab_size', None) is not None
-
-    @property
-    def _dtype(self) -> str:
-        return 'int32' if self._has_tokens else 'float32'
-
-    def _inputs(self, x: Array, t: Array) -> tuple[Array, ...]:
-        """Arguments of the network."""
-        x = x.astype(self._dtype)
-        if 'time' not in inspect.signature(type(self.network).__call__).parameters:
-            return (x,)
-        t = jnp.broadcast_to(t, (len(x), *(1,) * (x.ndim - 1)))
-        return x, t.reshape(len(x))
-
-
-def first_elements(shape: tuple[int, ...], num: int) -> Array:
-    """Marks the first `num` elements of an array of this shape, in row-major order: bool."""
-    return jnp.arange(math.prod(shape)).reshape(shape) < num
-
-
-class DiscreteBound(DiscreteModel):
-    """Base class of models trained on a variational bound; subclasses implement `_bound`.
-
-    Attributes:
-        eval_samples: noise draws per example in `log_prob`.
-    """
-
-    eval_samples: int
-
-    def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
-        """Estimates a lower bound [B] of log p(x) from `eval_samples` draws of the noise."""
-        tokens, _ = self.token_log_probs(variables, x, key)
-        return LogProb(jnp.sum(tokens.value.reshape(len(x), -1), axis=-1), tokens.kind)
-
-    @full_precision
-    def token_log_probs(
-        self, variables: Variables, x: Array, key: Array, *, given: int = 0
-    ) -> tuple[LogProb, Array]:
-        """Computes each element's term of the lower bound of log p(x), [B, *event], and a mask,
-        bool of that shape, False for the first `given` elements of an example in row-major order.
-        The `given` elements stay clean: the bound is that of the others conditioned on them.
-        """
-        offset_key, noise_key = jax.random.split(key)
-        offset = jax.random.uniform(offset_key, (len(x),))
-
-        def draw(inputs: tuple[Array, Array]) -> Array:
-            number, key = inputs
-            share = (offset + number / self.eval_samples) % 1.0
-            return self._bound(variables, x.astype(jnp.int32), share, key, None, given)[0]
-
-        keys = jax.random.split(noise_key, self.eval_samples)
-        values = jax.lax.map(draw, (jnp.arange(self.eval_samples), keys))
-        counted = jnp.broadcast_to(~first_elements(x.shape[1:], given), x.shape)
-        return LogProb(-jnp.mean(values, axis=0), 'lower_bound'), counted
-
-    def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
-        share_key, noise_key, network_key = jax.random.split(key, 3)
-        x = batch['x'].astype(jnp.int32)
-        # Spread evenly over the batch to reduce the variance of its mean.
-        share = (jax.random.uniform(share_key) + jnp.arange(len(x)) / len(x)) % 1.0
-        tokens, state = self._bound(variables, x, share, noise_key, network_key)
-        tokens = tokens.reshape(len(x), -1)
-        nats = jnp.sum(tokens, axis=-1)
-        return LossOutput(nats, {'nats_per_token': nats / tokens.shape[1]}, state)
-
-    @abstractmethod
-    def _bound(
-        self,
-        variables: Variables,
-        x: Array,
-        share: Array,
-        noise_key: Array,
-        network_key: Array | None,
-        given: int = 0,
-    ) -> tuple[Array, Variables]:
-        """Computes each element's term of the negative bound of x (int32) in nats, and the new
-        state. `share` [B], uniform in [0, 1), sets the noise level. The first `given` elements of
-        an example stay clean and contribute 0.
-        """
 
 
 @dataclass(frozen=True)
@@ -265,6 +61,7 @@ class DiscreteDiffusion(DiscreteBound):
         share: Array,
         noise_key: Array,
         network_key: Array | None,
+        condition: Array | None = None,
         given: int = 0,
     ) -> tuple[Array, Variables]:
         times = self.grid(self.path, self.chain)
@@ -273,7 +70,7 @@ class DiscreteDiffusion(DiscreteBound):
         t, s = times[number], times[number + 1]
         clean = first_elements(x.shape[1:], given)
         noisy = jnp.where(clean, x, self.path.corrupt(noise_key, x, t, self.num_values))
-        log_probs, state = self.log_probs(variables, noisy, t, network_key)
+        log_probs, state = self.log_probs(variables, noisy, t, network_key, condition)
         posterior = self.path.log_posterior(noisy, log_one_hot(x, self.num_values), t, s)
         model = self.path.log_posterior(noisy, log_probs, t, s)
         gap = jnp.where((posterior > -jnp.inf) & ~clean[..., None], posterior - model, 0.0)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.models.base import Batch, LossOutput, Variables
-from genjax.models.diffusion.discrete import DiscreteBound, DiscreteModel
+from genjax.models.diffusion.discrete_base import DiscreteBound, DiscreteModel
 from genjax.models.diffusion.discrete_paths import Masking
 from genjax.models.diffusion.discrete_samplers import Confidence, smallest
 from genjax.models.diffusion.sampling import DiscreteSampling, MaskGITSampling
@@ -57,12 +57,13 @@ class MDLM(DiscreteBound):
         share: Array,
         noise_key: Array,
         network_key: Array | None,
+        condition: Array | None = None,
         given: int = 0,
     ) -> tuple[Array, Variables]:
         length = max(x.shape[1] - given, 1)
         num = jnp.minimum(1 + jnp.floor(share * length), length)[:, None]
         losses, state = _masked_losses(
-            self, variables, x, num, num / x.shape[1], noise_key, network_key, given
+            self, variables, x, num, num / x.shape[1], noise_key, network_key, condition, given
         )
         return losses * (length / num), state
 
@@ -100,11 +101,12 @@ class MaskGIT(DiscreteModel):
         return Confidence(self.sampling.choice_temperature)
 
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
+        condition = self._training_condition(batch, key)
         time_key, mask_key, network_key = jax.random.split(key, 3)
         x = batch['x']
         t = 1.0 - jax.random.uniform(time_key, (len(x), 1))
         num = jnp.ceil(self.path.lost(t) * x.shape[1])
-        losses, state = _masked_losses(self, variables, x, num, t, mask_key, network_key)
+        losses, state = _masked_losses(self, variables, x, num, t, mask_key, network_key, condition)
         return LossOutput(jnp.sum(losses, axis=-1) / num[:, 0], {}, state)
 
 
@@ -116,6 +118,7 @@ def _masked_losses(
     t: Array,
     mask_key: Array,
     network_key: Array | None,
+    condition: Array | None,
     given: int = 0,
 ) -> tuple[Array, Variables]:
     """Computes -log p of the masked tokens, [B, T], 0 elsewhere, and the new state.
@@ -126,5 +129,5 @@ def _masked_losses(
     order = jax.random.uniform(mask_key, x.shape)
     masked = smallest(jnp.where(jnp.arange(x.shape[1]) < given, jnp.inf, order), num)
     seen = jnp.where(masked, model.num_values, x)
-    log_probs, state = model.log_probs(variables, seen, t, network_key)
+    log_probs, state = model.log_probs(variables, seen, t, network_key, condition)
     return -jnp.take_along_axis(log_probs, x[..., None], axis=-1)[..., 0], state

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from genjax.models.checks import check_number
+from genjax.models.conditional import GuidedSampling
 from genjax.models.diffusion.discrete_samplers import DiscreteAncestral
 from genjax.models.diffusion.guidance import Guide
 from genjax.models.diffusion.paths import Path
@@ -50,7 +51,7 @@ class FewStepSampling:
 
 
 @dataclass(frozen=True)
-class DiscreteSampling:
+class DiscreteSampling(GuidedSampling):
     """Sampling options of a `DiscreteDiffusion` and an `MDLM`.
 
     Attributes:
@@ -66,7 +67,7 @@ class DiscreteSampling:
 
 
 @dataclass(frozen=True)
-class MaskGITSampling:
+class MaskGITSampling(GuidedSampling):
     """Sampling options of a `MaskGIT`.
 
     Attributes:
