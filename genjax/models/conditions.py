@@ -8,6 +8,7 @@ which is 1, and zeros: [B, F + 1]. Networks take both (`genjax.networks.Conditio
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -139,6 +140,63 @@ def to_sample(
         return condition
     label = jax.random.randint(key, (num,), 0, model.num_classes)
     return jax.nn.one_hot(label, model.num_classes)
+
+
+def class_log_probs(model: Any, log_prob: Callable[[Array | None], Array], num: int) -> Array:
+    """Computes log p(x | label) [B, num_classes] of B = `num` examples, one label at a time;
+    `log_prob` maps a condition [B, F] to [B].
+    """
+    shape = num, model.num_classes
+    each = jax.lax.map(lambda row: log_prob(jnp.broadcast_to(row, shape)), jnp.eye(shape[1]))
+    return jnp.moveaxis(each, 0, 1)
+
+
+def mixture(
+    model: Any,
+    log_prob: Callable[[Array | None], Array],
+    num: int,
+    label: Array | None,
+    context: Array | None,
+) -> Array:
+    """Computes log p(x | label or context) [B] of B = `num` examples; without the label that a
+    model takes, of the uniform mixture over classes. `log_prob` maps a condition [B, F] or None to
+    [B]. Raises the errors of `given`.
+    """
+    condition = given(model, label, context)
+    if condition is not None or model.num_classes is None:
+        return log_prob(condition)
+    each = class_log_probs(model, log_prob, num)
+    return jax.nn.logsumexp(each, axis=-1) - math.log(model.num_classes)
+
+
+def given_or_likely(
+    model: Any,
+    log_prob: Callable[[Array | None], Array],
+    num: int,
+    label: Array | None,
+    context: Array | None,
+) -> Array | None:
+    """Returns the condition of a label or context given by a caller, or the most likely class of
+    each example, one-hot; see `mixture`.
+    """
+    condition = given(model, label, context)
+    if condition is not None or model.num_classes is None:
+        return condition
+    likely = jnp.argmax(class_log_probs(model, log_prob, num), axis=-1)
+    return jax.nn.one_hot(likely, model.num_classes)
+
+
+def split_code(
+    model: Any, z: Array, label: Array | None, context: Array | None
+) -> tuple[Array, Array | None]:
+    """Splits a code [B, latent_dim + F] into z and the condition, for which a label or context
+    given by a caller is substituted.
+    """
+    z, appended = jnp.split(z, [model.latent_dim], axis=-1)
+    condition = given(model, label, context, needed=False)
+    if condition is None and is_conditional(model):
+        return z, appended
+    return z, condition
 
 
 def refuse(model: Any, label: Array | None, context: Array | None) -> None:

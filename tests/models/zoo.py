@@ -483,13 +483,21 @@ ZOO = (
     Entry('pixel-naive-bayes', PixelNaiveBayes(PICTURE, smoothing=0.1), 'levels', counted=True),
     Entry('uniform-box', UniformBox((5,)), 'reals', counted=True),
     Entry(
-        'flow-realnvp',
-        Flow(Chain((ActNorm(), Repeat(Chain((Coupling(MLP((8,))), Reverse())), 3))), (2,)),
+        'flow-realnvp-context',
+        Flow(
+            Chain((ActNorm(), Repeat(Chain((Coupling(MLP((8,))), Reverse())), 3))),
+            (2,),
+            context_shape=(3,),
+        ),
         'reals',
     ),
     Entry(
         'flow-maf-spline',
-        Flow(Repeat(Chain((Autoregressive(MaskedMLP((8,)), Spline(4)), Reverse())), 2), (3,)),
+        Flow(
+            Repeat(Chain((Autoregressive(MaskedMLP((8,)), Spline(4)), Reverse())), 2),
+            (3,),
+            num_classes=3,
+        ),
         'reals',
     ),
     Entry(
@@ -523,8 +531,14 @@ ZOO = (
         'reals',
     ),
     Entry(
-        'flow-continuous',
-        ContinuousFlow(MLP((8,), activation='tanh'), (2,), divergence='hutchinson', tolerance=1e-3),
+        'flow-continuous-context',
+        ContinuousFlow(
+            MLP((8,), activation='tanh'),
+            (2,),
+            divergence='hutchinson',
+            tolerance=1e-3,
+            context_shape=(1,),
+        ),
         'reals',
     ),
     Entry(

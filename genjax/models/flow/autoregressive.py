@@ -1,5 +1,7 @@
 """Masked autoregressive bijections."""
 
+import functools
+from collections.abc import Callable
 from dataclasses import field
 
 import flax.linen as nn
@@ -19,7 +21,8 @@ class Autoregressive(Bijection):
     The forward map takes one network pass; the inverse one per token. With `Affine` on vectors
     this is a layer of MAF (Papamakarios et al., 2017), and `Inverse` of it one of IAF (Kingma et
     al., 2016); on patches of images, with a causal transformer, one of TarFlow (Zhai et al.,
-    2024). x is a vector [B, T], whose tokens are single numbers, or a sequence [B, T, P].
+    2024). x is a vector [B, T], whose tokens are single numbers, or a sequence [B, T, P]. A context
+    becomes a token before the first, and the smaller of the two kinds is filled with zeros.
 
     Attributes:
         network: tokens [B, T, P] to parameters [B, T, outputs]; row t depends on the tokens before
@@ -35,24 +38,24 @@ class Autoregressive(Bijection):
         refuse_dropout(self.network)
         super().__post_init__()
 
-    def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
+    def transform_and_log_det(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
         """Maps all tokens in one pass."""
         tokens = _tokens(x)
-        params = _shaped(self._network(tokens.shape[-1])(tokens), tokens)
+        params = _params(self._network(tokens.shape[-1]), tokens, context)
         z, log_slope = self.transform.forward(params, tokens)
         return z.reshape(x.shape), sum_event(log_slope)
 
-    def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
+    def inverse_and_log_det(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
         """Inverts the map token by token."""
         tokens = _tokens(z)
         network = self._network(tokens.shape[-1])
         if self.is_initializing():
-            network(tokens)  # create the parameters here: the scan below cannot
+            _params(network, tokens, context)  # create the parameters here: the scan below cannot
         network, variables = network.unbind()
 
         def step(x: Array, t: Array) -> tuple[Array, Array]:
             """Computes token t from the tokens before it."""
-            params = _shaped(network.apply(variables, x), x)
+            params = _params(functools.partial(network.apply, variables), x, context)
             params_t, z_t = (jax.lax.dynamic_index_in_dim(a, t, 1, False) for a in (params, tokens))
             token, log_slope = self.transform.inverse(params_t, z_t)
             return x.at[:, t].set(token), sum_event(log_slope)
@@ -77,5 +80,13 @@ def _tokens(x: Array) -> Array:
     return x.reshape(*x.shape[:2], -1).astype(jnp.float32)
 
 
-def _shaped(params: Array, tokens: Array) -> Array:
-    return params.astype(jnp.float32).reshape(*tokens.shape, -1)
+def _params(network: Callable[[Array], Array], tokens: Array, context: Array | None) -> Array:
+    """Computes the parameters [*tokens, width] of the map of each token."""
+    inputs, first = tokens, 0
+    if context is not None:
+        parts = context.reshape(len(tokens), 1, -1).astype(jnp.float32), tokens
+        size, first = max(part.shape[-1] for part in parts), 1
+        inputs = jnp.concatenate(
+            [jnp.pad(part, ((0, 0), (0, 0), (0, size - part.shape[-1]))) for part in parts], axis=1
+        )
+    return network(inputs)[:, first:].astype(jnp.float32).reshape(*tokens.shape, -1)

@@ -6,6 +6,8 @@ A bijection is a Linen module with a forward and an inverse method, each with it
     x, log_det = bijection.inverse_and_log_det(z)       # log |det dx/dz|, its negative
 
 `x` is [B, *event]. Examples are independent of each other. In a flow `x` are data and `z` is noise.
+Both methods take a context [B, F] as second argument, in a conditional flow: bijections with a
+network append it to the network's input, compositions pass it on, others ignore it.
 """
 
 from abc import ABC, abstractmethod
@@ -20,17 +22,24 @@ from genjax.errors import UserError
 class Bijection(nn.Module, ABC):
     """An invertible map. `__call__` is the forward map, so that `init` works as for any network."""
 
-    def __call__(self, x: Array) -> tuple[Array, Array]:
-        """Returns `transform_and_log_det(x)`."""
-        return self.transform_and_log_det(x)
+    def __call__(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
+        """Returns `transform_and_log_det(x, context)`."""
+        return self.transform_and_log_det(x, *given(context))
 
     @abstractmethod
-    def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
+    def transform_and_log_det(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
         """Maps x [B, *event] to z, with log |det dz/dx| [B]."""
 
     @abstractmethod
-    def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
+    def inverse_and_log_det(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
         """Maps z back to x [B, *event], with log |det dx/dz| [B]."""
+
+
+def given(context: Array | None) -> tuple[Array, ...]:
+    """Returns the context as further arguments: bijections of unconditional flows need not take
+    one.
+    """
+    return () if context is None else (context,)
 
 
 def sum_event(x: Array) -> Array:
@@ -52,17 +61,17 @@ class Chain(Bijection):
 
     layers: tuple[Bijection, ...] = ()
 
-    def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
+    def transform_and_log_det(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
         total = no_change(x)
         for layer in self.layers:
-            x, log_det = layer.transform_and_log_det(x)
+            x, log_det = layer.transform_and_log_det(x, *given(context))
             total += log_det
         return x, total
 
-    def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
+    def inverse_and_log_det(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
         total = no_change(z)
         for layer in reversed(self.layers):
-            z, log_det = layer.inverse_and_log_det(z)
+            z, log_det = layer.inverse_and_log_det(z, *given(context))
             total += log_det
         return z, total
 
@@ -76,11 +85,11 @@ class Inverse(Bijection):
 
     bijection: Bijection
 
-    def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
-        return self.bijection.inverse_and_log_det(x)
+    def transform_and_log_det(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
+        return self.bijection.inverse_and_log_det(x, *given(context))
 
-    def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
-        return self.bijection.transform_and_log_det(z)
+    def inverse_and_log_det(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
+        return self.bijection.transform_and_log_det(z, *given(context))
 
 
 class Repeat(Bijection):
@@ -103,15 +112,17 @@ class Repeat(Bijection):
             raise UserError(f'Repeat needs num, unroll >= 1, not {self.num}, {self.unroll}')
         super().__post_init__()
 
-    def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
-        return self._scan('transform_and_log_det', x, reverse=False)
+    def transform_and_log_det(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
+        return self._scan('transform_and_log_det', x, context, reverse=False)
 
-    def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
-        return self._scan('inverse_and_log_det', z, reverse=True)
+    def inverse_and_log_det(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
+        return self._scan('inverse_and_log_det', z, context, reverse=True)
 
-    def _scan(self, method: str, x: Array, reverse: bool) -> tuple[Array, Array]:
+    def _scan(
+        self, method: str, x: Array, context: Array | None, reverse: bool
+    ) -> tuple[Array, Array]:
         def body(layer: Bijection, carry: tuple[Array, Array], _: None):
-            y, log_det = getattr(layer, method)(carry[0])
+            y, log_det = getattr(layer, method)(carry[0], *given(context))
             return (y, carry[1] + log_det), None
 
         scan = nn.scan(

@@ -13,21 +13,22 @@ from jax import Array
 from genjax.errors import UserError
 from genjax.models import conditions, flax_utils, ode
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
-from genjax.models.flow.coupling import refuse_dropout
+from genjax.models.flow.coupling import refuse_dropout, with_context
 from genjax.models.flow.flow import Base, StandardNormal
 from genjax.models.precision import full_precision
 
 
 class _Velocity(nn.Module):
-    """The network with time as an extra input feature, and a linear head to the velocity."""
+    """The network with time and context as extra input features, and a linear head to velocity."""
 
     network: nn.Module
 
     @nn.compact
-    def __call__(self, x: Array, time: Array) -> Array:
+    def __call__(self, x: Array, time: Array, context: Array | None = None) -> Array:
         """Maps x [B, ..., C] at `time` [] to dx/dt [B, ..., C] in float32."""
         time = jnp.broadcast_to(time, (*x.shape[:-1], 1))
-        h = self.network(jnp.concatenate([x, time.astype(x.dtype)], axis=-1))
+        inputs = jnp.concatenate([x, time.astype(x.dtype)], axis=-1)
+        h = self.network(with_context(inputs, context))
         head = nn.Dense(x.shape[-1], kernel_init=nn.initializers.zeros, name='head')
         return head(h.astype(jnp.float32))
 
@@ -38,7 +39,8 @@ class ContinuousFlow:
     log-density changes by the divergence of v: FFJORD (Grathwohl et al., 2019). Trained by maximum
     likelihood; needs diffrax.
 
-    Parameter group and phase: 'flow'. Metrics: 'log_det', 'penalty'. A code is the noise, [B, D].
+    Parameter group and phase: 'flow'. Metrics: 'log_det', 'penalty'. A code is the noise, [B, D],
+    followed in a conditional flow by the one-hot label or flattened context.
 
     Training takes `train_steps` equal steps of Tsitouras' 5th-order method, so that every training
     step costs the same; all other methods solve each example adaptively to `tolerance`. Few steps
@@ -57,6 +59,8 @@ class ContinuousFlow:
         kinetic: weight in the loss of ∫ |v|² dt along the path.
         jacobian: weight in the loss of ∫ ‖∂v/∂x‖² dt (Frobenius), or of its Hutchinson estimate.
         tolerance: relative and absolute, of the adaptive solver outside training.
+        num_classes: if given, the network takes labels, one-hot, as extra features.
+        context_shape: if given, it takes contexts of this shape, flattened, as extra features.
     """
 
     network: nn.Module
@@ -67,12 +71,15 @@ class ContinuousFlow:
     kinetic: float = 0.0
     jacobian: float = 0.0
     tolerance: float = 1e-5
+    num_classes: int | None = None
+    context_shape: tuple[int, ...] | None = None
 
     FREE: ClassVar[tuple[str, ...]] = ('tolerance',)
 
     def __post_init__(self):
         object.__setattr__(self, 'shape', tuple(self.shape))
         refuse_dropout(self.network)
+        conditions.check(self)
         if self.divergence not in ('exact', 'hutchinson'):
             raise UserError(
                 f"ContinuousFlow.divergence is 'exact' or 'hutchinson', not {self.divergence!r}"
@@ -99,8 +106,9 @@ class ContinuousFlow:
 
     def init(self, key: Array, batch: Batch) -> Variables:
         """Draws the initial variables; `batch` gives shapes only."""
-        x = batch['x'].astype(jnp.float32)
-        return flax_utils.initialise(key, {'flow': (_Velocity(self.network), (x, jnp.zeros(())))})
+        x, condition = batch['x'].astype(jnp.float32), conditions.of_batch(self, batch)
+        args = (x, jnp.zeros(()), condition)
+        return flax_utils.initialise(key, {'flow': (_Velocity(self.network), args)})
 
     def sample(
         self,
@@ -111,56 +119,123 @@ class ContinuousFlow:
         label: Array | None = None,
         context: Array | None = None,
     ) -> Array:
-        """Draws x [num, *event]. Raises a UserError when given a condition."""
-        conditions.refuse(self, label, context)
-        return self.decode(variables, self.base.sample(key, (num, self.latent_dim)), key)
+        """Draws x [num, *event]; missing labels are drawn uniformly.
 
-    def log_prob(self, variables: Variables, x: Array, key: Array) -> LogProb:
-        """Log-density [B] of x, exact up to the solver's tolerance, or Hutchinson's estimate."""
-        directions = ode.directions(self.divergence, x, key)
-        z, log_det = self._solve(variables, x, 0.0, 1.0, directions)
+        Raises:
+            UserError: a label or context that the model does not take, or a missing context.
+        """
+        label_key, key = jax.random.split(key) if conditions.is_conditional(self) else (key, key)
+        condition = conditions.to_sample(self, label_key, num, label, context)
+        z = self.base.sample(key, (num, self.latent_dim)).reshape(-1, *self.shape)
+        return self._solve(variables, z, condition, 1.0, 0.0)[0]
+
+    def log_prob(
+        self,
+        variables: Variables,
+        x: Array,
+        key: Array,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
+    ) -> LogProb:
+        """Log-density [B] of x given the label or context, exact up to the solver's tolerance, or
+        Hutchinson's estimate; without a label, of the uniform mixture over classes.
+
+        Raises:
+            UserError: a label or context that the model does not take, or a missing context.
+        """
+        log_prob = functools.partial(self._log_prob, variables, x, key)
+        value = conditions.mixture(self, log_prob, len(x), label, context)
         kind = 'exact' if self.divergence == 'exact' else 'estimate'
-        return LogProb(self.base.log_prob(z.reshape(len(x), -1)) + log_det, kind, density=True)
+        return LogProb(value, kind, density=True)
 
-    def encode(self, variables: Variables, x: Array, key: Array) -> Array:
-        """Maps x to noise [B, D]; `key` is not used."""
+    def _log_prob(
+        self, variables: Variables, x: Array, key: Array, condition: Array | None
+    ) -> Array:
+        directions = ode.directions(self.divergence, x, key)
+        z, log_det = self._solve(variables, x, condition, 0.0, 1.0, directions)
+        return self.base.log_prob(z.reshape(len(x), -1)) + log_det
+
+    def encode(
+        self,
+        variables: Variables,
+        x: Array,
+        key: Array,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
+    ) -> Array:
+        """Maps x to noise [B, D], followed by its condition; a label that is not given is the most
+        likely class.
+
+        Raises:
+            UserError: a label or context that the model does not take, or a missing context.
+        """
+        log_prob = functools.partial(self._log_prob, variables, x, key)
+        condition = conditions.given_or_likely(self, log_prob, len(x), label, context)
+        z = self._solve(variables, x, condition, 0.0, 1.0)[0].reshape(len(x), -1)
+        return z if condition is None else jnp.concatenate([z, condition], axis=-1)
+
+    def decode(
+        self,
+        variables: Variables,
+        z: Array,
+        key: Array,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
+    ) -> Array:
+        """Maps noise z [B, D] to x [B, *event]; a label or context takes the place of the one at
+        the end of the code. `key` is not used.
+        """
         del key
-        return self.features(variables, x)
+        z, condition = conditions.split_code(self, z, label, context)
+        return self._solve(variables, z.reshape(-1, *self.shape), condition, 1.0, 0.0)[0]
 
-    def decode(self, variables: Variables, z: Array, key: Array) -> Array:
-        """Maps noise z [B, D] to x [B, *event]; `key` is not used."""
-        del key
-        return self._solve(variables, z.reshape(-1, *self.shape), 1.0, 0.0)[0]
+    def features(
+        self,
+        variables: Variables,
+        x: Array,
+        *,
+        label: Array | None = None,
+        context: Array | None = None,
+    ) -> Array:
+        """Maps x to noise [B, D]; see `encode`."""
+        key = jax.random.key(0)  # of the estimate that chooses the class
+        z = self.encode(variables, x, key, label=label, context=context)
+        return z[:, : self.latent_dim]
 
-    def features(self, variables: Variables, x: Array) -> Array:
-        """Maps x to noise [B, D]."""
-        return self._solve(variables, x, 0.0, 1.0)[0].reshape(len(x), -1)
-
-    def velocity(self, variables: Variables, x: Array, time: Array) -> Array:
+    def velocity(
+        self, variables: Variables, x: Array, time: Array, condition: Array | None = None
+    ) -> Array:
         """Computes v(x, t) [B, *event] for x [B, *event] at `time` []."""
-        return flax_utils.apply(_Velocity(self.network), variables, 'flow', x, time)[0]
+        return flax_utils.apply(_Velocity(self.network), variables, 'flow', x, time, condition)[0]
 
     @full_precision
     def _solve(
         self,
         variables: Variables,
         x: Array,
+        condition: Array | None,
         start: float,
         end: float,
         directions: Array | None = None,
     ) -> tuple[Array, Array]:
         velocity = functools.partial(self.velocity, variables)
-        return ode.solve(velocity, x, start, end, self.tolerance, directions)
+        rows = () if condition is None else (condition,)
+        return ode.solve(velocity, x, start, end, self.tolerance, directions, rows)
 
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         diffrax = ode.import_diffrax()
         x, zeros = batch['x'].astype(jnp.float32), jnp.zeros(len(batch['x']))
         velocity_fn = functools.partial(self.velocity, variables)
         directions = ode.directions(self.divergence, x, key)
+        condition = conditions.of_batch(self, batch)
+        rows = () if condition is None else (condition,)
 
         def rate(time, state, _):
             velocity, trace, norm = ode.velocity_and_jacobian(
-                velocity_fn, state[0], time, directions
+                velocity_fn, state[0], time, directions, rows
             )
             speed = jnp.sum(velocity**2, axis=range(1, velocity.ndim))
             return velocity, trace, self.kinetic * speed + self.jacobian * norm

@@ -25,8 +25,9 @@ class Coupling(Bijection):
     with a value outside the training data came to cost 10⁸ nats.
 
     Attributes:
-        network: the unchanged half to features: [B, F] for vectors, [B, ..., F] for images. A
-            zero-initialised linear head to the parameters of the map is added.
+        network: the unchanged half, with a context appended to its last dimension, to features:
+            [B, F] for vectors, [B, ..., F] for images. A zero-initialised linear head to the
+            parameters of the map is added.
         transform: the elementwise map.
     """
 
@@ -37,15 +38,15 @@ class Coupling(Bijection):
         refuse_dropout(self.network)
         super().__post_init__()
 
-    def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
+    def transform_and_log_det(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
         kept, changed = self._parts(x)
-        changed, log_slope = self.transform.forward(self._params(kept, changed), changed)
+        changed, log_slope = self.transform.forward(self._params(kept, changed, context), changed)
         return jnp.concatenate([kept, changed], axis=-1), sum_event(log_slope)
 
-    def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
+    def inverse_and_log_det(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
         """Inverts the map, at the same cost."""
         kept, changed = self._parts(z)
-        changed, log_slope = self.transform.inverse(self._params(kept, changed), changed)
+        changed, log_slope = self.transform.inverse(self._params(kept, changed, context), changed)
         return jnp.concatenate([kept, changed], axis=-1), sum_event(log_slope)
 
     def _parts(self, x: Array) -> tuple[Array, Array]:
@@ -59,9 +60,9 @@ class Coupling(Bijection):
         return x[..., : (size + 1) // 2], x[..., (size + 1) // 2 :]
 
     @nn.compact
-    def _params(self, kept: Array, changed: Array) -> Array:
+    def _params(self, kept: Array, changed: Array, context: Array | None) -> Array:
         """Computes the parameters of every transformed element, [*changed, width] in float32."""
-        h = self.network(jnp.arcsinh(kept))
+        h = self.network(with_context(jnp.arcsinh(kept), context))
         if h.shape[:-1] != changed.shape[:-1]:
             raise UserError(
                 f'Coupling.network gives {h.shape[1:]} for {kept.shape[1:]}: it must keep all '
@@ -70,6 +71,14 @@ class Coupling(Bijection):
         width = self.transform.width
         head = nn.Dense(changed.shape[-1] * width, kernel_init=nn.initializers.zeros, name='head')
         return head(h.astype(jnp.float32)).reshape(*changed.shape, width)
+
+
+def with_context(x: Array, context: Array | None) -> Array:
+    """Appends the context [B, F] to the last dimension of x [B, ..., C], the same everywhere."""
+    if context is None:
+        return x
+    context = context.reshape(len(x), *(1,) * (x.ndim - 2), -1).astype(x.dtype)
+    return jnp.concatenate([x, jnp.broadcast_to(context, (*x.shape[:-1], context.shape[-1]))], -1)
 
 
 def refuse_dropout(network: nn.Module) -> None:

@@ -33,14 +33,14 @@ class ActNorm(Bijection):
 
     least: float = 0.1
 
-    def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
+    def transform_and_log_det(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
         x = x.astype(jnp.float32)
         others = tuple(range(x.ndim - 1))
         mean, std = jnp.mean(x, axis=others), jnp.std(x, axis=others)
         shift, log_scale = self._params(mean, jnp.log(self._scale(std, mean)))
         return (x - shift) * jnp.exp(-log_scale), _same_for_all(x, -jnp.sum(log_scale))
 
-    def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
+    def inverse_and_log_det(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
         zeros = jnp.zeros(z.shape[-1])
         shift, log_scale = self._params(zeros, zeros)
         return z * jnp.exp(log_scale) + shift, _same_for_all(z, jnp.sum(log_scale))
@@ -77,12 +77,12 @@ class InvertibleLinear(Bijection):
 
     seed: int = 0
 
-    def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
+    def transform_and_log_det(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
         rotation, lower, upper, log_det = self._factors(x.shape[-1])
         z = _product(x.astype(jnp.float32), _product(_product(rotation, lower), upper))
         return z, _same_for_all(x, log_det)
 
-    def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
+    def inverse_and_log_det(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
         rotation, lower, upper, log_det = self._factors(z.shape[-1])
         inverse = solve_triangular(lower, rotation.T, lower=True, unit_diagonal=True)
         inverse = solve_triangular(upper, inverse)

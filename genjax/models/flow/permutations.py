@@ -5,7 +5,7 @@ import numpy as np
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models.flow.bijection import Bijection, no_change
+from genjax.models.flow.bijection import Bijection, given, no_change
 
 
 class Reverse(Bijection):
@@ -13,10 +13,10 @@ class Reverse(Bijection):
 
     axis: int = -1
 
-    def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
+    def transform_and_log_det(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
         return jnp.flip(x, self.axis), no_change(x)
 
-    def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
+    def inverse_and_log_det(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
         return self.transform_and_log_det(z)
 
 
@@ -31,10 +31,10 @@ class Permute(Bijection):
 
     seed: int = 0
 
-    def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
+    def transform_and_log_det(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
         return x[..., self._order(x)], no_change(x)
 
-    def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
+    def inverse_and_log_det(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
         return z[..., np.argsort(self._order(z))], no_change(z)
 
     def _order(self, x: Array) -> np.ndarray:
@@ -50,13 +50,13 @@ class Flatten(Bijection):
 
     shape: tuple[int, ...]
 
-    def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
+    def transform_and_log_det(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
         """Flattens; raises a UserError for examples of another shape."""
         if x.shape[1:] != tuple(self.shape):
             raise UserError(f'Flatten(shape={tuple(self.shape)}) got examples of {x.shape[1:]}')
         return x.reshape(x.shape[0], -1), no_change(x)
 
-    def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
+    def inverse_and_log_det(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
         return z.reshape(z.shape[0], *self.shape), no_change(z)
 
 
@@ -70,10 +70,10 @@ class Squeeze(Bijection):
 
     factor: int = 2
 
-    def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
+    def transform_and_log_det(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
         return _blocks_to_channels(x, self.factor), no_change(x)
 
-    def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
+    def inverse_and_log_det(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
         return _channels_to_blocks(z, self.factor), no_change(z)
 
 
@@ -88,11 +88,11 @@ class Tokens(Bijection):
     shape: tuple[int, ...]
     factor: int = 1
 
-    def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
+    def transform_and_log_det(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
         x = _blocks_to_channels(x, self.factor)
         return x.reshape(x.shape[0], -1, x.shape[-1]), no_change(x)
 
-    def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
+    def inverse_and_log_det(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
         rows, columns = (side // self.factor for side in self.shape[:2])
         z = z.reshape(z.shape[0], rows, columns, z.shape[-1])
         return _channels_to_blocks(z, self.factor), no_change(z)
@@ -108,14 +108,14 @@ class Split(Bijection):
 
     inside: Bijection
 
-    def transform_and_log_det(self, x: Array) -> tuple[Array, Array]:
+    def transform_and_log_det(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
         done, rest = jnp.split(x, [x.shape[-1] // 2], axis=-1)
-        rest, log_det = self.inside.transform_and_log_det(rest)
+        rest, log_det = self.inside.transform_and_log_det(rest, *given(context))
         return jnp.concatenate([done, rest], axis=-1), log_det
 
-    def inverse_and_log_det(self, z: Array) -> tuple[Array, Array]:
+    def inverse_and_log_det(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
         done, rest = jnp.split(z, [z.shape[-1] // 2], axis=-1)
-        rest, log_det = self.inside.inverse_and_log_det(rest)
+        rest, log_det = self.inside.inverse_and_log_det(rest, *given(context))
         return jnp.concatenate([done, rest], axis=-1), log_det
 
 

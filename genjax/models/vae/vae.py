@@ -16,7 +16,6 @@ from genjax.models.precision import full_precision
 from genjax.models.vae.bounds import (
     gaussian_kl_per_dim,
     gaussian_log_prob,
-    log_mean_exp,
     streaming_log_mean_exp,
 )
 from genjax.models.vae.likelihoods import Bernoulli, FromStart, Likelihood, emitting, is_density
@@ -250,11 +249,8 @@ class VAE:
         Raises:
             UserError: a label or context that the model does not take, or a missing context.
         """
-        condition = conditions.given(self, label, context)
-        if condition is None and self.num_classes is not None:
-            value = log_mean_exp(self.log_prob_of_classes(variables, x, key).value, axis=-1)
-        else:
-            value = self._importance_weighted(variables, x, key, self.eval_samples, condition)
+        bound = functools.partial(self._importance_weighted, variables, x, key, self.eval_samples)
+        value = conditions.mixture(self, bound, len(x), label, context)
         return LogProb(value, 'lower_bound', is_density(self.likelihood))
 
     @full_precision
@@ -262,14 +258,10 @@ class VAE:
         self, variables: Variables, x: Array, key: Array, num_samples: int | None = None
     ) -> LogProb:
         """Computes the importance-weighted bound [B, num_classes] of log p(x|label) per label."""
-
-        def of_class(condition: Array) -> Array:
-            condition = jnp.broadcast_to(condition, (len(x), self.num_classes))
-            num = num_samples or self.eval_samples
-            return self._importance_weighted(variables, x, key, num, condition)
-
-        values = jax.lax.map(of_class, jnp.eye(self.num_classes))
-        return LogProb(jnp.moveaxis(values, 0, 1), 'lower_bound', is_density(self.likelihood))
+        num = num_samples or self.eval_samples
+        bound = functools.partial(self._importance_weighted, variables, x, key, num)
+        values = conditions.class_log_probs(self, bound, len(x))
+        return LogProb(values, 'lower_bound', is_density(self.likelihood))
 
     @full_precision
     def posterior(
@@ -313,9 +305,10 @@ class VAE:
             UserError: a label or context that the model does not take, or a missing context.
         """
         noise_key, class_key = jax.random.split(key)
-        condition = conditions.given(self, label, context)
-        if condition is None and self.num_classes is not None:
-            condition = self._likely_class(variables, x, class_key)
+        bound = functools.partial(
+            self._importance_weighted, variables, x, class_key, _CLASS_SAMPLES
+        )
+        condition = conditions.given_or_likely(self, bound, len(x), label, context)
         noise = jax.random.normal(noise_key, (1, len(x), self.latent_dim))
         (z,), _ = self._codes(variables, self._encode(variables, x, condition), noise)
         return z if condition is None else jnp.concatenate([z, condition], axis=-1)
@@ -333,10 +326,7 @@ class VAE:
         place of the one at the end of the code.
         """
         del key
-        z, appended = jnp.split(z, [self.latent_dim], axis=-1)
-        condition = conditions.given(self, label, context, needed=False)
-        if condition is None and conditions.is_conditional(self):
-            condition = appended
+        z, condition = conditions.split_code(self, z, label, context)
         return self.likelihood.mean(self._decode(variables, z, condition))
 
     def features(
@@ -373,11 +363,6 @@ class VAE:
 
     def _decode(self, variables: Variables, z: Array, condition: Array | None = None) -> Array:
         return flax_utils.apply(self._decoder, variables, 'decoder', z, condition)[0]
-
-    def _likely_class(self, variables: Variables, x: Array, key: Array) -> Array:
-        """The most likely class of each example, one-hot [B, num_classes]."""
-        log_prob = self.log_prob_of_classes(variables, x, key, _CLASS_SAMPLES).value
-        return jax.nn.one_hot(jnp.argmax(log_prob, axis=-1), self.num_classes)
 
     def _codes(
         self, variables: Variables, posterior: Posterior, noise: Array

@@ -37,22 +37,23 @@ def mlp():
 
 
 PLANE = {
-    'realnvp': Flow(Repeat(Chain((Coupling(mlp()), Reverse())), 4), (2,)),
+    'realnvp': Flow(Repeat(Chain((Coupling(mlp()), Reverse())), 4), (2,), num_classes=2),
     'nsf': Flow(Chain((InvertibleLinear(), Coupling(mlp(), Spline()))), (2,)),
-    'maf': Flow(Chain((Autoregressive(MaskedMLP((8,))), Reverse())), (2,)),
+    'maf': Flow(Chain((Autoregressive(MaskedMLP((8,))), Reverse())), (2,), num_classes=3),
     'cnf': ContinuousFlow(mlp(), (2,), tolerance=1e-4),
 }
 
 
 def trained(model):
     def init(key, x):
-        return model.init(key, {'x': x})
+        return model.init(key, {'x': x, 'label': jnp.zeros(len(x), jnp.int32)})
 
     return random_params(init, GRID[:8], seed=1)
 
 
 @pytest.mark.parametrize('name', PLANE)
 def test_the_density_integrates_to_one(name):
+    """With classes, that of their mixture."""
     model = PLANE[name]
     result = jax.jit(model.log_prob)(trained(model), GRID, KEY)
     assert result.kind == 'exact'
@@ -79,6 +80,14 @@ def test_encode_and_decode_undo_each_other():
     variables = trained(model)
     z = model.encode(variables, x, KEY)
     np.testing.assert_allclose(model.decode(variables, z, KEY), x, atol=1e-5)
+    # The code ends with the most likely class; another one decodes to another point.
+    each = [model.log_prob(variables, x, KEY, label=jnp.full(16, k)).value for k in range(3)]
+    np.testing.assert_array_equal(jnp.argmax(z[:, 2:], axis=1), jnp.argmax(jnp.stack(each), axis=0))
+    np.testing.assert_allclose(
+        model.log_prob(variables, x, KEY).value, jax.nn.logsumexp(jnp.stack(each), 0) - jnp.log(3)
+    )
+    label = jnp.argmin(z[:, 2:], axis=1)
+    assert np.all(jnp.any(model.decode(variables, z, KEY, label=label) != x, axis=-1))
 
 
 def test_a_bijection_that_changes_the_shape_is_refused():
