@@ -2,9 +2,10 @@
 
 import math
 
-import jax
 import jax.numpy as jnp
 from flax import nnx
+
+from genjax.networks.conditional import condition_vector
 
 
 class TimeNet(nnx.Module):
@@ -30,10 +31,10 @@ class TimeNet(nnx.Module):
         self.dropout = nnx.Dropout(dropout, rngs=rngs)
         self.output = nnx.Linear(features, size, rngs=rngs)
 
-    def __call__(self, x, time, label=None, train: bool = False):
+    def __call__(self, x, time, condition=None, train: bool = False):
         parts = [x.reshape(len(x), -1), time[:, None]]
         if self.num_classes is not None:
-            parts.append(jax.nn.one_hot(label, self.num_classes + 1))
+            parts.append(condition_vector(condition, self.num_classes, null=True))
         h = jnp.concatenate(parts, axis=-1)
         for layer in self.layers:
             h = jnp.tanh(layer(h))

@@ -1,5 +1,7 @@
 """Products of float32 that enter an exact quantity ask for full precision, on every device."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -7,11 +9,12 @@ from jax.extend.core import ClosedJaxpr, Jaxpr
 
 from genjax.data import Chain
 from genjax.evaluation import AIS, PerceptualPathLength, ais, path_length, wasserstein
-from genjax.models import flow
+from genjax.models import conditions, flow
 from genjax.models.autoregressive import LogisticMixture
 from genjax.models.diffusion.coupling import optimal_noise
 from genjax.models.gan.stylegan import _moved
 from genjax.networks import quantisers
+from tests.models.probe import conditions_of
 from tests.models.zoo import ZOO
 
 pytestmark = pytest.mark.slow
@@ -84,11 +87,11 @@ def test_densities_and_bounds(entry):
             continue
         if name == 'log_prob_of_classes' and model.num_classes is None:
             continue
-        label = ()
-        if name == 'rate_distortion' and model.num_classes is not None:
-            label = (batch['label'],)
-        method = getattr(model, name)
-        assert not rounded_products(method, variables, batch['x'], KEY, *label), name
+        given = {name: batch[name] for name in conditions_of(entry) if name == 'context'}
+        if name == 'rate_distortion':
+            given = {'condition': conditions.of_batch(model, batch)}
+        method = functools.partial(getattr(model, name), **given)
+        assert not rounded_products(method, variables, batch['x'], KEY), name
 
 
 @pytest.mark.parametrize(
@@ -98,8 +101,9 @@ def test_densities_and_bounds(entry):
 )
 def test_inverses_of_flows(entry):
     model, (batch, variables) = entry.model, _abstract(entry)
-    assert not rounded_products(model.features, variables, batch['x'])
-    assert not rounded_products(lambda v, k: model.sample(v, k, 4), variables, KEY)
+    given = {name: batch[name] for name in conditions_of(entry) if name == 'context'}
+    assert not rounded_products(functools.partial(model.features, **given), variables, batch['x'])
+    assert not rounded_products(lambda v, k: model.sample(v, k, 4, **given), variables, KEY)
 
 
 @pytest.mark.parametrize('method', ['transform_and_log_det', 'inverse_and_log_det'])
@@ -147,7 +151,10 @@ def test_evaluations_that_compute_with_networks():
     model, (batch, variables) = entry['stylegan'].model, _abstract(entry['stylegan'])
     lengths = PerceptualPathLength(batch_size=4)
     assert not rounded_products(
-        lambda v, k, y: path_length._steps(lengths, model, v, k, y), variables, KEY, batch['label']
+        lambda v, k, y: path_length._steps(lengths, model, v, k, {'label': y}),
+        variables,
+        KEY,
+        batch['label'],
     )
     model, (batch, variables) = entry['gan-wasserstein'].model, _abstract(entry['gan-wasserstein'])
     x = batch['x']
