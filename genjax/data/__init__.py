@@ -10,6 +10,7 @@ from genjax.data.augmentation import Colour, Crop, Flip, ResizedCrop
 from genjax.data.avatars import Avatars
 from genjax.data.corrupted import Corrupted
 from genjax.data.datasets import TFDS, Digits, Gaussians
+from genjax.data.edm_augmentation import AugmentLabels, EDMAugment
 from genjax.data.images import Images
 from genjax.data.jars import Jars
 from genjax.data.labelled import Labelled, SemiSupervised
@@ -29,6 +30,7 @@ from genjax.data.unpaired import Part, Transformed, Unpaired
 __all__ = [
     'TFDS',
     'Arrays',
+    'AugmentLabels',
     'Avatars',
     'Binarise',
     'Binary',
@@ -41,6 +43,7 @@ __all__ = [
     'Density',
     'Dequantise',
     'Digits',
+    'EDMAugment',
     'Flip',
     'Gaussians',
     'Images',

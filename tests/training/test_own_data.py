@@ -11,10 +11,13 @@ from genjax import data
 from genjax.config import spec
 from genjax.data import arrays
 from genjax.errors import UserError
+from genjax.models.diffusion import DiffusionModel
 from genjax.models.flow import ActNorm, Flow
+from genjax.networks import TimeMLP
 from genjax.training import Experiment
 from genjax.training import run as runs
 from tests.data import own
+from tests.training import tiny
 from tests.training.conftest import assert_same, records, state_of
 
 
@@ -62,6 +65,31 @@ def test_augmentation_is_of_training_only(train, tmp_path):
         )
     assert found['plain'][0] != found['augmented'][0]
     assert found['plain'][1] == found['augmented'][1]
+
+
+def test_what_was_done_to_an_image_is_a_condition(tmp_path, monkeypatch):
+    monkeypatch.setattr('jax.device_count', lambda: 1)
+    config = spec(
+        Experiment,
+        dataset=spec(data.AugmentLabels, spec(tiny.Blots)),
+        augment=(spec(data.EDMAugment, probability=0.5),),
+        preprocess=spec(data.Chain, steps=(spec(data.Scale, low=-1.0),)),
+        model=spec(
+            DiffusionModel,
+            network=spec(TimeMLP, shape=(8, 8, 1), features=8, num_layers=1),
+            context_shape=(13,),
+        ),
+        optimizer=spec(optax.adam, learning_rate=1e-2),
+        steps=2,
+        batch_size=16,
+        num_samples=4,
+    )
+    run = genjax.train(config, tmp_path / 'run')
+    context = np.zeros((4, 13), np.float32)
+    context[:, 1] = 1  # of the second class, as it is
+    assert run.sample(4, context=context).shape == (4, 8, 8, 1)
+    with pytest.raises(UserError, match='give a context'):
+        run.sample(4)
 
 
 def test_moments_of_the_data_are_recorded_and_used_without_the_data(tmp_path, monkeypatch):
