@@ -156,14 +156,15 @@ def test_log_prob_counts_the_preprocessing(flow):
         ('encode', 1, r'a DiffusionModel has no encode\(\)'),
         ('reconstruct', 1, r'a DiffusionModel has no encode\(\)'),
         ('translate', 1, r'a DiffusionModel has no translate\(\)'),
-        ('classify', 1, r'a DiffusionModel has no classify\(\)'),
     ],
 )
-def test_what_a_model_cannot_is_named(method, args, line, flow):
+def test_what_a_model_cannot_is_named(method, args, line, flow, vae):
     with pytest.raises(UserError, match=line):
         getattr(flow, method)(examples(args))
     with pytest.raises(UserError, match=r'have the shape \[8, 8, 1\]: give'):
         flow.log_prob(np.zeros((3, 8, 8)))
+    with pytest.raises(UserError, match=r'a VAE has no classify\(\)'):
+        vae.classify(examples(args))
 
 
 def test_a_folder_of_images_and_a_grid_of_means(folder, vae, tmp_path):

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Evaluator, Results, require
-from genjax.models.base import HasClasses, Variables
+from genjax.models import classes
+from genjax.models.base import Variables
 from genjax.parallel.host import fetch
 
 
@@ -40,7 +40,8 @@ def brier_score(probabilities: np.ndarray, label: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class Accuracy(Evaluator):
-    """Accuracy and calibration of a model that classifies.
+    """Accuracy and calibration of a model that classifies, or of the posterior p(class | x) of a
+    class-conditional model with `log_prob` (Bayes' rule with equally likely classes).
 
     Gives 'accuracy' and its standard error 'stderr', 'nll' -log p(label | x) in nats per example,
     'ece' (see `calibration_error`), 'brier' (see `brier_score`) and 'protocol'. Unlabelled examples
@@ -60,10 +61,10 @@ class Accuracy(Evaluator):
                 raise UserError(f'Accuracy.{name} must be at least 1, not {getattr(self, name)}')
 
     def __call__(
-        self, model: HasClasses, variables: Variables, data: EvaluationData, key: Array
+        self, model: Any, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
         """Evaluates a model; raises UserError if it does not classify or there are no labels."""
-        require(self, model, 'classify')
+        require(self, model, classes.needed(model))
         parts = list(self._log_probabilities(model, variables, data, key))
         log_p, label = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         if not len(label):
@@ -71,17 +72,22 @@ class Accuracy(Evaluator):
         p = np.exp(log_p)
         correct = np.argmax(p, axis=1) == label
         mean = float(np.mean(correct))
+        rule = []
+        if classes.needed(model) == 'log_prob':
+            rule = ["Bayes' rule", *filter(None, [getattr(model, 'log_prob_method', None)])]
         return {
             'accuracy': mean,
             'stderr': math.sqrt(mean * (1 - mean) / len(label)),
             'nll': float(-np.mean(log_p[np.arange(len(label)), label])),
             'ece': calibration_error(np.max(p, axis=1), correct, self.bins),
             'brier': brier_score(p, label),
-            'protocol': f'{data.split} ({len(label)} examples), {self.bins} bins',
+            'protocol': ', '.join(
+                [*rule, f'{data.split} ({len(label)} examples)', f'{self.bins} bins']
+            ),
         }
 
     def _log_probabilities(
-        self, model: HasClasses, variables: Variables, data: EvaluationData, key: Array
+        self, model: Any, variables: Variables, data: EvaluationData, key: Array
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yields log p(class | x) float64 [n, K] and the labels [n] of the labelled examples of
         each batch.
@@ -99,8 +105,9 @@ class Accuracy(Evaluator):
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _logits(
-    model: HasClasses, preprocess: Chain, variables: Variables, x: Array, key: Array
+    model: Any, preprocess: Chain, variables: Variables, x: Array, key: Array
 ) -> tuple[Array, Any]:
     """Class logits [B, K] of a batch, and the key for the next batch."""
-    next_key, key = jax.random.split(key)
-    return jnp.asarray(model.classify(variables, preprocess(x, key)[0])), next_key
+    next_key, preprocess_key, key = jax.random.split(key, 3)
+    y, _ = preprocess(x, preprocess_key)
+    return classes.classify(model, variables, y, key), next_key

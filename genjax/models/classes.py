@@ -4,9 +4,42 @@ A label of -1 means unlabelled: in every model that takes such labels (its `take
 true), the example adds nothing to the class loss and is not counted in the accuracy.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jax import Array
+
+from genjax.models.base import LogProb, Variables
+
+
+def class_log_probs(model: Any, variables: Variables, x: Array, key: Array) -> LogProb:
+    """Computes log p(x | class) [B, K] in nats of every class, with the same key for all, by the
+    `log_prob` of a class-conditional model.
+    """
+
+    def of_class(label: Array) -> LogProb:
+        return model.log_prob(variables, x, key, label=jnp.full(len(x), label))
+
+    found = jax.lax.map(of_class, jnp.arange(model.num_classes))
+    return found.replace(value=found.value.T)
+
+
+def needed(model: Any) -> str:
+    """Returns the method by which a model classifies: 'log_prob' if it is class-conditional and has
+    no 'classify' of its own.
+    """
+    own, conditional = hasattr(model, 'classify'), getattr(model, 'num_classes', None) is not None
+    return 'log_prob' if conditional and not own and hasattr(model, 'log_prob') else 'classify'
+
+
+def classify(model: Any, variables: Variables, x: Array, key: Array) -> Array:
+    """Computes class logits [B, K] of x [B, *event]: by the model's `classify`, or of a
+    class-conditional model by Bayes' rule with equally likely classes, log p(x | class).
+    """
+    if needed(model) == 'classify':
+        return model.classify(variables, x)
+    return class_log_probs(model, variables, x, key).value
 
 
 def cross_entropy(logits: Array, label: Array, smoothing: Array | float = 0.0) -> Array:

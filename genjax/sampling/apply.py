@@ -18,6 +18,7 @@ from jax.sharding import Mesh
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
 from genjax.keys import key_of
+from genjax.models import classes
 from genjax.models.base import LogProb, Variables
 from genjax.parallel.host import fetch, mesh_of, spread
 from genjax.sampling.draw import chunk_size, conditions_of
@@ -115,8 +116,8 @@ def features(
 def classify(
     model: Any, preprocess: Chain, variables: Variables, x: np.ndarray, seed: int = 0
 ) -> np.ndarray:
-    """Logits [N, num_classes] of the model's classifier for examples x [N, *event]."""
-    return _applied(_classify, 'classify', model, preprocess, variables, x, seed)
+    """Class logits [N, num_classes] of examples x [N, *event]; see `classes.classify`."""
+    return _applied(_classify, classes.needed(model), model, preprocess, variables, x, seed)
 
 
 def translate(
@@ -216,7 +217,8 @@ def _features(
 
 
 def _classify(model: Any, preprocess: Chain, variables: Variables, x: Array, key: Array) -> Array:
-    return model.classify(variables, preprocess(x, key)[0])
+    preprocess_key, key = jax.random.split(key)
+    return classes.classify(model, variables, preprocess(x, preprocess_key)[0], key)
 
 
 def _translate_ab(

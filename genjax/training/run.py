@@ -208,7 +208,9 @@ class Run:
         return self._apply(sampling.interpolate, a, b, num, seed=seed, **given)
 
     def classify(self, x: np.ndarray, *, seed: int = 0) -> np.ndarray:
-        """Logits [N, num_classes] of the model's classifier for examples x [N, *event]."""
+        """Class logits [N, num_classes] of examples x [N, *event]: of a classifier, of class heads,
+        or by Bayes' rule, log p(x | class) of a class-conditional model.
+        """
         return self._apply(sampling.classify, self._examples(x), seed=seed)
 
     def translate(self, x: np.ndarray, direction: str = 'ab', *, seed: int = 0) -> np.ndarray:

@@ -6,12 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.stats
 
+from genjax import sampling
 from genjax.data import Chain, Digits, eval_batches
 from genjax.data.sources import InMemorySource
 from genjax.errors import UserError
 from genjax.evaluation import Accuracy, EvaluationData
 from genjax.evaluation.accuracy import brier_score, calibration_error
+from genjax.models.base import LogProb
 
 KEY = jax.random.key(0)
 
@@ -59,6 +62,33 @@ def test_results_of_a_miscalibrated_source_are_those_of_the_closed_form():
     brier = 2 * (p**2 * (1 - p) ** 2 + (1 - p**2) * p**2)
     assert found['brier'] == pytest.approx(brier.mean(), abs=0.02)
     assert found['protocol'] == 'test (20000 examples), 15 bins'
+
+
+@dataclass(frozen=True)
+class Normals:
+    """x is normal with the mean -1 or 1 of its class: model and data."""
+
+    event_shape = (1,)
+    num_classes = 2
+
+    def source(self, split):
+        random = np.random.RandomState(0)
+        label = np.arange(20_000) % 2
+        x = 2 * label[:, None] - 1 + random.standard_normal((20_000, 1))
+        return InMemorySource({'x': x.astype(np.float32), 'label': label.astype(np.int32)})
+
+    def log_prob(self, variables, x, key, *, label=None):
+        return LogProb(jax.scipy.stats.norm.logpdf(x[:, 0], 2 * label - 1), 'exact')
+
+
+def test_bayes_rule_classifies_by_the_densities_of_a_conditional_model():
+    found = Accuracy(batch_size=4000)(Normals(), {}, _data(Normals()), KEY)
+    assert found['accuracy'] == pytest.approx(scipy.stats.norm.cdf(1), abs=0.01)
+    assert found['ece'] < 0.01  # the true posterior is calibrated
+    assert found['protocol'] == "Bayes' rule, test (20000 examples), 15 bins"
+    x = Normals().source('test')[np.arange(5)]['x']
+    logits = sampling.classify(Normals(), Chain(), {}, x)
+    np.testing.assert_allclose(logits[:, 1] - logits[:, 0], 2 * x[:, 0], rtol=1e-5)
 
 
 def test_calibration_error_of_known_counts():

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 
 KEY = jax.random.key(0)
 _PRODUCTS = ('dot_general', 'conv_general_dilated')
-_EXACT = ('log_prob', 'log_prob_of_classes', 'rate_distortion', 'token_log_probs')
+_EXACT = ('log_prob', 'rate_distortion', 'token_log_probs')
 
 
 def rounded_products(function, *args):
@@ -84,8 +84,6 @@ def test_densities_and_bounds(entry):
     model, (batch, variables) = entry.model, _abstract(entry)
     for name in _EXACT:
         if not hasattr(model, name):
-            continue
-        if name == 'log_prob_of_classes' and model.num_classes is None:
             continue
         given = {name: batch[name] for name in conditions_of(entry) if name == 'context'}
         if name == 'rate_distortion':

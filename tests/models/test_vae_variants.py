@@ -1,6 +1,7 @@
 """Gradients, priors and independence of codes against closed forms and direct sums."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ import scipy.stats
 
 from genjax.errors import UserError
 from genjax.models import VAE, BetaTCVAE, FactorVAE, Gaussian, GaussianMixture, VampPrior
+from genjax.models.classes import class_log_probs
 from genjax.models.vae.bounds import gaussian_log_prob, log_mean_exp, scale_gradient
 from genjax.models.vae.disentangling import minibatch_log_marginals, permute_dims
 from genjax.models.vae.objectives import Terms, dreg_surrogate, weighted_elbo
@@ -177,8 +179,10 @@ def test_labels_reach_encoder_and_decoder():
     entry = BY_NAME['vae-labels-free-bits']
     model, batch = entry.model, entry.batch()
     variables = jax.jit(model.init)(KEY, batch)
-    by_class = jax.jit(model.log_prob_of_classes)(variables, batch['x'], KEY)
-    assert by_class.value.shape == (8, 3)
+    by_class = jax.jit(functools.partial(class_log_probs, model))(variables, batch['x'], KEY)
+    assert by_class.value.shape == (8, 3) and by_class.kind == 'lower_bound'
+    labelled = jax.jit(model.log_prob)(variables, batch['x'], KEY, label=jnp.full(8, 2))
+    np.testing.assert_allclose(by_class.value[:, 2], labelled.value, rtol=1e-6)
     want = log_mean_exp(by_class.value, axis=1)
     got = jax.jit(model.log_prob)(variables, batch['x'], KEY).value
     np.testing.assert_allclose(got, want, rtol=1e-6)

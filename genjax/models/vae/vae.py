@@ -254,16 +254,6 @@ class VAE:
         return LogProb(value, 'lower_bound', is_density(self.likelihood))
 
     @full_precision
-    def log_prob_of_classes(
-        self, variables: Variables, x: Array, key: Array, num_samples: int | None = None
-    ) -> LogProb:
-        """Computes the importance-weighted bound [B, num_classes] of log p(x|label) per label."""
-        num = num_samples or self.eval_samples
-        bound = functools.partial(self._importance_weighted, variables, x, key, num)
-        values = conditions.class_log_probs(self, bound, len(x))
-        return LogProb(values, 'lower_bound', is_density(self.likelihood))
-
-    @full_precision
     def posterior(
         self, variables: Variables, x: Array, condition: Array | None = None
     ) -> Posterior:
