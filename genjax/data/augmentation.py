@@ -172,8 +172,9 @@ class Colour(OfImages):
 
     def __post_init__(self):
         for name, most in (('brightness', 1), ('contrast', 1), ('saturation', 1), ('hue', 0.5)):
-            if not 0 <= getattr(self, name) <= most:
-                raise UserError(f'Colour: {name}={getattr(self, name)} must be from 0 to {most}')
+            value = getattr(self, name)  # which may be traced
+            if isinstance(value, int | float) and not 0 <= value <= most:
+                raise UserError(f'Colour: {name}={value} must be from 0 to {most}')
 
     def images(self, x: Array, key: Array) -> Array:
         if x.shape[-1] not in (1, 3):
