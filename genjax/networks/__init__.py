@@ -7,7 +7,7 @@ field `shape`, the shape of one example. Modules that take a condition are
 
 from genjax.bridge import FromNNX, from_nnx
 from genjax.networks.autoencoder import MapDecoder, MapEncoder
-from genjax.networks.conditional import Conditional
+from genjax.networks.conditional import Conditional, condition_vector
 from genjax.networks.convert import from_diffusers, to_diffusers
 from genjax.networks.convolutional import ConvDecoder, ConvEncoder, ConvNet
 from genjax.networks.cyclegan import PatchDiscriminator, Translator
@@ -67,6 +67,7 @@ __all__ = [
     'Translator',
     'UNet',
     'VectorQuantiser',
+    'condition_vector',
     'from_diffusers',
     'from_nnx',
     'to_diffusers',

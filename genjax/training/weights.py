@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from genjax.errors import UserError, how_to_install, summary
+from genjax.models import conditions
 from genjax.networks.convert import check_config, config_of, from_diffusers, is_convertible
 from genjax.parallel.host import fetch
 from genjax.training import run as runs
@@ -76,10 +77,9 @@ def read(
 
 def convertible(model: Any, params: Mapping[str, Any]) -> dict[str, nn.Module]:
     """Returns the networks of a model that diffusers has too, by group, as the model uses them."""
-    classes = getattr(model, 'num_classes', None)
     found = {group: getattr(model, group, None) for group in params}
     return {
-        group: network if classes is None else network.clone(num_classes=classes)
+        group: conditions.with_condition(network, model)
         for group, network in found.items()
         if is_convertible(network)
     }

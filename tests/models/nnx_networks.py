@@ -5,7 +5,7 @@ import math
 import jax.numpy as jnp
 from flax import nnx
 
-from genjax.networks.conditional import condition_vector
+from genjax.networks import condition_vector
 
 
 class TimeNet(nnx.Module):

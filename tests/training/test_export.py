@@ -155,7 +155,7 @@ def test_diffusers_loads_the_folder_and_has_our_outputs(name, run_of, tmp_path):
         tmp_path / 'y.npy',
     ]
     subprocess.run(command, check=True)
-    network = run.model.with_classes(run.model.network).clone(time_scale=1.0)
+    network = run.model.with_condition(run.model.network).clone(time_scale=1.0)
     ours = network.apply({'params': params['network']}, x, np.float32(time), label)
     assert np.std(ours) > 0.1
     np.testing.assert_allclose(np.load(tmp_path / 'y.npy'), ours, atol=1e-5)

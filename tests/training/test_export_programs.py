@@ -75,11 +75,14 @@ def test_programs_do_what_the_run_does_for_any_number_of_rows(name, programs, fo
     assert described['log_prob']['kind'] == want.kind
     if name == 'flow':
         label = [3, 1, 1]
+        want = run.log_prob(x[:3], seed=3, label=np.array(label)).value
+        found = exported.log_prob(x[:3], seed=3, label=label)
+        np.testing.assert_allclose(found, want, rtol=1e-4)
         np.testing.assert_allclose(
             exported.sample(3, label=label, batch_size=2), run.sample(3, label=label), atol=1e-3
         )
     else:
-        with pytest.raises(ValueError, match='learned no labels'):
+        with pytest.raises(ValueError, match='learned no labels: leave the label out'):
             exported.sample(1, label=0)
 
 

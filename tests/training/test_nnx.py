@@ -48,7 +48,7 @@ def test_it_resumes_bit_for_bit_and_is_given_back(trained, tmp_path, monkeypatch
     (module,) = run.to_nnx().values()
     assert isinstance(module, TimeNet)
     x, time, label = jnp.ones((5, *tiny.SHAPE)), jnp.linspace(0, 1, 5), jnp.arange(5)
-    network = run.model.with_classes(run.model.network)
+    network = run.model.with_condition(run.model.network)
     params, state = (run.variables[kind]['network'] for kind in ('params', 'state'))
     want = network.apply({'params': params, **state}, x, time, label)
     np.testing.assert_allclose(module(x, time, label), want, rtol=1e-5, atol=1e-6)

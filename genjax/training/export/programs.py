@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from genjax.errors import UserError, how_to_install, summary
 from genjax.keys import key_of
-from genjax.models.base import LogProb
+from genjax.models import conditions
 from genjax.training.run import Run
 from genjax.training.start import replaced
 from genjax.training.weights import named
@@ -28,6 +27,8 @@ _README = """# {model}, step {step}
 
     x = sample(16, seed=0)                     # [16, *event], in the range of the data
     log_prob(x)                                # [16] in nats
+
+A model of classes or contexts takes `label=` or `context=`.
 
 `card.json` describes the model, its data and the programs.
 """
@@ -45,25 +46,18 @@ def write_programs(run: Run, variables: Any, folder: Path) -> Mapping[str, Any]:
     arrays = {name: np.asarray(array) for name, array in named(variables).items()}
     weights = {name: jax.ShapeDtypeStruct(a.shape, a.dtype) for name, a in arrays.items()}
     programs: dict[str, Any] = {}
+    given = _conditions(run.model)
     if callable(getattr(run.model, 'sample', None)):
-        classes = getattr(run.model, 'num_classes', None)
-        rows = {} if classes is None else {'label': ((), 'int32')}
         sample = _sample(run, variables)
-        programs['sample'] = _write(folder / 'sample.jaxexport', sample, weights, rows)
+        programs['sample'] = _write(folder / 'sample.jaxexport', sample, weights, given)
     if callable(getattr(run.model, 'log_prob', None)):
-        example = _example(run)
-        log_prob, kinds = _log_prob(run, variables), {}
-        x = jax.ShapeDtypeStruct((1, *example[0]), example[1])
-        index, seed = jnp.zeros(1, jnp.uint32), jnp.uint32(0)
-
-        def value(*args: Any) -> Array:
-            result: LogProb = log_prob(*args)
-            kinds.update(kind=result.kind, density=result.density)
-            return result.value
-
-        jax.eval_shape(value, weights, seed, index, {'x': x})
-        written = _write(folder / 'log_prob.jaxexport', value, weights, {'x': example})
-        programs['log_prob'] = {**written, **kinds}
+        x = {'x': _example(run)}
+        for name, rows in {'log_prob': x, 'log_prob_given': x | given}.items():
+            if (name == 'log_prob' and 'context' in given) or (name != 'log_prob' and not given):
+                continue
+            log_prob, kinds = _log_prob(run, variables)
+            written = _write(folder / f'{name}.jaxexport', log_prob, weights, rows)
+            programs[name] = {**written, **kinds}
     if not programs:
         name = type(run.model).__name__
         raise UserError(f'--format=jax: a {name} has neither sample() nor log_prob()')
@@ -72,7 +66,7 @@ def write_programs(run: Run, variables: Any, folder: Path) -> Mapping[str, Any]:
     _copy_flatbuffers(folder)
     readme = _README.format(model=type(run.model).__name__, step=run.step)
     (folder / 'README.md').write_text(readme, 'utf-8')
-    return {'programs': programs}
+    return {'programs': programs, 'conditions': {n: list(shape) for n, (shape, _) in given.items()}}
 
 
 def _copy_flatbuffers(folder: Path) -> None:
@@ -82,6 +76,14 @@ def _copy_flatbuffers(folder: Path) -> None:
     (folder / 'flatbuffers').mkdir()
     for file in Path(flatbuffers.__file__).parent.glob('*.py'):
         shutil.copyfile(file, folder / 'flatbuffers' / file.name)
+
+
+def _conditions(model: Any) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Shape and dtype of the condition of a sample, by name."""
+    classes, shape = conditions.declared(model)
+    if classes is not None:
+        return {'label': ((), 'int32')}
+    return {} if shape is None else {'context': (tuple(shape), 'float32')}
 
 
 def _example(run: Run) -> tuple[tuple[int, ...], str]:
@@ -113,22 +115,26 @@ def _sample(run: Run, variables: Any) -> Callable:
     return sample
 
 
-def _log_prob(run: Run, variables: Any) -> Callable:
-    """Returns `(weights, seed, index [B], {'x': [B, *event]}) -> LogProb [B]`."""
-    preprocess = run.experiment.preprocess
+def _log_prob(run: Run, variables: Any) -> tuple[Callable, dict[str, Any]]:
+    """Returns `(weights, seed, index [B], {'x': [B, *event], …}) -> [B]`, and the kind of these
+    numbers, which is known once it was traced.
+    """
+    preprocess, kinds = run.experiment.preprocess, {}
 
-    def log_prob(weights: Any, seed: Array, index: Array, rows: Mapping[str, Array]) -> LogProb:
+    def log_prob(weights: Any, seed: Array, index: Array, rows: Mapping[str, Array]) -> Array:
         filled = replaced(variables, weights)
 
-        def one(key: Array, x: Array) -> LogProb:
+        def one(key: Array, rows: Mapping[str, Array]) -> Array:
+            given = {name: value[None] for name, value in rows.items()}
             preprocess_key, key = jax.random.split(key)
-            y, log_det = preprocess(x[None], preprocess_key)
-            result = run.model.log_prob(filled, y, key)
-            return result.replace(value=(result.value + log_det)[0])
+            y, log_det = preprocess(given.pop('x'), preprocess_key)
+            result = run.model.log_prob(filled, y, key, **given)
+            kinds.update(kind=result.kind, density=result.density)
+            return (result.value + log_det)[0]
 
-        return jax.vmap(one)(_keys(seed, 'examples', index), rows['x'])
+        return jax.vmap(one)(_keys(seed, 'examples', index), rows)
 
-    return log_prob
+    return log_prob, kinds
 
 
 def _write(
