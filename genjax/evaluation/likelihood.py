@@ -20,6 +20,7 @@ from genjax.evaluation.base import (
     require,
     require_density,
 )
+from genjax.evaluation.conditions import condition_protocol, scored_conditions
 from genjax.models.base import HasLogProb, LogProb, Variables
 from genjax.parallel.host import fetch
 
@@ -73,10 +74,13 @@ class Likelihood(Evaluator):
         batch_size: examples per batch.
         num_draws: draws of the noise of preprocessing and model per example, which are averaged. On
             small, dynamically binarised data, a single draw has a large variance.
+        given_label: score log p(x | label) of a model with classes, with the label of each example,
+            instead of log p(x). Contexts are always given.
     """
 
     batch_size: int = 500
     num_draws: int = 1
+    given_label: bool = False
 
     def __post_init__(self):
         for name in ('batch_size', 'num_draws'):
@@ -86,7 +90,9 @@ class Likelihood(Evaluator):
     def __call__(
         self, model: HasLogProb, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Evaluates a model; raises UserError if it has no `log_prob`."""
+        """Evaluates a model; raises UserError if it has no `log_prob`, or it or the data lack the
+        condition.
+        """
         require(self, model, 'log_prob')
         require_density(self, data)
         program = self.program(model, data.preprocess)
@@ -101,6 +107,7 @@ class Likelihood(Evaluator):
         for part in fetch(parts):
             moments.add(*map(float, part.value))
         steps = [repr(step) for step in data.preprocess.steps]
+        steps += condition_protocol(model, self.given_label)
         if kind == 'density':
             steps.append(NO_LIKELIHOOD)
         method = getattr(model, 'log_prob_method', kind)
@@ -118,27 +125,30 @@ class Likelihood(Evaluator):
         """The function to compile: (variables, batch, key) -> moments of the batch, and the next
         key.
         """
-        return functools.partial(_batch_moments, model, preprocess, self.num_draws)
+        return functools.partial(
+            _batch_moments, model, preprocess, self.num_draws, self.given_label
+        )
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _batch_moments(
     model: HasLogProb,
     preprocess: Chain,
     num_draws: int,
+    given_label: bool,
     variables: Variables,
     batch: Mapping[str, Array],
     key: Array,
 ) -> tuple[LogProb, Array]:
     """Moments of the log-probabilities of one batch, with their kind, and the key for the next
     batch.
-
     """
+    given = scored_conditions(model, batch, given_label)
 
     def draw(key: Array) -> LogProb:
         preprocess_key, model_key = jax.random.split(key)
         x, log_det = preprocess(batch['x'], preprocess_key)
-        result = model.log_prob(variables, x, model_key)
+        result = model.log_prob(variables, x, model_key, **given)
         return result.replace(value=result.value + log_det)
 
     next_key, draws_key = jax.random.split(key)

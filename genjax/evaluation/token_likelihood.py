@@ -14,6 +14,7 @@ from jax import Array
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Evaluator, Results, require
+from genjax.evaluation.conditions import condition_protocol, scored_conditions
 from genjax.models.base import LogProb, Variables
 from genjax.parallel.host import fetch
 
@@ -25,8 +26,9 @@ class HasTokenLogProbs(Protocol):
         """Log-probabilities [B, T] of the elements of x in nats, each given the previous ones, and
         a mask, bool [B, T].
 
-        A non-autoregressive model has the option `given`, the number of leading elements to
-        condition on: the log-probabilities are of the others given these.
+        A model with conditions takes a `label` or `context`, as in `HasLogProb`. A
+        non-autoregressive model has the option `given`, the number of leading elements to condition
+        on: the log-probabilities are of the others given these.
         """
 
 
@@ -41,12 +43,15 @@ class TokenLikelihood(Evaluator):
         batch_size: sequences per batch.
         given: number of leading tokens to condition on: the log-probability is that of the others
             given these.
+        given_label: score log p(x | label) of a model with classes, with the label of each example,
+            instead of log p(x). Contexts are always given.
         unit: name of a token in the names of results: 'token', 'char', 'frame'.
     """
 
     batch_size: int = 100
     given: int = 0
     unit: str = 'token'
+    given_label: bool = False
 
     def __post_init__(self):
         for name, least in (('batch_size', 1), ('given', 0)):
@@ -61,9 +66,12 @@ class TokenLikelihood(Evaluator):
         on the first tokens.
         """
         require(self, model, 'token_log_probs')
+        program = functools.partial(
+            _batch_sums, model, data.preprocess, self.given, self.given_label
+        )
         parts = []
         for batch in data.batches(self.batch_size):
-            part, key = _batch_sums(model, data.preprocess, self.given, variables, batch, key)
+            part, key = program(variables, batch, key)
             parts.append(part)
         if not parts:
             raise UserError(f'the {data.split} split has no examples to evaluate on')
@@ -77,22 +85,24 @@ class TokenLikelihood(Evaluator):
         if not sums[1]:
             raise UserError(f'given={self.given} leaves no token of {data.split} to judge')
         nats = -sums[0] / sums[1]
-        given = f'first {self.given} given, ' if self.given else ''
+        steps = [kind, *condition_protocol(model, self.given_label)]
+        steps += [f'first {self.given} given'] if self.given else []
         return {
             f'nats_per_{self.unit}': float(nats),
             f'bits_per_{self.unit}': float(nats / np.log(2)),
             'perplexity': float(np.exp(nats)),
             f'{self.unit}s': float(sums[1]),
             'kind': kind,
-            'protocol': f'{kind}, {given}{data.split} ({sums[2]:.0f} sequences)',
+            'protocol': ', '.join([*steps, f'{data.split} ({sums[2]:.0f} sequences)']),
         }
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
 def _batch_sums(
     model: HasTokenLogProbs,
     preprocess: Chain,
     given: int,
+    given_label: bool,
     variables: Variables,
     batch: Mapping[str, Array],
     key: Array,
@@ -100,7 +110,9 @@ def _batch_sums(
     """Sums [3] of the log-probabilities, tokens and sequences of a batch, and the next key."""
     next_key, preprocess_key, model_key = jax.random.split(key, 3)
     x, _ = preprocess(batch['x'], preprocess_key)
-    options = {'given': given} if _takes_given(model) else {}
+    options = scored_conditions(model, batch, given_label)
+    if _takes_given(model):
+        options['given'] = given
     result, counted = model.token_log_probs(variables, x, model_key, **options)
     counted = counted.reshape(len(x), -1)
     counted &= batch['mask'][:, None] & (jnp.arange(counted.shape[1]) >= given)

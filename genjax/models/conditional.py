@@ -128,13 +128,11 @@ class ConditionalModel:
         if label is not None or self.num_classes is None or self._learns_null:
             return log_probs(self._given_or_null('log_prob', num, label, context))
         conditions.given(self, label, context)
-        each = jax.nn.one_hot(jnp.arange(self.num_classes), self.num_classes)
-        shape = (num, self.num_classes)
-        values = jax.lax.map(lambda one: log_probs(jnp.broadcast_to(one, shape)), each)
+        values = conditions.class_log_probs(self, log_probs, num)  # [B, num_classes, T]
         # An impossible element stays so, and says nothing about the label of those after it.
         finite = jnp.where(values > -jnp.inf, values, 0.0)
         before = jnp.cumsum(finite, axis=-1) - finite
-        return jax.nn.logsumexp(jax.nn.log_softmax(before, axis=0) + values, axis=0)
+        return jax.nn.logsumexp(jax.nn.log_softmax(before, axis=1) + values, axis=1)
 
     def _guided(
         self, network: Callable[..., tuple[Array, Any]], condition: Array | None

@@ -143,8 +143,8 @@ def to_sample(
 
 
 def class_log_probs(model: Any, log_prob: Callable[[Array | None], Array], num: int) -> Array:
-    """Computes log p(x | label) [B, num_classes] of B = `num` examples, one label at a time;
-    `log_prob` maps a condition [B, F] to [B].
+    """Computes log p(x | label) [B, num_classes, ...] of B = `num` examples, one label at a time;
+    `log_prob` maps a condition [B, F] to [B, ...].
     """
     shape = num, model.num_classes
     each = jax.lax.map(lambda row: log_prob(jnp.broadcast_to(row, shape)), jnp.eye(shape[1]))

@@ -193,3 +193,29 @@ def test_masked_moments_ignore_what_is_masked():
 
 def test_bits_per_dim():
     assert bits_per_dim(math.log(256) * 3, 3) == pytest.approx(8)
+
+
+@dataclass(frozen=True)
+class Shifted:
+    """Normal around the label, of two classes, or around 0 without one."""
+
+    num_classes: int = 2
+
+    def log_prob(self, variables, x, key, *, label=None):
+        """The exact log-density."""
+        centre = 0.0 if label is None else label[:, None]
+        return Normal().log_prob(variables, x - centre, key)
+
+
+def test_labels_are_given_if_asked_for():
+    x, label = np.random.default_rng(0).normal(size=(6, 2)).astype(np.float32), np.arange(6) % 2
+    batch = {'x': x, 'label': label, 'mask': np.ones(6, bool)}
+    data = EvaluationData(Plane(), 'test', lambda size: [jax.device_put(batch)], Chain(()))
+    for evaluator, centre in (
+        (Likelihood(6), 0),
+        (Likelihood(6, given_label=True), label[:, None]),
+    ):
+        results = evaluator(Shifted(), {}, data, KEY)
+        want = -scipy.stats.norm.logpdf(x - centre).sum(-1).mean()
+        assert results['nll'] == pytest.approx(want, rel=1e-5)
+        assert ('labels given' in results['protocol']) == evaluator.given_label

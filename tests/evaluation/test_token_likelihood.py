@@ -9,10 +9,10 @@ import pytest
 from genjax.data import Chain
 from genjax.errors import UserError
 from genjax.evaluation import EvaluationData, TokenLikelihood
-from genjax.models import MDLM, VAE, DiscreteDiffusion
+from genjax.models import GPT, MDLM, VAE, DiscreteDiffusion
 from genjax.models.base import LogProb
 from genjax.models.diffusion import Masking, UniformNoise
-from genjax.networks import MLP
+from genjax.networks import MLP, Transformer
 
 
 @dataclass(frozen=True)
@@ -102,3 +102,33 @@ def test_what_cannot_be_judged_is_refused():
         TokenLikelihood()(VAE(MLP((2,)), MLP((2,), shape=(2,)), 2), {}, _data(X), None)
     with pytest.raises(UserError, match='given=3'):
         TokenLikelihood(given=3)(Model(), {}, _data(X), jax.random.key(0))
+
+
+def test_conditions_of_the_data_are_given():
+    """Labels if asked for, contexts always."""
+    network = Transformer((2,), 3, 8, 1, 2)
+    labelled, contextual = GPT(network, num_classes=2), GPT(network, context_shape=(2,))
+    x, label = np.array([[0, 1], [2, 1], [0, 0]], np.int32), np.array([0, 1, 1], np.int32)
+    context = np.eye(2, dtype=np.float32)[label]
+    batch = {'x': x, 'label': label, 'context': context, 'mask': np.ones(3, bool)}
+    data = EvaluationData(None, 'test', lambda size: [jax.device_put(batch)], Chain())
+    variables = labelled.init(jax.random.key(0), batch)
+    variables = jax.tree.map(lambda a: a + jnp.sin(jnp.arange(a.size)).reshape(a.shape), variables)
+    given, mixture = (
+        -float(jnp.mean(labelled.log_prob(variables, x, None, **options).value)) / 2
+        for options in ({'label': label}, {})
+    )
+    assert abs(given - mixture) > 0.01
+    for model, evaluator, want in (
+        (labelled, TokenLikelihood(3), mixture),
+        (labelled, TokenLikelihood(3, given_label=True), given),
+        (contextual, TokenLikelihood(3), given),
+    ):
+        results = evaluator(model, variables, data, jax.random.key(0))
+        assert results['nats_per_token'] == pytest.approx(want, rel=1e-5)
+        assert ('given' in results['protocol']) == (want is given)
+    without = EvaluationData(None, 'test', lambda size: [{'x': x, 'mask': batch['mask']}], Chain())
+    with pytest.raises(UserError, match=r'context_shape=\(2,\) is scored given the contexts'):
+        TokenLikelihood(3)(contextual, variables, without, jax.random.key(0))
+    with pytest.raises(UserError, match='given_label=True: this GPT has no classes'):
+        TokenLikelihood(3, given_label=True)(contextual, variables, data, jax.random.key(0))
