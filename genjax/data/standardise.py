@@ -28,7 +28,7 @@ class Standardise:
     Without values, these are the mean and the standard deviation of the training split (of a fixed
     random choice of 65,536 examples of it, if it has more) after the steps before this one. They
     are computed when they are first needed, and recorded with the run, which is used with these
-    values from then on, also without its data.
+    values from then on: samples need no data.
 
     Attributes:
         mean: one for all channels, one of each, or None.

@@ -1,6 +1,8 @@
 """Training on the user's own files, named on the command line."""
 
+import functools
 import json
+from pathlib import Path
 
 import numpy as np
 import optax
@@ -92,33 +94,33 @@ def test_what_was_done_to_an_image_is_a_condition(tmp_path, monkeypatch):
         run.sample(4)
 
 
-def test_moments_of_the_data_are_recorded_and_used_without_the_data(tmp_path, monkeypatch):
+def test_arrays_from_python_and_their_moments_are_recorded(tmp_path, monkeypatch):
+    """The run is used without the data, and resumed with the same arrays only."""
     monkeypatch.setattr('jax.device_count', lambda: 1)
     x = np.random.RandomState(0).randn(300, 2) * [5, 0.1] + [100, 3]
-    np.save(tmp_path / 'x.npy', x)
-    config = spec(
+
+    config = functools.partial(
+        spec,
         Experiment,
-        dataset=spec(data.Arrays, path=str(tmp_path / 'x.npy')),
         preprocess=spec(data.Chain, steps=(spec(data.Standardise),)),
         model=spec(Flow, spec(ActNorm), shape=(2,)),
         optimizer=spec(optax.adam, learning_rate=1e-2),
-        steps=3,
         batch_size=32,
     )
-    run = genjax.train(config, tmp_path / 'run')
+    run = genjax.train(config(dataset=data.Arrays(x=x), steps=3), tmp_path / 'run')
     record = json.loads((tmp_path / 'run' / 'config.json').read_text())
     moments = record['preprocess']['steps[0]']
-    source = data.Arrays(str(tmp_path / 'x.npy')).source('train')
+    source = data.Arrays(x=x).source('train')
     rows = source[np.arange(len(source))]['x'].astype(np.float64)
     np.testing.assert_allclose(moments['mean'], rows.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(moments['std'], rows.std(axis=0), rtol=1e-9)
     samples, density = run.sample(8), run.log_prob(x[:4]).value
-    genjax.train(config, tmp_path / 'run')  # complete: the data are those of the record
-    (tmp_path / 'x.npy').unlink()
+    Path(record['config']['dataset']['path']).unlink()
+    arrays._open.cache_clear()
     again = runs.load(tmp_path / 'run')
     np.testing.assert_array_equal(again.sample(8), samples)
+    more = genjax.train(config(dataset=data.Arrays(x=x), steps=5), tmp_path / 'run')
+    assert more.step == 5
     np.testing.assert_array_equal(again.log_prob(x[:4]).value, density)
-    np.save(tmp_path / 'x.npy', 2 * x)
-    arrays._open.cache_clear()
     with pytest.raises(UserError, match='training data are not those'):
-        genjax.train(config, tmp_path / 'run')
+        genjax.train(config(dataset=data.Arrays(x=2 * x), steps=6), tmp_path / 'run')
