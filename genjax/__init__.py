@@ -9,7 +9,7 @@ Importing this package is cheap: JAX is imported with the first of the names bel
 __version__ = '0.1.0'
 
 _HOMES = {
-    'load': 'genjax.training.run',
+    'load': 'genjax.training.loading',
     'Run': 'genjax.training.run',
     'train': 'genjax.training.train',
     'Experiment': 'genjax.training',

@@ -21,8 +21,11 @@ QUICK = [
 PROBE = """
 import sys, jax, numpy as np
 from pathlib import Path
-from genjax.training import run as runs
-run = runs.load(Path(sys.argv[1]), sys.argv[2])
+try:
+    from genjax import load
+except ImportError:
+    from genjax.training.run import load
+run = load(Path(sys.argv[1]), sys.argv[2])
 x = run.experiment.model.sample(run.state.averaged, jax.random.key(7), 8)
 leaves = jax.tree.leaves(run.state.variables)
 np.savez(sys.argv[3], x, *map(np.asarray, leaves))

@@ -10,7 +10,7 @@ from genjax.evaluation import TokenLikelihood
 from genjax.models import GPT
 from genjax.networks import Transformer
 from genjax.training import Experiment, loop
-from genjax.training import run as runs
+from genjax.training import loading as runs
 from genjax.training.results import cached_results
 
 

@@ -58,8 +58,8 @@ from genjax.errors import Interrupted
 from genjax.evaluation import KL
 from genjax.files import replacing
 from genjax.models.base import num_params
+from genjax.training import loading as runs
 from genjax.training import loop
-from genjax.training import run as runs
 from genjax.training.results import cached_results
 
 try:

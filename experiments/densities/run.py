@@ -59,7 +59,7 @@ def learned_density(workdir: Path, points: np.ndarray) -> np.ndarray:
     """The density of a trained model at points [N, 2]."""
     import jax
 
-    from genjax.training import run as runs
+    from genjax.training import loading as runs
 
     run = runs.load(workdir, 'latest')
 

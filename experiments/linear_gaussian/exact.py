@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import scipy.stats
 
-from genjax.training import run as runs
+from genjax.training import loading as runs
 from genjax.training.results import cached_results
 
 

@@ -97,7 +97,7 @@ def _difference(one: Path, other: Path) -> float:
     import jax
     import numpy as np
 
-    from genjax.training import run as runs
+    from genjax.training import loading as runs
 
     logging.getLogger('absl').setLevel(logging.CRITICAL)
     largest = 0.0

@@ -168,7 +168,7 @@ def _follow(args: argparse.Namespace) -> None:
     from genjax.evaluation.results import line, numbers
     from genjax.training.checkpoints import steps_in
     from genjax.training.follow import follow
-    from genjax.training.run import load
+    from genjax.training.loading import load
 
     if jax.process_count() > 1:
         raise UserError('--follow runs in one process')

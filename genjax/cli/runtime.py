@@ -64,7 +64,7 @@ def _ema(text: str) -> bool | float:
 
 def load_run(args: argparse.Namespace) -> 'Run':
     """Loads the run given by the options of `add_run`."""
-    from genjax.training.run import load
+    from genjax.training.loading import load
 
     return load(
         args.workdir,

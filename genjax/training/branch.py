@@ -11,7 +11,7 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.files import local
-from genjax.training import run as runs
+from genjax.training import loading as runs
 from genjax.training import workdir
 from genjax.training.programs import Programs
 from genjax.training.state import TrainState

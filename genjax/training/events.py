@@ -10,11 +10,12 @@ from genjax import records
 from genjax.errors import UserError
 from genjax.evaluation.results import evaluate, numbers
 from genjax.parallel import distributed
-from genjax.training import run as runs
+from genjax.training import loading as runs
 from genjax.training.checkpoints import Checkpoints
 from genjax.training.experiment import Experiment
 from genjax.training.images import image_kinds, write_images
 from genjax.training.progress import Progress
+from genjax.training.run import Run
 from genjax.training.state import TrainState
 from genjax.training.writers import MetricWriter, NoMetrics
 
@@ -112,11 +113,11 @@ class Events:
             for name, path in written.items():
                 writer.picture(step, name, path)
 
-    def outcome(self, step: int, state: TrainState) -> runs.Run:
+    def outcome(self, step: int, state: TrainState) -> Run:
         """Returns the finished run, restored to its best checkpoint if one is tracked."""
         self._checkpoints.wait()
         if self._checkpoints.best_step in (None, step):
-            return runs.Run(self._workdir, self._experiment, step, state, self._mesh)
+            return Run(self._workdir, self._experiment, step, state, self._mesh)
         return runs.load(self._workdir)
 
     def _evaluate(

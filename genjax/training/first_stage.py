@@ -14,7 +14,7 @@ from genjax.data.sources import Dataset
 from genjax.errors import UserError
 from genjax.models.base import HasEncoder, HasNormalCodes, Variables
 from genjax.parallel.host import fetch
-from genjax.training import run as runs
+from genjax.training import loading as runs
 from genjax.training import workdir
 from genjax.training.weights import fingerprint
 
@@ -41,7 +41,7 @@ class FirstStage:
 
     @classmethod
     def load(cls, path: Path, step: str = 'best') -> 'FirstStage':
-        """Loads a run; `step` as in `genjax.training.run.load`.
+        """Loads a run; `step` as in `genjax.load`.
 
         Raises:
             UserError: the run or step does not exist, or its model has no encoder.

@@ -17,7 +17,7 @@ from genjax.parallel import distributed, sharding
 from genjax.parallel.preemption import Preemption, Stop
 from genjax.schedules import at_step
 from genjax.training import branch as branches
-from genjax.training import run as runs
+from genjax.training import loading as runs
 from genjax.training import start as starts
 from genjax.training.branch import Origin
 from genjax.training.checkpoints import Checkpoints, steps_in

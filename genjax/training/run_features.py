@@ -11,7 +11,8 @@ from genjax.errors import UserError
 from genjax.evaluation.features import Features, FeatureSpace
 from genjax.models.base import HasFeatures
 from genjax.parallel.host import fetch
-from genjax.training import run as runs
+from genjax.training import loading as runs
+from genjax.training.run import Run
 from genjax.training.weights import fingerprint
 
 
@@ -48,7 +49,7 @@ class RunFeatures(FeatureSpace):
 
 
 @functools.lru_cache(maxsize=2)
-def _loaded(workdir: Path, step: str) -> tuple[runs.Run, str]:
+def _loaded(workdir: Path, step: str) -> tuple[Run, str]:
     """A run and the name of its features."""
     run = runs.load(workdir, step)
     if not isinstance(run.model, HasFeatures):

@@ -5,14 +5,15 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from genjax import config as configs
+from genjax.training import loading as runs
 from genjax.training import loop
-from genjax.training import run as runs
 from genjax.training.experiment import Experiment
+from genjax.training.run import Run
 
 
 def train(
     config: ConfigDict | Experiment, workdir: str | Path, branch_from: str | None = None
-) -> runs.Run:
+) -> Run:
     """Trains an experiment, from the latest checkpoint in `workdir` or from scratch, and returns
     the run at its best checkpoint.
 

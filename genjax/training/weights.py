@@ -15,7 +15,7 @@ from genjax.errors import UserError, how_to_install, summary
 from genjax.models import conditions
 from genjax.networks.convert import check_config, config_of, from_diffusers, is_convertible
 from genjax.parallel.host import fetch
-from genjax.training import run as runs
+from genjax.training import loading as runs
 from genjax.training import workdir
 
 KINDS = ('params', 'state')

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from genjax import config as configs
+from genjax.training import loading as runs
 from genjax.training import loop
-from genjax.training import run as runs
 from genjax.training.results import cached_results
 
 pytestmark = pytest.mark.slow

@@ -15,8 +15,8 @@ from genjax import cli
 from genjax.errors import CannotWrite
 from genjax.parallel import preemption
 from genjax.sweeps.folder import Folder
+from genjax.training import loading as runs
 from genjax.training import loop
-from genjax.training import run as runs
 from genjax.training.writers import MetricWriter
 from tests.training import tiny
 from tests.training.conftest import assert_same, steps_saved

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from genjax import cli
+from genjax.training import loading as runs
 from genjax.training import loop
-from genjax.training import run as runs
 from genjax.training.experiment import experiment_of
 from genjax.training.programs import Programs, example_of
 from tests.training import tiny

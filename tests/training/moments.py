@@ -9,7 +9,7 @@ import time
 from collections import Counter
 
 from genjax.errors import EXIT_INTERRUPTED, EXIT_PEER
-from genjax.training import run as runs
+from genjax.training import loading as runs
 from tests.training.conftest import arguments, assert_same, steps_saved
 from tests.training.processes import said
 

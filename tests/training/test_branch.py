@@ -5,8 +5,8 @@ import json
 import jax
 import pytest
 
+from genjax.training import loading as runs
 from genjax.training import loop
-from genjax.training import run as runs
 from tests.training import tiny
 from tests.training.conftest import assert_same, records, steps_saved
 

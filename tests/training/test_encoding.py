@@ -14,7 +14,7 @@ from genjax.evaluation import LabelAccuracy
 from genjax.models import VQAutoencoder
 from genjax.sampling import draw
 from genjax.training import EncodeLatents, LoadLatents, encoding, loop
-from genjax.training import run as runs
+from genjax.training import loading as runs
 from genjax.training.experiment import experiment_of
 from genjax.training.first_stage import FirstStage
 from genjax.training.programs import abstract_state, example_of

@@ -15,8 +15,8 @@ import pytest
 
 from genjax.errors import RunLocked, UserError
 from genjax.evaluation import Evaluator
+from genjax.training import loading as runs
 from genjax.training import loop
-from genjax.training import run as runs
 from genjax.training.follow import follow
 from tests.training import tiny
 

@@ -13,7 +13,7 @@ from genjax.errors import UserError
 from genjax.hardware.flops import flops_of
 from genjax.parallel import sharding
 from genjax.training import MeshShape, loop
-from genjax.training import run as runs
+from genjax.training import loading as runs
 from genjax.training.experiment import experiment_of
 from genjax.training.frozen import frozen_groups, merged, path_of, trained
 from genjax.training.programs import Programs, example_of

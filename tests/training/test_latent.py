@@ -14,7 +14,7 @@ from genjax.errors import UserError
 from genjax.models import VQAutoencoder
 from genjax.sampling import draw
 from genjax.training import EncodeLatents, loop
-from genjax.training import run as runs
+from genjax.training import loading as runs
 from tests.training import tiny
 from tests.training.conftest import assert_same, the_line
 from tests.training.stages import first_stage, of_tokens, second_stage

@@ -17,7 +17,7 @@ from genjax.models.diffusion import DiffusionModel
 from genjax.models.flow import ActNorm, Flow
 from genjax.networks import TimeMLP
 from genjax.training import Experiment
-from genjax.training import run as runs
+from genjax.training import loading as runs
 from tests.data import own
 from tests.training import tiny
 from tests.training.conftest import assert_same, records, state_of

@@ -23,8 +23,8 @@ from genjax.models.diffusion import (
     DiffusionSampling,
 )
 from genjax.networks import TimeMLP, UNet
+from genjax.training import loading as runs
 from genjax.training import loop, results
-from genjax.training import run as runs
 from genjax.training.checkpoints import Checkpoints
 from genjax.training.metrics import MetricLog
 from genjax.training.workdir import begin, claim

@@ -7,7 +7,7 @@ from genjax.data import Gaussians
 from genjax.errors import UserError
 from genjax.protocols import fields_of
 from genjax.training import RunFeatures, loop, results
-from genjax.training import run as runs
+from genjax.training import loading as runs
 from tests.training import tiny
 
 

@@ -15,7 +15,7 @@ from genjax.evaluation import Likelihood
 from genjax.parallel import sharding
 from genjax.sweeps.folder import Folder
 from genjax.training import MeshShape, Start, loop, start
-from genjax.training import run as runs
+from genjax.training import loading as runs
 from genjax.training.experiment import experiment_of
 from genjax.training.frozen import path_of
 from genjax.training.programs import Programs, example_of

@@ -10,7 +10,7 @@ from jax.sharding import Mesh
 from genjax import config as configs
 from genjax.data.sources import Source
 from genjax.sweeps.trials import Trial
-from genjax.training import run as runs
+from genjax.training import loading as runs
 from genjax.training.events import Events
 from genjax.training.experiment import Experiment
 from genjax.training.learning_rate import LearningRates

@@ -1,0 +1,110 @@
+"""Loads a run from disk."""
+
+import contextlib
+import dataclasses
+import logging
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from genjax import config as configs
+from genjax.data.standardise import recorded
+from genjax.errors import UserError
+from genjax.parallel import distributed
+from genjax.parallel.sharding import MeshShape
+from genjax.training import unchanged
+from genjax.training import workdir as folder
+from genjax.training.checkpoints import Checkpoints, steps_in
+from genjax.training.experiment import Experiment, experiment_of
+from genjax.training.programs import abstract_state
+from genjax.training.run import Run
+
+
+def load(
+    workdir: str | Path,
+    step: str | int = 'best',
+    *,
+    ema: bool | float = True,
+    first_stage: str | None = None,
+    sampling: Iterable[tuple[str, Any]] = (),
+) -> Run:
+    """Loads a run.
+
+    Args:
+        workdir: run folder; only read, so the run may be training.
+        step: 'best' (the latest if the config has no `best`), 'latest', or a number.
+        ema: variables that the run uses (`Run.ema`).
+        first_stage: current folder of its first stage's run, if that was moved.
+        sampling: other sampling options, by path (`Run.with_options`).
+
+    Raises:
+        UserError: the run, checkpoint, average or option does not exist.
+    """
+    path = Path(workdir)
+    if step not in ('best', 'latest') and not str(step).isdecimal():
+        raise UserError(f"--step is a number, 'best' or 'latest', not {step!r}")
+    record = distributed.on_first(lambda: folder.read(path))
+    unchanged.check_settings(path, record)
+    config = configs.moved(folder.config_of(record), record['workdir'], path)
+    if first_stage is not None:
+        _move_first_stage(config, first_stage)
+    experiment = experiment_of(config)
+    preprocess = recorded(experiment.preprocess, record['preprocess'])
+    experiment = dataclasses.replace(experiment, preprocess=preprocess)
+    unchanged.check_preprocess(path, record, experiment.preprocess.provenance)
+    example = {name: (tuple(shape), dtype) for name, (shape, dtype) in record['example'].items()}
+    # The run may have been trained on other devices; shard large parameters over those here.
+    mesh = MeshShape(data=1, fsdp=jax.device_count()).make()
+    target = abstract_state(experiment, example, mesh)
+    while True:
+        there = set(steps_in(path / 'checkpoints'))
+        try:
+            with _quiet(), open_checkpoints(experiment, path, True) as checkpoints:
+                at = checkpoints.best_step if step == 'best' else None
+                restored = checkpoints.restore(target, int(step) if str(step).isdecimal() else at)
+            break
+        except Exception:
+            if there <= set(steps_in(path / 'checkpoints')):
+                raise
+            # The run is training, and has removed a checkpoint in the meantime.
+    if restored is None:
+        raise UserError(f'{path} has no checkpoint yet')
+    # With the config's own options: its guide may have networks in the checkpoint.
+    run = Run(path, experiment, *restored, mesh, ema)
+    _ = run.variables  # raises if there is no such average
+    return run.with_options(sampling)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silences Orbax's warning about opening a folder read-only."""
+    logger = logging.getLogger('absl')
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _move_first_stage(config: ConfigDict, folder: str) -> None:
+    names = [n for n in configs.paths(config) if n.startswith('preprocess.')]
+    if not names:
+        raise UserError(f'--first_stage={folder}: this run has no first stage')
+    for name in names:
+        configs.override(config, name, folder)
+
+
+def open_checkpoints(experiment: Experiment, path: Path, read_only: bool = False) -> Checkpoints:
+    """Opens the checkpoints of a run with the options of its config."""
+    return Checkpoints(
+        path / 'checkpoints',
+        keep=experiment.keep,
+        best=experiment.best,
+        best_mode=experiment.best_mode,
+        read_only=read_only,
+        finite=True,
+    )
