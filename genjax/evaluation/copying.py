@@ -16,18 +16,17 @@ from genjax.evaluation.manifold import neighbour_distances
 from genjax.models.base import GenerativeModel, Variables
 
 
-def nearest(x: np.ndarray, train: np.ndarray, *, chunk: int = 1024) -> tuple[np.ndarray, ...]:
+def nearest(x: np.ndarray, train: np.ndarray) -> tuple[np.ndarray, ...]:
     """Finds the nearest training example of each row.
 
     Args:
         x: [N, ...].
         train: [M, ...].
-        chunk: rows at a time.
 
     Returns:
         Euclidean distances float64 [N], and indices int [N].
     """
-    squared, index = per_row(_nearest, flat(x), flat(train), chunk=chunk)
+    squared, index = per_row(_nearest, flat(x), flat(train))
     return np.sqrt(squared), index.astype(int)
 
 

@@ -29,7 +29,7 @@ class PRDC(NamedTuple):
     coverage: float
 
 
-def prdc(real: np.ndarray, fake: np.ndarray, *, k: int = 5, chunk: int = 1024) -> PRDC:
+def prdc(real: np.ndarray, fake: np.ndarray, *, k: int = 5, chunk: int | None = None) -> PRDC:
     """Computes precision, recall, density and coverage.
 
     The ball around a point reaches to its k-th nearest neighbour in its own sample, and is open, as
@@ -39,7 +39,7 @@ def prdc(real: np.ndarray, fake: np.ndarray, *, k: int = 5, chunk: int = 1024) -
         real: examples [N, ...], N > k.
         fake: samples [M, ...], M > k.
         k: neighbours.
-        chunk: rows at a time; limits memory to chunk x max(N, M) distances.
+        chunk: rows at a time (`in_chunks`); limits memory to chunk x max(N, M) distances.
 
     Raises:
         UserError: a sample has too few rows, or the samples have different features.
@@ -69,7 +69,7 @@ def prdc(real: np.ndarray, fake: np.ndarray, *, k: int = 5, chunk: int = 1024) -
     )
 
 
-def neighbour_distances(x: np.ndarray, k: int, chunk: int = 1024) -> np.ndarray:
+def neighbour_distances(x: np.ndarray, k: int, chunk: int | None = None) -> np.ndarray:
     """Squared distance from each row of x [N, D] to its k-th nearest other row, [N]."""
     return per_row(_kth_nearest(k), x, x, chunk=chunk)
 
