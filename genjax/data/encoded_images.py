@@ -95,11 +95,20 @@ def examine(
     cache = cache_folder() / 'images' / f'{key[:24]}.npz'
     found = read_cache(cache, len(images))
     if found is None:
-        found = _decoded(images, in_memory)
-        write_cache(cache, found)
-    reasons = found['reason'].astype(str)
-    rows, wrong = np.flatnonzero(reasons == ''), np.flatnonzero(reasons != '')
-    skipped = {images.names[row]: str(reasons[row]) for row in wrong}
+        found = {
+            'hash': np.zeros(len(images), np.uint64),
+            'reason': np.full(len(images), 'not decoded yet', object),
+            **({'x': np.zeros(images.shape, np.uint8)} if in_memory else {}),
+        }
+    found['reason'] = found['reason'].astype(object)
+    wrong = np.flatnonzero(found['reason'] != '')
+    if len(wrong):  # also those that could not be read before: the reason may be gone
+        _decode(images, wrong, found)
+        write_cache(cache, {**found, 'reason': found['reason'].astype(str)})
+    rows, wrong = (
+        np.flatnonzero(whole) for whole in (found['reason'] == '', found['reason'] != '')
+    )
+    skipped = {images.names[row]: found['reason'][row] for row in wrong}
     if skipped and not (skip and len(rows)):
         shown = '; '.join(f'{name}: {why}' for name, why in [*skipped.items()][:_NAMED])
         more = f'; and {len(skipped) - _NAMED} more' if len(skipped) > _NAMED else ''
@@ -114,24 +123,23 @@ def examine(
     return Examined(x, found['hash'][rows], rows, skipped)
 
 
-def _decoded(images: EncodedImages, in_memory: bool) -> dict[str, np.ndarray]:
-    """Returns 'hash' and 'reason', '' for readable ones, and if asked for 'x'."""
-    hashes = np.zeros(len(images), np.uint64)
-    reasons = [''] * len(images)
-    x = np.zeros(images.shape if in_memory else 0, np.uint8)
+def _decode(images: EncodedImages, rows: np.ndarray, found: dict[str, np.ndarray]) -> None:
+    """Decodes some rows, and notes for each its 'hash', the 'reason' why it cannot be read, ''
+    without one, and its 'x', if that is among the arrays.
+    """
 
     def decode(row: int) -> None:
         try:
             data = images.read(row)
-            hashes[row] = content_hash(data)
+            found['hash'][row] = content_hash(data)
             pixels = images.fit(data)
         except (ValueError, OSError) as error:
-            reasons[row] = getattr(error, 'strerror', None) or str(error)
+            found['reason'][row] = getattr(error, 'strerror', None) or str(error)
         else:
-            if in_memory:
-                x[row] = pixels
+            found['reason'][row] = ''
+            if 'x' in found:
+                found['x'][row] = pixels
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for _ in pool.map(decode, range(len(images))):
+        for _ in pool.map(decode, rows):
             pass
-    return {'hash': hashes, 'reason': np.array(reasons, str), **({'x': x} if in_memory else {})}

@@ -171,6 +171,18 @@ def test_every_image_that_cannot_be_read_is_named_or_left_out(damaged, in_memory
     assert all(sizes) and len(source[np.arange(sizes[0])]['label']) == sizes[0]
 
 
+def test_an_image_that_can_be_read_again_is_back(damaged, monkeypatch):
+    """As when a disk was away: nothing of the file has changed."""
+    dataset = replace(damaged, on_error='skip')
+    call = Fit.__call__
+    with monkeypatch.context() as patch:
+        patch.setattr(Fit, '__call__', lambda self, content: call(self, content[:-9] + bytes(9)))
+        sizes = [len(dataset.source(split)) for split in ('train', 'validation', 'test')]
+    module._open.cache_clear()
+    again = [len(dataset.source(split)) for split in ('train', 'validation', 'test')]
+    assert sum(again) == 59 > sum(sizes)
+
+
 def test_no_more_than_ten_are_named(tmp_path):
     for number in range(13):
         (tmp_path / f'{number}.png').write_text('no')
