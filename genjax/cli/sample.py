@@ -25,10 +25,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--out', type=files.local, required=True, metavar='PATH', help='the file or folder to write'
     )
-    parser.add_argument('--num', type=int, default=64, help='number of samples (default 64)')
+    parser.add_argument(
+        '--num', type=int, help='number of samples (default 64, or one of each --context)'
+    )
     parser.add_argument(
         '--label', metavar='LABELS',
         help='class labels, cycled: 3, 3,5 or 0..9 (default: all classes of the model)',
+    )  # fmt: skip
+    parser.add_argument(
+        '--context', type=files.local, metavar='FILE',
+        help='contexts, cycled: the array `context` [N, ...] of an .npz file, or an .npy file, for'
+        ' a model with contexts',
     )  # fmt: skip
     parser.add_argument(
         '--prompt', metavar='TEXT',
@@ -79,10 +86,13 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f'--seed {error}') from None
     if args.dtype and kind != 'npz':
         raise UserError(f'--dtype={args.dtype} is for arrays: name --out .npz')
+    contexts = None if args.context is None else read_contexts(args.context)
+    if args.num is None:
+        args.num = 64 if contexts is None else len(contexts)
     labels = None if args.label is None else parse_labels(args.label, args.num)
 
     with runtime.computing(args):
-        _sample(args, labels, out, kind)
+        _sample(args, labels, contexts, out, kind)
 
 
 def parse_labels(text: str, num: int) -> list[int]:
@@ -96,7 +106,34 @@ def parse_labels(text: str, num: int) -> list[int]:
     return [chosen[i % len(chosen)] for i in range(num)]
 
 
-def _sample(args: argparse.Namespace, labels: list[int] | None, out: Path, kind: str) -> None:
+def read_contexts(path: str) -> 'np.ndarray':
+    """Reads contexts [N, ...] from an .npy file, or from the array `context` of an .npz file."""
+    import numpy as np
+
+    try:
+        found = np.load(path, allow_pickle=False)
+        if not isinstance(found, np.ndarray):
+            with found:
+                if 'context' not in found.files:
+                    arrays = ', '.join(found.files) or 'none'
+                    raise UserError(f'--context={path} has no array `context`, only: {arrays}')
+                found = found['context']
+    except OSError as error:
+        raise UserError(f'--context={path}: {error.strerror or error}') from None
+    except ValueError:
+        raise UserError(f'--context={path} is not an .npz or .npy file of numbers') from None
+    if not found.ndim or not len(found):
+        raise UserError(f'--context={path}: contexts are [N, ...], not {list(found.shape)}')
+    return found
+
+
+def _sample(
+    args: argparse.Namespace,
+    labels: list[int] | None,
+    contexts: 'np.ndarray | None',
+    out: Path,
+    kind: str,
+) -> None:
     from genjax.parallel import distributed
     from genjax.sampling.draw import BATCH_SIZE
 
@@ -104,8 +141,10 @@ def _sample(args: argparse.Namespace, labels: list[int] | None, out: Path, kind:
     dataset = run.experiment.dataset
     if kind == 'txt' and not hasattr(dataset, 'texts'):
         raise UserError(f'{type(dataset).__name__} is no text: name --out .png or .npz')
+    if contexts is not None:
+        contexts = contexts[[i % len(contexts) for i in range(args.num)]]
     parts = run.samples(
-        args.num, label=labels, prompt=args.prompt, seed=args.seed,
+        args.num, label=labels, context=contexts, prompt=args.prompt, seed=args.seed,
         batch_size=args.batch_size or BATCH_SIZE, means=kind == 'png' and not args.draws,
     )  # fmt: skip
     if not distributed.is_first():

@@ -33,6 +33,7 @@ from genjax.evaluation.base import (
 )
 from genjax.evaluation.draws import random_batches
 from genjax.evaluation.likelihood import Moments, bits_per_dim, masked_moments
+from genjax.models import conditions
 from genjax.models.base import LogProb, Variables
 from genjax.models.precision import full_precision
 from genjax.models.vae.likelihoods import is_density
@@ -221,7 +222,7 @@ def _backward_sizes(sizes: Array) -> Array:
 @dataclass(frozen=True)
 class AIS(Evaluator):
     """Log-likelihood by annealed importance sampling, for models with `prior_sample`,
-    `prior_log_prob` and `log_likelihood`.
+    `prior_log_prob` and `log_likelihood`; given the label or context of a conditional model.
 
     Gives 'nll' in nats per example (with its 'stderr' over the examples), 'bits_per_dim' and 'kind'
     'lower_bound' ('density' for discrete data, see `kind_of`); and, on one batch of samples from
@@ -267,7 +268,7 @@ class AIS(Evaluator):
             first = batch if first is None else first
         if not parts:
             raise UserError(f'the {data.split} split has no examples to evaluate on')
-        lower, upper = fetch(_simulated_bounds(self, model, variables, simulation_key))
+        lower, upper = fetch(_simulated_bounds(self, model, variables, simulation_key, first))
         moments = Moments()
         for part in fetch(parts):
             moments.add(*map(float, part))
@@ -276,6 +277,8 @@ class AIS(Evaluator):
         kind = kind_of(bound, data.preprocess, first)
         if kind == 'density':
             steps.append(NO_LIKELIHOOD)
+        if conditions.is_conditional(model):
+            steps.append('given the condition')
         method = f'AIS of {self.num_steps} steps, {self.num_chains} chains'
         chosen = 'examples' if limit is None else 'examples at random'
         return {
@@ -290,12 +293,19 @@ class AIS(Evaluator):
         }
 
     def _bounds(
-        self, model: Any, variables: Variables, x: Array, key: Array, posterior_sample: Array | None
+        self,
+        model: Any,
+        variables: Variables,
+        x: Array,
+        key: Array,
+        posterior_sample: Array | None,
+        condition: Array | None = None,
     ) -> tuple[Array, Array | None]:
+        given = () if condition is None else (condition,)
         return ais_bounds(
             key,
             functools.partial(model.prior_log_prob, variables),
-            functools.partial(model.log_likelihood, variables, x),
+            lambda z: model.log_likelihood(variables, x, z, *given),
             lambda key: model.prior_sample(variables, key, len(x)),
             jnp.asarray(sigmoid_schedule(self.num_steps)),
             self.num_chains,
@@ -317,18 +327,23 @@ def _batch_moments(
     """Moments of the lower bounds of one batch, and the key for the next batch."""
     key, preprocess_key, ais_key = jax.random.split(key, 3)
     x, log_det = preprocess(batch['x'], preprocess_key)
-    lower, _ = ais._bounds(model, variables, x, ais_key, None)
+    condition = conditions.of_batch(model, batch)
+    lower, _ = ais._bounds(model, variables, x, ais_key, None, condition)
     return masked_moments(lower + log_det, batch['mask']), key
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 @full_precision
 def _simulated_bounds(
-    ais: AIS, model: Any, variables: Variables, key: Array
+    ais: AIS, model: Any, variables: Variables, key: Array, batch: Mapping[str, Array] | None = None
 ) -> tuple[Array, Array]:
-    """Mean lower and upper bound over samples from the model, whose latents are known."""
+    """Mean lower and upper bound over samples from the model, whose latents are known, with the
+    conditions of a batch.
+    """
     z_key, x_key, ais_key = jax.random.split(key, 3)
-    z = model.prior_sample(variables, z_key, ais.batch_size)
-    x = model.sample_given_code(variables, x_key, z)
-    lower, upper = ais._bounds(model, variables, x, ais_key, z)
+    condition = None if batch is None else conditions.of_batch(model, batch)
+    num = ais.batch_size if condition is None else len(condition)
+    z = model.prior_sample(variables, z_key, num)
+    x = model.sample_given_code(variables, x_key, z, *(() if condition is None else (condition,)))
+    lower, upper = ais._bounds(model, variables, x, ais_key, z, condition)
     return jnp.mean(lower), jnp.mean(upper)

@@ -13,7 +13,14 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Evaluator, Results, require
-from genjax.evaluation.draws import draw_like, examples, label_protocol
+from genjax.evaluation.draws import (
+    context_scale,
+    contexts,
+    draw_given,
+    examples,
+    label_protocol,
+    with_contexts,
+)
 from genjax.evaluation.likelihood import Moments, masked_moments
 from genjax.models.base import GenerativeModel, Variables
 from genjax.parallel.host import fetch
@@ -109,7 +116,9 @@ class PerSample(Evaluator):
     """A comparison of samples with as many examples of a split.
 
     Gives the results of a subclass's `compare`, and 'protocol'. A conditional model is sampled with
-    the labels of the split.
+    the labels or contexts of the split. Of one with contexts, pairs are compared: examples are
+    vectors with their context appended, scaled to the variance of x, so that a model that ignores
+    the context is told from the data.
 
     Attributes:
         num_samples: number of samples, and of examples; fewer if the split is smaller.
@@ -123,8 +132,8 @@ class PerSample(Evaluator):
 
     @abc.abstractmethod
     def compare(self, samples: np.ndarray, examples: np.ndarray) -> Results:
-        """Computes the results from `samples` [N, *event] and `examples` [N, *event]; a 'protocol'
-        among them is prepended to that of the base class.
+        """Computes the results from `samples` [N, *event] and `examples` [N, *event], or pairs
+        [N, D + F] with contexts; a 'protocol' among them is prepended to that of the base class.
         """
 
     def __call__(
@@ -136,9 +145,13 @@ class PerSample(Evaluator):
         real = examples(data, self.num_samples, data_key, self.batch_size)
         if not len(real):
             raise UserError(f'the {data.split} split has no examples to evaluate on')
-        drawn = draw_like(data, model, variables, len(real), key, self.batch_size)
+        drawn, used = draw_given(data, model, variables, len(real), key, self.batch_size)
         if self.as_stored:
             real, drawn = (fetch(data.preprocess.inverse(jax.device_put(x))) for x in (real, drawn))
+        if used is not None:
+            own = contexts(model, data, self.num_samples, self.batch_size)
+            scale = context_scale(own, real)
+            drawn, real = with_contexts(drawn, used, scale), with_contexts(real, own, scale)
         results = self.compare(drawn, real)
         own = [str(results['protocol'])] if 'protocol' in results else []
         sizes = f'{len(real)} of {data.split} and {len(real)} samples{label_protocol(model, data)}'

@@ -10,10 +10,10 @@ from genjax.models.base import CONDITIONS
 
 
 def scored_conditions(
-    model: Any, batch: Mapping[str, Array], given_label: bool
+    model: Any, batch: Mapping[str, Array], given_label: bool = False
 ) -> dict[str, Array]:
-    """Returns the arguments of `log_prob` that condition on a batch, by name: the contexts of a
-    model that takes them, and the labels if they are to be given.
+    """Returns the arguments of `log_prob`, `encode` or `features` that condition on a batch, by
+    name: the contexts of a model that takes them, and the labels if they are to be given.
 
     Raises:
         UserError: labels are to be given, and the model has no classes; or the batch has none.

@@ -156,7 +156,7 @@ class Copying(InFeatures):
         """Evaluates a model; raises UserError if it cannot be sampled, or `split` is 'train'."""
         if data.split == 'train':
             raise UserError('Copying needs held-out examples: give another split than train')
-        samples, examples, protocol = self.drawn(model, variables, data, key)
+        samples, examples, protocol = self.drawn(model, variables, data, key, pairs=False)
         train = self.stored(data, 'train')
         found = copying_z(train, examples, samples)
         results = {'z': found.z, 'of_bound': found.z / found.bound, 'p': found.p}

@@ -1,6 +1,7 @@
 """Draws samples, and preprocessed examples, as host arrays."""
 
 import functools
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,8 +30,35 @@ def draw_like(
     Equal to those of `genjax sample` with the seed of the run. Conditions are drawn by
     `sampled_conditions` with the key; raises like it.
     """
+    return draw_given(data, model, variables, num, key, batch_size)[0]
+
+
+def draw_given(
+    data: EvaluationData,
+    model: GenerativeModel,
+    variables: Variables,
+    num: int,
+    key: Array,
+    batch_size: int,
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Draws samples like `draw_like`, and returns their contexts [num, *context_shape], too."""
     given = sampled_conditions(model, data, num, key, batch_size)
-    return draw(model, variables, num, data.seed, **given, batch_size=batch_size)
+    x = draw(model, variables, num, data.seed, **given, batch_size=batch_size)
+    return x, given.get('context')
+
+
+def with_contexts(rows: np.ndarray, contexts: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Appends the contexts of rows [N, ...], divided by `scale`: [N, D + F]."""
+    return np.concatenate([rows.reshape(len(rows), -1), contexts.reshape(len(rows), -1) / scale], 1)
+
+
+def context_scale(contexts: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Returns divisors [F] by which contexts [N, *context_shape] get the variance of an element of
+    rows [N, ...], on average; 1 for constants.
+    """
+    deviation = np.std(np.asarray(contexts, np.float64).reshape(len(contexts), -1), axis=0)
+    size = math.sqrt(np.mean(np.var(np.asarray(rows, np.float64).reshape(len(rows), -1), axis=0)))
+    return np.where(deviation > 0, deviation, 1.0) / (size or 1.0)
 
 
 def has_classes(model: Any) -> bool:
@@ -104,7 +132,7 @@ def _rows(key: Array, num: int, size: int) -> Array:
 
 def examples(data: EvaluationData, num: int, key: Array, batch_size: int) -> np.ndarray:
     """Returns a fixed random subset of at most `num` examples of a split, in the space of the
-    model.
+    model; `contexts` returns their contexts.
 
     Args:
         data: the split.
@@ -125,6 +153,14 @@ def preprocessed(preprocess: Any, x: Array, key: Array) -> tuple[Array, Array]:
     """Batch in the space of the model, and the key for the next batch."""
     next_key, key = jax.random.split(key)
     return preprocess(x, key)[0], next_key
+
+
+def contexts(model: Any, data: EvaluationData, num: int, batch_size: int) -> np.ndarray | None:
+    """Returns the contexts of the `examples`, for a model that needs them; None for others."""
+    if not needs_context(model):
+        return None
+    rows = _rows_of('context', model, data, batch_size)
+    return rows[random_subset(len(rows), num)]
 
 
 def random_batches(data: EvaluationData, num: int, batch_size: int) -> Iterator[dict[str, Array]]:

@@ -1,6 +1,7 @@
 """Linear readout of the known factors of the data from a representation."""
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Evaluator, Results, require
+from genjax.evaluation.conditions import scored_conditions
 from genjax.models.base import HasFeatures, Variables
 from genjax.parallel.host import fetch
 
@@ -57,7 +59,8 @@ class FactorR2(Evaluator):
             raise UserError(f'FactorR2 needs data with known factors (Jars); {name} has none')
         parts = []
         for batch in data.batches(self.batch_size):
-            part, key = _features(model, data.preprocess, variables, batch['x'], key)
+            given = scored_conditions(model, batch)
+            part, key = _features(model, data.preprocess, variables, batch['x'], key, given)
             parts.append(fetch(part)[fetch(batch['mask'])])
         features = np.concatenate(parts)
         r2 = linear_r2(features, data.dataset.factors(data.split))
@@ -74,10 +77,15 @@ class FactorR2(Evaluator):
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _features(
-    model: HasFeatures, preprocess: Any, variables: Variables, x: Array, key: Array
+    model: HasFeatures,
+    preprocess: Any,
+    variables: Variables,
+    x: Array,
+    key: Array,
+    given: Mapping[str, Array],
 ) -> tuple[Array, Array]:
     """Features [B, D] of a batch, and the key for the next batch."""
     next_key, key = jax.random.split(key)
     y, _ = preprocess(x, key)
-    features = model.features(variables, y)
+    features = model.features(variables, y, **given)
     return features.reshape(len(features), -1), next_key

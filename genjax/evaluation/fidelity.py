@@ -11,7 +11,13 @@ from jax import Array
 from genjax.data.pipeline import random_subset
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Evaluator, Results, require
-from genjax.evaluation.draws import draw_like, has_classes, preprocessed
+from genjax.evaluation.draws import (
+    context_scale,
+    draw_given,
+    has_classes,
+    preprocessed,
+    with_contexts,
+)
 from genjax.evaluation.features import FeatureSpace, Raw, checked
 from genjax.evaluation.frechet import frechet_extrapolated, frechet_jackknife
 from genjax.evaluation.kid import kernel_distance
@@ -26,7 +32,8 @@ from genjax.protocols import protocol
 @dataclass(frozen=True, kw_only=True)
 class InFeatures(Evaluator):
     """Base class of evaluators of samples against examples of a split, both in the range of the
-    data, in a feature space. A conditional model is sampled with the labels of the split.
+    data, in a feature space. A conditional model is sampled with the labels or contexts of the
+    split; contexts are appended to the features, scaled to their variance.
 
     Attributes:
         features: the feature space.
@@ -44,9 +51,15 @@ class InFeatures(Evaluator):
         return {}
 
     def drawn(
-        self, model: GenerativeModel, variables: Variables, data: EvaluationData, key: Array
+        self,
+        model: GenerativeModel,
+        variables: Variables,
+        data: EvaluationData,
+        key: Array,
+        pairs: bool = True,
     ) -> tuple[np.ndarray, np.ndarray, str]:
-        """Returns features of samples [N, D], of examples [M, D], and the protocol.
+        """Returns features of samples [N, D], of examples [M, D], and the protocol; `pairs`:
+        append contexts, of a model that needs them.
 
         Raises:
             UserError: the model cannot be sampled, or the split is empty.
@@ -55,11 +68,19 @@ class InFeatures(Evaluator):
         examples = self.stored(data, data.split, self.num_samples)
         if not len(examples):
             raise UserError(f'the {data.split} split has no examples to evaluate on')
-        drawn = draw_like(data, model, variables, self.num_samples, key, self.batch_size)
+        drawn, used = draw_given(data, model, variables, self.num_samples, key, self.batch_size)
         features, name = self.features.of(data.dataset)
-        samples = fetch(data.preprocess.inverse(jax.device_put(drawn)))
+        samples = checked(features, fetch(data.preprocess.inverse(jax.device_put(drawn))), name)
+        if pairs and used is not None:
+            source = data.dataset.source(data.split)
+            own = source[random_subset(len(source), self.num_samples)]['context']
+            scale = context_scale(own, examples)
+            samples, examples = (
+                with_contexts(samples, used, scale),
+                with_contexts(examples, own, scale),
+            )
         return (
-            checked(features, samples, name),
+            samples,
             examples,
             protocol(
                 features=name,
@@ -69,6 +90,7 @@ class InFeatures(Evaluator):
                 samples=len(samples),
                 **self.options,
                 **({'labels': f'as in {data.split}'} if has_classes(model) else {}),
+                **({'contexts': f'as in {data.split}'} if used is not None else {}),
                 preprocess=' '.join(type(step).__name__ for step in data.preprocess.steps) or None,
                 seed=data.seed,
             ),

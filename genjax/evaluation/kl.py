@@ -10,6 +10,7 @@ from jax import Array
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Results, require_density
 from genjax.evaluation.bases import PerExample
+from genjax.evaluation.conditions import scored_conditions
 from genjax.models.base import HasLogProb, Variables
 
 
@@ -17,7 +18,8 @@ from genjax.models.base import HasLogProb, Variables
 class KL(PerExample):
     """KL(data ‖ model) = E[log p(x) - log q(x)] over held-out data, in nats.
 
-    For data with an exact `log_prob` (`Density`, `Gaussians`) and models with an exact one. Gives
+    For data with an exact `log_prob` (`Density`, `Gaussians`) and models with an exact one, given
+    the `context` if the model needs one. Gives
     'kl', its 'stderr' over the examples, 'data_entropy' (the mean of -log p, a lower bound
     on the model's mean -log q) and 'protocol'.
 
@@ -50,9 +52,9 @@ class KL(PerExample):
             name = type(data.dataset).__name__
             raise UserError(f'KL needs data with a known density (Density, Gaussians), not {name}')
         preprocess_key, model_key = jax.random.split(key)
-        log_p = data.dataset.log_prob(batch['x'])
+        log_p = data.dataset.log_prob(batch['x'], **scored_conditions(model, batch))
         x, log_det = data.preprocess(batch['x'], preprocess_key)
-        log_q = model.log_prob(variables, x, model_key)
+        log_q = model.log_prob(variables, x, model_key, **scored_conditions(model, batch))
         if log_q.kind != 'exact' or data.preprocess.bound:
             raise UserError('KL needs an exact log_prob; this one is a bound or an estimate')
         return {'kl': log_p - (log_q.value + log_det), 'data_entropy': -log_p}

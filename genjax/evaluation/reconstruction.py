@@ -11,6 +11,7 @@ from jax import Array
 
 from genjax.evaluation.base import EvaluationData, Results
 from genjax.evaluation.bases import PerExample
+from genjax.evaluation.conditions import scored_conditions
 from genjax.models.base import HasEncoder, Variables
 
 
@@ -55,7 +56,7 @@ class Reconstruction(PerExample):
         preprocess_key, encode_key, decode_key = jax.random.split(key, 3)
         x = batch['x'].astype(jnp.float32)
         y, _ = data.preprocess(batch['x'], preprocess_key)
-        z = model.encode(variables, y, encode_key)
+        z = model.encode(variables, y, encode_key, **scored_conditions(model, batch))
         found = data.preprocess.inverse(model.decode(variables, z, decode_key))
         error = (x - jnp.clip(found, 0, 255)) / 255
         mse = jnp.mean(error.reshape(len(x), -1) ** 2, axis=-1)

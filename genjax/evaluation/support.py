@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import jax
@@ -13,6 +13,7 @@ from jax import Array
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Evaluator, Results, require
+from genjax.evaluation.conditions import scored_conditions
 from genjax.evaluation.draws import draw_like, label_protocol
 from genjax.models.base import HasLogProb, Variables
 from genjax.parallel.host import fetch
@@ -49,7 +50,8 @@ class Support(Evaluator):
         precision = float(np.mean(fetch(possible)))
         parts = []
         for batch in data.batches(self.batch_size):
-            part, key = _covered(model, data.preprocess, variables, batch['x'], key)
+            given = scored_conditions(model, batch)
+            part, key = _covered(model, data.preprocess, variables, batch['x'], key, given)
             parts.append(fetch(part)[fetch(batch['mask'])])
         covered = np.concatenate(parts)
         return {
@@ -69,9 +71,14 @@ def _possible(truth: Callable[[Array], Array], preprocess: Chain, samples: Array
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _covered(
-    model: HasLogProb, preprocess: Chain, variables: Variables, x: Array, key: Array
+    model: HasLogProb,
+    preprocess: Chain,
+    variables: Variables,
+    x: Array,
+    key: Array,
+    given: Mapping[str, Array],
 ) -> tuple[Array, Array]:
     """Tests each example against the support of the model: bool [B], and the next batch's key."""
     next_key, preprocess_key, model_key = jax.random.split(key, 3)
     y, _ = preprocess(x, preprocess_key)
-    return jnp.isfinite(model.log_prob(variables, y, model_key).value), next_key
+    return jnp.isfinite(model.log_prob(variables, y, model_key, **given).value), next_key

@@ -156,8 +156,6 @@ def sample_caption(model: Any, means: bool = True, labels: str | None = None) ->
     """What a grid of samples shows; `labels` are those asked for, None: all classes in turn."""
     of_means = means and isinstance(model, HasMeans)
     shown = 'samples (means of p(x | z))' if of_means else 'samples'
-    if getattr(model, 'context_shape', None) is not None:
-        return f'data above {shown} of their contexts'
     classes = getattr(model, 'num_classes', None)
     if classes is None:
         return shown

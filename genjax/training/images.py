@@ -60,7 +60,8 @@ def write_neighbours(
         experiment.preprocess,
         -(-experiment.num_samples // 2),
     )
-    x = draw(model, variables, num, experiment.seed, preprocess=preprocess)
+    context = _held_out(experiment, num)['context'] if needs_context(model) else None
+    x = draw(model, variables, num, experiment.seed, context=context, preprocess=preprocess)
     train = experiment.dataset.source('train')
     train = train[np.arange(len(train))]['x']
     _, index = nearest(x, train)
@@ -77,17 +78,19 @@ def _drawn(
     """Images, images to compare them with, and a caption."""
     model, preprocess, num = experiment.model, experiment.preprocess, experiment.num_samples
     if kind == 'samples':
-        context = None
+        caption = images.sample_caption(model)
         if needs_context(model):
-            num = -(-num // 2)
-            context = _held_out(experiment, num)['context']
-        x = draw(
-            model, variables, num, experiment.seed, context=context, preprocess=preprocess,
-            means=True,
-        )  # fmt: skip
-        shown = _shown_shape(experiment) == (2,) or context is not None
-        reference = preprocess.show(_held_out(experiment, num)['x']) if shown else None
-        return x, reference, images.sample_caption(model)
+            held_out = _held_out(experiment, -(-num // 2))
+            num, reference = len(held_out['x']), preprocess.show(held_out['x'])
+            given, caption = (
+                {'context': held_out['context']},
+                f'data above {caption}, of the same contexts',
+            )
+        else:
+            in_plane, given = _shown_shape(experiment) == (2,), {}
+            reference = preprocess.show(_held_out(experiment, num)['x']) if in_plane else None
+        x = draw(model, variables, num, experiment.seed, **given, preprocess=preprocess, means=True)
+        return x, reference, caption
     held_out = _held_out(experiment, -(-num // 2))
     reference = held_out['x']
     if kind == 'translations':

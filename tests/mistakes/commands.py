@@ -44,6 +44,8 @@ COMMANDS = [
     (['sample', '--workdir={run}', '--out={tmp}/x.npz', '--step=77'], '77'),
     (['sample', '--workdir={run}', '--out={tmp}/x.npz', '--label=1'], 'label'),
     (['sample', '--workdir={run}', '--out={tmp}/x.npz', '--prompt=To be'], 'is not text'),
+    (['sample', '--workdir={run}', '--out={tmp}/x.npz', '--context={tmp}/c.npz'], 'No such file'),
+    (['sample', '--workdir={run}', '--out={tmp}/x.npz', '--context=README.md'], 'not an .npz or'),
     (['sample', '--workdir={run}', '--out={tmp}/x.npz', '--label=3..1'], 'or a range, 0..9'),
     (['sample', '--workdir={run}', '--out={tmp}/x.npz', '--ema=0.5'], 'averages of this run are'),
     (['sample', '--workdir={run}', '--out={tmp}/x.npz', '--ema=some'], 'ema'),

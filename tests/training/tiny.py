@@ -57,6 +57,19 @@ class Blots:
 
 
 @dataclass(frozen=True)
+class Placed(Blots):
+    """Blots with the place of each as context, of unit size."""
+
+    context_shape: ClassVar[tuple[int, ...]] = (2,)
+
+    def source(self, split):
+        arrays = dict(super().source(split)._arrays)
+        label = arrays['label']
+        context = np.stack([label // 2, label % 2], -1) * 2.0 - 1.0
+        return InMemorySource({**arrays, 'context': context.astype(np.float32)})
+
+
+@dataclass(frozen=True)
 class Watched(Blots):
     """Blots that note, in a file of each process in the folder $WATCHED, which examples it reads
     and what is in them.
