@@ -71,6 +71,11 @@ class Corrupted:
         """The number of classes, or None."""
         return self.base.num_classes
 
+    @property
+    def context_shape(self) -> tuple[int, ...] | None:
+        """The shape of one context, or None."""
+        return getattr(self.base, 'context_shape', None)
+
     def source(self, split: str) -> Source:
         """Returns the images of `'train'`, `'validation'` or `'test'`.
 

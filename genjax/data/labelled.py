@@ -45,6 +45,11 @@ class Labelled:
         """The number of classes."""
         return self.base.num_classes
 
+    @property
+    def context_shape(self) -> tuple[int, ...] | None:
+        """The shape of one context, or None."""
+        return getattr(self.base, 'context_shape', None)
+
     def source(self, split: str) -> Source:
         """Returns the examples of `'train'`, `'validation'` or `'test'`.
 

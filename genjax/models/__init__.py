@@ -10,6 +10,7 @@ from genjax.models.autoregressive import (
     MaskGIT,
     PixelCNN,
 )
+from genjax.models.classes import class_log_probs
 from genjax.models.classifier import Classifier
 from genjax.models.diffusion import (
     ConsistencyModel,
@@ -74,4 +75,5 @@ __all__ = [
     'UniformBox',
     'VQAutoencoder',
     'VampPrior',
+    'class_log_probs',
 ]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from genjax.data import Digits, Labelled, SemiSupervised, batch_indices
+from genjax.data import Corrupted, Digits, Labelled, SemiSupervised, batch_indices
 from genjax.data.sources import InMemorySource
 from genjax.errors import UserError
 
@@ -71,10 +71,16 @@ def test_the_batch_of_a_step_is_a_function_of_seed_and_step():
 
 
 class _Plain:
-    event_shape, num_classes = (1,), None
+    event_shape, num_classes, context_shape = (1,), None, (3,)
 
     def source(self, split):
         return InMemorySource({'x': np.zeros((4, 1), np.float32)})
+
+
+def test_contexts_are_passed_on():
+    assert Labelled(_Plain(), 1).context_shape == Corrupted(_Plain(), 'noise', 0.1).context_shape
+    assert SemiSupervised(_Plain(), 1).context_shape == (3,)
+    assert Labelled(Digits(), 1).context_shape is None
 
 
 def test_what_it_refuses():
