@@ -133,6 +133,7 @@ def diffusers_dit():
         ),
         (ADDITIVE.clone(features=(4, 32), groups=None), 'set UNet.groups, as here they have'),
         (ADDITIVE.clone(features=(4, 10)), 'needs head_features=4 to divide the 10 features'),
+        (DIT.clone(num_classes=None, context_shape=(3,)), 'takes labels, not contexts'),
         (MLP((4,), shape=(2,)), 'diffusers has no MLP, only a UNet or a DiT'),
     ],
 )

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from genjax import load
+from genjax.config import spec
 from genjax.training import loop
 from tests.training import tiny
-from tests.training.denoisers import diffusion
+from tests.training.denoisers import Places, diffusion
 
 pytestmark = [
     pytest.mark.slow,
@@ -84,6 +85,26 @@ def test_programs_do_what_the_run_does_for_any_number_of_rows(name, programs, fo
     else:
         with pytest.raises(ValueError, match='learned no labels: leave the label out'):
             exported.sample(1, label=0)
+
+
+@pytest.mark.full
+def test_programs_take_contexts(tmp_path):
+    config = diffusion(condition={'context_shape': (2,)}, dataset=spec(Places))
+    loop.train(config, tmp_path / 'run')
+    run = load(tmp_path / 'run')
+    run.export(tmp_path / 'out', 'jax')
+    exported = loaded(tmp_path / 'out')
+    assert list(exported.CARD['programs']) == ['sample', 'log_prob_given']
+    rows = Places().source('test')[np.arange(5)]
+    x, context = rows['x'], rows['context']
+    want = run.sample(5, context=context, seed=2)
+    np.testing.assert_allclose(
+        exported.sample(5, context=context, seed=2, batch_size=2), want, rtol=1e-5, atol=1e-3
+    )
+    want = run.log_prob(x, context=context[0]).value
+    np.testing.assert_allclose(exported.log_prob(x, context=context[0]), want, rtol=1e-4)
+    with pytest.raises(ValueError, match='sample of this DiffusionModel needs a context'):
+        exported.sample(1)
 
 
 CLEAN = """

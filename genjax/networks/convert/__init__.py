@@ -146,6 +146,11 @@ def check_config(config: Mapping[str, Any], network: nn.Module) -> None:
 def _kind(network: nn.Module) -> ModuleType:
     if type(network) not in _KINDS:
         raise UserError(f'diffusers has no {type(network).__name__}, only a UNet or a DiT')
+    if network.context_shape is not None:
+        raise UserError(
+            f'a {type(network).__name__} in diffusers takes labels, not contexts'
+            f' (context_shape={network.context_shape})'
+        )
     return _KINDS[type(network)]
 
 
