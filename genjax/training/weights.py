@@ -61,6 +61,11 @@ def read(
     file = path / FILE if (path / FILE).exists() else path
     if file.is_file():
         return _of_file(file)
+    if not (path / workdir.CONFIG).exists():
+        raise UserError(
+            f'{path} is neither a run nor a safetensors file, nor a folder with a {FILE} or a'
+            f' {DIFFUSERS}'
+        )
     run = runs.load(path, step, ema=ema)
     record = workdir.read(path)
     variables = fetch(run.variables)

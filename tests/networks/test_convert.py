@@ -132,7 +132,7 @@ def diffusers_dit():
             'needs sides that 1 halvings divide, not 9 x 8',
         ),
         (ADDITIVE.clone(features=(4, 32), groups=None), 'set UNet.groups, as here they have'),
-        (ADDITIVE.clone(features=(4, 10)), 'needs head_features=4 to divide the 10 features'),
+        (ADDITIVE.clone(features=(4, 10)), 'head_features=4 does not divide 10, 10'),
         (DIT.clone(num_classes=None, context_shape=(3,)), 'takes labels, not contexts'),
         (MLP((4,), shape=(2,)), 'diffusers has no MLP, only a UNet or a DiT'),
     ],
@@ -144,6 +144,8 @@ def test_what_diffusers_does_not_have_is_refused(network, line):
 
 def test_a_config_of_another_network_is_named():
     config = config_of(SCALE_SHIFT)
+    assert config['attention_head_dim'] == 4
+    assert config_of(SCALE_SHIFT.clone(head_features=64))['attention_head_dim'] == 8  # one head
     check_config(config, SCALE_SHIFT)
     check_config(config | {'num_class_embeds': 3, 'sample_size': 32}, SCALE_SHIFT)
     with pytest.raises(UserError) as error:

@@ -229,7 +229,9 @@ def test_a_mistake_is_one_line(fields, line, sources, tmp_path):
 
 
 def test_what_is_no_source_is_refused(tmp_path):
-    with pytest.raises(UserError, match=r'config\.start\[0\]: .* is not the folder of a run'):
+    with pytest.raises(
+        UserError, match=r'config\.start\[0\]: .* is neither a run nor a safetensors'
+    ):
         loop.train(tiny.vae(start=starting(tmp_path)), tmp_path / 'run')
     with pytest.raises(ValueError, match=r"start: 'runs/a' is not a Start"):
         dataclasses.replace(experiment_of(tiny.vae()), start=('runs/a',))

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -83,13 +83,6 @@ def config_of(network: UNet, shapes: Mapping[str, tuple[int, ...]]) -> dict[str,
             f' here they have {", ".join(map(str, sorted(groups)))}'
         )
     attends = [side in network.attention_at for side in halvings(height, depth - 1)]
-    widths = [size for size, attention in zip(network.features, attends, strict=True) if attention]
-    for size in (*widths, network.features[-1]):  # the middle attends too
-        if size % network.head_features:
-            raise UserError(
-                f'a UNet in diffusers needs head_features={network.head_features} to divide the'
-                f' {size} features of levels with attention'
-            )
     down = ['AttnDownBlock2D' if attention else 'DownBlock2D' for attention in attends]
     up = ['AttnUpBlock2D' if attention else 'UpBlock2D' for attention in reversed(attends)]
     (group,) = groups
@@ -112,7 +105,7 @@ def config_of(network: UNet, shapes: Mapping[str, tuple[int, ...]]) -> dict[str,
         'upsample_type': 'conv',
         'dropout': network.dropout,
         'act_fn': 'silu',
-        'attention_head_dim': network.head_features,
+        'attention_head_dim': _head_features(network, attends),
         'norm_num_groups': group,
         'attn_norm_num_groups': group if network.scale_shift else None,
         'norm_eps': 1e-5,
@@ -121,6 +114,19 @@ def config_of(network: UNet, shapes: Mapping[str, tuple[int, ...]]) -> dict[str,
         'class_embed_type': None,
         'num_class_embeds': None if network.num_classes is None else network.num_classes + 1,
     }
+
+
+def _head_features(network: UNet, attends: Sequence[bool]) -> int:
+    """Returns the features of a head for which each level has as many heads there as here."""
+    widths = [size for size, attention in zip(network.features, attends, strict=True) if attention]
+    widths.append(network.features[-1])  # of the middle
+    for size in (network.head_features, *widths):
+        if all(w % size == 0 and w // size == max(1, w // network.head_features) for w in widths):
+            return size
+    raise UserError(
+        'a UNet in diffusers has heads of the same size in all levels with attention:'
+        f' head_features={network.head_features} does not divide {", ".join(map(str, widths))}'
+    )
 
 
 def constants(network: UNet) -> dict[str, tuple[int, ...]]:
