@@ -8,6 +8,7 @@ import optax
 import pytest
 
 import genjax
+from genjax import config as configs
 from genjax.cli import main
 from genjax.config import spec
 from genjax.data import Chain, Scale, SemiSupervised
@@ -65,3 +66,11 @@ def test_its_commands(run, tmp_path, capsys):
     assert 'a Classifier draws no samples from noise' in capsys.readouterr().err
     assert main(['evaluate', workdir, '--evals=@genjax.evaluation.Likelihood']) == 2
     assert 'the model has no log_prob()' in capsys.readouterr().err
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(('network', 'least'), [('mlp', 0.97), ('cnn', 0.98)])
+def test_the_configs_of_digits_reach_their_accuracy(network, least, tmp_path, monkeypatch):
+    monkeypatch.setattr(jax, 'device_count', lambda: 1)  # eight devices are for other tests
+    run = genjax.train(configs.load(f'configs/digits/classifier_{network}.py'), tmp_path / 'run')
+    assert run.evaluate({'test': Accuracy()})['test/accuracy'] >= least

@@ -128,7 +128,7 @@ class ConditionalModel:
         if label is not None or self.num_classes is None or self._learns_null:
             return log_probs(self._given_or_null('log_prob', num, label, context))
         conditions.given(self, label, context)
-        values = conditions.class_log_probs(self, log_probs, num)  # [B, num_classes, T]
+        values = conditions.each_class(self, log_probs, num)  # [B, num_classes, T]
         # An impossible element stays so, and says nothing about the label of those after it.
         finite = jnp.where(values > -jnp.inf, values, 0.0)
         before = jnp.cumsum(finite, axis=-1) - finite

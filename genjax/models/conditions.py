@@ -142,7 +142,7 @@ def to_sample(
     return jax.nn.one_hot(label, model.num_classes)
 
 
-def class_log_probs(model: Any, log_prob: Callable[[Array | None], Array], num: int) -> Array:
+def each_class(model: Any, log_prob: Callable[[Array | None], Array], num: int) -> Array:
     """Computes log p(x | label) [B, num_classes, ...] of B = `num` examples, one label at a time;
     `log_prob` maps a condition [B, F] to [B, ...].
     """
@@ -165,7 +165,7 @@ def mixture(
     condition = given(model, label, context)
     if condition is not None or model.num_classes is None:
         return log_prob(condition)
-    each = class_log_probs(model, log_prob, num)
+    each = each_class(model, log_prob, num)
     return jax.nn.logsumexp(each, axis=-1) - math.log(model.num_classes)
 
 
@@ -182,7 +182,7 @@ def given_or_likely(
     condition = given(model, label, context)
     if condition is not None or model.num_classes is None:
         return condition
-    likely = jnp.argmax(class_log_probs(model, log_prob, num), axis=-1)
+    likely = jnp.argmax(each_class(model, log_prob, num), axis=-1)
     return jax.nn.one_hot(likely, model.num_classes)
 
 
