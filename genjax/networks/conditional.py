@@ -1,6 +1,7 @@
 """Networks with a condition: a class label or a context."""
 
 import math
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -32,6 +33,21 @@ def condition_vector(condition: Array, features: int, *, null: bool = False) -> 
             f'a network with conditions of {features} features was given {vector.shape[-1]}'
         )
     return jnp.pad(vector, ((0, 0), (0, missing))) if missing else vector
+
+
+class Parts(NamedTuple):
+    """A condition as denoisers of images take it, with the feature of the null condition last. At
+    most one is not None.
+
+    Attributes:
+        vector: [B, F + 1].
+        tokens: [B, T, D + 1].
+        channels: [B, H, W, C + 1].
+    """
+
+    vector: Array | None = None
+    tokens: Array | None = None
+    channels: Array | None = None
 
 
 class Conditional(nn.Module, kw_only=True):
@@ -70,3 +86,24 @@ class Conditional(nn.Module, kw_only=True):
                 needs += f'; the label {self.num_classes} stands for no label' if null else ''
             raise UserError(f'a network with {needs}')
         return condition_vector(condition, self.condition_features, null=null)
+
+    def condition_parts(self, condition: Array | None, sides: tuple[int, ...]) -> Parts:
+        """Returns the condition of a denoiser of images [*sides, channels]: contexts [T, D] are
+        tokens, contexts [H, W, C] are channels of the image, all others are vectors.
+
+        Raises:
+            UserError: the errors of `condition_vector`; or channels are not of the image's size.
+        """
+        vector = self.condition_vector(condition, null=True)
+        rank = 0 if self.num_classes is not None else len(self.context_shape or ())
+        if vector is None or rank not in (2, 3):
+            return Parts(vector)
+        if rank == 3 and tuple(self.context_shape[:2]) != tuple(sides):
+            raise UserError(
+                f'{type(self).__name__}.context_shape={tuple(self.context_shape)}: a context [H, W,'
+                f' C] becomes channels of the image, whose sides are {tuple(sides)}'
+            )
+        null = vector[:, -1].reshape(-1, *(1,) * rank)
+        context = vector[:, :-1].reshape(-1, *self.context_shape)
+        parts = jnp.concatenate([context, jnp.broadcast_to(null, (*context.shape[:-1], 1))], -1)
+        return Parts(tokens=parts) if rank == 2 else Parts(channels=parts)

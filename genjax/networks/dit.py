@@ -10,6 +10,7 @@ from jax import Array
 from genjax.errors import UserError
 from genjax.networks.batch_sharding import keep_rows
 from genjax.networks.conditional import Conditional
+from genjax.networks.cross_attention import CrossAttention, TokenEmbedding
 from genjax.networks.embedding import LabelEmbedding, TimeEmbedding, sinusoids
 from genjax.networks.layers import Dense
 from genjax.networks.remat import Remat, rematerialised
@@ -46,7 +47,8 @@ class Modulation(nn.Module):
 
 class DiTBlock(nn.Module):
     """Attention and an MLP; the conditioning shifts and scales the input of each and gates its
-    output ("adaLN-zero"). A new block is the identity.
+    output ("adaLN-zero"). Tokens of a context are attended to in between, as in PixArt-α (Chen et
+    al., 2024). A new block is the identity.
     """
 
     num_heads: int
@@ -54,8 +56,12 @@ class DiTBlock(nn.Module):
     dtype: str = 'float32'
 
     @nn.compact
-    def __call__(self, x: Array, condition: Array) -> tuple[Array, None]:
-        """Maps x [B, T, D] and condition [B, D] to [B, T, D], and None for `nn.scan`."""
+    def __call__(
+        self, x: Array, condition: Array, tokens: Array | None = None
+    ) -> tuple[Array, None]:
+        """Maps x [B, T, D], condition [B, D] and tokens [B, S, D] to [B, T, D], and None for
+        `nn.scan`.
+        """
         x, condition = keep_rows(x), keep_rows(condition)
         features = x.shape[-1]
         modulation = Modulation(6, features, self.dtype, name='modulation')(condition)
@@ -69,6 +75,9 @@ class DiTBlock(nn.Module):
         q, k, v = split_heads(qkv, self.num_heads)
         h = attend(q, k, v, causal=False).reshape(x.shape)
         x = x + gate_1 * dense(features, 'attention_out')(h)
+        if tokens is not None:
+            cross = CrossAttention(self.num_heads, self.dtype, name='cross')
+            x = x + cross(_normalise(x), tokens)
         h = (_normalise(x) * (1 + scale_2) + shift_2).astype(self.dtype)
         h = jax.nn.gelu(dense(self.expansion * features, 'mlp_in')(h))
         return x + gate_2 * dense(features, 'mlp_out')(h), None
@@ -79,7 +88,9 @@ class DiT(Conditional):
     (2023). DiT-XL/2 of the paper is `DiT((32, 32, 4), patch=2, features=1152, num_layers=28,
     num_heads=16, num_classes=1000, out_channels=8)`.
 
-    The last layer is zero-initialised.
+    The last layer is zero-initialised. A label or vector context is added to the embedding of time;
+    a context [H, W, C] becomes further channels of the input; each block attends to the tokens of a
+    context [T, D].
 
     Attributes:
         shape: (height, width, channels) of an image.
@@ -146,15 +157,21 @@ class DiT(Conditional):
             dtype=self.dtype,
             name='time',
         )(time)
-        if (vector := self.condition_vector(condition, null=True)) is not None:
+        parts = self.condition_parts(condition, self.shape[:2])
+        if parts.vector is not None:
             embed = LabelEmbedding(self.condition_features, self.features, self.dtype, name='label')
-            embedding = embedding + embed(vector)
+            embedding = embedding + embed(parts.vector)
+        tokens = parts.tokens
+        if tokens is not None:
+            tokens = TokenEmbedding(self.features, self.dtype, name='context')(tokens)
+        if parts.channels is not None:
+            x = jnp.concatenate([x, parts.channels.astype(x.dtype)], axis=-1)
 
         x = x.reshape(len(x), height, self.patch, width, self.patch, -1)
         x = jnp.swapaxes(x, 2, 3).reshape(len(x), height * width, -1).astype(self.dtype)
         x = Dense(self.features, kernel_init=_XAVIER, dtype=self.dtype, name='patches')(x)
         x = x + grid_positions(height, width, self.features).astype(self.dtype)
-        x = self._blocks(x, embedding)
+        x = self._blocks(x, embedding, tokens)
 
         self.sow('intermediates', 'features', x)
         shift, scale = Modulation(2, self.features, self.dtype, name='modulation')(embedding)
@@ -163,7 +180,7 @@ class DiT(Conditional):
         x = x.reshape(len(x), height, width, self.patch, self.patch, channels)
         return jnp.swapaxes(x, 2, 3).reshape(len(x), *self.shape[:2], channels)
 
-    def _blocks(self, x: Array, condition: Array) -> Array:
+    def _blocks(self, x: Array, condition: Array, tokens: Array | None) -> Array:
         kind = rematerialised(DiTBlock, self.remat, prevent_cse=not self.scan)
         fields = (self.num_heads, self.expansion, self.dtype)
         if self.scan:
@@ -174,9 +191,9 @@ class DiT(Conditional):
                 in_axes=nn.broadcast,
                 length=self.num_layers,
             )
-            return blocks(*fields, name='blocks')(x, condition)[0]
+            return blocks(*fields, name='blocks')(x, condition, tokens)[0]
         for layer in range(self.num_layers):
-            x, _ = kind(*fields, name=f'block_{layer}')(x, condition)
+            x, _ = kind(*fields, name=f'block_{layer}')(x, condition, tokens)
         return x
 
 

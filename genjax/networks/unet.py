@@ -9,6 +9,7 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.networks.conditional import Conditional
+from genjax.networks.cross_attention import CrossAttention, TokenEmbedding
 from genjax.networks.embedding import LabelEmbedding, TimeEmbedding
 from genjax.networks.layers import Dense, Dropout, GroupNorm, check_picture, halvings, upsample
 from genjax.networks.remat import Remat, rematerialised
@@ -66,15 +67,17 @@ class TimedBlock(nn.Module):
 
 
 class PixelAttention(nn.Module):
-    """Pre-norm self-attention over all pixels with a shortcut; initialised as the identity."""
+    """Pre-norm self-attention over all pixels with a shortcut, then cross-attention to the tokens
+    of a context, if there are any; initialised as the identity.
+    """
 
     head_features: int
     groups: int | None = None
     dtype: str = 'float32'
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        """Maps [B, H, W, C] to the same shape."""
+    def __call__(self, x: Array, tokens: Array | None = None) -> Array:
+        """Maps [B, H, W, C] to the same shape; tokens are [B, T, D]."""
         batch, *_, channels = x.shape
         heads = max(1, channels // self.head_features)
         if channels % heads:
@@ -83,7 +86,12 @@ class PixelAttention(nn.Module):
         qkv = Dense(3 * channels, dtype=self.dtype, name='qkv')(h)
         qkv = qkv.reshape(batch, -1, 3, heads, channels // heads)
         h = attend(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2], causal=False).reshape(x.shape)
-        return x + Dense(channels, dtype=self.dtype, kernel_init=_ZEROS, name='out')(h)
+        x = x + Dense(channels, dtype=self.dtype, kernel_init=_ZEROS, name='out')(h)
+        if tokens is None:
+            return x
+        h = GroupNorm(self.dtype, self.groups, _EPSILON, name='cross_norm')(x)
+        cross = CrossAttention(heads, self.dtype, name='cross')
+        return x + cross(h.reshape(batch, -1, channels), tokens).reshape(x.shape)
 
 
 class UNet(Conditional):
@@ -93,6 +101,10 @@ class UNet(Conditional):
     Levels of residual blocks, each at half the previous resolution, with skip connections from the
     downsampling to the upsampling path. The middle always has attention. The last layer is
     zero-initialised.
+
+    A label or vector context is added to the embedding of time; a context [H, W, C] becomes further
+    channels of the input; of a context of tokens [T, D], each attention is followed by
+    cross-attention to the tokens.
 
     Attributes:
         shape: (height, width, channels) of an image; odd sides are fine.
@@ -153,7 +165,10 @@ class UNet(Conditional):
             if height not in heights:
                 raise UserError(f'UNet: attention_at has {height}, the levels have {heights}')
 
-        embedding = self._embedding(time, condition)
+        parts = self.condition_parts(condition, self.shape[:2])
+        embedding, tokens = self._embedding(time, parts.vector), parts.tokens
+        if tokens is not None:
+            tokens = TokenEmbedding(4 * self.features[0], self.dtype, name='context')(tokens)
 
         def block(x: Array, level: int, name: str, size: tuple[int, int] | None = None) -> Array:
             kind = rematerialised(TimedBlock, self.remat, static_argnums=(3,))
@@ -170,13 +185,15 @@ class UNet(Conditional):
 
         def attention(x: Array, name: str) -> Array:
             kind = rematerialised(PixelAttention, self.remat)
-            return kind(self.head_features, self.groups, self.dtype, name=name)(x)
+            return kind(self.head_features, self.groups, self.dtype, name=name)(x, tokens)
 
         def conv(x: Array, level: int, name: str, strides: int = 1) -> Array:
             # Pad by 1 on each side: with a stride, 'SAME' would not pad the first side.
             options = {'strides': strides, 'padding': 1, 'dtype': self.dtype}
             return nn.Conv(self.features[level], (3, 3), **options, name=name)(x)
 
+        if parts.channels is not None:
+            x = jnp.concatenate([x, parts.channels.astype(x.dtype)], axis=-1)
         h = conv(x.astype(self.dtype), 0, 'input')
         skips = [h]
         for level in range(depth):
@@ -214,7 +231,7 @@ class UNet(Conditional):
         h = jax.nn.silu(GroupNorm('float32', self.groups, _EPSILON, name='norm')(h))
         return nn.Conv(self.shape[-1], (3, 3), kernel_init=_ZEROS, name='output')(h)
 
-    def _embedding(self, time: Array, condition: Array | None) -> Array:
+    def _embedding(self, time: Array, vector: Array | None) -> Array:
         """Computes the conditioning of the blocks, [B, 4 * features[0]]."""
         width = 4 * self.features[0]
         embed = TimeEmbedding(
@@ -226,7 +243,7 @@ class UNet(Conditional):
             name='time',
         )
         embedding = embed(time)
-        if (vector := self.condition_vector(condition, null=True)) is not None:
+        if vector is not None:
             embed = LabelEmbedding(self.condition_features, width, self.dtype, name='label')
             embedding = embedding + embed(vector)
         return embedding
