@@ -129,6 +129,7 @@ def test_the_line_says_how_to_allow_it(digits, capsys):
     Path('run/config.json').write_text(json.dumps({**record, 'config': config, 'starts': []}))
     for words in (
         ['sample', '--workdir=run', '--out=grid.png'],
+        ['export', '--workdir=run', '--out=out'],
         ['evaluate', '--workdir=run'],
         ['encode', '--workdir=run', '--out=codes'],
         ['train', '--config=run/config.json', '--workdir=new'],
