@@ -11,7 +11,8 @@ import genjax
 from genjax import config as configs
 from genjax.cli import main
 from genjax.config import spec
-from genjax.data import Chain, Scale, SemiSupervised
+from genjax.data import Chain, Corrupted, Scale, SemiSupervised
+from genjax.errors import UserError
 from genjax.evaluation import Accuracy, Probe
 from genjax.models import Classifier
 from genjax.networks import MLP
@@ -54,6 +55,18 @@ def test_classify_and_features_in_python(run):
     assert logits.shape == (7, 4) and run.features(examples['x']).shape == (7, 16)
     direct = run.model.classify(run.variables, examples['x'].astype(np.float32) / 255)
     np.testing.assert_allclose(logits, jax.device_get(direct), rtol=1e-5, atol=1e-5)
+
+
+def test_another_data_set(run):
+    clean, grey = (
+        run.evaluate({'a': Accuracy()}, dataset=dataset)['a/accuracy']
+        for dataset in (tiny.Blots(), Corrupted(tiny.Blots(), 'occluded', 1.0))
+    )
+    assert clean > 0.9 and grey < 0.5
+    with pytest.raises(
+        UserError, match=r'run have the shape \[8, 8, 1\], those of Corrupted \[8, 8, 3'
+    ):
+        run.evaluate({'a': Accuracy()}, dataset=Corrupted(tiny.Blots(), 'coloured', 1.0))
 
 
 def test_its_commands(run, tmp_path, capsys):

@@ -12,6 +12,7 @@ from jax.sharding import Mesh
 
 from genjax import config as configs
 from genjax import records, sampling
+from genjax.data.sources import Dataset
 from genjax.errors import UserError
 from genjax.evaluation import Card
 from genjax.evaluation.base import Evaluator, Results
@@ -208,12 +209,19 @@ class Run:
         """Translates examples x [N, *shape] of domain a into b, or of b into a ('ba')."""
         return self._apply(sampling.translate, x, direction, seed=seed)
 
-    def evaluate(self, evals: Mapping[str, Evaluator], *, split: str | None = None) -> Results:
+    def evaluate(
+        self,
+        evals: Mapping[str, Evaluator],
+        *,
+        split: str | None = None,
+        dataset: Dataset | None = None,
+    ) -> Results:
         """Runs evaluators by name: `run.evaluate({'modes': Modes()})`; nothing is stored.
 
         Args:
             evals: the evaluators.
             split: split of the data, instead of each evaluator's own.
+            dataset: another data set, with examples of the same shape.
 
         Returns:
             Numbers and texts, named `<eval name>/<result>`.
@@ -223,9 +231,15 @@ class Run:
         """
         if split is not None:
             evals = {name: dataclasses.replace(e, split=split) for name, e in evals.items()}
-        experiment = self.experiment
+        experiment, shape = self.experiment, tuple(self.experiment.dataset.event_shape)
+        dataset = experiment.dataset if dataset is None else dataset
+        if tuple(dataset.event_shape) != shape:
+            raise UserError(
+                f'examples of this run have the shape {list(shape)}, those of'
+                f' {type(dataset).__name__} {list(dataset.event_shape)}'
+            )
         return evaluate(
-            evals, self.model, self.variables, experiment.dataset, experiment.preprocess,
+            evals, self.model, self.variables, dataset, experiment.preprocess,
             mesh=self.mesh, seed=experiment.seed,
         )  # fmt: skip
 
