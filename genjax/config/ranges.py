@@ -51,7 +51,7 @@ _NAMES = (
         features max_features head_features latent_features hidden width shape num_layers num_heads
         latent_dim expansion kernel kernel_size patch groups num_groups group_size stddev_group
         out_channels components bins pieces pack num_codes num_values num_tokens vocab_size
-        num_classes context context_shape frames stride fsdp tensor
+        num_classes context context_shape frames stride pool fsdp tensor per_class num_unlabelled
         batch_size num_samples eval_samples num_draws num_chains num_leapfrog num_critic accumulate
         top_k chain num_masks steps num_steps steps_per_call log_every keep patience r1_every
         path_length_every
@@ -71,7 +71,10 @@ _NAMES = (
         'clip_norm max_norm max_delta time_scale data_scale rho sigma_max tolerance',
     ),
     (Range(0, 1, above=True), 'top_p'),
-    (Range(0, 1, below=True), 'b1 b2 ema decay dropout condition_dropout instant consistent'),
+    (
+        Range(0, 1, below=True),
+        'b1 b2 ema decay dropout label_smoothing condition_dropout instant consistent',
+    ),
     (Range(0, 1), 'style_mixing probability quantile restart'),
     (Range(0, 2**32 - 1), 'seed'),  # JAX reduces larger seeds modulo 2**32
 )

@@ -1,5 +1,11 @@
 """Mistakes in fields of a config: (case of `config.py`, overrides, part of the line)."""
 
+CORRUPTED = (
+    'dataset=@genjax.data.Corrupted',
+    'dataset.base=@tests.training.tiny.Blots',
+    'dataset.strength=.1',
+)
+PROBE = "evals={'x': @genjax.evaluation.Probe}"
 LABELLED = 'dataset=@genjax.data.Labelled', 'dataset.base=@tests.training.tiny.Blots'
 LIKELIHOOD = "evals={'nll': @genjax.evaluation.Likelihood}"
 
@@ -170,8 +176,25 @@ DATA = [
     ('gan', ['model.num_classes=3'], 'num_classes=3, and the data have 4 classes'),
     ('classifier', ['model.num_classes=3'], 'num_classes=3, and the data have 4 classes'),
     ('classifier', ['model.num_classes=1'], 'Classifier.num_classes must be at least 2, not 1'),
+    (
+        'classifier',
+        [*CORRUPTED, 'dataset.kind=noisy'],
+        "no corruption 'noisy'; did you mean 'noise'",
+    ),
+    (
+        'classifier',
+        [*CORRUPTED, 'dataset.kind=rotated', 'dataset.strength=3'],
+        "that of 'rotated' is at least 0 and at most 1",
+    ),
+    ('classifier', [PROBE, 'evals.x.repeats=1'], 'Probe.repeats must be at least 2, not 1'),
+    ('classifier', [PROBE, 'evals.x.learner=tree'], "'tree' is not one of"),
+    (
+        'classifier',
+        ['model.label_smoothing=1'],
+        'label_smoothing: must be at least 0 and less than 1',
+    ),
     ('classifier', ['preprocess.steps=()'], 'Classifier is made for values of size about 1'),
-    ('classifier', [*LABELLED, 'dataset.per_class=0'], 'per_class must be at least 1, not 0'),
+    ('classifier', [*LABELLED, 'dataset.per_class=0'], 'per_class: must be at least 1, not 0'),
     ('classifier', [*LABELLED, 'dataset.per_class=40'], 'per_class=40, and class 0 has'),
     (
         'vae',
