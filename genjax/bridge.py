@@ -20,6 +20,24 @@ class FromNNX(nnx.bridge.ToLinen):
 
     metadata_fn: Any = None  # variables as plain arrays
 
+    def __call__(self, *args: Any, nnx_method: Any = None, **options: Any) -> Any:
+        """Calls a method of the module; what it sows as `nnx.Intermediate` is sown here."""
+        sown: dict[str, Any] = {}
+
+        def call(module: nnx.Module, *args: Any, **options: Any) -> Any:
+            named = nnx_method is None or isinstance(nnx_method, str)
+            method = getattr(type(module), nnx_method or '__call__') if named else nnx_method
+            captured = nnx.capture(lambda m: method(m, *args, **options), nnx.Intermediate)
+            out, found = captured(module)
+            sown.update(nnx.to_pure_dict(found))
+            return out
+
+        out = super().__call__(*args, nnx_method=call, **options)
+        for name, values in sown.items():
+            if isinstance(values, tuple):  # not of an inner module
+                self.sow('intermediates', name, values[-1])
+        return out
+
     @nn.nowrap
     def clone(self, **changes: Any) -> 'FromNNX':
         """Returns a copy with other fields or arguments."""

@@ -16,14 +16,17 @@ class TimeNet(nnx.Module):
         shape: tuple[int, ...],
         features: int = 8,
         num_classes: int | None = None,
+        context_shape: tuple[int, ...] | None = None,
         dropout: float = 0.0,
         normalise: bool = False,
         *,
         rngs: nnx.Rngs,
     ):
         size = math.prod(shape)
-        self.num_classes = num_classes
-        inputs = size + 1 + (0 if num_classes is None else num_classes + 1)
+        given = None if context_shape is None else math.prod(context_shape)
+        self.condition_features = given if num_classes is None else num_classes
+        more = 0 if self.condition_features is None else self.condition_features + 1
+        inputs = size + 1 + more
         self.layers = nnx.List(
             [nnx.Linear(inputs, features, rngs=rngs), nnx.Linear(features, features, rngs=rngs)]
         )
@@ -33,12 +36,13 @@ class TimeNet(nnx.Module):
 
     def __call__(self, x, time, condition=None, train: bool = False):
         parts = [x.reshape(len(x), -1), time[:, None]]
-        if self.num_classes is not None:
-            parts.append(condition_vector(condition, self.num_classes, null=True))
+        if self.condition_features is not None:
+            parts.append(condition_vector(condition, self.condition_features, null=True))
         h = jnp.concatenate(parts, axis=-1)
         for layer in self.layers:
             h = jnp.tanh(layer(h))
         if self.norm is not None:
             h = self.norm(h, use_running_average=not train)
         h = self.dropout(h, deterministic=not train)
+        self.sow(nnx.Intermediate, 'features', h)
         return self.output(h).reshape(x.shape)

@@ -552,7 +552,6 @@ ZOO = (
         'flow-matching-nnx',
         DiffusionModel(
             from_nnx(TimeNet, shape=(2,), features=8, dropout=0.1),
-            num_classes=3,
             sampling=DiffusionSampling(steps=4),
             tolerance=1e-3,
         ),

@@ -51,7 +51,9 @@ def test_it_resumes_bit_for_bit_and_is_given_back(trained, tmp_path, monkeypatch
     network = run.model.with_condition(run.model.network)
     params, state = (run.variables[kind]['network'] for kind in ('params', 'state'))
     want = network.apply({'params': params, **state}, x, time, label)
-    np.testing.assert_allclose(module(x, time, label), want, rtol=1e-5, atol=1e-6)
+    found, sown = nnx.capture(module, nnx.Intermediate)(x, time, label)
+    np.testing.assert_allclose(found, want, rtol=1e-5, atol=1e-6)
+    assert 'features' in sown
     graph, _, _ = nnx.split(module, nnx.Param, ...)
     assert graph is not None
 
