@@ -32,7 +32,14 @@ LABELLED = [
     and getattr(entry.model, 'conditioning', 'input') == 'input'
     and entry.name != 'diffusion-classifier'  # a classifier needs classes
 ]
-FEW = ('vae-labels-free-bits', 'flow-maf-spline', 'diffusion-labels', 'shortcut')
+FEW = (
+    'vae-labels-free-bits',
+    'made',
+    'mdlm',
+    'flow-maf-spline',
+    'diffusion-labels',
+    'shortcut',
+)
 
 
 @every(LABELLED, few=FEW)
