@@ -8,6 +8,7 @@ model.
 from genjax.data.arrays import Arrays
 from genjax.data.augmentation import Colour, Crop, Flip, ResizedCrop
 from genjax.data.avatars import Avatars
+from genjax.data.captioned import Captioned
 from genjax.data.corrupted import Corrupted
 from genjax.data.datasets import TFDS, Digits, Gaussians
 from genjax.data.edm_augmentation import AugmentLabels, EDMAugment
@@ -23,6 +24,7 @@ from genjax.data.table import Table
 from genjax.data.tables import Binary, PianoRolls
 from genjax.data.text import Text
 from genjax.data.tokenizers import Bytes, Characters, Pixels
+from genjax.data.toy.conditional import ConditionalGaussian
 from genjax.data.toy.plane import Density
 from genjax.data.toy.world import WorldPoints
 from genjax.data.unpaired import Part, Transformed, Unpaired
@@ -35,9 +37,11 @@ __all__ = [
     'Binarise',
     'Binary',
     'Bytes',
+    'Captioned',
     'Chain',
     'Characters',
     'Colour',
+    'ConditionalGaussian',
     'Corrupted',
     'Crop',
     'Density',
