@@ -107,6 +107,7 @@ class TFDS:
         in_memory: decode the split once into memory; False: stream from the files.
         x_key: the feature that becomes `x`; None: the only image or, without any, the only tensor.
         label_key: the feature that becomes `label`; None: the only class label, if there is one.
+        context_key: the tensor that becomes `context`; None: no context.
         levels: number of values 0..levels-1 of a stored pixel; they are spread over 0..255. None:
             256, or the known number of the data set (`binarized_mnist`: 2).
         data_dir: the folder of all data sets; None: $TFDS_DATA_DIR or ~/tensorflow_datasets.
@@ -121,6 +122,7 @@ class TFDS:
     label_key: str | None = None
     levels: int | None = None
     data_dir: str | None = None
+    context_key: str | None = None
 
     PATHS: ClassVar[tuple[str, ...]] = ('data_dir',)
     IMPORTS: ClassVar[tuple[str, ...]] = ('name',)
@@ -139,6 +141,11 @@ class TFDS:
     def num_classes(self) -> int | None:
         """Number of classes; None without labels. The data set must be prepared."""
         return self._columns.num_classes
+
+    @property
+    def context_shape(self) -> tuple[int, ...] | None:
+        """The shape of one context; None without contexts. The data set must be prepared."""
+        return None if self.context_key is None else self._columns.context_shape
 
     @property
     def why_no_labels(self) -> str:
@@ -170,7 +177,7 @@ class TFDS:
 
     @property
     def _columns(self) -> Columns:
-        return _columns(self._builder, self.x_key, self.label_key, self._levels)
+        return _columns(self._builder, self.x_key, self.label_key, self._levels, self.context_key)
 
     @property
     def _levels(self) -> int:
@@ -190,8 +197,10 @@ def open_split(folder: str, expression: str, columns: Columns, in_memory: bool) 
     return load(source) if in_memory else source
 
 
-def _columns(builder, x_key: str | None, label_key: str | None, levels: int) -> Columns:
-    """Finds the features of `builder` that become `x` and `label`."""
+def _columns(
+    builder, x_key: str | None, label_key: str | None, levels: int, context_key: str | None
+) -> Columns:
+    """Finds the features of `builder` that become `x`, `label` and `context`."""
     from tensorflow_datasets import features as kinds
 
     features = dict(sorted(builder.info.features.items()))  # their order is not fixed
@@ -232,7 +241,20 @@ def _columns(builder, x_key: str | None, label_key: str | None, levels: int) -> 
     else:
         dtype = 'float32' if stored.kind == 'f' else 'int32'
     classes = features[label_key].num_classes if label_key is not None else None
-    return Columns(x_key, label_key, tuple(kind.shape), dtype, classes, is_image, levels)
+    context_shape = None
+    if context_key is not None:
+        numbers = [key for key in tensors if np.dtype(features[key].np_dtype).kind in 'biuf']
+        _pick(builder.name, 'context_key', context_key, numbers, features)
+        if context_key not in numbers or None in features[context_key].shape:
+            raise UserError(
+                f'context_key={context_key!r} of {builder.name!r} is not a tensor of numbers of one'
+                ' shape'
+            )
+        context_shape = tuple(features[context_key].shape)
+    return Columns(
+        x_key, label_key, tuple(kind.shape), dtype, classes, is_image, levels, context_key,
+        context_shape,
+    )  # fmt: skip
 
 
 def _why_no_labels(features: Mapping[str, Any]) -> str:

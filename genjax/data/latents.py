@@ -58,6 +58,11 @@ class Latents:
         return self.classes if self._planned else self._columns.num_classes
 
     @property
+    def context_shape(self) -> tuple[int, ...] | None:
+        """The shape of one context, or None; contexts are those of the encoded data."""
+        return None if self._planned else self._columns.context_shape
+
+    @property
     def example(self) -> dict[str, tuple[tuple[int, ...], str]]:
         """Shape and dtype of an example by name; known without the files if the config declares
         them.
@@ -68,7 +73,9 @@ class Latents:
             columns = self._columns
             shape, dtype, classes = columns.event_shape, columns.dtype, columns.num_classes
         label = {} if classes is None else {'label': ((), 'int32')}
-        return {'x': (shape, dtype), **label}
+        context = self.context_shape
+        given = {} if context is None else {'context': (context, 'float32')}
+        return {'x': (shape, dtype), **label, **given}
 
     @property
     def record(self) -> dict[str, Any]:
@@ -127,7 +134,7 @@ class Latents:
 @functools.lru_cache(maxsize=8)
 def _columns(folder: str) -> Columns:
     features = dict(tfds_store.read_builder(Path(folder)).info.features.items())
-    code, label = features['code'], features.get('label')
+    code, label, context = (features.get(name) for name in ('code', 'label', 'context'))
     return Columns(
         x_key='code',
         label_key=None if label is None else 'label',
@@ -135,6 +142,8 @@ def _columns(folder: str) -> Columns:
         dtype=str(np.dtype(code.np_dtype)),
         num_classes=None if label is None else label.num_classes,
         is_image=False,
+        context_key=None if context is None else 'context',
+        context_shape=None if context is None else tuple(context.shape),
     )
 
 
@@ -144,17 +153,20 @@ def write(
     example: tuple[tuple[int, ...], str],
     num_classes: int | None,
     record: Mapping[str, Any],
+    context_shape: tuple[int, ...] | None = None,
 ) -> None:
     """Writes the folder that `Latents` reads, atomically, as array_record through TFDS.
 
     Args:
         path: the folder; must not exist.
         splits: batches of each split: 'x' [B, ...] in the format of `Latents` and, with
-            `num_classes`, 'label' [B]. They are written as they are produced.
+            `num_classes`, 'label' [B], with `context_shape`, 'context' [B, ...]. They are written
+            as they are produced.
         example: shape and dtype of one 'x'.
         num_classes: number of labels, or None.
         record: provenance, stored as JSON: 'first_stage', its provenance; 'data', the fingerprint
             of each split; other entries.
+        context_shape: shape of the contexts, or None.
 
     Raises:
         UserError: the folder exists, or cannot be written.
@@ -166,7 +178,7 @@ def write(
         with tempfile.TemporaryDirectory(prefix=f'.{path.name}.', dir=path.parent) as temporary:
             folder = Path(temporary) / path.name
             folder.mkdir()
-            _write_records(folder, splits, example, num_classes)
+            _write_records(folder, splits, example, num_classes, context_shape)
             (folder / RECORD).write_text(json.dumps(record, indent=2) + '\n')
             os.rename(folder, path)
     except (OSError, RuntimeError) as error:
@@ -181,6 +193,7 @@ def _write_records(
     splits: Mapping[str, Iterable[Mapping[str, np.ndarray]]],
     example: tuple[tuple[int, ...], str],
     num_classes: int | None,
+    context_shape: tuple[int, ...] | None,
 ) -> None:
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.dataset_info import DatasetIdentity
@@ -190,6 +203,8 @@ def _write_records(
     features = {'code': tfds.features.Tensor(shape=shape, dtype=np.dtype(dtype), encoding='bytes')}
     if num_classes is not None:
         features['label'] = tfds.features.ClassLabel(num_classes=num_classes)
+    if context_shape is not None:
+        features['context'] = tfds.features.Tensor(shape=context_shape, dtype=np.float32)
     info = tfds.core.DatasetInfo(
         builder=DatasetIdentity(_NAME, tfds.core.Version(_VERSION), str(folder), __name__),
         description='Codes of the examples of another data set, in its order.',
@@ -203,7 +218,6 @@ def _write_records(
     writer.initialize_splits(list(splits))
     for split, batches in splits.items():
         for batch in batches:
-            columns = [batch['x'], *([] if num_classes is None else [batch['label']])]
-            rows = zip(*columns, strict=True)
+            rows = zip(*(batch['x' if name == 'code' else name] for name in features), strict=True)
             writer.add_examples({split: [dict(zip(features, row, strict=True)) for row in rows]})
     writer.close_all()

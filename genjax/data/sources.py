@@ -76,6 +76,8 @@ class Columns:
         num_classes: number of labels, or None.
         is_image: whether `x_key` is stored as an encoded image.
         levels: number of values 0..levels-1 of a stored pixel; they are spread over 0..255.
+        context_key: the feature that becomes `context`, or None.
+        context_shape: the shape of one `context`, or None.
     """
 
     x_key: str
@@ -85,6 +87,14 @@ class Columns:
     num_classes: int | None
     is_image: bool
     levels: int = 256
+    # Not in the representation, which enters the fingerprints of data without contexts.
+    context_key: str | None = field(default=None, repr=False)
+    context_shape: tuple[int, ...] | None = field(default=None, repr=False)
+
+    @property
+    def identity(self) -> str:
+        """Text that differs between ways of reading a data set."""
+        return repr(self) if self.context_key is None else f'{self!r} {self.context_key}'
 
 
 def sampled_fingerprint(source: Source) -> str:
@@ -171,15 +181,19 @@ class RecordSource:
         if columns.levels != 256:
             x = spread(x, columns.levels)
         check_finite(x, indices, self._where)
+        arrays = {'x': x}
+        if columns.context_key is not None:
+            rows = [np.asarray(record[columns.context_key], np.float32) for record in records]
+            arrays['context'] = np.stack(rows).reshape(len(records), *columns.context_shape)
         if columns.label_key is None:
-            return {'x': x}
+            return arrays
         label = np.array([r[columns.label_key] for r in records], np.int32)
         for row in np.flatnonzero((label < 0) | (label >= columns.num_classes)):
             raise UserError(
                 f'{self._name(indices[row])}: {columns.label_key}={label[row]} is not one of the '
                 f'{columns.num_classes} classes 0..{columns.num_classes - 1}'
             )
-        return {'x': x, 'label': label}
+        return {**arrays, 'label': label}
 
     @property
     def _where(self) -> str:
@@ -209,7 +223,7 @@ class RecordSource:
         """
         probes = np.unique(np.linspace(0, len(self) - 1, _PROBES).astype(int))
         content = InMemorySource(self[probes]).fingerprint
-        identity = [self.builder.info.full_name, len(self), repr(self.columns), content]
+        identity = [self.builder.info.full_name, len(self), self.columns.identity, content]
         return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
 
 
@@ -292,4 +306,4 @@ def _identity(source: RecordSource) -> str:
         (Path(part.filename).name, os.path.getsize(part.filename), part.skip, part.take)
         for part in info.splits[source.split].file_instructions
     ]
-    return json.dumps([info.full_name, repr(source.columns), parts])
+    return json.dumps([info.full_name, source.columns.identity, parts])

@@ -60,6 +60,7 @@ def encode(
         {split: batches(source) for split, source in sources.items()},
         example=(codes.shape[1:], str(codes.dtype)),
         num_classes=stage.dataset.num_classes if 'label' in example else None,
+        context_shape=example['context'][0] if 'context' in example else None,
         record={
             'first_stage': stage.provenance,
             'data': {split: source.fingerprint for split, source in sources.items()},

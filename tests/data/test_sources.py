@@ -144,9 +144,23 @@ def test_tensors_become_float32_or_int32():
     assert sorted(map(tuple, other)) == [(row, -row) for row in range(7)]
 
 
+@pytest.mark.parametrize('in_memory', [True, False])
+def test_a_tensor_becomes_the_context(in_memory):
+    fields = {'x_key': 'features', 'in_memory': in_memory}
+    dataset = data.TFDS('toys.Vectors', context_key='other', **fields)
+    source, plain = dataset.source('test'), data.TFDS('toys.Vectors', **fields).source('test')
+    batch = source[np.arange(7)]
+    assert (batch['context'].dtype, dataset.context_shape) == (np.float32, (2,))
+    assert sorted(map(tuple, batch['context'])) == [(row, -row) for row in range(7)]
+    np.testing.assert_array_equal(batch['x'], plain[np.arange(7)]['x'])
+    assert set(plain[np.arange(7)]) == {'x'} and source.fingerprint != plain.fingerprint
+
+
 @pytest.mark.parametrize(
     ('name', 'fields', 'message'),
     [
+        ('Toy', {'context_key': 'name'}, 'is not a tensor of numbers'),
+        ('Vectors', {'x_key': 'other', 'context_key': 'feature'}, "did you mean 'features'?"),
         ('Vectors', {}, r"has \['features', 'other'\]: name one of them with x_key"),
         ('Vectors', {'x_key': 'feature'}, "no feature of 'vectors'; did you mean 'features'?"),
         ('AnySize', {}, r'shape \(None, None, 3\), not all the same size'),
