@@ -5,8 +5,9 @@
 The photos are made up: JPEGs of 500 x 375 pixels, in four classes. Both shuffle, decode, crop the
 centre and resize (PyTorch: `Resize`, `CenterCrop`, `PILToTensor`; a `DataLoader` of 2 workers),
 and give batches of 64 uint8 images. Opening the folder, the first batches and starting workers are
-not timed. Rounds alternate; a ratio is the median of the rounds'. Last, how much the memory of the
-process grows while genjax streams. PyTorch runs in another interpreter, that of `--torch_python`.
+not timed. Rounds alternate; a ratio is the median of the rounds'. `cpu_ms`: time of all cores for
+an image, which other work on the machine changes less. Last, how much the memory of the process
+grows while genjax streams. PyTorch runs in another interpreter, that of `--torch_python`.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from genjax.data import Images, train_batches
 BATCH, WARM_UP, CLASSES = 64, 10, 4
 
 TORCH = """
-import itertools, json, sys, time
+import itertools, json, os, sys, time
 import torch
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import CenterCrop, Compose, PILToTensor, Resize
@@ -39,11 +40,17 @@ loader = torch.utils.data.DataLoader(
 batches = itertools.chain.from_iterable(itertools.repeat(loader))
 for _ in range(warm_up):
     next(batches)
-start, count = time.perf_counter(), 0
+def cpu():
+    used = time.process_time()
+    for worker in loader._iterator._workers:
+        fields = open(f'/proc/{worker.pid}/stat').read().rpartition(')')[2].split()
+        used += (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+    return used
+used, start, count = cpu(), time.perf_counter(), 0
 while time.perf_counter() - start < seconds:
     x, label = next(batches)
     count += len(x)
-print(json.dumps(count / (time.perf_counter() - start)))
+print(json.dumps([count / (time.perf_counter() - start), 1000 * (cpu() - used) / count]))
 """
 
 
@@ -69,24 +76,25 @@ def write_photos(folder: Path, count: int) -> int:
     return total
 
 
-def genjax_rate(folder: Path, size: int, seconds: float) -> float:
-    """Images a second of genjax."""
+def genjax_rate(folder: Path, size: int, seconds: float) -> tuple[float, float]:
+    """Images a second of genjax, and milliseconds of all cores for an image."""
     source = Images(str(folder), size=size, splits={}, in_memory=False).source('train')
     batches = train_batches(source, batch_size=BATCH, seed=0)
     for _ in itertools.islice(batches, WARM_UP):
         pass
-    start, count = time.perf_counter(), 0
+    used, start, count = time.process_time(), time.perf_counter(), 0
     while time.perf_counter() - start < seconds:
         count += len(next(batches)['x'])
     rate = count / (time.perf_counter() - start)
+    cost = 1000 * (time.process_time() - used) / count
     batches.close()
-    return rate
+    return rate, cost
 
 
-def torch_rate(python: str, folder: Path, size: int, seconds: float) -> float:
-    """Images a second of PyTorch."""
+def torch_rate(python: str, folder: Path, size: int, seconds: float) -> tuple[float, float]:
+    """The same of PyTorch."""
     words = [python, '-c', TORCH, str(folder), *map(str, (size, seconds, BATCH, WARM_UP))]
-    return json.loads(subprocess.run(words, check=True, stdout=subprocess.PIPE).stdout)
+    return tuple(json.loads(subprocess.run(words, check=True, stdout=subprocess.PIPE).stdout))
 
 
 def memory() -> float:
@@ -130,19 +138,18 @@ def main() -> None:
             for _ in range(args.rounds):
                 ours.append(genjax_rate(folder, size, args.seconds))
                 theirs.append(torch_rate(args.torch_python, folder, size, args.seconds))
-            ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+            rates = {'genjax': [r for r, _ in ours], 'torch': [r for r, _ in theirs]}
+            ratios = [a / b for a, b in zip(rates['genjax'], rates['torch'], strict=True)]
             results[str(size)] = {
-                'genjax': [round(rate, 1) for rate in ours],
-                'torch': [round(rate, 1) for rate in theirs],
+                **{name: [round(rate, 1) for rate in found] for name, found in rates.items()},
                 'ratio': round(statistics.median(ratios), 3),
+                'cpu_ms': {
+                    name: round(statistics.median(cost for _, cost in found), 2)
+                    for name, found in (('genjax', ours), ('torch', theirs))
+                },
                 'memory': growth(folder, size, 300),
             }
-            print(
-                f'{size:4} px: genjax {statistics.median(ours):,.0f}, PyTorch '
-                f'{statistics.median(theirs):,.0f} images/s, ratio {statistics.median(ratios):.2f} '
-                f'({min(ratios):.2f} to {max(ratios):.2f}); memory {results[str(size)]["memory"]}',
-                flush=True,
-            )
+            print(f'{size} px: {json.dumps(results[str(size)])}', flush=True)
     if args.out:
         args.out.write_text(json.dumps({'photo_kb': round(kilobytes), 'sizes': results}) + '\n')
 
