@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from genjax.data.array_store import cache_folder
+from genjax.data.decoded_cache import check_memory, read_cache, write_cache
 from genjax.data.fitting import Fit
 from genjax.data.held_out import content_hash
-from genjax.data.sources import check_memory, read_cache, write_cache
 from genjax.errors import UserError
 
 _VERSION = 1  # raise when decoding changes

@@ -5,8 +5,6 @@ import functools
 import hashlib
 import json
 import os
-import tempfile
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from genjax.data.decoded_cache import check_memory, read_cache, write_cache
 from genjax.data.decoding import as_int32, check_finite, decode, spread
 from genjax.errors import UserError
 
@@ -250,16 +249,6 @@ def load(source: RecordSource) -> InMemorySource:
     return InMemorySource(arrays)
 
 
-def check_memory(needed: int, what: str) -> None:
-    """Raises UserError if so many bytes do not fit into the memory of this machine."""
-    memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
-    if needed > 0.8 * memory:
-        raise UserError(
-            f'{what} takes {needed / 2**30:.0f} GiB decoded, and this machine has '
-            f'{memory / 2**30:.0f}: set in_memory=False'
-        )
-
-
 def _decode_all(source: RecordSource) -> dict[str, np.ndarray]:
     size = len(source)
     arrays = {}
@@ -270,33 +259,6 @@ def _decode_all(source: RecordSource) -> dict[str, np.ndarray]:
                 arrays[name] = np.empty((size, *values.shape[1:]), values.dtype)
             arrays[name][start : start + len(values)] = values
     return arrays
-
-
-def read_cache(path: Path, size: int, newest: float = 0.0) -> dict[str, np.ndarray] | None:
-    """Returns arrays of `size` rows that `write_cache` has written since the time `newest`; None if
-    there are none, or they are damaged.
-    """
-    try:
-        if path.stat().st_mtime < newest:
-            return None  # the records are newer
-        # A zip archive: reading it checks its CRC.
-        with path.open('rb') as file, np.load(file) as stored:
-            arrays = dict(stored)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-        return None
-    return arrays if max(map(len, arrays.values()), default=0) == size else None
-
-
-def write_cache(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Writes arrays atomically, if the folder can be written."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix='incomplete.') as folder:
-            temporary = Path(folder) / path.name
-            np.savez(temporary, **arrays)
-            os.replace(temporary, path)
-    except OSError:
-        pass  # a read-only or full disk: the next process decodes again
 
 
 def _identity(source: RecordSource) -> str:
