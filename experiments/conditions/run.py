@@ -53,13 +53,14 @@ def vae(steps: int = 4000):
     """A normal likelihood and a code of two dimensions, which together can be p(x | c)."""
     decoder = MLP((64, 64), shape=(2,), **MLPS)
     model = VAE(MLP((64, 64), **MLPS), decoder, 2, Gaussian(), context_shape=(2,), eval_samples=100)
-    return experiment(model, steps)
+    # Without clipping, one of three seeds explodes in its first steps and misses 1.5 nats.
+    return experiment(model, steps, clip_norm=1.0)
 
 
 MODELS = {'flow': flow, 'flow_shuffled': flow_shuffled, 'flow_matching': flow_matching, 'vae': vae}
 
 
-def experiment(model, steps: int, shuffled: bool = False):
+def experiment(model, steps: int, shuffled: bool = False, clip_norm: float | None = None):
     """The settings that all have in common."""
     schedule = spec(optax.cosine_decay_schedule, 3e-3, decay_steps=steps)
     return spec(
@@ -69,6 +70,7 @@ def experiment(model, steps: int, shuffled: bool = False):
         optimizer=spec(optax.adam, schedule),
         steps=steps,
         batch_size=512,
+        clip_norm=clip_norm,
         ema=(0.999,),
         num_samples=256,
     )

@@ -174,6 +174,17 @@ DATA = [
     ('diffusion', ['model.num_classes=5'], 'num_classes=5, and the data have 10 classes'),
     ('diffusion', ['model.num_classes=20'], 'num_classes=20, and the data have 10 classes'),
     ('gan', ['model.num_classes=3'], 'num_classes=3, and the data have 4 classes'),
+    ('vae', ['model.context_shape=3,'], 'context_shape=(3,), and the data have no context'),
+    (
+        'vae',
+        ['model.context_shape=3,', 'dataset=@tests.training.tiny.Placed'],
+        'set config.model.context_shape=(2,)',
+    ),
+    (
+        'vae',
+        ['model.context_shape=2,', 'model.num_classes=4', 'dataset=@tests.training.tiny.Placed'],
+        'a condition is a label or a context, set one of them',
+    ),
     ('classifier', ['model.num_classes=3'], 'num_classes=3, and the data have 4 classes'),
     ('classifier', ['model.num_classes=1'], 'Classifier.num_classes must be at least 2, not 1'),
     (
