@@ -34,11 +34,12 @@ class Pixels(nn.Module):
 
 
 class Judge(nn.Module):
-    """Two convolutions, one logit a pixel."""
+    """Two convolutions, one logit a pixel; it sows features, which matching leaves alone."""
 
     @nn.compact
     def __call__(self, x):
         h = nn.Conv(3, (1, 1), name='first')(x)
+        self.sow('intermediates', 'features', h)
         return nn.Conv(1, (1, 1), name='second')(jnp.tanh(h))
 
 

@@ -152,8 +152,12 @@ class Autoencoder(ABC):
                 isinstance(module, nn.Conv) and method == '__call__'
             ),
         )
+        found = jax.tree_util.tree_leaves_with_path(new.get('intermediates', {}))
+        # Outputs of the convolutions only: networks also sow their features.
         features = [
-            flat(leaf).astype(jnp.float32) for leaf in jax.tree.leaves(new.get('intermediates', {}))
+            flat(leaf).astype(jnp.float32)
+            for path, leaf in found
+            if '__call__' in [getattr(part, 'key', None) for part in path]
         ]
         states = variables['state']
         if state:
