@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from genjax.evaluation.accuracy import Accuracy
 from genjax.evaluation.base import Evaluator
 from genjax.evaluation.copying import Copying
 from genjax.evaluation.features import FeatureSpace, Raw
@@ -36,6 +37,8 @@ class Card:
                 'copying': Copying(**options),
                 'speed': Speed(),
             }
+        elif callable(getattr(model, 'classify', None)):
+            evals['accuracy'] = Accuracy()
         if callable(getattr(model, 'log_prob', None)):
             evals['likelihood'] = Likelihood()
         return evals

@@ -18,6 +18,7 @@ AXES = {
     'Quality': ('fd/distance', 'fd/extrapolated', 'kid/kid', 'prdc/precision', 'prdc/density'),
     'Diversity': ('prdc/recall', 'prdc/coverage', 'vendi/vendi', 'vendi/vendi_data'),
     'Novelty': ('copying/z', 'copying/c_t', 'copying/authenticity', 'copying/authenticity_data'),
+    'Classification': ('accuracy/accuracy', 'accuracy/nll', 'accuracy/ece', 'accuracy/brier'),
     'Likelihood': ('likelihood/bits_per_dim', 'likelihood/nll'),
     'Speed': ('speed/samples_per_s', 'speed/ms_one_sample', 'speed/gflops_per_sample'),
     'Size and cost': ('speed/parameters', 'steps', 'device hours'),
@@ -31,6 +32,7 @@ _ERRORS = {
     'fd/extrapolated': 'fd/extrapolated_stderr',
     'kid/kid': 'kid/stderr',
     'likelihood/nll': 'likelihood/stderr',
+    'accuracy/accuracy': 'accuracy/stderr',
     **{f'prdc/{name}': f'prdc/{name}_stderr' for name in ('precision', 'recall', 'coverage')},
 }
 """The standard error of a result within a run."""

@@ -13,6 +13,8 @@ from genjax.data import Chain, Digits, Gaussians, Scale
 from genjax.errors import UserError
 from genjax.evaluation import EvaluationData
 from genjax.evaluation.features import checked
+from genjax.models import Classifier
+from genjax.networks import MLP
 from genjax.protocols import check_same, fields_of, protocol
 from genjax.sampling import draw
 
@@ -145,4 +147,5 @@ def test_speed_counts_what_is_drawn():
 def test_a_card_has_what_a_model_can():
     assert [*evaluation.Card().evals(Cloud())] == ['fd', 'kid', 'prdc', 'vendi', 'copying', 'speed']
     assert evaluation.Card(evaluation.PCA(3), 10).evals(Cloud())['fd'].features == evaluation.PCA(3)
-    assert evaluation.Card().evals(None) == {}
+    classifier = Classifier(MLP((4,)), num_classes=3)
+    assert [*evaluation.Card().evals(classifier)] == ['accuracy']
