@@ -87,7 +87,7 @@ class VectorQuantiser(nn.Module):
             raise UserError(f'VectorQuantiser(dim={self.dim}) got vectors of {h.shape[-1]} numbers')
         vectors = h.reshape(-1, self.dim).astype(jnp.float32)
         count, total = self._variables(vectors)
-        codes = total.value / count.value[:, None]
+        codes = jnp.asarray(total.value / count.value[:, None])  # variables may be NumPy's
         index = nearest_code(vectors, codes)
         if train:
             weight = jnp.broadcast_to(weight, h.shape[:-1]).reshape(-1).astype(jnp.float32)

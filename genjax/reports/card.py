@@ -5,9 +5,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from matplotlib import rc_context
-from matplotlib.figure import Figure
-
 from genjax.errors import UserError
 from genjax.protocols import check_same
 from genjax.reports import formatting, markdown
@@ -129,6 +126,9 @@ def save_pareto(report: Report, path: Path) -> None:
     Raises:
         UserError: no run has both.
     """
+    from matplotlib import rc_context  # slow to import
+    from matplotlib.figure import Figure
+
     points = []
     for group in report.groups:
         found = [outcome(group, m).estimate for m in ('speed/samples_per_s', 'fd/distance')]

@@ -202,7 +202,7 @@ def test_mistakes_are_named():
         VAE(*networks, free_bits=0.1, bound='iwae')
     with pytest.raises(UserError, match='free_bits'):
         VAE(*networks, free_bits=0.1, prior=GaussianMixture(2))
-    with pytest.raises(UserError, match='num_classes'):
+    with pytest.raises(UserError, match='conditional VAE'):
         VAE(*networks, num_classes=3, prior=VampPrior(2))
     with pytest.raises(UserError, match='components'):
         VampPrior(0)

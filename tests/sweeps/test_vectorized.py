@@ -73,7 +73,7 @@ def assert_same_runs(one, other, tolerance=TOLERANCE):
         )
     files = {path.relative_to(one) for path in one.rglob('*.png')}
     assert files == {path.relative_to(other) for path in other.rglob('*.png')}
-    for path in (one / 'evaluations').iterdir():
+    for path in (one / 'evaluations').glob('*.json'):
         a, b = (json.loads((run / 'evaluations' / path.name).read_text()) for run in (one, other))
         assert a['evals'].keys() == b['evals'].keys()
         for name, kept in a['evals'].items():
