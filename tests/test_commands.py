@@ -73,7 +73,7 @@ def here(tmp_path, monkeypatch):
     blocks = re.findall(
         r'```python\n(.*?)```', (ROOT / 'docs' / 'your_model.md').read_text('utf-8'), re.DOTALL
     )
-    for name, block in zip(('mixture', 'mixture_config'), blocks, strict=True):
+    for name, block in zip(('mixture', 'mixture_config'), blocks, strict=False):
         (tmp_path / f'{name}.py').write_text(block)
     spirals = re.search(
         r'```python\n# spirals.py\n(.*?)```',

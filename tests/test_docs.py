@@ -21,7 +21,8 @@ def code_blocks(page):
 @pytest.mark.slow
 def test_your_own_model(tmp_path, monkeypatch):
     """The page's model is at most 40 lines long and is trained and evaluated by its config."""
-    model, config = code_blocks('your_model.md')
+    model, config, network = code_blocks('your_model.md')
+    exec(compile(network, 'your_model.md', 'exec'), {'__name__': 'network'})
     assert len(model.splitlines()) <= 40
     (tmp_path / 'mixture.py').write_text(model)
     (tmp_path / 'mixture_config.py').write_text(config)
