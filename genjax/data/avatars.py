@@ -62,7 +62,7 @@ def population() -> np.ndarray:
     return table
 
 
-def draw(random: np.random.RandomState, num: int) -> np.ndarray:
+def draw(random: np.random.RandomState | np.random.Generator, num: int) -> np.ndarray:
     """Draws people from the population, int64 [num, 5]."""
     cumulative = np.cumsum(population())
     flat = np.searchsorted(cumulative / cumulative[-1], random.uniform(size=num), side='right')
@@ -194,3 +194,10 @@ class Avatars:
         name = f'avatars/{self.form}'
         source = TFDS(name, x_key='features', data_dir=self.data_dir).source(split)
         return source[np.arange(len(source))]['x']
+
+    def draw_fixed(self, random: np.random.Generator, factor: int, num: int) -> np.ndarray:
+        """Draws `num` examples and sets one feature to that of the first; -1 sets none."""
+        people = draw(random, num)
+        if factor >= 0:
+            people[:, factor] = people[0, factor]
+        return render(people) if self.form == 'pictures' else people.astype(np.int32)

@@ -15,7 +15,7 @@ _MEAN, _SPREAD, _REACH = np.array([18.0, 14.0]), np.array([3.0, 3.0]), 2.5
 _GROUND, _LID, _DARK, _GLASS, _PAPER = 29.0, 3.0, 30.0, 120.0, 230.0
 
 
-def draw_factors(random: np.random.RandomState, num: int) -> np.ndarray:
+def draw_factors(random: np.random.RandomState | np.random.Generator, num: int) -> np.ndarray:
     """Draws heights and widths [num, 2] in pixels: independent normals, truncated at 2.5 σ."""
     z = random.standard_normal((2 * num, 2))
     z = z[np.abs(z).max(axis=-1) < _REACH][:num]
@@ -76,3 +76,10 @@ class Jars:
         """Returns height and width in pixels of every example of a split, float32 [N, 2]."""
         source = TFDS('jars', x_key='factors', data_dir=self.data_dir).source(split)
         return source[np.arange(len(source))]['x']
+
+    def draw_fixed(self, random: np.random.Generator, factor: int, num: int) -> np.ndarray:
+        """Draws `num` examples that share one random value of a factor; -1 fixes none."""
+        factors = draw_factors(random, num)
+        if factor >= 0:
+            factors[:, factor] = factors[0, factor]
+        return render(factors)

@@ -15,7 +15,7 @@ from genjax.evaluation.class_modes import ClassModes
 from genjax.evaluation.codebook import CodebookUse
 from genjax.evaluation.copying import Copying, authenticity, copying_ct, copying_z, nearest
 from genjax.evaluation.detection import cross_generator_ap
-from genjax.evaluation.disentanglement import dci, factor_vae_score, mig, sap
+from genjax.evaluation.disentanglement import Disentanglement, dci, factor_vae_score, mig, sap
 from genjax.evaluation.factor_r2 import FactorR2
 from genjax.evaluation.features import PCA, FeatureSpace, FunctionFeatures, RandomConvolutions, Raw
 from genjax.evaluation.fidelity import (
@@ -59,6 +59,7 @@ __all__ = [
     'CodebookUse',
     'Copying',
     'CriticW1',
+    'Disentanglement',
     'EvaluationData',
     'Evaluator',
     'FactorR2',

@@ -1,11 +1,22 @@
 """Metrics of disentanglement: whether single codes follow single factors of variation."""
 
+import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
+from jax import Array
 
+from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
+from genjax.evaluation.base import EvaluationData, Evaluator, Results, require
+from genjax.models import conditions
+from genjax.models.base import HasNormalCodes, Variables
+from genjax.models.vae import VAE
+from genjax.parallel.host import fetch
+from genjax.protocols import protocol
 
 
 def mig(codes: np.ndarray, factors: np.ndarray, *, bins: int = 20) -> float:
@@ -122,6 +133,86 @@ def factor_vae_score(
         votes[number % 2, np.argmin(codes.var(axis=0)), factor] += 1
     chosen = votes[0].argmax(axis=1)
     return float(votes[1][np.arange(len(chosen)), chosen].sum() / votes[1].sum())
+
+
+@dataclass(frozen=True)
+class Disentanglement(Evaluator):
+    """Whether single codes follow single factors, for data with `factors(split)`.
+
+    Gives 'mig', 'sap', the 'disentanglement', 'completeness' and 'informativeness' of `dci`, and
+    'protocol'; and 'factor_vae', the `factor_vae_score`, if the data have `draw_fixed`. Codes are
+    those of `encode`: their means, if the model is an unconditional VAE without a flow or has
+    `code_moments`; otherwise one draw each.
+
+    Attributes:
+        bins: bins of a code in `mig`.
+        values: bins of equal width into which a factor that is not of integers is cut, except in
+            `sap`. Perfect codes have a MIG of 1 if `bins` is a multiple of it.
+        rounds: groups of the `factor_vae_score`.
+        batch_size: examples per batch.
+    """
+
+    bins: int = 20
+    values: int = 10
+    rounds: int = 800
+    batch_size: int = 500
+
+    def __call__(
+        self, model: Any, variables: Variables, data: EvaluationData, key: Array
+    ) -> Results:
+        """Evaluates a model; raises UserError if it has no `encode` or its codes are tokens, or if
+        the factors of the data are not known.
+        """
+        require(self, model, 'encode')
+        dataset = data.dataset
+        if not callable(getattr(dataset, 'factors', None)):
+            name = type(dataset).__name__
+            raise UserError(
+                f'Disentanglement needs data with known factors (Jars); {name} has none'
+            )
+        encode = functools.partial(_codes, model, data.preprocess, variables)
+        parts = []
+        for batch in data.batches(self.batch_size):
+            part, key = encode(batch['x'], key)
+            parts.append(fetch(part)[fetch(batch['mask'])])
+        codes, factors = np.concatenate(parts), dataset.factors(data.split)
+        if np.issubdtype(codes.dtype, np.integer):
+            raise UserError(f'the codes of a {type(model).__name__} are tokens, not numbers')
+        classes = factors
+        if not np.issubdtype(factors.dtype, np.integer):
+            classes = np.stack([_binned(factor, self.values) for factor in factors.T], axis=1)
+        results: Results = {
+            'mig': mig(codes, classes, bins=self.bins),
+            'sap': sap(codes, factors),
+            **dci(codes, classes)._asdict(),
+        }
+        draws = callable(getattr(dataset, 'draw_fixed', None))
+        if draws:
+            results['factor_vae'] = factor_vae_score(
+                lambda x: fetch(encode(jax.device_put(x), key)[0]),
+                dataset.draw_fixed, factors.shape[1], rounds=self.rounds,
+            )  # fmt: skip
+        results['protocol'] = protocol(
+            codes=codes.shape[1], split=data.split, examples=len(codes), bins=self.bins,
+            values=self.values, rounds=self.rounds if draws else 0,
+        )  # fmt: skip
+        return results
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _codes(
+    model: Any, preprocess: Chain, variables: Variables, x: Array, key: Array
+) -> tuple[Array, Array]:
+    """Codes [B, D] of a batch, and the key for the next batch."""
+    next_key, preprocess_key, key = jax.random.split(key, 3)
+    x, _ = preprocess(x, preprocess_key)
+    if isinstance(model, HasNormalCodes):
+        z, _ = model.code_moments(variables, x)
+    elif isinstance(model, VAE) and model.flow is None and not conditions.is_conditional(model):
+        z = model.posterior(variables, x).mean
+    else:
+        z = model.encode(variables, x, key)
+    return z.reshape(len(z), -1), next_key
 
 
 def _checked(codes: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
