@@ -77,15 +77,19 @@ def neighbour_distances(x: np.ndarray, k: int, chunk: int | None = None) -> np.n
 @functools.cache
 def _kth_nearest(k: int):
     def kth(rows: Array, x: Array) -> tuple[Array, None]:
-        """The k + 1 smallest distances include that to the row itself, which is 0."""
+        """The k-th neighbour comes after the row itself, whose distance is 0."""
+        distances = squared_distances(rows, x)
 
-        def without_smallest(_, distances: Array) -> Array:
-            first = jnp.argmin(distances, axis=1)[:, None]
-            return jnp.where(jnp.arange(distances.shape[1]) == first, jnp.inf, distances)
+        def next_larger(_, state: tuple[Array, Array]) -> tuple[Array, Array]:
+            """The next value, and how many distances do not exceed it; or as it was beyond k."""
+            value, rank = state
+            larger = jnp.min(distances, axis=1, initial=jnp.inf, where=distances > value[:, None])
+            ties = jnp.sum(distances == larger[:, None], axis=1)
+            return jnp.where(rank > k, value, larger), jnp.where(rank > k, rank, rank + ties)
 
-        # XLA sorts whole rows for `top_k` on a CPU: fifteen times slower.
-        left = jax.lax.fori_loop(0, k, without_smallest, squared_distances(rows, x))
-        return jnp.min(left, axis=1), None
+        # XLA sorts whole rows for `top_k` on a CPU. Minima and counts only read the distances.
+        start = jnp.full(len(rows), -1.0), jnp.zeros(len(rows), int)
+        return jax.lax.fori_loop(0, k + 1, next_larger, start)[0], None
 
     return kth
 

@@ -49,6 +49,15 @@ def test_moments_of_parts_are_those_of_the_whole():
     assert frechet_distance(parts, x) < 1e-9
 
 
+@pytest.mark.parametrize('smallest', [1e-1, 2e-3, 1e-4, 1e-8])
+def test_nearly_singular_scatters_lose_no_digits(smallest):
+    """On either side of the condition from which on factors come from the rows themselves."""
+    deviations = np.geomspace(smallest, 1, 6)
+    x = with_moments(np.zeros(6), np.diag(deviations), 80)
+    found = np.linalg.svd(Gaussian.of(x).factor, compute_uv=False)[::-1] / np.sqrt(79)
+    np.testing.assert_allclose(found, deviations, rtol=1e-7)
+
+
 def test_a_constant_shift_is_its_square():
     x = np.random.default_rng(0).standard_normal((40, 60))  # fewer rows than features
     np.testing.assert_allclose(frechet_distance(x, x + 2), 240, rtol=1e-9)
