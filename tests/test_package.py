@@ -29,6 +29,7 @@ MAY_IMPORT = {
     'hardware': set(),
     'bridge': set(),
     'files': {'errors'},
+    'tensors': {'errors'},
 }
 for _part, *_below in (
     ('config', 'bridge', 'errors', 'files', 'schedules', 'free'),
@@ -37,7 +38,7 @@ for _part, *_below in (
     ('models', 'networks'),
     ('parallel', 'networks'),
     ('sampling', 'data', 'keys', 'models', 'parallel'),
-    ('evaluation', 'sampling', 'protocols', 'hardware'),
+    ('evaluation', 'sampling', 'protocols', 'hardware', 'tensors'),
     ('training', 'evaluation', 'config', 'hardware', 'records'),
     ('planning', 'training'),
     ('sweeps', 'training'),

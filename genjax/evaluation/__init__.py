@@ -35,6 +35,7 @@ from genjax.evaluation.mmd import MMD
 from genjax.evaluation.modes import Modes
 from genjax.evaluation.outliers import Outliers
 from genjax.evaluation.path_length import PerceptualPathLength
+from genjax.evaluation.pretrained import DINOv2, Inception, Pretrained
 from genjax.evaluation.probe import Probe
 from genjax.evaluation.rate_distortion import RateDistortion
 from genjax.evaluation.reconstruction import Reconstruction
@@ -59,6 +60,7 @@ __all__ = [
     'CodebookUse',
     'Copying',
     'CriticW1',
+    'DINOv2',
     'Disentanglement',
     'EvaluationData',
     'Evaluator',
@@ -68,6 +70,7 @@ __all__ = [
     'FunctionEvaluator',
     'FunctionFeatures',
     'InFeatures',
+    'Inception',
     'KernelDistance',
     'LabelAccuracy',
     'Likelihood',
@@ -77,6 +80,7 @@ __all__ = [
     'PerSample',
     'PerceptualPathLength',
     'PrecisionRecall',
+    'Pretrained',
     'Probe',
     'RandomConvolutions',
     'RateDistortion',

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 
 def in_chunks(
@@ -35,8 +35,7 @@ def in_chunks(
             caches and takes four times as long, and 512 MB elsewhere.
     """
     devices = jax.local_devices()
-    mesh = jax.make_mesh((len(devices),), ('rows',), devices=devices)
-    by_rows, whole = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (('rows',), ()))
+    by_rows, whole = local_shardings()
     if chunk is None:
         memory = (2 if devices[0].platform == 'cpu' else 512) * 2**20
         chunk = max(32, memory // (8 * max(map(len, others), default=1)))
@@ -45,9 +44,8 @@ def in_chunks(
         others = tuple(jax.device_put(np.asarray(x, np.float64), whole) for x in others)
         for start in range(0, len(rows), chunk):
             part = np.asarray(rows[start : start + chunk], np.float64)
-            filled = np.concatenate([part, np.repeat(part[-1:], chunk - len(part), axis=0)])
-            filled = jax.device_put(filled, by_rows)
-            each, total = jax.device_get(_compiled(function, filled, *others))
+            rows_of_chunk = jax.device_put(filled(part, chunk), by_rows)
+            each, total = jax.device_get(_compiled(function, rows_of_chunk, *others))
             size = len(part)
             yield jax.tree.map(lambda leaf, size=size: leaf[:size], each), total
 
@@ -66,6 +64,17 @@ def per_row(
 @functools.partial(jax.jit, static_argnums=0)
 def _compiled(function: Callable[..., Any], *args: Array) -> Any:
     return function(*args)
+
+
+def local_shardings() -> tuple[NamedSharding, NamedSharding]:
+    """Returns the shardings by rows, and of an array that is on all devices of this process."""
+    mesh = Mesh(np.array(jax.local_devices()), ('rows',))
+    return NamedSharding(mesh, PartitionSpec('rows')), NamedSharding(mesh, PartitionSpec())
+
+
+def filled(rows: np.ndarray, size: int) -> np.ndarray:
+    """Returns rows [N, ...] followed by copies of the last one, [size, ...]."""
+    return np.concatenate([rows, np.repeat(rows[-1:], size - len(rows), axis=0)])
 
 
 def squared_distances(x: Array, y: Array) -> Array:

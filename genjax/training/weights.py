@@ -11,10 +11,11 @@ import flax.linen as nn
 import jax
 import numpy as np
 
-from genjax.errors import UserError, how_to_install, summary
+from genjax.errors import UserError, summary
 from genjax.models import conditions
 from genjax.networks.convert import check_config, config_of, from_diffusers, is_convertible
 from genjax.parallel.host import fetch
+from genjax.tensors import read_safetensors
 from genjax.training import loading as runs
 from genjax.training import workdir
 
@@ -23,7 +24,6 @@ FILE = 'model.safetensors'
 DIFFUSERS = 'diffusion_pytorch_model.safetensors'
 
 _NONE: Mapping[str, nn.Module] = {}
-_NO_METADATA: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -107,45 +107,13 @@ def fingerprint(variables: Any) -> str:
     return digest.hexdigest()
 
 
-def read_file(file: Path) -> dict[str, np.ndarray]:
-    """Reads the arrays of a safetensors file.
-
-    Raises:
-        UserError: the library is not installed, or the file is damaged.
-    """
-    try:
-        from safetensors import SafetensorError
-        from safetensors.flax import load_file  # that of NumPy does not know bfloat16
-    except ImportError:
-        raise UserError(_needs(file)) from None
-    try:
-        return {name: np.asarray(array) for name, array in load_file(file).items()}
-    except (OSError, SafetensorError) as error:
-        raise UserError(f'cannot read {file} as safetensors: {error}') from None
-
-
-def write_file(
-    file: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] = _NO_METADATA
-) -> None:
-    """Writes a safetensors file; raises UserError if the library is not installed."""
-    try:
-        from safetensors.numpy import save_file
-    except ImportError:
-        raise UserError(_needs(file)) from None
-    save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, file, dict(metadata))
-
-
-def _needs(file: Path) -> str:
-    return f'{file.name} needs the library safetensors: {how_to_install("export")}'
-
-
 def _of_diffusers(path: Path, networks: Mapping[str, nn.Module]) -> Weights:
     try:
         config = json.loads((path / 'config.json').read_text('utf-8'))
         name = config['_class_name']
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise UserError(f'cannot read {path}/config.json of diffusers: {summary(error)}') from None
-    state = read_file(path / DIFFUSERS)
+    state = read_safetensors(path / DIFFUSERS)
     arrays = {}
     for group, network in networks.items():
         if config_of(network)['_class_name'] == name:
@@ -161,6 +129,6 @@ def _of_diffusers(path: Path, networks: Mapping[str, nn.Module]) -> Weights:
 def _of_file(file: Path) -> Weights:
     arrays = {
         name if name.startswith(tuple(f'{kind}/' for kind in KINDS)) else f'params/{name}': array
-        for name, array in read_file(file).items()
+        for name, array in read_safetensors(file).items()
     }
     return Weights(arrays, {'name': str(file), 'fingerprint': fingerprint(arrays)})

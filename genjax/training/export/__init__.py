@@ -15,11 +15,12 @@ from genjax import files
 from genjax.errors import UserError, nearest
 from genjax.parallel import distributed
 from genjax.parallel.host import fetch
+from genjax.tensors import write_safetensors
 from genjax.training.export.card import CARD, card_of
 from genjax.training.export.network import write_diffusers
 from genjax.training.export.programs import write_programs
 from genjax.training.run import Run
-from genjax.training.weights import FILE, named, write_file
+from genjax.training.weights import FILE, named
 
 FORMATS = ('safetensors', 'jax', 'diffusers')
 
@@ -58,5 +59,5 @@ def export(run: Run, out: str | Path, format: str = 'safetensors') -> None:
 
 def _write_weights(run: Run, variables: Any, folder: Path) -> Mapping[str, Any]:
     arrays = {name: np.asarray(array) for name, array in named(variables).items()}
-    write_file(folder / FILE, arrays)
+    write_safetensors(folder / FILE, arrays)
     return {}

@@ -7,8 +7,9 @@ from typing import Any
 
 from genjax.errors import UserError
 from genjax.networks.convert import config_of, to_diffusers
+from genjax.tensors import write_safetensors
 from genjax.training.run import Run
-from genjax.training.weights import DIFFUSERS, convertible, write_file
+from genjax.training.weights import DIFFUSERS, convertible
 
 
 def write_diffusers(run: Run, variables: Any, folder: Path) -> Mapping[str, Any]:
@@ -28,6 +29,6 @@ def write_diffusers(run: Run, variables: Any, folder: Path) -> Mapping[str, Any]
     config = config_of(network)
     (folder / 'config.json').write_text(json.dumps(config, indent=2) + '\n', 'utf-8')
     arrays = to_diffusers(variables['params'][group], network)
-    write_file(folder / DIFFUSERS, arrays, {'format': 'pt'})
+    write_safetensors(folder / DIFFUSERS, arrays, {'format': 'pt'})
     scale = 1000.0 if network.time_scale is None else network.time_scale
     return {'network': group, 'timestep': f'{scale:g} times the time of the model'}
