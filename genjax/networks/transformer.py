@@ -59,11 +59,16 @@ def attend(q: Array, k: Array, v: Array, *, causal: bool, mask: Array | None = N
         return jax.nn.dot_product_attention(q, k, v, is_causal=causal, implementation='cudnn')
     # [B, heads, T, D]: XLA's CPU backend is several times slower if it chooses the order.
     q, k, v = (jnp.swapaxes(each, 1, 2) for each in (q, k, v))
-    logits = jnp.einsum('bhtd,bhsd->bhts', q, k, preferred_element_type=jnp.float32)
-    logits = logits / math.sqrt(q.shape[-1])
     if causal:
         order = jnp.tri(q.shape[2], k.shape[2], dtype=bool)
         mask = order if mask is None else mask & order
+    return jnp.swapaxes(attend_by_head(q, k, v, mask), 1, 2)
+
+
+def attend_by_head(q: Array, k: Array, v: Array, mask: Array | None = None) -> Array:
+    """Computes `attend` of queries, keys and values [B, heads, T, D], by XLA on any device."""
+    logits = jnp.einsum('bhtd,bhsd->bhts', q, k, preferred_element_type=jnp.float32)
+    logits = logits / math.sqrt(q.shape[-1])
     if mask is not None:
         logits = jnp.where(mask, logits, -1e30)
     # Divide after the product with v: T x D divisions instead of T x T.
@@ -75,7 +80,14 @@ def attend(q: Array, k: Array, v: Array, *, causal: bool, mask: Array | None = N
         (((3,), (2,)), ((0, 1), (0, 1))),
         preferred_element_type=jnp.float32,
     )
-    return jnp.swapaxes(mixed / total, 1, 2).astype(q.dtype)
+    return (mixed / total).astype(q.dtype)
+
+
+def _fit(cache: Array, length: int) -> Array:
+    """Cuts a cache [..., length, D], or pads it with zeros."""
+    cache = cache[..., :length, :]
+    missing = length - cache.shape[-2]
+    return jnp.pad(cache, [(0, 0)] * (cache.ndim - 2) + [(0, missing), (0, 0)])
 
 
 class Block(nn.Module):
@@ -102,7 +114,8 @@ class Block(nn.Module):
 
         Args:
             x: a whole sequence, or with a cache its next element (T = 1).
-            cache: None, or keys and values of earlier elements, each [B, length, heads, D / heads].
+            cache: None, or keys and values of earlier elements, each [B, heads, length, D / heads],
+                as products take them: nothing is transposed for each element.
             position: of each element of x.
             train: apply dropout.
 
@@ -126,12 +139,13 @@ class Block(nn.Module):
         if cache is None:
             h = attend(q, k, v, causal=self.causal)
         else:
+            q, k, v = (jnp.swapaxes(each, 1, 2) for each in (q, k, v))
             cache = tuple(
-                jax.lax.dynamic_update_slice_in_dim(old, new, position[0], axis=1)
+                jax.lax.dynamic_update_slice_in_dim(old, new, position[0], axis=2)
                 for old, new in zip(cache, (k, v), strict=True)
             )
-            known = jnp.arange(cache[0].shape[1]) <= position[0]
-            h = attend(q, *cache, causal=False, mask=known[None, None, None])
+            known = jnp.arange(cache[0].shape[2]) <= position[0]
+            h = jnp.swapaxes(attend_by_head(q, *cache, known), 1, 2)
         x = x + drop(dense(features, 'attention_out', last)(h.reshape(x.shape)))
         h = LayerNorm(name='mlp_norm')(x).astype(self.dtype)
         h = activation_function(self.activation)(dense(self.expansion * features, 'mlp_in')(h))
@@ -190,11 +204,15 @@ class Transformer(Conditional):
 
     def initial_carry(self, num: int) -> Any:
         """Returns an empty cache for `num` sequences."""
-        shape = (num, self.shape[0], self.num_heads, self.features // self.num_heads)
+        shape = (num, self.num_heads, self.shape[0], self.features // self.num_heads)
         if self.scan:
             shape = (self.num_layers, *shape)
         pair = (jnp.zeros(shape, self.dtype), jnp.zeros(shape, self.dtype))
         return pair if self.scan else (pair,) * self.num_layers
+
+    def resized(self, carry: Any, length: int) -> Any:
+        """Returns a cache of the first `length` elements, cut or padded by zeros."""
+        return jax.tree.map(lambda each: _fit(each, length), carry)
 
     def step(
         self, x: Array, carry: Any, position: Array, condition: Array | None = None

@@ -226,6 +226,21 @@ def test_cached_and_uncached_sampling_draw_the_same_tokens(name):
     assert len(np.unique(x)) > 3
 
 
+@pytest.mark.parametrize('scan', [False, True])
+def test_a_cache_that_grows_holds_all_earlier_tokens(scan):
+    network = Transformer((130,), 7, 8, 2, 2, positions='rotary', scan=scan)  # 64, 128, 130
+    cached, plain = GPT(network), GPT(Plain(network))
+    variables = _variables(cached)
+    wrapped = {'params': {'network': {'inner': variables['params']['network']}}, 'state': {}}
+    prompt = jax.random.randint(KEY, (3, 60), 0, 7)
+    x, same = (
+        jax.jit(lambda v, model=model: model.sample(v, KEY, 3, prompt=prompt))(v)
+        for model, v in ((cached, variables), (plain, wrapped))
+    )
+    np.testing.assert_array_equal(x, same)
+    np.testing.assert_array_equal(x[:, :60], prompt)
+
+
 def test_cached_frames_are_the_same():
     network = SEQUENCES['tcn']
     within = MaskedAutoencoder(network.shape[1:], (8,))

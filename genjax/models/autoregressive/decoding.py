@@ -1,5 +1,6 @@
 """Autoregressive sampling: filters of logits, and the sampling loop."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -115,8 +116,9 @@ def generate(
     draw: Callable[[Array, Array, Array], Array],
     key: Array,
     prompt: tuple[Array, Array],
+    resized: Callable[[Any, int], Any] | None = None,
 ) -> Array:
-    """Draws sequences under one `lax.scan`.
+    """Draws sequences under `lax.scan`.
 
     Args:
         step: (element [B, ...], carry, position) -> (parameters of the next element, carry).
@@ -125,6 +127,8 @@ def generate(
         draw: (key, parameters, previous element) -> element [B, ...].
         key: split into one key per position.
         prompt: elements [B, T, ...], and which of them are given, bool [T]; the others are drawn.
+        resized: (carry, length) -> carry with room for the first `length` positions, so that a step
+            processes little more than what is filled; None: carries have one size.
 
     Returns:
         [B, T, ...]
@@ -142,8 +146,23 @@ def generate(
     length = len(is_given)
     keys = jax.random.split(key, length)
     inputs = (jnp.arange(length), keys, jnp.moveaxis(elements, 0, 1), is_given)
-    _, elements = jax.lax.scan(body, (first, carry), inputs)
-    return jnp.moveaxis(elements, 0, 1)
+    parts, start = [], 0
+    for end in [length] if resized is None else _ends(length):
+        if resized is not None:
+            carry = resized(carry, end)
+        part = tuple(each[start:end] for each in inputs)
+        (first, carry), drawn = jax.lax.scan(body, (first, carry), part)
+        parts.append(drawn)
+        start = end
+    return jnp.moveaxis(jnp.concatenate(parts), 0, 1)
+
+
+def _ends(length: int) -> list[int]:
+    """Returns the ends of at most four parts of at least 64 positions: more would compute little
+    less and compile longer.
+    """
+    width = max(64, math.ceil(length / 4))
+    return [min(end, length) for end in range(width, length + width, width)]
 
 
 def uncached(

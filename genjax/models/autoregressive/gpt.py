@@ -26,8 +26,8 @@ class GPT(SequenceModel):
         network: causal, int32 [B, T] to logits [B, T, vocab_size]; such as `Transformer`,
             `Recurrent` or `TCN`. Its fields `shape` and `vocab_size` are the shape of one sequence
             and the number of tokens; the begin-of-sequence token is `vocab_size`. A network with
-            the methods `initial_carry` and `step` samples a sequence in one pass; any other takes
-            one pass per token.
+            the methods `initial_carry` and `step` samples a sequence in one pass, with `resized`
+            over a carry that grows; any other takes one pass per token.
         end: the end-of-sequence token, for sequences that may end early. It is repeated as padding,
             which is ignored.
         sampling: sampling options.

@@ -151,7 +151,10 @@ class SequenceModel(ConditionalModel, ABC):
         def network(condition: Array | None, *args: Any) -> tuple[Array, Any]:
             return step(*args, condition)
 
-        return generate(self._guided(network, condition), carry, first, draw, key, elements)
+        resized = getattr(self._network, 'resized', None)
+        return generate(
+            self._guided(network, condition), carry, first, draw, key, elements, resized
+        )
 
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         condition = self._training_condition(batch, key)
