@@ -22,7 +22,6 @@ from timing import measure, stepping
 
 from genjax.models import GAN
 from genjax.models.base import num_params
-from genjax.training import Experiment
 
 BATCH, LATENT, WIDTH = 64, 100, 64
 
@@ -106,12 +105,11 @@ def main() -> None:
     args = parser.parse_args()
     model = GAN(Generator(), Discriminator(), LATENT)
     adam = optax.adam(2e-4, b1=0.5, b2=0.999)
-    experiment = Experiment(dataset=None, model=model, optimizer=adam, steps=1, batch_size=BATCH)
     keys = [jax.random.key(i) for i in range(8)]
     batches = [{'x': jax.random.uniform(k, (BATCH, 32, 32, 1), minval=-1.0)} for k in keys]
     head = {'case': 'dcgan-32', 'peer': 'genjax', 'variant': 'jit', 'figure': 'train'}
     head |= {'unit': 'images/s', 'params': num_params(model.init(keys[0], batches[0]))}
-    measured = measure(stepping(experiment, batches), BATCH, args.seconds)
+    measured = measure(stepping(model, adam, BATCH, batches), BATCH, args.seconds)
     print(json.dumps(head | measured), flush=True)
 
 

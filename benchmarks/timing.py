@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import optax
 
+from genjax.training import Experiment
 from genjax.training.state import init_state
 from genjax.training.step import train_step
 
@@ -90,14 +91,30 @@ def training(
     return train, state
 
 
-def stepping(experiment: Any, batches: list[dict]) -> Callable[[], None]:
+class Given:
+    """The data set of an experiment whose batches are given."""
+
+    event_shape, num_classes = None, None
+
+    def source(self, split: str) -> None:
+        """Is not called."""
+
+
+def stepping(
+    model: Any, optimizer: optax.GradientTransformation, batch_size: int, batches: list[dict]
+) -> Callable[[], None]:
     """A call that takes a train step, of all phases of the model, on one batch after another and
     waits for it.
 
     Args:
-        experiment: an `Experiment`, whose data set is not read.
-        batches: each of `rows_per_step` rows, on the device.
+        model: what is trained.
+        optimizer: of each phase.
+        batch_size: rows of an update.
+        batches: each of the rows of a step, on the device.
     """
+    experiment = Experiment(
+        dataset=Given(), model=model, optimizer=optimizer, steps=1, batch_size=batch_size
+    )
     step = jax.jit(functools.partial(train_step, experiment), donate_argnums=0)
     state = [jax.jit(functools.partial(init_state, experiment))(batches[0])]
     data = itertools.cycle(batches)

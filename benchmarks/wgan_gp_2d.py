@@ -19,7 +19,6 @@ from timing import measure, stepping
 from genjax.models import GAN
 from genjax.models.base import num_params
 from genjax.networks import MLP
-from genjax.training import Experiment
 
 BATCH, CRITIC_UPDATES = 256, 5
 
@@ -39,13 +38,15 @@ def main() -> None:
         num_critic=CRITIC_UPDATES,
     )
     adam = optax.adam(1e-4, b1=0.5, b2=0.9)
-    experiment = Experiment(dataset=None, model=model, optimizer=adam, steps=1, batch_size=BATCH)
     keys = [jax.random.key(i) for i in range(8)]
     rows = CRITIC_UPDATES * BATCH
     batches = [{'x': jax.random.normal(key, (rows, 2))} for key in keys]
     head = {'case': 'wgan-gp-2d', 'peer': 'genjax', 'variant': 'jit', 'figure': 'train'}
     head |= {'unit': 'generator steps/s', 'params': num_params(model.init(keys[0], batches[0]))}
-    print(json.dumps(head | measure(stepping(experiment, batches), 1, args.seconds)), flush=True)
+    print(
+        json.dumps(head | measure(stepping(model, adam, BATCH, batches), 1, args.seconds)),
+        flush=True,
+    )
 
 
 if __name__ == '__main__':
