@@ -10,9 +10,12 @@ from typing import Any
 import jax
 import optax
 
+from genjax.hardware.allocator import keep_freed_memory
 from genjax.training import Experiment
 from genjax.training.state import init_state
 from genjax.training.step import train_step
+
+keep_freed_memory()  # as genjax's commands do on a CPU
 
 WARM_UP, MIN_BLOCKS = 3, 5
 

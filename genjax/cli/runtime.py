@@ -6,6 +6,8 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from genjax import files
@@ -121,9 +123,14 @@ def computing(args: argparse.Namespace, interruption: Preemption | None = None) 
 
 def prepare() -> None:
     """Formats genjax's warnings as lines, silences other libraries' logs, enables the compilation
-    cache.
+    cache; on a CPU, makes the allocator keep freed memory.
     """
     import jax
+
+    from genjax.hardware.allocator import keep_freed_memory
+
+    if _on_cpu():
+        keep_freed_memory()
 
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter('genjax: %(levelname)s: %(message)s'))
@@ -140,6 +147,18 @@ def prepare() -> None:
             jax.config.update('jax_compilation_cache_dir', os.path.join(home, 'genjax', 'xla'))
         # The default skips programs that compile within a second; small models have many of them.
         jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
+
+
+def _on_cpu() -> bool:
+    """Returns whether JAX will compute on the CPU, by its configuration and the packages that there
+    are: to ask JAX would start the backend, before the processes of a run have met.
+    """
+    import jax
+
+    platforms = jax.config.jax_platforms
+    if platforms:
+        return platforms == 'cpu'
+    return not entry_points(group='jax_plugins') and find_spec('libtpu') is None
 
 
 _unraisable_before = sys.unraisablehook
