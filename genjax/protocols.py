@@ -26,7 +26,7 @@ def fields_of(text: str) -> dict[str, str]:
 
 
 def check_same(metric: str, protocols: Mapping[str, str]) -> None:
-    """Refuses to compare results of different protocols.
+    """Refuses to compare results of different protocols; those of different seeds are repeats.
 
     Args:
         metric: name of the result, for the message.
@@ -36,6 +36,8 @@ def check_same(metric: str, protocols: Mapping[str, str]) -> None:
         UserError: naming two runs and the first field that differs.
     """
     fields = {name: fields_of(text) for name, text in protocols.items()}
+    for found in fields.values():
+        found.pop('seed', None)
     for name, found in fields.items():
         first, expected = next(iter(fields.items()))
         for field in dict.fromkeys([*expected, *found]):

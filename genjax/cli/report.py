@@ -16,7 +16,10 @@ _FORMATS = ('md', 'html', 'csv', 'png', 'parquet')
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        'dir', type=files.local, metavar='DIR', help='the folder of a sweep, of runs, or of one run'
+        'dir',
+        type=files.local,
+        metavar='DIR',
+        help='the folder of a sweep, of sweeps, of runs, or of one run',
     )
     parser.add_argument(
         '--metric', action='append', default=[], metavar='NAME',

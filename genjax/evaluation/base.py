@@ -33,6 +33,7 @@ class EvaluationData:
             batch.
         preprocess: maps data to the model's input, with its log-determinant.
         seed: seed of samples, equal to those of `genjax sample --seed`.
+        shared: what evaluators of the same model keep for each other, such as features of samples.
     """
 
     dataset: Any = field(hash=False)
@@ -40,6 +41,7 @@ class EvaluationData:
     batches: Callable[[int], Iterable[Mapping[str, Array]]] = field(compare=False)
     preprocess: Chain
     seed: int = 0
+    shared: dict[Any, Any] = field(default_factory=dict, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)

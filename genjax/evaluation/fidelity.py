@@ -65,12 +65,10 @@ class InFeatures(Evaluator):
             UserError: the model cannot be sampled, or the split is empty.
         """
         require(self, model, 'sample')
-        examples = self.stored(data, data.split, self.num_samples)
+        examples, kept = self._stored(data, data.split, self.num_samples)
         if not len(examples):
             raise UserError(f'the {data.split} split has no examples to evaluate on')
-        drawn, used = draw_given(data, model, variables, self.num_samples, key, self.batch_size)
-        features, name = self.features.of(data.dataset)
-        samples = checked(features, fetch(data.preprocess.inverse(jax.device_put(drawn))), name)
+        samples, used, name = self._samples(model, variables, data, key)
         if pairs and used is not None:
             source = data.dataset.source(data.split)
             own = source[random_subset(len(source), self.num_samples)]['context']
@@ -91,7 +89,9 @@ class InFeatures(Evaluator):
                 **self.options,
                 **({'labels': f'as in {data.split}'} if has_classes(model) else {}),
                 **({'contexts': f'as in {data.split}'} if used is not None else {}),
-                preprocess=' '.join(type(step).__name__ for step in data.preprocess.steps) or None,
+                preprocess=None
+                if kept
+                else ' '.join(type(s).__name__ for s in data.preprocess.steps),
                 seed=data.seed,
             ),
         )
@@ -102,10 +102,14 @@ class InFeatures(Evaluator):
         Examples are what the model learns, such as binarised images, in the range of the data; if a
         first stage encodes them, they are the data themselves: its losses are the model's.
         """
+        return self._stored(data, split, num)[0]
+
+    def _stored(self, data: EvaluationData, split: str, num: int | None) -> tuple[np.ndarray, bool]:
+        """Returns what `stored` does, and whether examples are as in the data set."""
         source = data.dataset.source(split)
         features, name = self.features.of(data.dataset)
         rows = random_subset(len(source), len(source) if num is None else num)
-        x = source[rows]['x']
+        found = x = source[rows]['x']
         if not data.preprocess.lossy:
             key, parts = key_of(data.seed, 'examples'), []
             for start in range(0, len(x), self.batch_size):
@@ -113,7 +117,22 @@ class InFeatures(Evaluator):
                 part, key = preprocessed(data.preprocess, part, key)
                 parts.append(fetch(data.preprocess.inverse(part)))
             x = np.concatenate(parts) if parts else x
-        return checked(features, x, name)
+        return checked(features, x, name), np.allclose(x, found, rtol=1e-3, atol=1e-3)
+
+    def _samples(
+        self, model: GenerativeModel, variables: Variables, data: EvaluationData, key: Array
+    ) -> tuple[np.ndarray, np.ndarray | None, str]:
+        """Draws samples, or takes those of an earlier evaluator: features [N, D], contexts, and the
+        name of the feature space.
+        """
+        options = self.features, data.split, self.num_samples, self.batch_size
+        options = model, id(variables), *options
+        if options not in data.shared:
+            drawn, used = draw_given(data, model, variables, self.num_samples, key, self.batch_size)
+            features, name = self.features.of(data.dataset)
+            x = fetch(data.preprocess.inverse(jax.device_put(drawn)))
+            data.shared[options] = checked(features, x, name), used, name
+        return data.shared[options]
 
 
 class Comparison(InFeatures):

@@ -48,10 +48,10 @@ def evaluate(
     Raises:
         UserError: an evaluator does not fit the model or the data, or returns other values.
     """
-    key, results = key_of(seed, 'evaluation'), {}
+    key, results, shared = key_of(seed, 'evaluation'), {}, {}
     for name, evaluator in evals.items():
         batches = functools.partial(_batches, dataset, evaluator.split, mesh)
-        data = EvaluationData(dataset, evaluator.split, batches, preprocess, seed)
+        data = EvaluationData(dataset, evaluator.split, batches, preprocess, seed, shared)
         found = _checked(evaluator, evaluator(model, variables, data, key))
         results |= {f'{name}/{result}': value for result, value in found.items()}
     return results

@@ -11,11 +11,12 @@ from jax import Array
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Evaluator, Results, require
 from genjax.evaluation.draws import draw_like
+from genjax.evaluation.passes import network_passes
 from genjax.hardware.flops import flops_of
 from genjax.models.base import GenerativeModel, Variables, num_params
 from genjax.protocols import protocol
 
-_COUNTED = 8  # samples of the program whose operations are counted
+_COUNTED = 12  # samples of the program whose operations and passes are counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +24,8 @@ class Speed(Evaluator):
     """Speed of sampling on the devices at hand, with transfers to the host, without compilation.
 
     Gives 'samples_per_s' (median over the repeats) and its smallest and largest value,
-    'ms_one_sample', 'gflops_per_sample' (products only; absent if they cannot be counted),
-    'parameters' and 'protocol'.
+    'ms_one_sample', 'network_evaluations' of a sample, 'gflops_per_sample' (products only; absent
+    if they cannot be counted), 'parameters' and 'protocol'.
 
     Attributes:
         num_samples: samples drawn at a time.
@@ -55,7 +56,11 @@ class Speed(Evaluator):
             return times[1:]
 
         rates = sorted(self.num_samples / each for each in seconds(self.num_samples))
-        flops = flops_of(lambda v, k: _sample(model, v, k), variables, key)
+
+        def few(variables: Variables, key: Array) -> Array:
+            return _sample(model, variables, key)
+
+        flops = flops_of(few, variables, key)
         counted = {} if flops.uncounted else {'gflops_per_sample': flops.model / _COUNTED / 1e9}
         device = jax.devices()[0]
         return {
@@ -63,6 +68,7 @@ class Speed(Evaluator):
             'samples_per_s_min': rates[0],
             'samples_per_s_max': rates[-1],
             'ms_one_sample': 1e3 * statistics.median(seconds(1)),
+            'network_evaluations': network_passes(few, variables, key, num=_COUNTED),
             **counted,
             'parameters': num_params(variables),
             'protocol': protocol(

@@ -17,7 +17,12 @@ AXES = {
     'Novelty': ('copying/z', 'copying/c_t', 'copying/authenticity', 'copying/authenticity_data'),
     'Classification': ('accuracy/accuracy', 'accuracy/nll', 'accuracy/ece', 'accuracy/brier'),
     'Likelihood': ('likelihood/bits_per_dim', 'likelihood/nll'),
-    'Speed': ('speed/samples_per_s', 'speed/ms_one_sample', 'speed/gflops_per_sample'),
+    'Speed': (
+        'speed/samples_per_s',
+        'speed/ms_one_sample',
+        'speed/network_evaluations',
+        'speed/gflops_per_sample',
+    ),
     'Size and cost': ('speed/parameters', 'steps', 'device hours'),
 }
 """Results of the evals of `genjax.evaluation.Card`, and of the training, by what they measure."""

@@ -1,11 +1,11 @@
-"""Reads the folder of a sweep, a folder of runs, or a single run, finished or not."""
+"""Reads the folder of a sweep, a folder of sweeps or of runs, or a single run, finished or not."""
 
 import contextlib
 import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -87,7 +87,8 @@ class Runs:
         path: the folder.
         source: config file of a sweep; '' for other folders.
         trials: in the order of the sweep, or by name.
-        changed: fields that the sweep sets, in its order; empty for other folders.
+        changed: fields that the sweep sets, in its order; in a folder of sweeps 'sweep', the name
+            of a trial's sweep, comes first; empty for other folders.
     """
 
     path: Path
@@ -112,6 +113,15 @@ def read(path: Path) -> Runs:
         return Runs(path, '', [_alone(path)], [])
     if not path.is_dir():
         raise UserError(f'there is no folder {path}')
+    if sweeps := sorted(found.parent for found in path.glob(f'*/{RECORD}')):
+        parts = [(plain(sweep.name), read(sweep)) for sweep in sweeps]
+        trials = [
+            replace(t, id=f'{name}/{t.id}', fields={'sweep': name, **t.fields})
+            for name, part in parts
+            for t in part.trials
+        ]
+        changed = dict.fromkeys(field for _, part in parts for field in part.changed)
+        return Runs(path, '', trials, ['sweep', *changed])
     workdirs = sorted(found.parent for found in path.glob('*/config.json'))
     if not workdirs:
         raise UserError(f'{path} holds no runs: neither it nor a folder in it has a config.json')

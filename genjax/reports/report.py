@@ -97,7 +97,7 @@ def make(path: Path, metrics: Sequence[str] = (), by: Sequence[str] = ()) -> Rep
     """Reads a folder and makes its report.
 
     Args:
-        path: folder of a sweep, of several runs, or of one run.
+        path: folder of a sweep, of sweeps, of several runs, or of one run.
         metrics: results to compare, by full name, or by the name of an eval for its first result;
             none: the `best` result of the config, or else the first.
         by: at most two fields; none: the first two that differ, or the names of runs of different
@@ -126,6 +126,9 @@ def make(path: Path, metrics: Sequence[str] = (), by: Sequence[str] = ()) -> Rep
         # Different experiments differ in too many fields: compare them by run.
         trials = [replace(t, fields={'run': t.id, **t.fields}) for t in runs.trials]
         runs, differ = replace(runs, trials=trials), ['run']
+    if 'sweep' in runs.changed and not by:
+        # Sweeps differ in too many fields, too: what they set tells their trials apart.
+        differ = [name for name in differ if name in runs.changed]
     # Fields set by the sweep come before fields derived from them.
     differ = [name for name in runs.changed if name in differ] + [
         name for name in differ if name not in runs.changed

@@ -9,7 +9,7 @@ import pytest
 
 from genjax import evaluation
 from genjax.config import spec
-from genjax.data import Chain, Digits, Gaussians, Scale
+from genjax.data import Binarise, Chain, Dequantise, Digits, Gaussians, Logit, Scale
 from genjax.errors import UserError
 from genjax.evaluation import EvaluationData
 from genjax.evaluation.features import checked
@@ -67,13 +67,36 @@ def test_evaluators_compare_what_is_stored():
     assert found['recall_stderr'] == pytest.approx(np.sqrt(p * (1 - p) / 300))
     assert fields_of(found['protocol']) == {
         'features': 'data', 'data': source.fingerprint[:12], 'split': 'test', 'examples': '300',
-        'samples': '300', 'k': '3', 'preprocess': 'Scale', 'seed': '5',
+        'samples': '300', 'k': '3', 'preprocess': 'None', 'seed': '5',
     }  # fmt: skip
     found = evaluation.KernelDistance(**options, block=100)(model, {}, data, KEY)
     assert found['kid'] == pytest.approx(evaluation.kernel_distance(real, samples, block=100)[0])
     found = evaluation.Vendi(**options)(model, {}, data, KEY)
     assert found['vendi'] == pytest.approx(evaluation.vendi_score(samples))
     assert found['vendi_data'] == pytest.approx(evaluation.vendi_score(real))
+
+
+def test_evaluators_of_one_call_draw_once(monkeypatch):
+    drawn, draw_given = [], evaluation.fidelity.draw_given
+    counted = lambda *args: drawn.append(args) or draw_given(*args)  # noqa: E731
+    monkeypatch.setattr(evaluation.fidelity, 'draw_given', counted)
+    data, variables = data_of(Gaussians()), {}
+    for evaluator in (evaluation.FrechetDistance, evaluation.Vendi):
+        together = evaluator(num_samples=50)(Cloud(), variables, data, KEY)
+        assert together == evaluator(num_samples=50)(Cloud(), variables, data_of(Gaussians()), KEY)
+    assert len(drawn) == 3
+    evaluation.Vendi(num_samples=60)(Cloud(), variables, data, KEY)
+    assert len(drawn) == 4
+
+
+def test_preprocessing_is_of_the_protocol_where_it_changes_the_examples():
+    found = [
+        evaluation.Vendi(num_samples=50)(Cloud((8, 8, 1)), {}, data_of(Digits(), *steps), KEY)
+        for steps in ((), (Scale(-1.0, 1.0),), (Dequantise(), Logit()), (Binarise(),))
+    ]
+    protocols = [fields_of(each['protocol'])['preprocess'] for each in found]
+    assert protocols == ['None', 'None', 'None', 'Binarise']
+    check_same('vendi', dict(enumerate([each['protocol'] for each in found[:3]])))
 
 
 def test_copies_are_found_and_noise_is_not():
@@ -131,6 +154,7 @@ def test_results_of_other_protocols_are_not_compared():
     assert fields_of(first) == {'features': 'data', 'samples': '500'}
     assert fields_of('test (500 examples)') == fields_of(first[:-2] + '?]') == {}
     check_same('fd/distance', {'a': first, 'b': first})
+    check_same('fd/distance', {'a': protocol(samples=5, seed=0), 'b': protocol(samples=5, seed=1)})
     with pytest.raises(UserError, match=r"of a and b cannot be .* samples is '500' .* '400'"):
         check_same('fd/distance', {'a': first, 'b': protocol(features='data', samples=400)})
 
@@ -138,7 +162,7 @@ def test_results_of_other_protocols_are_not_compared():
 def test_speed_counts_what_is_drawn():
     found = evaluation.Speed(num_samples=64, repeats=2)(Cloud(), {'params': {}}, data_of(None), KEY)
     assert 0 < found['samples_per_s_min'] <= found['samples_per_s'] <= found['samples_per_s_max']
-    assert found['parameters'] == 0 and found['gflops_per_sample'] == 0
+    assert found['parameters'] == found['gflops_per_sample'] == found['network_evaluations'] == 0
     assert fields_of(found['protocol'])['samples'] == '64'
     with pytest.raises(UserError, match='positive'):
         evaluation.Speed(repeats=0)

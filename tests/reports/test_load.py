@@ -218,3 +218,23 @@ def test_runs_of_different_models_go_by_their_names(tmp_path):
     assert made.fields == ['run']
     assert [group.settings for group in made.groups] == [{'run': 'big'}, {'run': 'small'}]
     assert made.title(made.trials[0]) == 'run=big seed=0'
+
+
+def test_sweeps_of_a_folder_go_by_their_names_and_what_they_set(tmp_path):
+    for number, (name, rate) in enumerate((('big', 0.1), ('big', 0.2), ('small', 0.1))):
+        model = {'_target_': f'genjax.models.{name}', 'encoder': number}
+        changes = {'model': model, 'clip_norm': rate, 'seed': number}
+        folders.trial(tmp_path / name, number, changes, RECORDS, {'test_nll/nll': 2.5})
+        sweep = tmp_path / name / 'sweep.json'
+        record = json.loads(sweep.read_text())
+        for row in record['trials']:
+            row['changes'].pop('model', None)
+        folders.write(sweep, record)
+    made = report.make(tmp_path)
+    assert made.fields == ['sweep', 'clip_norm']
+    assert [tuple(group.settings.values()) for group in made.groups] == [
+        ('big', 0.1), ('big', 0.2), ('small', 0.1)
+    ]  # fmt: skip
+    assert [trial.id for trial in made.trials] == [
+        'big/trial000', 'big/trial001', 'small/trial002'
+    ]  # fmt: skip
