@@ -95,3 +95,14 @@ def test_the_python_of_the_readme(tmp_path, monkeypatch):
     assert 0 <= names['results']['c2st/accuracy'] <= 1
     assert names['log_prob'].kind == 'lower_bound' and names['log_prob'].value.shape == (8,)
     assert names['codes'].shape == (8, 16) and names['line'].shape == (8, 8, 8, 1)
+
+
+def test_every_claim_has_a_verdict_and_a_study():
+    _, _, *rows = re.findall(r'^\|.*\|$', (DOCS / 'claims.md').read_text('utf-8'), re.MULTILINE)
+    assert rows
+    for row in rows:
+        claim, verdict, number, study = (cell.strip() for cell in row.strip('|').split(' | '))
+        assert claim and re.match('supported|falsified|undecided', verdict), row
+        assert re.search(r'\d', number), row
+        (path,) = re.findall(r'\]\(\.\./(experiments/\S+?/README\.md)\)', study)
+        assert (DOCS.parent / path).is_file(), path
