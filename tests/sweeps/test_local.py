@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,9 +19,20 @@ pytestmark = pytest.mark.slow
 COMMAND = [sys.executable, '-m', 'genjax', 'sweep', '--config=tests/sweeps/config.py']
 
 
-@pytest.fixture
-def environment(tmp_path):
-    return {**os.environ, 'JAX_PLATFORMS': 'cpu', 'XDG_CACHE_HOME': str(tmp_path / 'cache')}
+@pytest.fixture(scope='module')
+def environment(tmp_path_factory):
+    cache = tmp_path_factory.mktemp('cache')
+    return {**os.environ, 'JAX_PLATFORMS': 'cpu', 'XDG_CACHE_HOME': str(cache)}
+
+
+@pytest.fixture(scope='module')
+def whole(environment, tmp_path_factory):
+    """A sweep that nothing happened to."""
+    folder = tmp_path_factory.mktemp('whole') / 'runs'
+    done = sweep(environment, folder, '--max_parallel=2')
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(': complete') == 4 and '[4/4]' in done.stdout
+    return folder
 
 
 def sweep(environment, workdir, *options):
@@ -43,10 +55,8 @@ def metrics(workdir):
     return found
 
 
-def test_runs_every_trial_and_then_only_new_ones(environment, tmp_path):
-    first = sweep(environment, tmp_path / 'runs', '--max_parallel=2')
-    assert first.returncode == 0, first.stderr
-    assert first.stdout.count(': complete') == 4 and '[4/4]' in first.stdout
+def test_runs_every_trial_and_then_only_new_ones(environment, whole, tmp_path):
+    shutil.copytree(whole, tmp_path / 'runs')
     before = {p: p.stat().st_mtime_ns for p in (tmp_path / 'runs' / 'logs').iterdir()}
 
     more = sweep(environment, tmp_path / 'runs', '--sweep=product(model.beta=[.5,2.], seeds(3))')
@@ -96,10 +106,9 @@ def test_another_folder_is_refused(environment, tmp_path):
     ],
     ids=len,
 )
-def test_a_sweep_killed_at_any_moment_loses_and_repeats_nothing(signals, environment, tmp_path):
-    whole = sweep(environment, tmp_path / 'whole', '--max_parallel=2')
-    assert whole.returncode == 0, whole.stderr
-
+def test_a_sweep_killed_at_any_moment_loses_and_repeats_nothing(
+    signals, environment, whole, tmp_path
+):
     moments = random.Random(0)
     broken = tmp_path / 'broken'
     completed = set()
@@ -132,4 +141,4 @@ def test_a_sweep_killed_at_any_moment_loses_and_repeats_nothing(signals, environ
         assert 'still being saved' in last.stderr and time.monotonic() < deadline
         time.sleep(0.2)
     assert last.returncode == 0, last.stderr
-    assert metrics(broken) == metrics(tmp_path / 'whole')
+    assert metrics(broken) == metrics(whole)
