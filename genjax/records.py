@@ -13,6 +13,8 @@ from typing import Any
 
 METRICS = 'metrics.jsonl'
 EVALUATIONS = 'evaluations'
+TIMESHEET = 'timesheet.json'
+TIMES = ('steps_per_second', 'data_wait', 'goodput', 'mfu')  # metrics that no seed determines
 
 _TARGET = '_target_'
 _OLDER = re.compile(r'validation/(?=[^/]+/)')
@@ -33,6 +35,26 @@ def metrics(workdir: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             continue
         if type(step) is int:
             yield step, {_OLDER.sub('', name, count=1): value for name, value in record.items()}
+
+
+def timesheet(workdir: Path) -> dict[str, Any]:
+    """Returns the 'seconds' of a run by their use (`training.timesheet`), the last 'step' that it
+    has reached, and 'until' when they are accounted; {} if there are none or they are damaged.
+    """
+    try:
+        found = json.loads((workdir / TIMESHEET).read_text('utf-8'))
+        seconds = {str(use): float(value) for use, value in found['seconds'].items()}
+        return {'step': int(found['step']), 'until': float(found['until']), 'seconds': seconds}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return {}
+
+
+def shares(seconds: Mapping[str, float]) -> str:
+    """Returns the seconds of a run, or of several, by their use in words, the largest first."""
+    total = max(sum(seconds.values()), 1e-9)
+    ordered = sorted(seconds.items(), key=lambda item: -item[1])
+    parts = ', '.join(f'{use} {value / total:.1%}' for use, value in ordered if value > 0)
+    return f'{total:,.0f} s: {parts}'
 
 
 def evaluation(content: Mapping[str, Any]) -> dict[str, Any]:

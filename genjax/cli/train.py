@@ -40,10 +40,12 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _train(args: argparse.Namespace, interruption: Preemption) -> None:
+    import time
     from pathlib import Path
 
     from genjax import config
 
+    began = time.time()
     with runtime.computing(args, interruption):
         from genjax.training import loop
 
@@ -52,4 +54,5 @@ def _train(args: argparse.Namespace, interruption: Preemption) -> None:
             Path(args.workdir),
             interruption,
             args.branch_from,
+            began,
         )

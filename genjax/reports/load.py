@@ -36,6 +36,7 @@ class Trial:
         data: fingerprint of the training split; '' before the first start.
         steps: steps completed, as far as recorded.
         seconds: wall time of all its starts; None: not recorded.
+        uses: seconds by their use, also between the starts; {}: not recorded.
         starts: provenance of each start.
         results: the last value of every metric, None where it is not finite: results of evals
             (the final ones of the best checkpoint, if that was evaluated), `best/<eval>/<result>`
@@ -55,6 +56,7 @@ class Trial:
     data: str
     steps: int
     seconds: float | None
+    uses: Mapping[str, float]
     starts: list[dict[str, Any]]
     results: Mapping[str, float | str | None]
     curves: Mapping[str, Curve]
@@ -221,11 +223,14 @@ def _trial(
     starts = list(map(_start, record.get('starts', [])))
     data, fingerprint = _text(record.get('data', '')), _text(fingerprint)
     status, reason = _text(status), _text(reason)
+    uses = records.timesheet(workdir).get('seconds', {})
+    if seconds is None and status == 'complete' and uses:
+        seconds = sum(uses.values()) - uses.get('idle', 0.0)
     seconds = None if seconds is None else _number(seconds)
     curves = {m: curve for m, curve in curves.items() if m.partition('/')[0] not in final}
     return Trial(
-        name, workdir, status, reason, fields, fingerprint, data, steps, seconds, starts, results,
-        curves, final, during,
+        name, workdir, status, reason, fields, fingerprint, data, steps, seconds, uses, starts,
+        results, curves, final, during,
     )  # fmt: skip
 
 

@@ -16,6 +16,8 @@ def lines(report: Report) -> Iterator[str]:
     yield f'# {text(plain(report.runs.path.resolve().name))}{source}'
     yield ''
     yield f'{text(report.counted())}.'
+    if time := report.time():
+        yield from ('', text(time))
     for metric in report.metrics:
         yield from _metric(report, metric)
     if report.incomplete:

@@ -88,6 +88,8 @@ def _top(report: Report, name: str) -> Iterable[str]:
     yield f'<h1>{escape(name)}</h1>'
     source = f'<code>{escape(report.runs.source)}</code> · ' if report.runs.source else ''
     yield f'<p class="soft">{source}{escape(report.counted())} · {escape(dates)}</p>'
+    if time := report.time():
+        yield f'<p class="soft">{escape(time)}</p>'
     seconds = [trial.seconds for trial in trials if trial.seconds is not None]
     hours = [trial.device_hours for trial in trials if trial.device_hours is not None]
     whose = f' of {len(seconds)} trials' if 0 < len(seconds) < len(trials) else ''

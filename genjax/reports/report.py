@@ -9,6 +9,7 @@ from pathlib import Path
 from genjax import records
 from genjax.errors import UserError, nearest
 from genjax.protocols import check_same
+from genjax.records import shares
 from genjax.reports import formatting
 from genjax.reports.load import Runs, Trial, read
 from genjax.reports.statistics import Group, Outcome, differing, groups_of
@@ -85,6 +86,13 @@ class Report:
             'python': [start['python'] for start in last],
             **{name: [start['packages'].get(name, 'none') for start in last] for name in packages},
         }
+
+    def time(self) -> str:
+        """What the time of the trials was used for; '' where it is not recorded."""
+        total: Counter[str] = Counter()
+        for trial in self.trials:
+            total.update(trial.uses)
+        return f'Time: {shares(total)}.' if total else ''
 
     def counted(self) -> str:
         """Number of trials by status: `9 trials: 8 complete, 1 failed`."""

@@ -17,6 +17,7 @@ from genjax.training.images import image_kinds, write_images
 from genjax.training.progress import Progress
 from genjax.training.run import Run
 from genjax.training.state import TrainState
+from genjax.training.timesheet import Timesheet
 from genjax.training.writers import MetricWriter, NoMetrics
 
 
@@ -36,12 +37,20 @@ def out_of_patience(experiment: Experiment, workdir: Path, step: int) -> bool:
 class Events:
     """Events of one run in `workdir`."""
 
-    def __init__(self, experiment: Experiment, workdir: Path, mesh: Mesh, checkpoints: Checkpoints):
-        """Takes the run, the devices for evaluation, and its checkpoints."""
+    def __init__(
+        self,
+        experiment: Experiment,
+        workdir: Path,
+        mesh: Mesh,
+        checkpoints: Checkpoints,
+        timesheet: Timesheet,
+    ):
+        """Takes the run, the devices for evaluation, its checkpoints and its timesheet."""
         self._experiment = experiment
         self._workdir = workdir
         self._mesh = mesh
         self._checkpoints = checkpoints
+        self._timesheet = timesheet
         self._over = False  # stopped early, by `patience`
 
     def ended(self, step: int) -> bool:
@@ -94,22 +103,25 @@ class Events:
         """Runs the events that are `due` after this step; `window` is that of the metrics."""
         experiment, results = self._experiment, {}
         if 'evals' in due:
-            self._evaluate(step, state, writer, progress)
-            self._over = self._is_over(step)
-            if self._over:  # with the evals of the last step
+            with self._timesheet.used_for('evaluation'):
                 self._evaluate(step, state, writer, progress)
+                self._over = self._is_over(step)
+                if self._over:  # with the evals of the last step
+                    self._evaluate(step, state, writer, progress)
             due = due | self.due(step)
         if 'checkpoint' in due:
             # An earlier start may have recorded results and been killed before the checkpoint.
             if 'evals' in self.due(step):
                 results = distributed.on_first(lambda: self._recorded(step))
-            self._checkpoints.save(step, state, results, window)
+            with self._timesheet.used_for('checkpoint'):
+                self._checkpoints.save(step, state, results, window)
         best = experiment.best
         own = [name for name in results if best and name.startswith(f'{best.partition("/")[0]}/')]
         if own and records.best_result(results, best) is None:
             raise UserError(f'config.best={best!r} is none of {", ".join(own)}')
         if 'pictures' in due:
-            written = write_images(experiment, state.averaged, self._workdir, step)
+            with self._timesheet.used_for('evaluation'):
+                written = write_images(experiment, state.averaged, self._workdir, step)
             for name, path in written.items():
                 writer.picture(step, name, path)
 

@@ -1,6 +1,7 @@
 """The training loop, shared by all families of models."""
 
 import contextlib
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from genjax.errors import Interrupted, UserError
 from genjax.models.base import num_params
 from genjax.parallel import distributed, sharding
 from genjax.parallel.preemption import Preemption, Stop
+from genjax.records import shares
 from genjax.schedules import at_step
 from genjax.training import branch as branches
 from genjax.training import loading as runs
@@ -31,6 +33,7 @@ from genjax.training.programs import Programs, example_of
 from genjax.training.progress import Progress
 from genjax.training.results import cached_results, finish
 from genjax.training.state import TrainState
+from genjax.training.timesheet import Timesheet
 from genjax.training.workdir import begin, claim, locked, resumed
 from genjax.training.writers import MetricWriter, NoMetrics, wandb_module
 
@@ -40,6 +43,7 @@ def train(
     workdir: Path,
     interruption: Preemption | None = None,
     branch_from: str | None = None,
+    began: float | None = None,
 ) -> None:
     """Trains a model, from the latest checkpoint in `workdir` or from scratch.
 
@@ -48,11 +52,13 @@ def train(
         workdir: run folder, shared by all processes.
         interruption: handler of Ctrl-C and SIGTERM; None: they are not handled.
         branch_from: another run, `RUN` or `RUN@STEP`, whose state initialises a new one.
+        began: `time.time()` when this process's work on the run began; None: now.
 
     Raises:
         UserError: the config, the data or the folder is invalid, or training diverged.
         Interrupted: on Ctrl-C or SIGTERM, after the state has been saved.
     """
+    began = time.time() if began is None else began
     # Errors in the config or the data are raised before the folder is created.
     config = resumed(workdir, config)
     experiment = experiment_of(config)
@@ -81,9 +87,11 @@ def train(
         if record['data'] != source.fingerprint:
             raise UserError('the training data here are not those that process 0 has')
         with runs.open_checkpoints(experiment, workdir) as checkpoints:
-            Loop(
-                experiment, workdir, source, programs, checkpoints, interruption or Preemption()
-            ).train(record, origin, *started)
+            timesheet = Timesheet(workdir if distributed.is_first() else None, began)
+            interruption = interruption or Preemption()
+            Loop(experiment, workdir, source, programs, checkpoints, interruption, timesheet).train(
+                record, origin, *started
+            )
 
 
 class Loop:
@@ -97,14 +105,16 @@ class Loop:
         programs: Programs,
         checkpoints: Checkpoints,
         interruption: Preemption,
+        timesheet: Timesheet,
     ):
         self.experiment = experiment
         self.workdir = workdir
         self.source = source
         self.programs = programs
         self.checkpoints = checkpoints
-        self.events = Events(experiment, workdir, programs.mesh, checkpoints)
+        self.events = Events(experiment, workdir, programs.mesh, checkpoints, timesheet)
         self.interruption = interruption
+        self.timesheet = timesheet
         self._profiling = False
 
     def train(
@@ -125,6 +135,7 @@ class Loop:
         step, state, begun = self._start(record, origin, arrays, sources)
         self._check_step(step)
         distributed.on_first(lambda: begin(self.workdir, record))
+        self.timesheet.write(step, now=True)
         due = self.events.left(step)
         if begun and step:  # the branch is now independent of the other run
             due = due | {'checkpoint'}
@@ -134,7 +145,9 @@ class Loop:
             with self._writer(record, step) as writer:
                 rates = LearningRates(record['config'], self.experiment, step)
                 step, state = self._train(writer, step, state, due, rates)
-                finish(self.events.outcome(step, state), writer)
+                with self.timesheet.used_for('evaluation'):
+                    finish(self.events.outcome(step, state), writer)
+            self._account(step)
             return
         if distributed.is_first():
             print(f'{self.workdir} is complete: {step:,} of {self.experiment.steps:,} steps')
@@ -142,6 +155,12 @@ class Loop:
         missing = distributed.on_first(lambda: cached_results(run) is None)
         with self._writer(record, step) if missing else NoMetrics() as writer:
             finish(run, writer)
+
+    def _account(self, step: int) -> None:
+        """Keeps what the run's time was used for, and prints it."""
+        self.timesheet.write(step, now=True)
+        if distributed.is_first():
+            print(shares(self.timesheet.seconds))
 
     @contextlib.contextmanager
     def _writer(self, record: Mapping[str, Any], step: int) -> Iterator[MetricWriter | NoMetrics]:
@@ -164,7 +183,7 @@ class Loop:
         with Progress(step, experiment.steps, quiet=not first) as progress:
             mfu = mfu_per_rate(experiment, self.programs)
             window = self.checkpoints.window(step)
-            log = MetricLog(experiment, writer, progress, window, mfu, rates)
+            log = MetricLog(experiment, writer, progress, window, mfu, rates, self.timesheet)
             processes = f' of {jax.process_count()} processes' if jax.process_count() > 1 else ''
             progress.say(
                 f'{num_params(state.variables):,} parameters, {self.programs.mesh.size} device(s)'
@@ -175,12 +194,14 @@ class Loop:
             try:
                 self.events.hold(due, step, state, writer, progress, log.window)
                 progress.busy('compiling the step')
+                self.timesheet.switch('compile')
                 while not self.events.ended(step):
                     self._profile(step, log)
                     with log.waiting_for_data():
                         batch = next(batches)
                     state, metrics = self.programs.step(state, batch)
                     step += experiment.steps_per_call
+                    self.timesheet.step(step)
                     log.push(step, metrics)
                     self.interruption.sync_point()
                     if due := self.events.due(step):
@@ -189,13 +210,16 @@ class Loop:
                             log.show_rest(step)
                         self.events.hold(due, step, state, writer, progress, log.window)
                 self._profile(step, log)
-                self.checkpoints.wait()
+                with self.timesheet.used_for('checkpoint'):
+                    self.checkpoints.wait()
                 self.interruption.saved()
                 return step, state
             except Stop:
                 log.flush()
-                self.checkpoints.save(step, state, window=log.window)
-                self.checkpoints.wait()
+                with self.timesheet.used_for('checkpoint'):
+                    self.checkpoints.save(step, state, window=log.window)
+                    self.checkpoints.wait()
+                self._account(step)
                 raise Interrupted(
                     f'{self.interruption.reason}: saved step {step:,} of {experiment.steps:,} in'
                     f' {self.workdir}; the same command resumes from there'
@@ -235,7 +259,8 @@ class Loop:
             starts.check(self.experiment.start, self.experiment.model, params, record['start'])
             return *restored, False
         batch = sharding.place(next(self._batches(0)), sharding.rows(self.programs.mesh))
-        state = self.programs.init(batch, starts.placed(arrays, self.programs.state.variables))
+        with self.timesheet.used_for('compile'):
+            state = self.programs.init(batch, starts.placed(arrays, self.programs.state.variables))
         record['start'] = sources
         if origin := origin or Origin.recorded(branch):
             seed, ema = self.experiment.seed, self.experiment.ema

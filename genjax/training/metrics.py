@@ -16,6 +16,7 @@ from genjax.schedules import at_step
 from genjax.training.experiment import Experiment
 from genjax.training.programs import Programs
 from genjax.training.progress import Progress
+from genjax.training.timesheet import Timesheet
 from genjax.training.writers import MetricWriter
 
 _SKIPPED = 10  # fewest steps without an update that end a run
@@ -87,9 +88,10 @@ class MetricLog:
 
     A call's metrics are fetched after the next call has been dispatched, so that the device never
     waits for the host. Also logged: 'steps_per_second'; 'data_wait', the fraction of time that the
-    device was idle waiting for batches (0: data keep up; near 1: data are the bottleneck); and, for
-    chips with known peak performance, 'mfu', the model FLOPs utilisation (Chowdhery et al., PaLM,
-    2022, appendix B: without rematerialisation). `rates` gives the learning rates of a step.
+    device was idle waiting for batches (0: data keep up; near 1: data are the bottleneck);
+    'goodput', the share of the run's time so far that was used for steps; and, for chips with known
+    peak performance, 'mfu', the model FLOPs utilisation (Chowdhery et al., PaLM, 2022, appendix B:
+    without rematerialisation). `rates` gives the learning rates of a step.
     """
 
     def __init__(
@@ -100,7 +102,9 @@ class MetricLog:
         window: Mapping[str, tuple[float, int]],
         mfu_per_rate: float | None = None,
         rates: Callable[[int], Mapping[str, float]] = lambda _: {},
+        timesheet: Timesheet | None = None,
     ):
+        self._timesheet = timesheet or Timesheet(None, time.time())
         self._rates = rates
         self._mfu_per_rate = mfu_per_rate
         self._writer = writer
@@ -121,6 +125,7 @@ class MetricLog:
         yield
         if self._pending is None or _finished(self._pending[1]):
             self._waited += time.perf_counter() - start
+            self._timesheet.move(time.perf_counter() - start, 'data')
 
     def push(self, step: int, metrics: Mapping[str, Array]) -> None:
         """Queues the metrics of the call that ended at `step`, and records those of the call
@@ -159,6 +164,8 @@ class MetricLog:
         now = time.perf_counter()
         share = self._waited / max(now - self._since, 1e-9)
         speed = {'steps_per_second': rate, 'data_wait': share}
+        speed['goodput'] = self._timesheet.goodput
+        self._timesheet.write(step)
         if self._mfu_per_rate is not None:
             speed['mfu'] = rate * self._mfu_per_rate
         self._writer.write(step, {**means, **self._rates(step), **speed})

@@ -31,7 +31,7 @@ CASES = {
     ),
     'digits/linear': (
         {
-            'AIS': {'num_steps': 10, 'num_chains': 2, 'batch_size': 22, 'num_examples': 44},
+            'AIS': {'num_steps': 10, 'num_chains': 2, 'batch_size': 22, 'num_batches': 2},
             'RateDistortion': {'batch_size': 22, 'num_examples': 44},
         },
         {'model.eval_samples': 2},

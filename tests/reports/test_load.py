@@ -37,6 +37,16 @@ def test_results_of_the_last_step_and_of_the_best(tmp_path):
     assert trial.device_hours == pytest.approx(4 * 90 / 3600)
 
 
+def test_what_the_time_was_used_for(tmp_path):
+    for seed in range(2):
+        folders.trial(tmp_path, seed, {'seed': seed}, RECORDS)
+        content = {'step': 300, 'until': 1e9, 'seconds': {'step': 45.0, 'idle': 15.0 * seed}}
+        folders.write(folders.workdir(tmp_path, seed) / 'timesheet.json', content)
+    assert report.make(tmp_path).time() == 'Time: 105 s: step 85.7%, idle 14.3%.'
+    (folders.workdir(tmp_path, 1) / 'timesheet.json').write_text('[')
+    assert report.make(tmp_path).time() == 'Time: 45 s: step 100.0%.'
+
+
 def test_results_of_other_protocols_are_not_in_one_table(tmp_path):
     for seed, samples in enumerate((500, 500, 400)):
         test = {'fd/distance': 1.0, 'fd/protocol': protocol(features='data', samples=samples)}

@@ -12,6 +12,7 @@ import time
 import pytest
 
 from genjax.errors import EXIT_BUSY
+from genjax.records import TIMES
 from genjax.sweeps.folder import Folder
 
 pytestmark = pytest.mark.slow
@@ -47,11 +48,10 @@ def sweep(environment, workdir, *options):
 
 def metrics(workdir):
     """All metrics of every trial, but for its times."""
-    times = ('steps_per_second', 'data_wait')
     found = {}
     for path in (workdir / 'trials').iterdir():
         lines = map(json.loads, (path / 'metrics.jsonl').read_text().splitlines())
-        found[path.name] = [{k: v for k, v in line.items() if k not in times} for line in lines]
+        found[path.name] = [{k: v for k, v in line.items() if k not in TIMES} for line in lines]
     return found
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from genjax.records import TIMES
 from genjax.sweeps.folder import Folder
 from tests.sweeps import cluster
 
@@ -54,8 +55,7 @@ def results(workdir):
 def metrics(workdir, trial):
     """All metrics of a trial, but for its times."""
     lines = (workdir / 'trials' / trial / 'metrics.jsonl').read_text().splitlines()
-    times = ('steps_per_second', 'data_wait')
-    return [{k: v for k, v in json.loads(line).items() if k not in times} for line in lines]
+    return [{k: v for k, v in json.loads(line).items() if k not in TIMES} for line in lines]
 
 
 def test_an_array_runs_what_is_neither_complete_nor_in_the_queue(slurm, tmp_path):

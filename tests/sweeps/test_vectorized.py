@@ -14,6 +14,7 @@ import pytest
 from genjax import cli
 from genjax.errors import CannotWrite
 from genjax.parallel import preemption
+from genjax.records import TIMES
 from genjax.sweeps.folder import Folder
 from genjax.training import loading as runs
 from genjax.training import loop
@@ -54,9 +55,8 @@ def have(monkeypatch, devices):
 
 
 def records(workdir):
-    times = ('steps_per_second', 'data_wait')
     lines = map(json.loads, (workdir / 'metrics.jsonl').read_text().splitlines())
-    return [{k: v for k, v in line.items() if k not in times} for line in lines]
+    return [{k: v for k, v in line.items() if k not in TIMES} for line in lines]
 
 
 def assert_same_runs(one, other, tolerance=TOLERANCE):

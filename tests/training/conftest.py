@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from genjax import cli
+from genjax.records import TIMES
 from genjax.training import loading as runs
 from genjax.training import loop
 from genjax.training.experiment import experiment_of
@@ -110,8 +111,7 @@ def assert_same(a, b, tolerance=0.0):
 def records(workdir, key='vae/loss'):
     """The training records of `metrics.jsonl`, without the times in them."""
     lines = map(json.loads, (workdir / 'metrics.jsonl').read_text().splitlines())
-    times = ('steps_per_second', 'data_wait')
-    return [{k: v for k, v in line.items() if k not in times} for line in lines if key in line]
+    return [{k: v for k, v in line.items() if k not in TIMES} for line in lines if key in line]
 
 
 @pytest.fixture(scope='session')

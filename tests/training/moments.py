@@ -9,6 +9,7 @@ import time
 from collections import Counter
 
 from genjax.errors import EXIT_INTERRUPTED, EXIT_PEER
+from genjax.records import TIMES
 from genjax.training import loading as runs
 from tests.training.conftest import arguments, assert_same, steps_saved
 from tests.training.processes import said
@@ -159,9 +160,8 @@ class Moments:
 
 
 def _records(workdir):
-    times = ('steps_per_second', 'data_wait')
     lines = map(json.loads, (workdir / 'metrics.jsonl').read_text().splitlines())
-    return [{k: v for k, v in line.items() if k not in times} for line in lines]
+    return [{k: v for k, v in line.items() if k not in TIMES} for line in lines]
 
 
 def _last_step(workdir):

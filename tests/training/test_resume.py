@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from genjax.records import timesheet as timesheet_of
 from genjax.training.metrics import MetricLog
 from tests.training.conftest import arguments, assert_same, records, state_of, steps_saved
 
@@ -42,7 +43,9 @@ def test_kills_at_random_moments(family, kills, processes, tmp_path):
         workdir, family=family, steps=100_000, checkpoint_every=1, keep=1, sample_every=7,
         log_every=3,
     )  # fmt: skip
-    saved, torn, wait_for = [0], 0, 1
+    processes.start(['--help'], tmp_path / 'help')
+    assert processes.wait() == 0  # all is imported
+    saved, torn, wait_for, begun = [0], 0, 1, time.time()
     for kill in range(kills):
         child = processes.start(words, log)
         _wait_for_step(workdir, wait_for, KEY[family], log)
@@ -59,16 +62,20 @@ def test_kills_at_random_moments(family, kills, processes, tmp_path):
     assert torn, 'the kills missed the saves'
 
     steps = max(saved) + 3
-    for folder in (workdir, tmp_path / 'whole'):
+    for folder in (tmp_path / 'whole', workdir):
         fields = {'family': family, 'steps': steps, 'checkpoint_every': 0, 'log_every': 3}
         processes.start(arguments(folder, **fields), log)
         assert processes.wait() == 0, log.read_text()
+    passed = time.time() - begun
     assert 'damaged' not in log.read_text()
     assert not list((workdir / 'checkpoints').glob('*tmp*'))
     assert_same(state_of(workdir, family), state_of(tmp_path / 'whole', family))
     resumed, whole = (records(f, KEY[family]) for f in (workdir, tmp_path / 'whole'))
     assert [r['step'] for r in resumed] == list(range(3, steps + 1, 3))
     assert resumed == whole
+    # But for the first words of the first process, and the last of the last.
+    accounted = sum(timesheet_of(workdir)['seconds'].values())
+    assert accounted == pytest.approx(passed, rel=0.01, abs=3)
 
 
 def _wait_for_step(workdir, step, key, log):

@@ -1,6 +1,7 @@
 """Host side of one member of a population: an ordinary run in its own folder."""
 
 import contextlib
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from genjax.training.programs import Example
 from genjax.training.progress import Progress
 from genjax.training.results import finish
 from genjax.training.state import TrainState
+from genjax.training.timesheet import Timesheet
 from genjax.training.workdir import begin, claim, locked
 from genjax.training.writers import MetricWriter
 
@@ -72,7 +74,7 @@ class Member:
         self.writer.log_config(configs.to_json(trial.config))
         self.means = Means(experiment, window)
         self.rates = LearningRates(trial.config, experiment, step)
-        self.events = Events(experiment, workdir, mesh, checkpoints)
+        self.events = Events(experiment, workdir, mesh, checkpoints, Timesheet(None, time.time()))
 
     def hold(self, due: set[str], step: int, state: TrainState, progress: Progress) -> None:
         """Runs the `due` events, except for checkpoints to resume from, which the population
