@@ -6,8 +6,9 @@ read as `<class>/<result>` and `test_<class>/<result>`, and `upgrade` names thei
 """
 
 import json
+import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,39 @@ def metrics(workdir: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     cannot be read, such as one that is being written, are skipped.
     """
     path = workdir / METRICS
-    if not path.exists():
-        return
-    for line in path.read_text(errors='replace').splitlines():
+    if path.exists():
+        yield from _parsed(path.read_text(errors='replace'))
+
+
+class Results:
+    """The results of evals in `metrics.jsonl`, of which each call reads what was added since."""
+
+    def __init__(self, workdir: Path, evals: Container[str]):
+        """Takes the folder of a run and the names of its evals."""
+        self._path, self._evals = workdir / METRICS, evals
+        self._file, self._place, self._found = None, 0, []
+
+    def __call__(self) -> list[tuple[int, dict[str, Any]]]:
+        """Returns the step and the results of each complete record with some, in order."""
+        if not self._path.exists():
+            return []
+        with self._path.open('rb') as file:
+            inode = os.fstat(file.fileno()).st_ino
+            if inode != self._file:  # replaced, when a run resumes
+                self._file, self._place, self._found = inode, 0, []
+            file.seek(self._place)
+            new = file.read()
+        new = new[: new.rfind(b'\n') + 1]
+        self._place += len(new)
+        for step, record in _parsed(new.decode(errors='replace')):
+            results = {n: v for n, v in record.items() if n.partition('/')[0] in self._evals}
+            if results:
+                self._found.append((step, results))
+        return self._found
+
+
+def _parsed(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    for line in text.splitlines():
         try:
             record = json.loads(line)
             step = record.pop('step')

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, islice
 from typing import Any
 
 import numpy as np
@@ -166,9 +166,9 @@ def comparisons(groups: Sequence[Group], field: str, metric: str) -> list[Compar
     for group in groups:
         others = tuple((k, v) for k, v in group.settings.items() if k != field)
         found.setdefault(group.settings[field], {})[others] = outcome(group, metric).values
-    pairs = list(combinations(found, 2))
+    pairs = combinations(found, 2)
     if len(found) > ALL_PAIRS:
-        pairs = pairs[: len(found) - 1]
+        pairs = islice(pairs, len(found) - 1)
     return [row for first, second in pairs for row in _compare(first, second, found)]
 
 

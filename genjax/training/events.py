@@ -1,7 +1,7 @@
 """Events at the steps of a run: evaluations, checkpoints, images."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from jax.sharding import Mesh
@@ -21,12 +21,16 @@ from genjax.training.timesheet import Timesheet
 from genjax.training.writers import MetricWriter, NoMetrics
 
 
-def out_of_patience(experiment: Experiment, workdir: Path, step: int) -> bool:
-    """Returns whether the best result has not improved in the last `patience` evaluations."""
+def out_of_patience(
+    experiment: Experiment, results: Iterable[tuple[int, Mapping[str, float]]], step: int
+) -> bool:
+    """Returns whether the best result has not improved in the last `patience` evaluations up to
+    this step; `results` are by step, in order.
+    """
     if experiment.patience is None:
         return False
     sign, values = 1 if experiment.best_mode == 'min' else -1, []
-    for at, record in records.metrics(workdir):
+    for at, record in results:
         name = records.best_result(record, experiment.best)
         if at <= step and name in record:
             value = record[name]
@@ -51,6 +55,7 @@ class Events:
         self._mesh = mesh
         self._checkpoints = checkpoints
         self._timesheet = timesheet
+        self._results = records.Results(workdir, experiment.evals)
         self._over = False  # stopped early, by `patience`
 
     def ended(self, step: int) -> bool:
@@ -148,7 +153,9 @@ class Events:
             progress.say(f'step {step:,}  {shown}')
 
     def _is_over(self, step: int) -> bool:
-        return distributed.on_first(lambda: out_of_patience(self._experiment, self._workdir, step))
+        return distributed.on_first(
+            lambda: out_of_patience(self._experiment, self._results(), step)
+        )
 
     def _unrecorded(self, step: int) -> list[str]:
         """Names of this step's evals without results in `metrics.jsonl`."""
@@ -160,8 +167,7 @@ class Events:
         """Results of evals at this step in `metrics.jsonl`."""
         return {
             name: math.nan if value is None else value
-            for at, record in records.metrics(self._workdir)
+            for at, results in self._results()
             if at == step
-            for name, value in record.items()
-            if name.partition('/')[0] in self._experiment.evals
+            for name, value in results.items()
         }

@@ -95,7 +95,7 @@ def _lock(held: contextlib.ExitStack, workdir: Path) -> None:
 
 def _has_ended(load: Callable[[int], Run], workdir: Path, last: int) -> bool:
     experiment = load(last).experiment
-    return last >= experiment.steps or out_of_patience(experiment, workdir, last)
+    return last >= experiment.steps or out_of_patience(experiment, records.metrics(workdir), last)
 
 
 class _Shown(contextlib.AbstractContextManager):

@@ -1,5 +1,8 @@
 """Means, intervals and pairs against closed forms and SciPy."""
 
+import tracemalloc
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -123,3 +126,19 @@ def test_settings_are_sorted_by_size(tmp_path):
     values = {(beta, 1e-3, 0): 0.0 for beta in (10.0, 2.0, 0.5)}
     groups = report.make(sweep(tmp_path, values)).groups
     assert [group.settings['model.beta'] for group in groups] == [0.5, 2.0, 10.0]
+
+
+def test_many_values_are_compared_with_the_first_in_little_memory():
+    """All pairs of 3,000 values would be 4.5 million."""
+    trials = [
+        SimpleNamespace(seed=0, status='complete', results={'a': 2.0 * i}) for i in range(3000)
+    ]
+    groups = [statistics.Group({'rate': i}, [trial]) for i, trial in enumerate(trials)]
+    tracemalloc.start()
+    found = statistics.comparisons(groups, 'rate', 'a')
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert [(c.first, c.second, c.estimate.mean) for c in found] == [
+        (0, i, 2.0 * i) for i in range(1, 3000)
+    ]
+    assert peak < 30e6
