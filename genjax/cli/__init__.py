@@ -20,7 +20,7 @@ from genjax.cli import process
 from genjax.errors import TRACEBACK, UserError, exit_message, nearest
 from genjax.parallel.preemption import SIGNALS
 
-_PRINT = ('report', 'plan', 'config', 'data')  # commands whose result is their output
+_PRINT = ('audit', 'report', 'plan', 'config', 'data')  # commands whose result is their output
 COMMANDS = (
     'train',
     'sweep',
@@ -29,6 +29,7 @@ COMMANDS = (
     'sample',
     'export',
     'evaluate',
+    'audit',
     'report',
     'plan',
     'config',
