@@ -141,8 +141,7 @@ class Disentanglement(Evaluator):
 
     Gives 'mig', 'sap', the 'disentanglement', 'completeness' and 'informativeness' of `dci`, and
     'protocol'; and 'factor_vae', the `factor_vae_score`, if the data have `draw_fixed`. Codes are
-    those of `encode`: their means, if the model is an unconditional VAE without a flow or has
-    `code_moments`; otherwise one draw each.
+    `mean_codes`.
 
     Attributes:
         bins: bins of a code in `mig`.
@@ -170,33 +169,48 @@ class Disentanglement(Evaluator):
             raise UserError(
                 f'Disentanglement needs data with known factors (Jars); {name} has none'
             )
-        encode = functools.partial(_codes, model, data.preprocess, variables)
-        parts = []
-        for batch in data.batches(self.batch_size):
-            part, key = encode(batch['x'], key)
-            parts.append(fetch(part)[fetch(batch['mask'])])
-        codes, factors = np.concatenate(parts), dataset.factors(data.split)
-        if np.issubdtype(codes.dtype, np.integer):
-            raise UserError(f'the codes of a {type(model).__name__} are tokens, not numbers')
-        classes = factors
-        if not np.issubdtype(factors.dtype, np.integer):
-            classes = np.stack([_binned(factor, self.values) for factor in factors.T], axis=1)
+        codes = mean_codes(model, variables, data, key, self.batch_size)
+        factors = dataset.factors(data.split)
+        classes = in_classes(factors, self.values)
         results: Results = {
             'mig': mig(codes, classes, bins=self.bins),
             'sap': sap(codes, factors),
             **dci(codes, classes)._asdict(),
         }
-        draws = callable(getattr(dataset, 'draw_fixed', None))
-        if draws:
+
+        def encode(x: np.ndarray) -> np.ndarray:
+            x = jax.device_put(x)
+            return fetch(_codes(model, data.preprocess, variables, x, key)[0])
+
+        draw = getattr(dataset, 'draw_fixed', None)
+        if draw is not None:
             results['factor_vae'] = factor_vae_score(
-                lambda x: fetch(encode(jax.device_put(x), key)[0]),
-                dataset.draw_fixed, factors.shape[1], rounds=self.rounds,
-            )  # fmt: skip
+                encode, draw, factors.shape[1], rounds=self.rounds
+            )
         results['protocol'] = protocol(
             codes=codes.shape[1], split=data.split, examples=len(codes), bins=self.bins,
-            values=self.values, rounds=self.rounds if draws else 0,
+            values=self.values, rounds=0 if draw is None else self.rounds,
         )  # fmt: skip
         return results
+
+
+def mean_codes(
+    model: Any, variables: Variables, data: EvaluationData, key: Array, batch_size: int = 500
+) -> np.ndarray:
+    """Computes the codes [N, D] of a split: the means of those of `encode`, if the model is an
+    unconditional VAE without a flow or has `code_moments`; otherwise one draw each.
+
+    Raises:
+        UserError: the codes are tokens.
+    """
+    parts = []
+    for batch in data.batches(batch_size):
+        part, key = _codes(model, data.preprocess, variables, batch['x'], key)
+        parts.append(fetch(part)[fetch(batch['mask'])])
+    codes = np.concatenate(parts)
+    if np.issubdtype(codes.dtype, np.integer):
+        raise UserError(f'the codes of a {type(model).__name__} are tokens, not numbers')
+    return codes
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -213,6 +227,13 @@ def _codes(
     else:
         z = model.encode(variables, x, key)
     return z.reshape(len(z), -1), next_key
+
+
+def in_classes(factors: np.ndarray, values: int = 10) -> np.ndarray:
+    """Cuts factors [N, K] into bins of equal width, int [N, K]; integers stay as they are."""
+    if np.issubdtype(factors.dtype, np.integer):
+        return factors
+    return np.stack([_binned(factor, values) for factor in factors.T], axis=1)
 
 
 def _checked(codes: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
