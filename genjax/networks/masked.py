@@ -1,8 +1,10 @@
 """The masked multilayer perceptron of MADE."""
 
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -33,18 +35,81 @@ class MaskedMLP(nn.Module):
         """Maps x [B, T, P] to [B, T, outputs], float32; row t depends on x[:, :t]."""
         act = activation_function(self.activation)
         batch, length, token_size = x.shape
-        # A unit of degree d depends on tokens 1..d; outputs of token t on units of degree below t.
-        degrees = np.repeat(np.arange(1, length + 1), token_size)
+        *hidden, last = self._masks(length, token_size)
         h = x.reshape(batch, -1).astype(self.dtype)
-        for i, width in enumerate(self.features):
-            new = 1 + np.arange(width) % max(1, length - 1)
-            h = act(_MaskedDense(degrees[:, None] <= new, dtype=self.dtype, name=f'layer_{i}')(h))
-            degrees = new
-        last = degrees[:, None] < np.repeat(np.arange(1, length + 1), self.outputs)
+        for i, mask in enumerate(hidden):
+            h = act(_MaskedDense(mask, dtype=self.dtype, name=f'layer_{i}')(h))
         h = _MaskedDense(last, kernel_init=nn.initializers.zeros, name='output')(
             h.astype(jnp.float32)
         )
         return h.reshape(batch, length, self.outputs)
+
+    def by_row(self, shape: tuple[int, int, int]) -> tuple[Any, Callable]:
+        """Prepares to compute rows one after the other, each unit once.
+
+        Args:
+            shape: [B, T, P] of x.
+
+        Returns:
+            The initial carry, and a function (x, carry, t) -> (row t [B, outputs], carry), to be
+            called for t = 0..T - 1 with x that holds all tokens before t.
+        """
+        act = activation_function(self.activation)
+        batch, length, token_size = shape
+        params, order, layers = self.variables['params'], np.arange(length * token_size), []
+        for i, mask in enumerate(self._masks(length, token_size)):
+            name = f'layer_{i}' if i < len(self.features) else 'output'
+            kernel, bias = params[name]['kernel'] * mask, params[name]['bias']
+            if name == 'output':
+                new = np.arange(length * self.outputs).reshape(length, -1)
+            else:
+                new = _by_degree(self._degrees(mask.shape[1], length), length)
+            # What a number past the last one takes is 0: the units that fill up a degree.
+            kernel = kernel.at[order].get(mode='fill', fill_value=0)
+            kernel = kernel.at[:, new].get(mode='fill', fill_value=0)
+            dtype = 'float32' if name == 'output' else self.dtype
+            bias = bias.at[new].get(mode='fill', fill_value=0)
+            layers.append((jnp.moveaxis(kernel, 1, 0).astype(dtype), bias.astype(dtype)))
+            order = new.ravel()
+
+        def row(x: Array, carry: tuple[Array, ...], t: Array) -> tuple[Array, tuple[Array, ...]]:
+            h, known = x.reshape(batch, -1), []
+            for (kernel, bias), units in zip(layers, (*carry, None), strict=True):
+                new = h.astype(kernel.dtype) @ kernel[t] + bias[t]
+                if units is None:
+                    return new, tuple(known)
+                start = t * new.shape[1]
+                h = jax.lax.dynamic_update_slice_in_dim(units, act(new), start, axis=1)
+                known.append(h)
+
+        carry = [jnp.zeros((batch, bias.size), bias.dtype) for _, bias in layers[:-1]]
+        return tuple(carry), row
+
+    def _degrees(self, width: int, length: int) -> np.ndarray:
+        """A hidden unit of degree d depends on tokens 1..d."""
+        return 1 + np.arange(width) % max(1, length - 1)
+
+    def _masks(self, length: int, token_size: int) -> list[np.ndarray]:
+        """The mask [inputs, outputs] of each layer: outputs of token t depend on units of degree
+        below t.
+        """
+        tokens = np.arange(1, length + 1)
+        degrees, masks = np.repeat(tokens, token_size), []
+        for width in self.features:
+            new = self._degrees(width, length)
+            masks.append(degrees[:, None] <= new)
+            degrees = new
+        return [*masks, degrees[:, None] < np.repeat(tokens, self.outputs)]
+
+
+def _by_degree(degrees: np.ndarray, length: int) -> np.ndarray:
+    """Numbers of the units of each degree 0..length - 1, each row filled up with the number of
+    units.
+    """
+    units = [np.flatnonzero(degrees == degree) for degree in range(length)]
+    widest = max(map(len, units))
+    fill = len(degrees)
+    return np.stack([np.pad(row, (0, widest - len(row)), constant_values=fill) for row in units])
 
 
 class _MaskedDense(nn.Module):

@@ -14,6 +14,8 @@ from genjax.models.flow.bijection import Bijection, sum_event
 from genjax.models.flow.coupling import refuse_dropout
 from genjax.models.flow.elementwise import Affine, Elementwise
 
+_MANY = 8  # tokens; as many passes of a whole small network cost less for fewer
+
 
 class Autoregressive(Bijection):
     """Maps token t of x by an elementwise map whose parameters depend on the tokens before t.
@@ -27,7 +29,7 @@ class Autoregressive(Bijection):
     Attributes:
         network: tokens [B, T, P] to parameters [B, T, outputs]; row t depends on the tokens before
             t only, as in `networks.MaskedMLP` and `networks.CausalTransformer`. It is cloned with
-            `outputs` set.
+            `outputs` set. The inverse uses its method `by_row`, if it has one, on a CPU.
         transform: the elementwise map.
     """
 
@@ -52,16 +54,46 @@ class Autoregressive(Bijection):
         if self.is_initializing():
             _params(network, tokens, context)  # create the parameters here: the scan below cannot
         network, variables = network.unbind()
+        apply = functools.partial(network.apply, variables)
 
-        def step(x: Array, t: Array) -> tuple[Array, Array]:
-            """Computes token t from the tokens before it."""
-            params = _params(functools.partial(network.apply, variables), x, context)
-            params_t, z_t = (jax.lax.dynamic_index_in_dim(a, t, 1, False) for a in (params, tokens))
-            token, log_slope = self.transform.inverse(params_t, z_t)
-            return x.at[:, t].set(token), sum_event(log_slope)
+        def whole() -> tuple[Array, Array]:
+            def row(x: Array, carry: tuple, t: Array) -> tuple[Array, tuple]:
+                return _params(apply, x, context)[:, t], carry
 
-        x, log_dets = jax.lax.scan(step, jnp.zeros_like(tokens), jnp.arange(tokens.shape[1]))
-        return x.reshape(z.shape), jnp.sum(log_dets, axis=0)
+            return self._invert(tokens, (), row)
+
+        def by_row() -> tuple[Array, Array]:
+            inputs, first = _inputs(tokens, context)
+            carry, next_row = apply(inputs.shape, method='by_row')
+
+            def row(x: Array, carry: tuple, t: Array) -> tuple[Array, tuple]:
+                out, carry = next_row(_inputs(x, context)[0], carry, t + first)
+                return out.astype(jnp.float32).reshape(*tokens[:, 0].shape, -1), carry
+
+            return self._invert(tokens, carry, row)
+
+        if getattr(network, 'by_row', None) and tokens.shape[1] >= _MANY:
+            # An accelerator computes a whole pass in the time of a few small products.
+            x, log_det = jax.lax.platform_dependent(cpu=by_row, default=whole)
+        else:
+            x, log_det = whole()
+        return x.reshape(z.shape), log_det
+
+    def _invert(self, z: Array, carry: tuple, row: Callable) -> tuple[Array, Array]:
+        """Inverts the map of tokens z [B, T, P] one by one, with the parameters of token t from
+        `row(x, carry, t)`, where x holds the tokens before it.
+        """
+
+        def step(state: tuple[Array, tuple], inputs: tuple[Array, Array]):
+            x, carry = state
+            t, z_t = inputs
+            params, carry = row(x, carry, t)
+            token, log_slope = self.transform.inverse(params, z_t)
+            return (x.at[:, t].set(token), carry), sum_event(log_slope)
+
+        inputs = jnp.arange(z.shape[1]), jnp.moveaxis(z, 1, 0)
+        (x, _), log_dets = jax.lax.scan(step, (jnp.zeros_like(z), carry), inputs)
+        return x, jnp.sum(log_dets, axis=0)
 
     @nn.compact
     def _network(self, token_size: int) -> nn.Module:
@@ -82,11 +114,17 @@ def _tokens(x: Array) -> Array:
 
 def _params(network: Callable[[Array], Array], tokens: Array, context: Array | None) -> Array:
     """Computes the parameters [*tokens, width] of the map of each token."""
-    inputs, first = tokens, 0
-    if context is not None:
-        parts = context.reshape(len(tokens), 1, -1).astype(jnp.float32), tokens
-        size, first = max(part.shape[-1] for part in parts), 1
-        inputs = jnp.concatenate(
-            [jnp.pad(part, ((0, 0), (0, 0), (0, size - part.shape[-1]))) for part in parts], axis=1
-        )
+    inputs, first = _inputs(tokens, context)
     return network(inputs)[:, first:].astype(jnp.float32).reshape(*tokens.shape, -1)
+
+
+def _inputs(tokens: Array, context: Array | None) -> tuple[Array, int]:
+    """Returns the network's input, with the context before the tokens, and the row of the first
+    token.
+    """
+    if context is None:
+        return tokens, 0
+    parts = context.reshape(len(tokens), 1, -1).astype(jnp.float32), tokens
+    size = max(part.shape[-1] for part in parts)
+    padded = [jnp.pad(part, ((0, 0), (0, 0), (0, size - part.shape[-1]))) for part in parts]
+    return jnp.concatenate(padded, axis=1), 1
