@@ -30,7 +30,7 @@ LABELLED = [
     for entry in LABELLED
     if getattr(entry.model, 'num_classes', None) is not None
     and getattr(entry.model, 'conditioning', 'input') == 'input'
-    and entry.name != 'diffusion-classifier'  # a classifier needs classes
+    and entry.name not in ('classifier', 'diffusion-classifier')  # which need classes
 ]
 FEW = (
     'vae-labels-free-bits',
@@ -88,8 +88,10 @@ def test_log_prob_given_the_label(entry):
             (entry.model, {'label': LABELS[::-1]}),
         )
     )
-    np.testing.assert_array_equal(found, wanted)
-    assert found[1] == other[1] and np.all(found[::2] != other[::2])
+    # Steps of an adaptive solver follow the rounding of two programs.
+    rounding = entry.model.tolerance if isinstance(entry.model, DiffusionModel) else 0
+    np.testing.assert_allclose(found, wanted, rtol=rounding)
+    assert wanted[1] == other[1] and np.all(wanted[::2] != other[::2])
 
 
 def _vae(**fields):

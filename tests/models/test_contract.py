@@ -180,6 +180,6 @@ def test_encode_and_decode(entry):
 def test_features_are_a_vector_of_each_example(entry):
     batch = entry.batch()
     x, given = batch['x'], {name: batch[name] for name in batch if name == 'context'}
-    features = jax.eval_shape(lambda: entry.model.features(variables_of(entry), x, **given))
+    features = jax.eval_shape(lambda v: entry.model.features(v, x, **given), variables_of(entry))
     assert features.shape[0] == len(x) and features.ndim == 2
     assert features.dtype == jnp.float32

@@ -17,11 +17,15 @@ def nbytes(tree):
 
 @every(few=REPRESENTATIVES)
 def test_the_step_writes_the_new_state_over_the_old_one(entry):
-    """XLA's report of the compiled step: every byte of the state is an alias of what came in."""
+    """XLA's report of the compiled step: every byte that comes in, but for the batch, is the place
+    of one that goes out. (Averages of what is replaced, such as spectral norms, are not read.)
+    """
     programs = programs_of(entry)
     batch = sharding.place(batch_of(entry, 0), programs.batch_sharding)
     report = programs.step.lower(programs.state, batch).compile().memory_analysis()
-    assert report.alias_size_in_bytes == bytes_per_device(programs.state)
+    size = bytes_per_device(programs.state)
+    assert 0 <= report.argument_size_in_bytes - report.alias_size_in_bytes <= nbytes(batch)
+    assert 0.99 * size < report.alias_size_in_bytes <= size
 
 
 def test_fsdp_leaves_each_device_its_share_of_the_state():
