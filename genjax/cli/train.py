@@ -1,6 +1,8 @@
 """`genjax train`: trains a model from a config file, or resumes a run."""
 
 import argparse
+import re
+import signal
 
 from genjax import files
 from genjax.cli import runtime
@@ -27,6 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--branch_from', metavar='RUN[@STEP]',
         help='start a new run from the state of another one, with any config',
     )  # fmt: skip
+    parser.add_argument(
+        '--max_time', type=_seconds, default=0.0, metavar='[[H:]M:]S',
+        help='after so long, save and stop with status 75, as after SIGTERM: 90, 15:00 or 8:00:00',
+    )  # fmt: skip
     runtime.add_arguments(parser)
 
 
@@ -34,9 +40,23 @@ def run(args: argparse.Namespace) -> None:
     interruption = Preemption()
     try:
         with interruption:
+            signal.setitimer(signal.ITIMER_REAL, args.max_time)
             _train(args, interruption)
+            signal.setitimer(signal.ITIMER_REAL, 0)
     except KeyboardInterrupt:  # raised while leaving the context manager
         raise Interrupted(interruption.line) from None
+
+
+def _seconds(text: str) -> float:
+    """Parses a positive time in seconds, [[H:]M:]S."""
+    if not re.fullmatch(r'((\d+:)?\d+:)?\d+(\.\d+)?', text) or not (seconds := _sum(text)):
+        raise argparse.ArgumentTypeError(f'{text!r} is no time such as 90, 15:00 or 8:00:00')
+    return seconds
+
+
+def _sum(text: str) -> float:
+    parts = reversed(text.split(':'))
+    return sum(float(part) * 60**power for power, part in enumerate(parts))
 
 
 def _train(args: argparse.Namespace, interruption: Preemption) -> None:

@@ -19,6 +19,7 @@ SIGNALS = {
     signal.SIGTERM: 'SIGTERM',
     signal.SIGHUP: 'SIGHUP',  # the terminal or the connection is gone
     signal.SIGUSR1: 'SIGUSR1',  # Slurm's --signal
+    signal.SIGALRM: '--max_time',
 }
 """Handled signals and their names in messages."""
 
@@ -56,8 +57,8 @@ def importing(frame: FrameType | None) -> bool:
 
 
 class Preemption:
-    """Handles SIGINT, SIGTERM, SIGHUP (unless ignored before, as under `nohup`) and SIGUSR1 while
-    active.
+    """Handles SIGINT, SIGTERM, SIGHUP (unless ignored before, as under `nohup`), SIGUSR1 and
+    SIGALRM while active.
 
     Before the first `sync_point` and after `saved`, a signal raises `KeyboardInterrupt` at once; in
     between, `Stop` at the next sync point. A second Ctrl-C raises at once.

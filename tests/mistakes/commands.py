@@ -17,6 +17,8 @@ COMMANDS = [
     ([*TRAIN, '--config.steps'], '--config.steps has no value'),
     ([*TRAIN, '--config.steps', '--config.seed=3'], '--config.steps has no value'),
     ([*TRAIN, '--num_processes=two'], "invalid int value: 'two'"),
+    ([*TRAIN, '--max_time=1h'], "'1h' is no time such as 90, 15:00 or 8:00:00"),
+    ([*TRAIN, '--max_time=0'], "'0' is no time such as"),
     ([*TRAIN, '--num_processes=2'], 'coordinator'),
     ([*TRAIN, '--start_timeout=0'], '--start_timeout=0 must be at least 1'),
     ([*TRAIN, '--heartbeat=-1'], '--heartbeat=-1 must be at least 1'),

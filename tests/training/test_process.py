@@ -24,7 +24,7 @@ def wait_for_a_record(workdir, log):
     raise AssertionError(log.read_text())
 
 
-@pytest.mark.parametrize('name', ['SIGHUP', 'SIGUSR1'])
+@pytest.mark.parametrize('name', ['SIGHUP', 'SIGUSR1', 'SIGALRM'])
 def test_sighup_and_sigusr1_save_like_sigterm(name, processes, workdir, tmp_path):
     log = tmp_path / 'log'
     child = processes.start(arguments(workdir, steps=100_000, checkpoint_every=0), log)
@@ -32,10 +32,18 @@ def test_sighup_and_sigusr1_save_like_sigterm(name, processes, workdir, tmp_path
     os.kill(child, getattr(signal, name))
     assert processes.wait() == 75, log.read_text()
     (saved,) = steps_saved(workdir)
+    name = '--max_time' if name == 'SIGALRM' else name
     assert log.read_text().endswith(
         f'genjax: {name}: saved step {saved:,} of 100,000 in {workdir};'
         ' the same command resumes from there\n'
     )
+
+
+def test_a_run_ends_with_its_time(processes, workdir, tmp_path):
+    log = tmp_path / 'log'
+    processes.start(arguments(workdir, '--max_time=0:00:02.5', steps=10_000_000), log)
+    assert processes.wait() == 75
+    assert 'genjax: --max_time: ' in log.read_text()
 
 
 def test_sighup_that_is_ignored_stays_so(workdir, tmp_path):
