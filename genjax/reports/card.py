@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from genjax.errors import UserError
-from genjax.protocols import check_same
+from genjax.protocols import check_same, fields_of, protocol
 from genjax.reports import formatting, markdown
 from genjax.reports.report import Report
 from genjax.reports.statistics import Estimate, Group, outcome
@@ -53,10 +53,8 @@ def with_costs(report: Report) -> Report:
             f'no run in {report.runs.path} has a card: `genjax evaluate --card --workdir=…` first'
         )
     for name in dict.fromkeys(metric.partition('/')[0] for metric in sorted(wanted)):
-        protocol = f'{name}/protocol'
-        check_same(
-            name, {t.id: t.results[protocol] for t in report.trials if protocol in t.results}
-        )
+        field = f'{name}/protocol'
+        check_same(name, {t.id: t.results[field] for t in report.trials if field in t.results})
     groups = [
         Group(
             group.settings,
@@ -102,7 +100,13 @@ def protocols(report: Report) -> Iterator[str]:
     """The protocol of each eval, or of each kind of model where they differ."""
     for name in dict.fromkeys(m.partition('/')[0] for names in AXES.values() for m in names):
         found = {t.results.get(f'{name}/protocol') for t in report.trials} - {None}
-        yield from (f'{name}: {line}' for line in sorted(map(str, found)))
+        yield from (f'{name}: {line}' for line in sorted({_shown(str(text)) for text in found}))
+
+
+def _shown(text: str) -> str:
+    """A protocol without its seed."""
+    fields = {name: value for name, value in fields_of(text).items() if name != 'seed'}
+    return protocol(**fields) if fields else text
 
 
 def content(report: Report) -> list[dict[str, Any]]:
@@ -181,7 +185,7 @@ def _cell(group: Group, metric: str) -> str:
 
 def _with_error(found: Estimate, error: float | None) -> str:
     mean = formatting.number(found.mean, 4)
-    return mean if error is None else f'{mean} ± {formatting.number(error, 2)}'
+    return f'{mean} ± {formatting.number(error, 2)}' if error else mean
 
 
 def _kinds(report: Report) -> list[str]:

@@ -12,8 +12,13 @@ ESTIMATE = ('seeds', 'mean', 'std. error', '95 % interval')
 
 
 def number(value: float | None, digits: int = 5) -> str:
-    """Formats a number to `digits` significant digits; a dash for None."""
-    return NONE if value is None else f'{value:.{digits}g}'.replace('-', '−')
+    """Formats a number to `digits` significant digits, large ones as 130,200; a dash for None."""
+    if value is None:
+        return NONE
+    text = f'{value:.{digits}g}'
+    if 1e4 <= abs(float(text)) < 1e9:
+        text = f'{float(text):,.0f}'
+    return text.replace('-', '−')
 
 
 def estimate(found: Estimate) -> list[str]:
