@@ -27,7 +27,17 @@ AXES = {
 }
 """Results of the evals of `genjax.evaluation.Card`, and of the training, by what they measure."""
 
-NOTE = 'Means over seeds ± their standard error; of a single run, its own.'
+NOTE = (
+    'Means over seeds ± their standard error; of a single run, its own. Better is more ↑ or less ↓;'
+    ' below z = −3 or c_t = −3 samples copy training data.'
+)
+
+_MORE = {
+    'prdc/precision', 'prdc/density', 'prdc/recall', 'prdc/coverage', 'vendi/vendi',
+    'accuracy/accuracy', 'speed/samples_per_s',
+}  # fmt: skip
+_UNSORTED = {'vendi/vendi_data', 'speed/parameters', 'steps', 'device hours', *AXES['Novelty']}
+"""Results of which more is better, and those without a better; of the others less is better."""
 
 _ERRORS = {
     'fd/distance': 'fd/stderr',
@@ -75,7 +85,7 @@ def tables(report: Report) -> Iterator[tuple[str, list[str], list[list[str]]]]:
         shown = {metric: column for metric, column in cells.items() if any(column)}
         if not shown:
             continue
-        heads = [*report.fields, *(name.rpartition('/')[2] for name in shown)]
+        heads = [*report.fields, *map(_head, shown)]
         kinds = _kinds(report) if axis == 'Likelihood' else None
         rows = [
             [*map(formatting.value, group.settings.values()), *(c or formatting.NONE for c in row)]
@@ -84,6 +94,11 @@ def tables(report: Report) -> Iterator[tuple[str, list[str], list[list[str]]]]:
         if kinds:
             heads, rows = [*heads, 'kind'], [[*r, k] for r, k in zip(rows, kinds, strict=True)]
         yield axis, heads, rows
+
+
+def _head(metric: str) -> str:
+    name = metric.rpartition('/')[2]
+    return name if metric in _UNSORTED else f'{name} {"↑" if metric in _MORE else "↓"}'
 
 
 def lines(report: Report) -> Iterator[str]:

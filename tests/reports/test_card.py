@@ -37,7 +37,7 @@ def test_axes_hold_means_over_seeds(sweep):
     tables = {axis: (heads, rows) for axis, heads, rows in card.tables(made)}
     assert [*tables] == ['Quality', 'Diversity', 'Likelihood', 'Speed', 'Size and cost']
     assert tables['Quality'] == (
-        ['model.beta', 'distance'], [['1', '4.5 ± 0.5'], ['2', '2.5 ± 0.5'], ['4', '3.5 ± 0.5']]
+        ['model.beta', 'distance ↓'], [['1', '4.5 ± 0.5'], ['2', '2.5 ± 0.5'], ['4', '3.5 ± 0.5']]
     )  # fmt: skip
     heads, rows = tables['Likelihood']
     assert heads[-1] == 'kind' and rows[0][-1] == 'exact'
