@@ -157,7 +157,11 @@ def save_pareto(report: Report, path: Path) -> None:
     for group in report.groups:
         found = [outcome(group, m).estimate for m in ('speed/samples_per_s', 'fd/distance')]
         if all(estimate.mean is not None for estimate in found):
-            points.append((found, formatting.settings(group.settings)))
+            settings = group.settings
+            only = (
+                next(iter(settings.values()), '') if [*settings] in (['sweep'], ['run']) else None
+            )
+            points.append((found, only or formatting.settings(settings)))
     if not points:
         raise UserError(f'no run in {report.runs.path} has both a speed and a Fréchet distance')
     with rc_context({'text.parse_math': False}):
@@ -172,6 +176,8 @@ def save_pareto(report: Report, path: Path) -> None:
         axes.plot(*zip(*front, strict=True), color='grey', linewidth=1, zorder=0)
         axes.set(xscale='log', yscale='log', xlabel='samples per second')
         axes.set_ylabel('Fréchet distance')
+        formatting.log_ticks(axes.xaxis)
+        formatting.log_ticks(axes.yaxis)
         axes.grid(alpha=0.25, linewidth=0.6)
         figure.savefig(path, format='png', dpi=150)
 

@@ -21,6 +21,15 @@ def number(value: float | None, digits: int = 5) -> str:
     return text.replace('-', '−')
 
 
+def log_ticks(axis: Any) -> None:
+    """Labels the ticks of a logarithmic axis of matplotlib with numbers rather than powers, which
+    it writes in mathematical notation; between powers of ten where there are few of these.
+    """
+    low, high = axis.get_view_interval()
+    axis.set_major_formatter(lambda value, _: number(value))
+    axis.set_minor_formatter(axis.get_major_formatter() if high < 10 * low else '')
+
+
 def estimate(found: Estimate) -> list[str]:
     """Table cells: seeds, mean, standard error, interval."""
     ends = f'[{number(found.low)}, {number(found.high)}]' if found.low is not None else NONE

@@ -84,7 +84,9 @@ function drawValues(place) {
   const points = lines.flatMap(line => line.points.map(p => ({ ...p, line })));
   if (!points.length) { place.textContent = 'No complete trial has this figure yet.'; return; }
   const spread = axis.numeric ? axis.numbers : [-0.4, axis.numbers.length - 0.6];
-  const ys = points.flatMap(p => [p.mean, p.low, p.high, ...p.seeds.map(s => s[1])]).filter(v => v !== null);
+  const ys = points.flatMap(p => [p.mean, p.low, p.high, ...p.seeds.map(s => s[1])])
+    .filter(v => v !== null && !(log && v <= 0));  // an interval may reach below 0
+  const least = Math.min(...ys);
   const few = axis.log || !axis.numeric || axis.numbers.length <= 8;
   const { svg, x, y } = axes(place, spread, ys, {
     xName: axis.name, yName: metric, xLog: axis.log, yLog: log,
@@ -101,7 +103,7 @@ function drawValues(place) {
     for (const p of line.points) {
       for (const [, v] of p.seeds) add(svg, 'circle', { cx: left(p) + 7, cy: y(v), r: 2.4, fill: paint, opacity: 0.55 });
       if (p.low !== null) {
-        add(svg, 'line', { x1: left(p), x2: left(p), y1: y(p.low), y2: y(p.high), stroke: paint, 'stroke-width': 2.5 });
+        add(svg, 'line', { x1: left(p), x2: left(p), y1: y(Math.max(p.low, least)), y2: y(p.high), stroke: paint, 'stroke-width': 2.5 });
       }
       add(svg, 'circle', { cx: left(p), cy: y(p.mean), r: 4.5, fill: paint });
     }

@@ -73,6 +73,7 @@ def _values(axes: Axes, report: Report, metric: str) -> None:
         axes.set_xlim(-0.5, len(axis.numbers) - 0.5)
     if plot_series.spans(every, 100):
         axes.set_yscale('log')
+        formatting.log_ticks(axes.yaxis)
     axes.set(xlabel=_short(axis.name), ylabel=_short(metric))
     axes.set_title('mean, 95 % interval, single seeds', fontsize=9, color='0.4')
     if axes.get_legend_handles_labels()[1]:
@@ -112,6 +113,7 @@ def _curves(axes: Axes, report: Report, metric: str) -> None:
                 axes.plot(steps, values, ':', color=colours[label], linewidth=1)
     if plot_series.spans(every, 100):
         axes.set_yscale('log')
+        formatting.log_ticks(axes.yaxis)
     axes.set(xlabel='step', ylabel=_short(name))
     axes.set_title(
         'mean ± standard error over seeds; dotted: not complete', fontsize=9, color='0.4'
