@@ -16,7 +16,8 @@ def network_passes(draw: Callable[..., Any], *args: Any, num: int) -> float:
     iterations, a branch that is not taken none, and a call with twice as many examples as samples
     is two passes. Parts of a network that are called by themselves count by their share of its
     parameters: a flow that is inverted token by token has as many passes as tokens, whatever the
-    number of its layers.
+    number of its layers. A method that returns functions, such as one for the next token, counts
+    when these are called.
     """
     used: Counter[tuple[Hashable, int]] = Counter()  # parameters, by part and size of its network
     entered: list[tuple[nn.Module, int, int]] = []  # modules, with the network's size and rows
@@ -32,13 +33,22 @@ def network_passes(draw: Callable[..., Any], *args: Any, num: int) -> float:
         entered.append((module, whole, rows))
         shapes = str(jax.tree.map(lambda leaf: leaf.shape, params))
         part = (type(module).__name__, method, len(entered), shapes), whole
-        # With an argument, as JAX moves calls without one out of some loops.
-        argument = jax.tree.leaves((inputs, params))[:1]
-        jax.debug.callback(lambda _: used.update({part: rows * size}), argument)
+
+        def count(*arguments: Any) -> None:
+            # With an argument, as JAX moves calls without one out of some loops.
+            argument = jax.tree.leaves((arguments, params))[:1]
+            jax.debug.callback(lambda _: used.update({part: rows * size}), argument)
+
+        def counting(function: Callable[..., Any]) -> Callable[..., Any]:
+            return lambda *args: count(*args) or function(*args)
+
         try:
-            return call(*inputs, **options)
+            out = call(*inputs, **options)
         finally:
             entered.pop()
+        if not any(map(callable, jax.tree.leaves(out))):
+            count(*inputs)
+        return jax.tree.map(lambda leaf: counting(leaf) if callable(leaf) else leaf, out)
 
     with nn.intercept_methods(counted):
         jax.block_until_ready(jax.jit(lambda *args: draw(*args))(*args))

@@ -15,7 +15,8 @@ from genjax.models.diffusion import (
     FewStepSampling,
     Heun,
 )
-from genjax.networks import TimeMLP
+from genjax.models.flow import Autoregressive, Chain, Flow, Repeat, Reverse
+from genjax.networks import MaskedMLP, TimeMLP
 from tests.models.zoo import BY_NAME
 
 pytestmark = pytest.mark.slow
@@ -58,6 +59,12 @@ def test_steps_order_and_guidance_multiply():
     ):
         sampling = DiffusionSampling(sampler, steps=5, guide=guide)
         assert passes(dataclasses.replace(model, sampling=sampling), batch) == expected
+
+
+def test_an_inverse_that_computes_each_unit_once_has_a_pass_for_each_number():
+    layer = Chain((Autoregressive(MaskedMLP((8,))), Reverse()))
+    model = Flow(Repeat(layer, 2), (20,))
+    assert passes(model, {'x': jax.numpy.zeros((2, 20))}) == 20
 
 
 @pytest.mark.full
