@@ -61,6 +61,9 @@ def test_the_manifests_are_jobsets_whose_processes_find_each_other(jobset, tmp_p
     for trial, manifest in manifests.items():
         validate(manifest)
         assert manifest['metadata']['labels']['kueue.x-k8s.io/queue-name'] == 'tpus'
+        assert manifest['metadata']['annotations'] == {
+            'alpha.jobset.sigs.k8s.io/exclusive-topology': 'cloud.google.com/gke-nodepool'
+        }
         (slice_,) = manifest['spec']['replicatedJobs']
         job = slice_['template']['spec']
         assert (slice_['replicas'], job['completions'], job['parallelism']) == (slices, 4, 4)
@@ -80,6 +83,32 @@ def test_the_manifests_are_jobsets_whose_processes_find_each_other(jobset, tmp_p
         assert arguments[:3] == ['run_trial', str(tmp_path / 'runs'), trial]
 
 
+def test_machines_with_gpus_find_each_other(tmp_path):
+    fields = {name: FIELDS[name] for name in ('image', 'namespace', 'queue', 'claim', 'mount')}
+    fields |= {'accelerator': 'nvidia-h100-80gb', 'gpus': '8', 'workers': '3', 'domain': 'rack'}
+    words = [
+        '--config=tests/sweeps/config.py',
+        f'--workdir={tmp_path / "runs"}',
+        '--sweep=seeds(1)',
+    ]
+    words += [
+        '--launcher=jobset',
+        '--template=launch/jobset_gpu.yaml',
+        f'--out={tmp_path / "jobs"}',
+    ]
+    assert cli.main(['sweep', *words, *(f'--jobset.{n}={v}' for n, v in fields.items())]) == 0
+    ((trial, manifest),) = written(tmp_path).items()
+    validate(manifest)
+    exclusive = manifest['metadata']['annotations']['alpha.jobset.sigs.k8s.io/exclusive-topology']
+    assert exclusive == 'rack'
+    (container,) = pod_of(manifest)['containers']
+    assert container['resources']['limits'] == {'nvidia.com/gpu': 8}
+    places = [place_of(container, None, index, tmp_path) for index in range(3)]
+    assert [(place.index, place.count) for place in places] == [(0, 3), (1, 3), (2, 3)]
+    name = f'genjax-{trial}'
+    assert {place.address for place in places} == {(f'{name}-machines-0-0.{name}', 8476)}
+
+
 def place_of(container, job_index, completion, tmp_path):
     """Where a pod stands, by the environment that its command gives to genjax."""
     genjax = tmp_path / 'bin' / 'genjax'
@@ -92,10 +121,10 @@ def place_of(container, job_index, completion, tmp_path):
         'JOB_COMPLETION_INDEX': str(completion),
         **{pair['name']: pair['value'] for pair in container['env'] if 'value' in pair},
     }
-    (index,) = [pair for pair in container['env'] if 'valueFrom' in pair]
-    label = "metadata.labels['jobset.sigs.k8s.io/job-index']"
-    assert index['valueFrom']['fieldRef']['fieldPath'] == label
-    environment[index['name']] = str(job_index)
+    for index in [pair for pair in container['env'] if 'valueFrom' in pair]:
+        label = "metadata.labels['jobset.sigs.k8s.io/job-index']"
+        assert index['valueFrom']['fieldRef']['fieldPath'] == label
+        environment[index['name']] = str(job_index)
     output = subprocess.run(
         [*container['command'], *container['args']],
         env=environment,
