@@ -5,6 +5,10 @@
 #   launch/tpu_vm.sh train --config=configs/imagenet256/dit_xl2.py --workdir=/mnt/runs/dit
 #   launch/tpu_vm.sh stop        has it saved (status 75); the first command resumes it
 #
+#   launch/tpu_vm.sh detached train ...   goes on without this terminal: starts again whatever ends it but
+#                                success, a mistake (status 2) or `stop`, and when a machine boots again
+#   launch/tpu_vm.sh log         what the detached command printed, as it prints more
+#
 # The slice comes from gcloud (for several slices, see launch/jobset.yaml):
 #
 #   gcloud compute tpus queued-resources create name --node-id=name --zone=us-west4-a \
@@ -20,18 +24,50 @@ everywhere() {
   gcloud compute tpus tpu-vm ssh "$TPU" --zone="$ZONE" --worker=all --command="$1"
 }
 
-if [ "${1:-}" = stop ]; then
-  everywhere "pkill --signal TERM --full 'genjax (train|run_trial)' || true"
-  exit
-fi
+at_boot='(crontab -l 2>/dev/null | grep -v genjax.loop)' # what else the machines start then
+case "${1:-}" in
+  stop)
+    everywhere "rm -f genjax.again; $at_boot | crontab -
+      pkill --signal TERM --full 'genjax (train|run_trial)' || true"
+    exit ;;
+  log)
+    everywhere 'tail -n 20 -F genjax.log'
+    exit ;;
+  detached)
+    detached=1
+    shift ;;
+esac
 
 bundle=$(mktemp -d)/genjax.bundle
 trap 'rm -rf -- "$(dirname -- "$bundle")"' EXIT
 git -C "$root" bundle create --quiet "$bundle" HEAD
 gcloud compute tpus tpu-vm scp "$bundle" "$TPU:" --zone="$ZONE" --worker=all
-everywhere "set -e
+run="GENJAX_EXTRAS=tpu ./launch/local.sh $(printf '%q ' "$@")"
+checkout='set -e
   [ -d genjax ] || git init --quiet genjax
   cd genjax
   git fetch --quiet ~/genjax.bundle HEAD
-  git checkout --quiet --detach FETCH_HEAD
-  GENJAX_EXTRAS=tpu exec ./launch/local.sh $(printf '%q ' "$@")"
+  git checkout --quiet --detach FETCH_HEAD'
+if [ -z "${detached:-}" ]; then
+  everywhere "$checkout
+  $run"
+  exit
+fi
+# The file genjax.again is there as long as the command is to be started again.
+loop="cd ~/genjax
+while [ -e ~/genjax.again ]; do
+  $run >>~/genjax.log 2>&1
+  status=\$?
+  if [ \$status = 0 ] || [ \$status = 2 ]; then
+    $at_boot | crontab -
+    rm -f ~/genjax.again
+  fi
+  [ ! -e ~/genjax.again ] || sleep 10 # the other machines end, too
+done"
+everywhere "$checkout
+  cat >~/genjax.loop <<'END'
+$loop
+END
+  touch ~/genjax.again
+  ($at_boot; echo '@reboot bash genjax.loop') | crontab -
+  setsid nohup bash ~/genjax.loop >/dev/null 2>&1 </dev/null &"

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -227,6 +228,45 @@ def test_a_tpu_slice_runs_the_commit_of_the_checkout(checkout, tmp_path):
         )
         assert done.stdout == f'{version} tpu\ntrain\n--workdir=/a b\n--x=$y\n', done.stderr
     assert 'compute tpus tpu-vm ssh mine' in (remote / 'log').read_text()
+
+
+def test_a_detached_command_is_started_again_until_it_succeeds(checkout, tmp_path):
+    remote = tmp_path / 'remote'
+    remote.mkdir()
+    checkout.tool('gcloud', GCLOUD)
+    table = '#!/bin/sh\n[ "$1" = -l ] && exec cat ~/table\ncat >~/new && mv ~/new ~/table\n'
+    checkout.tool('crontab', table)
+    (remote / 'table').write_text('@reboot other\n')
+    checkout.tool('sleep', '#!/bin/sh\n')
+    shutil.copy(ROOT / 'launch' / 'tpu_vm.sh', checkout.root / 'launch')
+    local = '#!/bin/sh\nprintf "%s\\n" "$@"\n[ -e ~/once ] || { touch ~/once; exit 75; }\n'
+    (checkout.root / 'launch' / 'local.sh').write_text(local)
+    git = ['git', '-C', checkout.root, '-c', 'user.name=a', '-c', 'user.email=a@b']
+    for words in (['init', '-q'], ['add', '.'], ['commit', '-q', '--message=1']):
+        subprocess.run([*git, *words], check=True)
+
+    def launch(*words):
+        command = ['bash', checkout.root / 'launch' / 'tpu_vm.sh', *words]
+        env = {**checkout.env, 'TPU': 'mine', 'ZONE': 'z', 'REMOTE': str(remote)}
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+
+    launch('detached', 'train', '--workdir=/a b', '--x=$y')
+    deadline = time.monotonic() + 60
+    while (remote / 'genjax.again').exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert (remote / 'genjax.log').read_text() == 2 * 'train\n--workdir=/a b\n--x=$y\n'
+
+    assert (remote / 'table').read_text() == '@reboot other\n'
+
+    (checkout.root / 'launch' / 'local.sh').write_text('#!/bin/sh\nexit 75\n')
+    subprocess.run([*git, 'commit', '-qam2'], check=True)
+    checkout.tool('sleep', '#!/bin/sh\nexec /bin/sleep 0.1\n')
+    launch('detached', 'train')
+    assert (remote / 'table').read_text() == '@reboot other\n@reboot bash genjax.loop\n'
+    assert (remote / 'genjax.again').exists()
+    launch('stop')
+    assert not (remote / 'genjax.again').exists()
+    assert (remote / 'table').read_text() == '@reboot other\n'
 
 
 def test_a_tpu_slice_needs_its_name(checkout):
