@@ -19,7 +19,14 @@ trials=$folder/slurm/$SLURM_ARRAY_JOB_ID.txt
 trial=$(sed -n "$((SLURM_ARRAY_TASK_ID + 1))p" "$trials") || exit
 exec >>"$folder/logs/$trial.txt" 2>&1
 
-# Here is the place for `module load`, environment variables, copies of the data to a local disk.
+# Here is the place for `module load` and environment variables.
+
+# STAGE=/shared/tensorflow_datasets genjax sweep … has the data read from a local disk of each machine.
+if [ -n "${STAGE:-}" ]; then
+  export TFDS_DATA_DIR=${SLURM_TMPDIR:-${TMPDIR:-/tmp}}/tensorflow_datasets
+  srun --ntasks-per-node=1 bash -c 'mkdir -p "$TFDS_DATA_DIR" && cp -ru "$STAGE/." "$TFDS_DATA_DIR"' ||
+    exit
+fi
 
 # One process for each task of the job (--slurm.nodes=2 --slurm.ntasks-per-node=1). They end
 # together: one that is left after a minute hangs.

@@ -193,6 +193,33 @@ def test_pip_serves_where_there_is_no_uv(checkout):
     assert f'-e {checkout.root} -c {checkout.root}/constraints.txt' in call
 
 
+def test_slurm_copies_the_data_to_each_machine_first(checkout, tmp_path):
+    stage, local, folder = tmp_path / 'stage', tmp_path / 'local', tmp_path / 'sweep'
+    for path, text in (
+        (stage / 'mnist' / 'a', 'data'),
+        (folder / 'slurm' / '7.txt', 'one\ntwo\n'),
+        (folder / 'logs' / 'two.txt', ''),
+    ):
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    srun = '#!/bin/bash\nwhile [ "${1#--}" != "$1" ]; do shift; done\nexec "$@"\n'
+    checkout.tool('srun', srun)
+    checkout.tool('a_python', '#!/bin/sh\necho $TFDS_DATA_DIR: "$@"\n')
+    done = subprocess.run(
+        ['bash', ROOT / 'launch' / 'slurm.sh', checkout.bin / 'a_python', folder, '--trust=x'],
+        env={
+            **checkout.env, 'STAGE': str(stage), 'SLURM_TMPDIR': str(local),
+            'SLURM_ARRAY_JOB_ID': '7', 'SLURM_ARRAY_TASK_ID': '1',
+        },
+        check=False,
+    )  # fmt: skip
+    data = local / 'tensorflow_datasets'
+    assert done.returncode == 0
+    assert (data / 'mnist' / 'a').read_text() == 'data'
+    said = (folder / 'logs' / 'two.txt').read_text()
+    assert said == f'{data}: -P -m genjax run_trial {folder} two --trust=x\n'
+
+
 # A slice of one machine, whose home is $REMOTE.
 GCLOUD = """#!/bin/bash
 echo "${@:1:5}" >> "$REMOTE/log"
