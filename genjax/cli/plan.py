@@ -32,6 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='rank meshes, micro-batches and rematerialisation by the lower bound on step time',
     )
     parser.add_argument(
+        '--fit', action='store_true',
+        help='search, and print only the overrides of the best arrangement, for `genjax train`',
+    )  # fmt: skip
+    parser.add_argument(
         '--layout', action='store_true', help='show the sharding of every parameter'
     )
     parser.add_argument(
@@ -54,20 +58,24 @@ def run(args: argparse.Namespace) -> None:
     from genjax.planning import report, topology
     from genjax.planning.run import run as plan
 
-    if args.search and args.program != 'train':
-        raise UserError('--search ranks arrangements for training alone: leave --program out')
+    searches = args.search or args.fit
+    if searches and args.program != 'train':
+        raise UserError('--search and --fit arrange training alone: leave --program out')
     where = topology.parse(args.topology, args.slices)
     runtime.prepare()
     answer = plan(
-        config.load(args.config, args.overrides), where, args.program, args.search, args.quick
+        config.load(args.config, args.overrides), where, args.program, searches, args.quick
     )
     if args.json:
         print(json.dumps(answer, indent=1))
+    elif args.fit:
+        if answer['search']:
+            print(report.overrides(answer['search'][0]['fields']))
     else:
         print(f'{args.config} on {where}: {args.program}')
         shown = report.ranking(answer) if args.search else report.lines(answer, args.layout)
         print('\n'.join(shown))
-    if args.search:
+    if searches:
         if not answer['search']:
             raise UserError(f'nothing fits on {where}')
     elif answer['plan']['fits'] is False:

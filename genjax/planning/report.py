@@ -34,6 +34,11 @@ def lines(answer: Answer, layout: bool = False) -> Iterator[str]:
         yield _line('not in it', note)
 
 
+def overrides(fields: Mapping[str, Any]) -> str:
+    """Returns fields of a config as words for the command line."""
+    return ' '.join(f'--config.{name}={value}' for name, value in fields.items())
+
+
 def ranking(answer: Answer) -> Iterator[str]:
     """The result of a search as a table, best first."""
     yield from _about(answer)

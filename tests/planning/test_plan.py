@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from genjax import cli
 from genjax import config as configs
 from genjax.errors import UserError
 from genjax.hardware import flops
@@ -187,3 +188,21 @@ def test_samples_of_codes_whose_first_stage_is_not_here():
         in note
     )
     assert plan['flops']['model'] > 0
+
+
+def test_what_fits_best_is_words_for_training(monkeypatch, capsys):
+    choice = {'fields': {'mesh.data': 2, 'mesh.fsdp': 4, 'model.remat': 'dots', 'accumulate': 8}}
+
+    def planned(config, where, program, search, quick):
+        assert search
+        return {'search': [choice, {'fields': {}}] if config.steps > 1 else []}
+
+    monkeypatch.setattr('genjax.planning.run.run', planned)
+    words = ['plan', '--config=configs/digits/vae.py', '--topology=v5e:2x4', '--fit']
+    assert cli.main(words) == 0
+    assert capsys.readouterr().out == (
+        '--config.mesh.data=2 --config.mesh.fsdp=4 --config.model.remat=dots'
+        ' --config.accumulate=8\n'
+    )
+    assert cli.main([*words, '--config.steps=1']) == 2
+    assert 'nothing fits on v5e:2x4' in capsys.readouterr().err
