@@ -265,6 +265,7 @@ def test_a_detached_command_is_started_again_until_it_succeeds(checkout, tmp_pat
     checkout.tool('crontab', table)
     (remote / 'table').write_text('@reboot other\n')
     checkout.tool('sleep', '#!/bin/sh\n')
+    checkout.tool('pkill', '#!/bin/sh\necho "$@" >~/killed\n')
     shutil.copy(ROOT / 'launch' / 'tpu_vm.sh', checkout.root / 'launch')
     local = '#!/bin/sh\nprintf "%s\\n" "$@"\n[ -e ~/once ] || { touch ~/once; exit 75; }\n'
     (checkout.root / 'launch' / 'local.sh').write_text(local)
@@ -292,6 +293,7 @@ def test_a_detached_command_is_started_again_until_it_succeeds(checkout, tmp_pat
     assert (remote / 'table').read_text() == '@reboot other\n@reboot bash genjax.loop\n'
     assert (remote / 'genjax.again').exists()
     launch('stop')
+    assert (remote / 'killed').read_text() == '--signal TERM --full genjax (train|run_trial)\n'
     assert not (remote / 'genjax.again').exists()
     assert (remote / 'table').read_text() == '@reboot other\n'
 
