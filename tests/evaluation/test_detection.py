@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 from genjax.errors import UserError
 from genjax.evaluation import cross_generator_ap
@@ -20,6 +21,18 @@ def test_detectors_find_what_they_were_trained_on():
         assert table[one][one] > 0.97
         # A detector of the right finds the left less often than chance.
         assert table[one][other] < 0.4
+
+
+def test_the_learner_is_the_callers():
+    """A linear detector finds a shift of three deviations, and not a mixture of both shifts."""
+    random = np.random.default_rng(0)
+    real, right, both = random.standard_normal((3, 800, 3))
+    right[:, 0] += 3
+    both[:, 0] += 3 * random.choice([-1, 1], 800)
+    generated = {'right': right, 'both': both}
+    table = cross_generator_ap(real, generated, learner=lambda seed: LogisticRegression())
+    assert table['right']['right'] > 0.97 and table['both']['both'] < 0.85
+    assert cross_generator_ap(real, generated)['both']['both'] > 0.9
 
 
 def test_few_rows_are_named():
