@@ -199,6 +199,8 @@ def test_what_has_no_factors_or_codes_is_refused():
         Disentanglement()(
             Linear(((1, 0), (0, 1))), {}, EvaluationData(Digits(), 'test', iter, Chain()), None
         )
+    with pytest.raises(UserError, match='rounds must be at least 2, not 1'):
+        Disentanglement(rounds=1)
     with pytest.raises(UserError, match=r'no encode\(\)'):
         evaluated(object(), Dials(True))
 
