@@ -28,9 +28,10 @@ from genjax.networks import MLP
 from genjax.parallel import sharding
 from genjax.parallel.preemption import Preemption
 from genjax.training import Experiment
-from genjax.training import run as runs
+from genjax.training import loading as runs
 from genjax.training.loop import Loop
 from genjax.training.programs import Programs, example_of
+from genjax.training.timesheet import Timesheet
 from genjax.training.workdir import claim
 
 WARM_UP = 5
@@ -80,7 +81,10 @@ def looped(config: ConfigDict, settings: Experiment, programs: Programs, source)
         checkpoints = runs.open_checkpoints(settings, workdir)
         wrapped = dataclasses.replace(programs, step=timed_step)
         with Preemption() as interruption:
-            Loop(settings, workdir, source, wrapped, checkpoints, interruption).train(record, None)
+            Loop(
+                settings, workdir, source, wrapped, checkpoints, interruption,
+                Timesheet(workdir, time.time()),
+            ).train(record, None, {}, [])  # fmt: skip
         checkpoints.close()
     return (len(times) - 1 - WARM_UP) / (times[-1] - times[WARM_UP])
 
