@@ -13,10 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from ml_collections import ConfigDict
 
 from genjax import config as configs
 from genjax.config import build, call, from_json, leaves, load, override, spec, to_json
 from genjax.errors import UserError
+from genjax.evaluation import Likelihood
 from genjax.networks import MLP
 from genjax.schedules import Scheduled, at_step
 
@@ -253,6 +255,21 @@ from tests.test_config import Model
 def get_config(size='3'):
     return spec(Model, network=None, sizes=(int(size),))
 """
+
+
+def test_a_part_takes_any_mapping():
+    """In Python, whatever was there before."""
+    config = load('configs/digits/vae.py')
+    for evals in (
+        {},
+        {'nll': spec(Likelihood, num_draws=2)},
+        ConfigDict({'nll': spec(Likelihood)}),
+    ):
+        config.evals, config.best = evals, None
+        built = build(config).evals
+        assert {name: e.num_draws for name, e in built.items()} == {
+            name: e.num_draws for name, e in evals.items()
+        }
 
 
 def test_load_runs_a_file_and_applies_overrides(tmp_path):

@@ -18,7 +18,12 @@ _ARRAY_LIKE = re.compile(r'Union\[Array, ndarray, bool, number, bool, int, float
 
 
 class Config(ConfigDict):
-    """A `ConfigDict` that prints as constructor calls."""
+    """A `ConfigDict` that prints as constructor calls, and takes any mapping for a part."""
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if isinstance(value, dict | ConfigDict) and not isinstance(value, Config):
+            value = Config(value)
+        super().__setitem__(key, value)
 
     def __repr__(self) -> str:
         try:
