@@ -10,6 +10,7 @@ from jax import Array
 
 from genjax.networks.conditional import Conditional
 from genjax.networks.layers import Dropout, activation_function
+from genjax.networks.masked import by_degree
 
 
 class MaskedAutoencoder(Conditional):
@@ -102,6 +103,46 @@ class MaskedAutoencoder(Conditional):
             )
             out = out + layer(vector)
         return out.reshape(-1, *self.shape)
+
+    def initial_carry(self, num: int) -> tuple[Array, ...]:
+        """Returns the hidden units of `num` examples before any is computed, for `element`."""
+        return tuple(jnp.zeros((num, width), self.dtype) for width in self.features)
+
+    def element(
+        self,
+        x: Array,
+        carry: tuple[Array, ...],
+        t: Array,
+        index: Array | int = 0,
+        condition: Array | None = None,
+    ) -> tuple[Array, tuple[Array, ...]]:
+        """Computes the output [B] of element t, from 0, in the ordering `index` alone, and the
+        carry with the units of degree t. The elements of x before it are known, all others 0; so
+        are the units in the carry, and no mask is needed.
+        """
+        act, params = activation_function(self.activation), self.variables['params']
+        order, *hidden = self.degrees()
+        h = x = x.reshape(x.shape[0], -1)
+        vector = self.condition_vector(condition, null=True)
+        if vector is not None:
+            h = jnp.concatenate([h, vector], axis=-1)
+        new = []
+        for layer, (degrees, units) in enumerate(zip(hidden, carry, strict=True)):
+            kernel, bias = (params[f'layer_{layer}'][name] for name in ('kernel', 'bias'))
+            # A number past the last unit fills up: what it takes is 0, what it gives is dropped.
+            number = jnp.asarray(by_degree(degrees, order.shape[1]))[index, t]
+            kernel = kernel.at[:, number].get(mode='fill', fill_value=0).astype(self.dtype)
+            bias = bias.at[number].get(mode='fill', fill_value=0).astype(self.dtype)
+            h = units.at[:, number].set(act(h.astype(self.dtype) @ kernel + bias), mode='drop')
+            new.append(h)
+        place = jnp.asarray(np.argsort(order, axis=1))[index, t]
+        out = h.astype(jnp.float32) @ params['out']['kernel'][:, place]
+        out = out + params['out']['bias'][place]
+        if self.direct:
+            out = out + x.astype(jnp.float32) @ params['direct']['kernel'][:, place]
+        if vector is not None:
+            out = out + vector @ params['condition']['kernel'][:, place]
+        return out, tuple(new)
 
 
 class _MaskedDense(nn.Module):

@@ -63,7 +63,7 @@ class MaskedMLP(nn.Module):
             if name == 'output':
                 new = np.arange(length * self.outputs).reshape(length, -1)
             else:
-                new = _by_degree(self._degrees(mask.shape[1], length), length)
+                new = by_degree(self._degrees(mask.shape[1], length), length)
             # What a number past the last one takes is 0: the units that fill up a degree.
             kernel = kernel.at[order].get(mode='fill', fill_value=0)
             kernel = kernel.at[:, new].get(mode='fill', fill_value=0)
@@ -102,14 +102,18 @@ class MaskedMLP(nn.Module):
         return [*masks, degrees[:, None] < np.repeat(tokens, self.outputs)]
 
 
-def _by_degree(degrees: np.ndarray, length: int) -> np.ndarray:
-    """Numbers of the units of each degree 0..length - 1, each row filled up with the number of
-    units.
+def by_degree(degrees: np.ndarray, length: int) -> np.ndarray:
+    """Numbers of the units [..., length, widest] of each degree 0..length - 1, filled up with the
+    number of units; `degrees` is [..., units].
     """
-    units = [np.flatnonzero(degrees == degree) for degree in range(length)]
-    widest = max(map(len, units))
-    fill = len(degrees)
-    return np.stack([np.pad(row, (0, widest - len(row)), constant_values=fill) for row in units])
+    rows = degrees.reshape(-1, degrees.shape[-1])
+    units = [[np.flatnonzero(row == degree) for degree in range(length)] for row in rows]
+    widest = max(len(group) for row in units for group in row)
+    found = np.full((len(rows), length, widest), degrees.shape[-1])
+    for row, groups in zip(found, units, strict=True):
+        for filled, group in zip(row, groups, strict=True):
+            filled[: len(group)] = group
+    return found.reshape(*degrees.shape[:-1], length, widest)
 
 
 class _MaskedDense(nn.Module):

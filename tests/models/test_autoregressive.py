@@ -21,6 +21,7 @@ from genjax.models import (
 )
 from genjax.models.autoregressive import TokenSampling
 from genjax.models.autoregressive.decoding import filter_logits, keep_top_k, keep_top_p
+from genjax.models.conditional import GuidedSampling
 from genjax.models.diffusion import Confidence, MaskGITSampling
 from genjax.models.sampling_options import with_sampling
 from genjax.networks import (
@@ -250,6 +251,38 @@ def test_cached_frames_are_the_same():
     wrapped = {'params': {**params, 'network': {'inner': params['network']}}, 'state': {}}
     x = jax.jit(cached.sample, static_argnums=2)(variables, KEY, 8)
     np.testing.assert_array_equal(x, jax.jit(plain.sample, static_argnums=2)(wrapped, KEY, 8))
+
+
+GUIDED = {'num_classes': 3, 'condition_dropout': 0.1, 'sampling': GuidedSampling(guidance=2.0)}
+
+
+class ByPasses(MaskedAutoencoder):
+    """Without the method for single elements."""
+
+    element = None
+
+
+@pytest.mark.parametrize(
+    'features, options, given',
+    [
+        ((9, 30), {'num_masks': 3}, {}),  # degrees without units, and with several
+        ((20,), {'natural': True, 'direct': False, 'activation': 'sigmoid'}, {}),
+        ((20,), {'num_masks': 2}, GUIDED),
+    ],
+)
+def test_made_draws_the_same_bits_unit_by_unit(features, options, given):
+    of_units, of_passes = (
+        MADE(kind((4, 3, 1), features, **options), **given)
+        for kind in (MaskedAutoencoder, ByPasses)
+    )
+    batch = {'x': jnp.zeros((2, 4, 3, 1)), 'label': jnp.zeros(2, int)}
+    variables = jax.jit(lambda: _spread(of_units.init(KEY, batch)))()
+    drawn = [
+        jax.jit(model.sample, static_argnums=2)(variables, KEY, 50)
+        for model in (of_units, of_passes)
+    ]
+    np.testing.assert_array_equal(*drawn)
+    assert 0.2 < np.mean(drawn[0]) < 0.8
 
 
 def test_the_log_prob_of_frames_ignores_padding():

@@ -1,5 +1,7 @@
 """MADE: a masked autoencoder as an autoregressive model of bits."""
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -25,7 +27,7 @@ class MADE(ConditionalModel):
         network: bits [B, *event] and the index of a set of masks to logits [B, *event]; such as
             `MaskedAutoencoder`. Its field `shape` is the shape of one example, `num_masks` the
             number of sets, and `degrees()[0]` the 1-based position of each element in each
-            ordering.
+            ordering. Sampling uses its methods `initial_carry` and `element`, if any, on a CPU.
         sampling: sampling options.
     """
 
@@ -122,21 +124,36 @@ class MADE(ConditionalModel):
         """Draws [num, D] under one set of masks."""
         places = jnp.argsort(jnp.asarray(self.network.degrees()[0])[index])
 
-        def network(condition: Array | None, x: Array) -> tuple[Array, Any]:
-            args = (x, index, condition)
-            return flax_utils.apply(self._network, variables, 'network', *args)
+        def call(condition: Array | None, *args: Any, method: str) -> Any:
+            args = (*args, index, condition)
+            return flax_utils.apply(self._network, variables, 'network', *args, method=method)[0]
 
-        network = self._guided(network, condition)
+        def whole(condition: Array | None, x: Array, carry: tuple, t: Array) -> tuple[Array, tuple]:
+            logits = call(condition, x, method='__call__').reshape(len(x), -1)
+            return jax.lax.dynamic_index_in_dim(logits, places[t], 1, keepdims=False), carry
 
-        def draw(x: Array, inputs: tuple[Array, Array]) -> tuple[Array, None]:
-            place, key = inputs
-            logits, _ = network(x.reshape(num, *self.event_shape))
-            logit = jax.lax.dynamic_index_in_dim(logits.reshape(num, -1), place, 1, keepdims=False)
-            bit = draws.bernoulli(key, logit)
-            return jax.lax.dynamic_update_index_in_dim(x, bit, place, axis=1), None
+        def draw(network: Callable, carry: tuple) -> Array:
+            network = self._guided(network, condition)
 
-        keys = jax.random.split(key, len(places))
-        return jax.lax.scan(draw, jnp.zeros((num, len(places))), (places, keys))[0]
+            def step(state: tuple[Array, tuple], inputs: tuple[Array, Array]):
+                x, carry = state
+                t, key = inputs
+                logit, carry = network(x.reshape(num, *self.event_shape), carry, t)
+                bit = draws.bernoulli(key, logit)
+                return (jax.lax.dynamic_update_index_in_dim(x, bit, places[t], axis=1), carry), None
+
+            inputs = jnp.arange(len(places)), jax.random.split(key, len(places))
+            (x, _), _ = jax.lax.scan(step, (jnp.zeros((num, len(places))), carry), inputs)
+            return x
+
+        if getattr(self.network, 'element', None) is None:
+            return draw(whole, ())
+        units = self._network.initial_carry(num * self._passes)
+        # An accelerator computes a whole pass in the time of a few small products.
+        return jax.lax.platform_dependent(
+            cpu=lambda: draw(functools.partial(call, method='element'), units),
+            default=lambda: draw(whole, ()),
+        )
 
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         condition = self._training_condition(batch, key)
