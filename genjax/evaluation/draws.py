@@ -173,7 +173,12 @@ def random_batches(data: EvaluationData, num: int, batch_size: int) -> Iterator[
         parts.append({name: fetch(rows)[mask] for name, rows in batch.items() if name != 'mask'})
     if not parts:
         return
-    size, layout = len(mask), {name: jax.device_put(a).sharding for name, a in batch.items()}
+    layout = {
+        # An array over several processes cannot be put anywhere else.
+        name: (a if isinstance(a, Array) else jax.device_put(a)).sharding
+        for name, a in batch.items()
+    }
+    size = len(mask)
     rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     chosen = random_subset(len(rows['x']), num)
     for start in range(0, len(chosen), batch_size):

@@ -44,7 +44,7 @@ CASES = {
     'digits/vq': ({'CodebookUse': {'batch_size': 22}}, {}),
     'digits/cyclegan': ({'TranslationAccuracy': {}}, {}),
     'jars/vae': ({'FactorR2': {}, 'Disentanglement': {}}, {}),
-    'gaussians/wgan_gp': ({'CriticW1': {}}, {}),
+    'gaussians/wgan_gp': ({'CriticW1': {'num_samples': 60}}, {}),
     'gaussians/ring': ({'Modes': SMALL, 'Outliers': SMALL}, {}),
     'stacked_digits/gan': ({'ClassModes': SMALL}, {}),
     'avatars/stylegan2': (

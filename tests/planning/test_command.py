@@ -21,7 +21,7 @@ def failure(capsys, *words):
         ([DIGITS, '--topology=v5x:4x4'], "there is no topology 'v5x:4x4'; did you mean 'v5"),
         ([DIGITS, '--topology=cpu-4', '--slices=2'], 'cpu-N has none'),
         ([DIGITS, '--topology=cpu-4', '--program=smple'], 'invalid choice'),
-        ([DIGITS, '--topology=cpu-4', '--program=sample', '--search'], 'for training alone'),
+        ([DIGITS, '--topology=cpu-4', '--program=sample', '--search'], 'arrange training alone'),
         ([DIGITS, '--topology=cpu-4', '--config.mesh.fdsp=2'], "did you mean 'mesh.fsdp'"),
         (['--topology=cpu-4'], 'required: --config'),
     ],
