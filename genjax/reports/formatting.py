@@ -16,7 +16,7 @@ def number(value: float | None, digits: int = 5) -> str:
     if value is None:
         return NONE
     text = f'{value:.{digits}g}'
-    if 1e4 <= abs(float(text)) < 1e9:
+    if ('e+' in text or abs(float(text)) >= 1e4) and abs(float(text)) < 1e9:
         text = f'{float(text):,.0f}'
     return text.replace('-', '−')
 
