@@ -87,7 +87,15 @@ def _line_of(error: Exception) -> str | None:
         return ' '.join(str(error).split())  # one line, even if it quotes several
     if isinstance(error, MemoryError):
         return f'{_NO_MEMORY.format("")}; data with in_memory=False'
+    if of_store(error):
+        return f'the store of a gs:// folder does not answer as it should: {summary(error)}'
     return _of_devices(str(error)) or of_user(error)
+
+
+def of_store(error: BaseException) -> bool:
+    """Returns whether an exception is of a library that talks to an object store."""
+    library = type(error).__module__.partition('.')[0]
+    return library in ('gcsfs', 'google', 'aiohttp', 'requests', 'urllib3')
 
 
 def plain(text: str) -> str:

@@ -2,14 +2,18 @@
 
 import contextlib
 import fcntl
+import functools
+import hashlib
+import io
 import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from genjax import stores
 from genjax.errors import CannotWrite, RunLocked, UserError
 
 _LOCK = '.lock'
@@ -30,11 +34,11 @@ def local(path: str) -> str:
 
 
 def workdir(path: str) -> str:
-    """Returns the path of a folder for checkpoints, checked.
+    """Returns the path of a folder of this machine for checkpoints, checked.
 
     Raises:
-        UserError: the path is a URL; or it, or a folder above it, has a character that Orbax would
-            interpret as a glob pattern, which makes checkpoints unreadable.
+        UserError: the path is a URL; or it, or a folder above it, has a character
+            that Orbax would interpret as a glob pattern, which makes checkpoints unreadable.
     """
     path = local(path)
     whole = os.path.abspath(path)
@@ -44,6 +48,20 @@ def workdir(path: str) -> str:
             f' ({whole}); rename the folder or choose another one'
         )
     return path
+
+
+def run_folder(path: str) -> str:
+    """Returns the path of a folder for checkpoints, here (`workdir`) or in a store (`as_path`)."""
+    return str(as_path(path)) if stores.is_remote(path) else workdir(path)
+
+
+def as_path(path: str | Path) -> Path:
+    """Returns the path of a folder of this machine or, by `gs://…`, of a store.
+
+    Raises:
+        UserError: the libraries of the store are not installed, or the path cannot be one.
+    """
+    return stores.path(str(path)) if stores.is_remote(path) else Path(path)
 
 
 def disk_full(error: Exception) -> bool:
@@ -77,6 +95,11 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         UserError: writing failed; the temporary file is removed, and an older file stays.
     """
+    if stores.is_remote(path):
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder) / path.name
+            stores.upload(Path(folder) / path.name, path)
+        return
     output(str(path))
     temporary = path.with_name(f'.{path.name}.{os.getpid()}.tmp')
     with _explained(path):
@@ -92,6 +115,23 @@ def check_new_folder(path: Path) -> None:
     """Raises UserError unless a folder can be written at the path: it is new, or empty."""
     if path.exists() and not (path.is_dir() and not any(path.iterdir())):
         raise UserError(f'--out={path}: a new or empty folder is needed')
+
+
+def digests(folder: Path) -> Iterator[tuple[str, Callable[[], str]]]:
+    """Yields the name of each file below a folder, and a function that returns a digest of its
+    content: the sha256, or in a store the checksums that it keeps.
+    """
+    if stores.is_remote(folder):
+        for name, digest in folder.digests():
+            yield name, functools.partial(str, digest)
+        return
+    for path in sorted(p for p in folder.glob('**/*') if p.is_file()):
+        yield str(path.relative_to(folder)), functools.partial(_sha256, path)
+
+
+def _sha256(path: Path) -> str:
+    with path.open('rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 @contextlib.contextmanager
@@ -152,7 +192,7 @@ def locked(folder: Path, kind: str, record: str, busy: str) -> Iterator[IO[str]]
         RunLocked: another process holds the lock; the folder is unchanged.
         UserError: the folder is of another kind or not writable; it is unchanged.
     """
-    workdir(folder)
+    run_folder(folder)
     with contextlib.ExitStack() as stack:
         try:
             _refuse_foreign(folder, kind, record)
@@ -177,6 +217,10 @@ def exclusive(path: Path, busy: str | None = None) -> Iterator[IO[str]]:
         RunLocked: another process holds it.
         OSError: the file cannot be opened.
     """
+    if stores.is_remote(path):
+        with stores.leased(path, busy):
+            yield io.StringIO()  # there is no descriptor to inherit
+        return
     with open(path, 'a+') as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))

@@ -25,9 +25,7 @@ def metrics(workdir: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yields the step and the metrics of each record in `metrics.jsonl`, in order; lines that
     cannot be read, such as one that is being written, are skipped.
     """
-    path = workdir / METRICS
-    if path.exists():
-        yield from _parsed(path.read_text(errors='replace'))
+    yield from _parsed(text(workdir))
 
 
 class Results:
@@ -42,6 +40,10 @@ class Results:
         """Returns the step and the results of each complete record with some, in order."""
         if not self._path.exists():
             return []
+        if self._path.is_dir():  # segments in a store, the last of which is rewritten
+            self._found.clear()
+            self._add(text(self._path.parent))
+            return self._found
         with self._path.open('rb') as file:
             inode = os.fstat(file.fileno()).st_ino
             if inode != self._file:  # replaced, when a run resumes
@@ -50,15 +52,18 @@ class Results:
             new = file.read()
         new = new[: new.rfind(b'\n') + 1]
         self._place += len(new)
-        for step, record in _parsed(new.decode(errors='replace')):
+        self._add(new.decode(errors='replace'))
+        return self._found
+
+    def _add(self, lines: str) -> None:
+        for step, record in _parsed(lines):
             results = {n: v for n, v in record.items() if n.partition('/')[0] in self._evals}
             if results:
                 self._found.append((step, results))
-        return self._found
 
 
-def _parsed(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    for line in text.splitlines():
+def _parsed(lines: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    for line in lines.splitlines():
         try:
             record = json.loads(line)
             step = record.pop('step')
@@ -66,6 +71,15 @@ def _parsed(text: str) -> Iterator[tuple[int, dict[str, Any]]]:
             continue
         if type(step) is int:
             yield step, {_OLDER.sub('', name, count=1): value for name, value in record.items()}
+
+
+def text(workdir: Path) -> str:
+    """Content of `metrics.jsonl`, which is a folder of segments in a store; '' if it is missing."""
+    path = workdir / METRICS
+    if not path.exists():
+        return ''
+    parts = sorted(path.iterdir()) if path.is_dir() else [path]
+    return ''.join(part.read_text(errors='replace') for part in parts)
 
 
 def timesheet(workdir: Path) -> dict[str, Any]:

@@ -62,11 +62,12 @@ def test_what_a_killed_process_left_can_be_removed(tmp_path):
 @pytest.mark.parametrize(
     'words',
     [
-        ('train', '--config=c.py', '--workdir=gs://bucket/run'),
+        ('train', '--config=c.py', '--workdir=s3://bucket/run'),
         ('train', '--config=c.py', '--workdir=file:///tmp/run'),
         ('sweep', '--config=c.py', '--workdir=s3://bucket/run'),
         ('sweep', '--config=c.py', '--workdir=run', '--launcher=jobset', '--out=gs://bucket/jobs'),
-        ('sample', '--workdir=gs://bucket/run', '--out=a.png'),
+        ('sweep', '--config=c.py', '--workdir=gs://bucket/sweep'),
+        ('sample', '--workdir=s3://bucket/run', '--out=a.png'),
         ('sample', '--workdir=run', '--out=gs://bucket/a.png'),
         ('evaluate', '--workdir=hdfs://host/run'),
         ('encode', '--workdir=run', '--out=gs://bucket/codes'),

@@ -28,11 +28,13 @@ MAY_IMPORT = {
     'schedules': set(),
     'hardware': set(),
     'bridge': set(),
-    'files': {'errors'},
+    'store_path': set(),
+    'stores': {'errors', 'store_path'},
+    'files': {'errors', 'stores'},
     'tensors': {'errors'},
 }
 for _part, *_below in (
-    ('config', 'bridge', 'errors', 'files', 'schedules', 'free'),
+    ('config', 'bridge', 'errors', 'files', 'stores', 'schedules', 'free'),
     ('data', 'config'),
     ('networks', 'bridge', 'errors', 'files', 'schedules', 'free'),
     ('models', 'networks'),
@@ -62,6 +64,10 @@ ONLY_IN = {
     'orbax': 'training/checkpoints.py',
     'grain': 'data/',
     'tensorflow_datasets': 'data/',
+    'fsspec': 'store_path.py',
+    'etils': 'store_path.py',
+    'google': 'store',
+    'gcsfs': 'stores.py',
 }
 
 

@@ -172,7 +172,7 @@ def _follow(args: argparse.Namespace) -> None:
 
     if jax.process_count() > 1:
         raise UserError('--follow runs in one process')
-    workdir = Path(args.workdir)
+    workdir = files.as_path(args.workdir)
     waiting = False
     while not steps_in(workdir / 'checkpoints'):
         if not waiting:

@@ -43,7 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def add_run(parser: argparse.ArgumentParser) -> None:
     """Adds the options of commands that load a run, except `--sampling.…`."""
     parser.add_argument(
-        '--workdir', type=files.workdir, required=True, metavar='DIR', help='the folder of the run'
+        '--workdir',
+        type=files.run_folder,
+        required=True,
+        metavar='DIR',
+        help='the folder of the run',
     )
     parser.add_argument(
         '--step', default='best', help="a step, 'latest', or 'best' (default; by the run's config)"

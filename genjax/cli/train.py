@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='a file with get_config(); --config.model.beta=4 changes one field',
     )
     parser.add_argument(
-        '--workdir', type=files.workdir, required=True, metavar='DIR',
+        '--workdir', type=files.run_folder, required=True, metavar='DIR',
         help='folder of the run; an existing run is resumed'
     )  # fmt: skip
     runtime.add_trust(parser)
@@ -61,7 +61,6 @@ def _sum(text: str) -> float:
 
 def _train(args: argparse.Namespace, interruption: Preemption) -> None:
     import time
-    from pathlib import Path
 
     from genjax import config
 
@@ -71,7 +70,7 @@ def _train(args: argparse.Namespace, interruption: Preemption) -> None:
 
         loop.train(
             config.load(args.config, args.overrides),
-            Path(args.workdir),
+            files.as_path(args.workdir),
             interruption,
             args.branch_from,
             began,

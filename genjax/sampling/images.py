@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from genjax.errors import UserError
-from genjax.files import replacing
+from genjax.files import as_path, replacing
 from genjax.models.base import HasMeans
 
 _TILE = 48  # pixels that the side of a tile should have at least
@@ -183,7 +183,7 @@ def write(path: str | Path, image: np.ndarray, caption: str = '') -> None:
     Raises:
         UserError: the format is unknown, or the file cannot be written.
     """
-    path = Path(path)
+    path = as_path(path)
     suffix = path.suffix.lower()
     if suffix not in Image.registered_extensions():
         raise UserError(f'{path}: images are written as .png, not {suffix or "without a suffix"}')

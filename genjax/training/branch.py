@@ -10,7 +10,8 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.files import local
+from genjax.files import as_path, local
+from genjax.stores import is_remote
 from genjax.training import loading as runs
 from genjax.training import workdir
 from genjax.training.programs import Programs
@@ -34,17 +35,17 @@ class Origin:
     @classmethod
     def parse(cls, text: str) -> 'Origin':
         """Parses `RUN` or `RUN@STEP`; raises UserError if there is no such run."""
-        text = local(text)
+        text = text if is_remote(text) else local(text)
         folder, at, step = text.rpartition('@')
-        if not at or (Path(text) / workdir.CONFIG).exists():
+        if not at or (as_path(text) / workdir.CONFIG).exists():
             folder, step = text, 'latest'
-        workdir.read(Path(folder))
-        return cls(Path(folder), step)
+        workdir.read(as_path(folder))
+        return cls(as_path(folder), step)
 
     @classmethod
     def recorded(cls, record: Mapping[str, Any]) -> 'Origin | None':
         """Returns the branch of a run that was killed before its first checkpoint."""
-        return cls(Path(record['run']), str(record['step'])) if record else None
+        return cls(as_path(record['run']), str(record['step'])) if record else None
 
 
 def branch(

@@ -15,7 +15,8 @@ import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-from genjax.errors import CannotWrite, UserError
+from genjax import stores
+from genjax.errors import CannotWrite, RunLocked, UserError
 from genjax.files import disk_full, replacing
 from genjax.parallel import distributed, preemption
 from genjax.records import best_result
@@ -152,6 +153,7 @@ class Checkpoints:
                 self._manager.reload()
             return
         with self._failures():
+            stores.check(self.directory)
             args = {_ITEM: ocp.args.PyTreeSave(state), _WINDOW: ocp.args.JsonSave(window or {})}
             metrics = checksums.sealed(results) if results else None
             self._manager.save(step, args=ocp.args.Composite(**args), metrics=metrics)
@@ -278,7 +280,7 @@ class Checkpoints:
 
     def _write_checksums(self) -> None:
         """Called by Orbax at the end of a save, before the final rename."""
-        for folder in self.directory.glob('*.orbax-checkpoint-tmp*'):
+        for folder in _unfinished(self.directory):
             checksums.write(folder, int(folder.name.partition('.')[0]))
 
     def _mark(self) -> None:
@@ -294,6 +296,8 @@ class Checkpoints:
         except Exception as error:
             complete = steps_in(self.directory)
             kept = f'step {complete[-1]} is the last one' if complete else 'there is none yet'
+            if isinstance(error, RunLocked):
+                raise
             why = 'the disk is full' if disk_full(error) else _first_line(error)
             raise CannotWrite(
                 f'cannot save a checkpoint to {self.directory}: {why}; {kept}'
@@ -302,7 +306,20 @@ class Checkpoints:
 
 def steps_in(directory: Path) -> list[int]:
     """Steps with a complete checkpoint, damaged or not."""
-    return sorted(int(path.name) for path in directory.glob('*') if path.name.isdecimal())
+    names = _committed(directory) if stores.is_remote(directory) else directory.glob('*')
+    return sorted(int(path.name) for path in names if path.name.isdecimal())
+
+
+def _committed(directory: Path) -> list[Path]:
+    """Complete checkpoints in a store, where a folder has its final name from the beginning."""
+    return [mark.parent for mark in directory.glob('*/commit_success.txt')]
+
+
+def _unfinished(directory: Path) -> list[Path]:
+    """Folders of saves that have not been committed."""
+    if stores.is_remote(directory):
+        return sorted(set(directory.iterdir()) - set(_committed(directory)))
+    return list(directory.glob('*.orbax-checkpoint-tmp*'))
 
 
 def gone(directory: Path) -> bool:

@@ -4,7 +4,6 @@ Orbax verifies its metadata only: it restores corrupted array data silently.
 """
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -13,6 +12,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from genjax import files
 from genjax.errors import UserError
 
 FILE = 'sha256.json'
@@ -21,7 +21,7 @@ _NEEDED = ('state/_METADATA', 'state/manifest.ocdbt')
 _SEAL = 'sha256'
 _THREADS = min(8, os.cpu_count() or 1)  # eight hash what a fast disk reads
 _PATIENCE = 30.0  # seconds
-_DAMAGE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)  # other errors do not mean damage
+_DAMAGE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)  # others do not mean damage
 
 
 def write(folder: Path, step: int) -> None:
@@ -49,10 +49,10 @@ def damage(folder: Path) -> str | None:
         if 'step' not in saved:  # older: only the state, no step
             saved = {'step': int(folder.name)} | {f'state/{name}': saved[name] for name in saved}
         step = saved.pop('step')
-    except OSError as error:
-        if error.errno not in _DAMAGE:
-            raise _unreadable(folder, error) from error
+    except _DAMAGE as error:
         return str(error)
+    except OSError as error:
+        raise _unreadable(folder, error) from error
     except (ValueError, TypeError, AttributeError) as error:
         return f'{FILE} or {_METADATA} is torn: {error}'
     if step != int(folder.name):
@@ -112,21 +112,16 @@ def _digests(folder: Path) -> dict[str, str]:
     metadata = json.loads((folder / _METADATA).read_text())
     metadata.pop('commit_timestamp_nsecs', None)
     digests = {_METADATA: _of(metadata)}
-    hashed = []
-    for path in sorted(p for p in folder.glob('*/**/*') if p.is_file()):
-        name = path.relative_to(folder)
-        if name.parts[0] != 'metrics':
-            hashed.append(path)
-        elif name.name == 'metrics':
-            digests[str(name)] = 'has its own'
+    hashed = {}
+    for name, digest in files.digests(folder):
+        kind, _, inside = name.partition('/')
+        if inside and kind != 'metrics':
+            hashed[name] = digest
+        elif inside and name.rpartition('/')[2] == 'metrics':
+            digests[name] = 'has its own'
     with ThreadPoolExecutor(_THREADS) as pool:  # hashlib lets other threads run
-        names = (str(path.relative_to(folder)) for path in hashed)
-        return digests | dict(zip(names, pool.map(_of_file, hashed), strict=True))
-
-
-def _of_file(path: Path) -> str:
-    with path.open('rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()
+        found = pool.map(lambda digest: digest(), hashed.values())
+        return digests | dict(zip(hashed, found, strict=True))
 
 
 def _of(content: object) -> str:

@@ -149,6 +149,7 @@ class Events:
                 experiment.preprocess, mesh=self._mesh, seed=experiment.seed,
             )  # fmt: skip
             writer.write(step, numbers(results))
+            writer.flush()
             shown = '  '.join(f'{n} {value:.4g}' for n, value in numbers(results).items())
             progress.say(f'step {step:,}  {shown}')
 

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from genjax import config as configs
 from genjax.data.standardise import recorded
 from genjax.errors import UserError
+from genjax.files import as_path
 from genjax.parallel import distributed
 from genjax.parallel.sharding import MeshShape
 from genjax.training import unchanged
@@ -43,7 +44,7 @@ def load(
     Raises:
         UserError: the run, checkpoint, average or option does not exist.
     """
-    path = Path(workdir)
+    path = as_path(workdir)
     if step not in ('best', 'latest') and not str(step).isdecimal():
         raise UserError(f"--step is a number, 'best' or 'latest', not {step!r}")
     record = distributed.on_first(lambda: folder.read(path))

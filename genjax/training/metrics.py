@@ -144,6 +144,7 @@ class MetricLog:
         """Waits for the last call and records its metrics; raises like `push`."""
         before, self._pending = self._pending, None
         self._record(before)
+        self._writer.flush()
 
     def show_rest(self, step: int) -> None:
         """Shows the means since the last record, which an ending run does not write."""

@@ -8,6 +8,8 @@ from pathlib import Path
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.record_writer import masked_crc32c
 
+from genjax import stores
+
 
 class EventFile:
     """Appends events to a new file in a folder, which TensorBoard shows as one run.
@@ -18,18 +20,30 @@ class EventFile:
 
     def __init__(self, folder: Path, owner: int):
         """Opens the file; raises OSError. `owner` is part of its name, such as a process id."""
-        folder.mkdir(parents=True, exist_ok=True)
         name = f'events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{owner}'
+        version = _record(0, file_version='brain.Event:2')
+        if stores.is_remote(folder):
+            self._file = stores.Segments(lambda n: folder / f'{name}.{n:06}', header=version)
+            return
+        folder.mkdir(parents=True, exist_ok=True)
         self._file = (folder / name).open('ab', buffering=0)
-        self.write(0, file_version='brain.Event:2')
+        self._file.write(version)
 
     def write(self, step: int, **content: object) -> None:
         """Appends an event with the fields `content` of its protocol buffer; raises OSError."""
-        data = Event(wall_time=time.time(), step=step, **content).SerializeToString()
-        length = struct.pack('<Q', len(data))
-        checksums = (struct.pack('<I', masked_crc32c(part)) for part in (length, data))
-        self._file.write(length + next(checksums) + data + next(checksums))
+        self._file.write(_record(step, **content))
+
+    def flush(self) -> None:
+        """Makes what was written visible, in a store too; raises OSError or CannotWrite."""
+        self._file.flush()
 
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
+
+
+def _record(step: int, **content: object) -> bytes:
+    data = Event(wall_time=time.time(), step=step, **content).SerializeToString()
+    length = struct.pack('<Q', len(data))
+    checksums = (struct.pack('<I', masked_crc32c(part)) for part in (length, data))
+    return length + next(checksums) + data + next(checksums)

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from genjax import records
+from genjax import records, stores
 from genjax.files import write_json
 
 Use = Literal['start', 'compile', 'data', 'step', 'evaluation', 'checkpoint', 'idle']
-_EVERY = 1.0  # seconds between writes of the file
+_EVERY, _EVERY_REMOTE = 1.0, 10.0  # seconds between writes of the file, here and in a store
 
 
 class Timesheet:
@@ -22,7 +22,8 @@ class Timesheet:
     - 'data': the devices wait for a batch;
     - 'step': training;
     - 'evaluation', with images; 'checkpoint', as far as the run waits for it;
-    - 'idle': no process, and at most a second before the end of one that was killed.
+    - 'idle': no process, and at most a second (in a store: ten) before the end of one
+      that was killed.
 
     Each moment has one use, so that they sum to the time that has passed.
     """
@@ -35,6 +36,7 @@ class Timesheet:
             began: `time.time()` at the start of this process's work.
         """
         self._path = None if workdir is None else workdir / records.TIMESHEET
+        self._every = _EVERY_REMOTE if stores.is_remote(workdir) else _EVERY
         self._use: Use = 'start'
         self._began, self._since, self._written = began, time.monotonic(), 0.0
         before = {} if workdir is None else records.timesheet(workdir)
@@ -77,7 +79,7 @@ class Timesheet:
     def write(self, step: int, now: bool = False) -> None:
         """Keeps what is accounted up to `step`, at most once a second unless `now`."""
         self._done = max(self._done, step)
-        if self._path is None or (time.monotonic() - self._written < _EVERY and not now):
+        if self._path is None or (time.monotonic() - self._written < self._every and not now):
             return
         self.switch(self._use)
         self._written = self._since

@@ -5,6 +5,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from genjax import config as configs
+from genjax.files import as_path
 from genjax.training import loading as runs
 from genjax.training import loop
 from genjax.training.experiment import Experiment
@@ -25,5 +26,5 @@ def train(
     Raises:
         UserError: the config, the data or the folder is invalid, or training diverged.
     """
-    loop.train(configs.as_config(config), Path(workdir), branch_from=branch_from)
+    loop.train(configs.as_config(config), as_path(workdir), branch_from=branch_from)
     return runs.load(workdir)

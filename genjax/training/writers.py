@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +14,7 @@ from PIL import Image
 from tensorboardX import summary
 from tensorboardX.proto.event_pb2 import SessionLog
 
-from genjax import records
+from genjax import records, stores
 from genjax.config import trust
 from genjax.errors import CannotWrite, UserError, how_to_install
 from genjax.files import replacing
@@ -32,7 +33,7 @@ class MetricWriter:
         self._path = workdir / records.METRICS
         with _explained(self._path), contextlib.ExitStack() as files:
             _keep_until(self._path, start)
-            self._file = files.enter_context(self._path.open('a'))
+            self._file = files.enter_context(_appending(self._path))
             self._events = EventFile(workdir / 'tensorboard', os.getpid())
             files.callback(self._events.close)
             # Hides records of later steps by a killed process.
@@ -56,7 +57,9 @@ class MetricWriter:
         try:
             self._wandb = wandb.init(
                 project=project,
-                dir=str(self._path.parent),
+                dir=tempfile.gettempdir()
+                if stores.is_remote(self._path)
+                else str(self._path.parent),
                 config=config,
                 id=run_id,
                 name=self._path.parent.absolute().name,
@@ -84,7 +87,6 @@ class MetricWriter:
     def _write(self, step: int, metrics: Mapping[str, float]) -> None:
         with _explained(self._path):
             self._file.write(_line(step, metrics))
-            self._file.flush()
             for name, value in metrics.items():
                 if math.isfinite(value):
                     self._events.write(step, summary=summary.scalar(name, value))
@@ -94,18 +96,28 @@ class MetricWriter:
         Weights & Biases they go into the summary, since its steps must increase.
         """
         # A process that was killed before it stored the results may have recorded them.
-        if results and not self._path.read_text('utf-8').endswith(_line(step, results)):
+        self.flush()
+        if results and not records.text(self._path.parent).endswith(_line(step, results)):
             self._write(step, results)
         if results and self._wandb:
             self._wandb.summary.update(dict(results))
 
     def picture(self, step: int, name: str, path: Path) -> None:
         """Shows an image file in TensorBoard and Weights & Biases."""
-        pixels = np.asarray(Image.open(path).convert('RGB'))
+        with path.open('rb') as file:
+            pixels = np.asarray(Image.open(file).convert('RGB'))
         with _explained(self._path):
             self._events.write(step, summary=summary.image(name, pixels, dataformats='HWC'))
         if self._wandb:
             self._wandb.log({name: wandb_module().Image(pixels)}, step=step)
+
+    def flush(self) -> None:
+        """Makes what was recorded visible, in a store too: before a checkpoint of the same step,
+        whose run resumes with these records.
+        """
+        with _explained(self._path):
+            self._file.flush()
+            self._events.flush()
 
     def close(self) -> None:
         """Flushes and closes all outputs."""
@@ -136,6 +148,9 @@ class NoMetrics(contextlib.AbstractContextManager):
     def picture(self, step: int, name: str, path: Path) -> None:
         """Does nothing."""
 
+    def flush(self) -> None:
+        """Does nothing."""
+
 
 def _line(step: int, metrics: Mapping[str, float]) -> str:
     finite = {k: v if math.isfinite(v) else None for k, v in metrics.items()}
@@ -164,6 +179,29 @@ def _keep_until(path: Path, step: int) -> None:
     """Drops records of later steps and an incomplete last line; renames results of older runs."""
     if not path.exists():
         return
+    if stores.is_remote(path):
+        _keep_segments_until(path, step)
+        return
     kept = [{'step': at, **found} for at, found in records.metrics(path.parent) if at <= step]
     with replacing(path) as temporary:
         temporary.write_text(''.join(json.dumps(record) + '\n' for record in kept))
+
+
+def _appending(path: Path) -> contextlib.AbstractContextManager:
+    """Opens a file, or its segments in a store, to append lines."""
+    if not stores.is_remote(path):
+        return path.open('a', buffering=1)  # each line at once
+    first = 1 + max((int(part.name) for part in path.iterdir()), default=0) if path.exists() else 1
+    return contextlib.closing(stores.Segments(lambda number: path / f'{number:06}', first))
+
+
+def _keep_segments_until(path: Path, step: int) -> None:
+    """`_keep_until` of segments: rewrites those with later records, and removes empty ones."""
+    for part in sorted(path.iterdir()):
+        found = [json.loads(line) for line in part.read_text().splitlines()]
+        kept = [record for record in found if record['step'] <= step]
+        if not kept:
+            part.unlink()
+        elif kept != found:
+            with replacing(part) as temporary:
+                temporary.write_text(''.join(json.dumps(record) + '\n' for record in kept))
