@@ -262,7 +262,7 @@ def test_a_store_that_fails_for_long_is_one_line(workdir, fast, faults, fault):
     assert (workdir / 'a.json').read_text() == 'old'
 
 
-@pytest.mark.parametrize('damage', ['changed', 'missing'])
+@pytest.mark.parametrize('damage', [pytest.param('changed', marks=pytest.mark.full), 'missing'])
 def test_a_damaged_checkpoint_is_set_aside(damage, genjax, workdir):
     assert genjax(*arguments(workdir, steps=2, checkpoint_every=1))[0] == 0
     (data, *_) = (workdir / 'checkpoints' / '2' / 'state' / 'd').iterdir()
