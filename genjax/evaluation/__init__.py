@@ -33,6 +33,16 @@ from genjax.evaluation.likelihood import Likelihood
 from genjax.evaluation.manifold import prdc
 from genjax.evaluation.mmd import MMD
 from genjax.evaluation.modes import Modes
+from genjax.evaluation.novelty import Novelty
+from genjax.evaluation.novelty_scores import (
+    auroc,
+    complexity,
+    energy,
+    fpr_at,
+    likelihood_ratio,
+    mahalanobis,
+    typicality,
+)
 from genjax.evaluation.outliers import Outliers
 from genjax.evaluation.path_length import PerceptualPathLength
 from genjax.evaluation.pretrained import DINOv2, Inception, Pretrained
@@ -40,6 +50,13 @@ from genjax.evaluation.probe import Probe
 from genjax.evaluation.rate_distortion import RateDistortion
 from genjax.evaluation.reconstruction import Reconstruction
 from genjax.evaluation.results import evaluate
+from genjax.evaluation.selective import (
+    Selective,
+    aurc,
+    chow_threshold,
+    risk_at,
+    risk_coverage,
+)
 from genjax.evaluation.speed import Speed
 from genjax.evaluation.support import Support
 from genjax.evaluation.token_likelihood import TokenLikelihood
@@ -75,6 +92,7 @@ __all__ = [
     'LabelAccuracy',
     'Likelihood',
     'Modes',
+    'Novelty',
     'Outliers',
     'PerExample',
     'PerSample',
@@ -86,26 +104,38 @@ __all__ = [
     'RateDistortion',
     'Raw',
     'Reconstruction',
+    'Selective',
     'Speed',
     'Support',
     'TokenLikelihood',
     'TranslationAccuracy',
     'Vendi',
+    'aurc',
+    'auroc',
     'authenticity',
+    'chow_threshold',
+    'complexity',
     'copying_ct',
     'copying_z',
     'cross_generator_ap',
     'dci',
+    'energy',
     'evaluate',
     'factor_vae_score',
+    'fpr_at',
     'frechet_distance',
     'frechet_extrapolated',
     'frechet_jackknife',
     'kernel_distance',
+    'likelihood_ratio',
+    'mahalanobis',
     'mig',
     'nearest',
     'prdc',
+    'risk_at',
+    'risk_coverage',
     'sap',
+    'typicality',
     'vendi_score',
     'wasserstein_1',
 ]

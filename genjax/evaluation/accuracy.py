@@ -2,7 +2,6 @@
 
 import functools
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,43 +63,61 @@ class Accuracy(Evaluator):
         self, model: Any, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
         """Evaluates a model; raises UserError if it does not classify or there are no labels."""
-        require(self, model, classes.needed(model))
-        parts = list(self._log_probabilities(model, variables, data, key))
-        log_p, label = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        if not len(label):
-            raise UserError(f'Accuracy needs labels: the {data.split} split has none')
+        log_p, label = log_posteriors(self, model, variables, data, key)
         p = np.exp(log_p)
         correct = np.argmax(p, axis=1) == label
         mean = float(np.mean(correct))
-        rule = []
-        if classes.needed(model) == 'log_prob':
-            rule = ["Bayes' rule", *filter(None, [getattr(model, 'log_prob_method', None)])]
         return {
             'accuracy': mean,
             'stderr': math.sqrt(mean * (1 - mean) / len(label)),
             'nll': float(-np.mean(log_p[np.arange(len(label)), label])),
             'ece': calibration_error(np.max(p, axis=1), correct, self.bins),
             'brier': brier_score(p, label),
-            'protocol': ', '.join(
-                [*rule, f'{data.split} ({len(label)} examples)', f'{self.bins} bins']
-            ),
+            'protocol': ', '.join([*protocol_of(model, data, len(label)), f'{self.bins} bins']),
         }
 
-    def _log_probabilities(
-        self, model: Any, variables: Variables, data: EvaluationData, key: Array
-    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yields log p(class | x) float64 [n, K] and the labels [n] of the labelled examples of
-        each batch.
-        """
-        for batch in data.batches(self.batch_size):
-            if 'label' not in batch:
-                raise UserError(f'Accuracy needs labels: the {data.split} split has none')
-            logits, key = _logits(model, data.preprocess, variables, batch['x'], key)
-            logits, label, mask = fetch((logits, batch['label'], batch['mask']))
-            counts = mask & (label >= 0)
-            logits = logits[counts].astype(np.float64)
-            logits -= np.max(logits, axis=1, keepdims=True)
-            yield logits - np.log(np.sum(np.exp(logits), axis=1, keepdims=True)), label[counts]
+
+def log_posteriors(
+    evaluator: Any, model: Any, variables: Variables, data: EvaluationData, key: Array
+) -> tuple[np.ndarray, np.ndarray]:
+    """Computes log p(class | x), float64 [N, K], of the labelled examples of a split, by
+    `classes.classify`, and returns their labels [N] too.
+
+    Args:
+        evaluator: has a `batch_size`, and a name for errors.
+        model: the model.
+        variables: its parameters and state.
+        data: the split.
+        key: PRNG key.
+
+    Raises:
+        UserError: the model does not classify, or there are no labels.
+    """
+    require(evaluator, model, classes.needed(model))
+    missing = f'{type(evaluator).__name__} needs labels: the {data.split} split has none'
+    parts = []
+    for batch in data.batches(evaluator.batch_size):
+        if 'label' not in batch:
+            raise UserError(missing)
+        logits, key = _logits(model, data.preprocess, variables, batch['x'], key)
+        logits, label, mask = fetch((logits, batch['label'], batch['mask']))
+        counts = mask & (label >= 0)
+        logits = logits[counts].astype(np.float64)
+        logits -= np.max(logits, axis=1, keepdims=True)
+        log_p = logits - np.log(np.sum(np.exp(logits), axis=1, keepdims=True))
+        parts.append((log_p, label[counts]))
+    log_p, label = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    if not len(label):
+        raise UserError(missing)
+    return log_p, label
+
+
+def protocol_of(model: Any, data: EvaluationData, num: int) -> list[str]:
+    """Parts of the protocol of a result of `num` classified examples."""
+    rule = []
+    if classes.needed(model) == 'log_prob':
+        rule = ["Bayes' rule", *filter(None, [getattr(model, 'log_prob_method', None)])]
+    return [*rule, f'{data.split} ({num} examples)']
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))

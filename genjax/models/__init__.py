@@ -10,7 +10,7 @@ from genjax.models.autoregressive import (
     MaskGIT,
     PixelCNN,
 )
-from genjax.models.classes import class_log_probs
+from genjax.models.classes import adapt_prior, class_log_probs, class_posterior
 from genjax.models.classifier import Classifier
 from genjax.models.diffusion import (
     ConsistencyModel,
@@ -75,5 +75,7 @@ __all__ = [
     'UniformBox',
     'VQAutoencoder',
     'VampPrior',
+    'adapt_prior',
     'class_log_probs',
+    'class_posterior',
 ]

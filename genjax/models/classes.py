@@ -42,6 +42,35 @@ def classify(model: Any, variables: Variables, x: Array, key: Array) -> Array:
     return class_log_probs(model, variables, x, key).value
 
 
+def class_posterior(log_px_y: Array, log_prior: Array, temperature: float = 1.0) -> Array:
+    """Computes p(class | x) [B, K] ∝ p(x | class)^(1 / temperature) p(class): Bayes' rule.
+
+    Args:
+        log_px_y: log p(x | class) in nats, [B, K], each row up to a constant: those of
+            `class_log_probs`, or the logits of a classifier minus the log of its training prior.
+        log_prior: log p(class) [K].
+        temperature: positive; above 1 for likelihoods that are too sure.
+    """
+    return jax.nn.softmax(log_px_y / temperature + log_prior, axis=-1)
+
+
+def adapt_prior(log_px_y: Array, log_prior: Array, iterations: int) -> Array:
+    """Estimates the log prior [K] of the classes from unlabelled examples, whose classes may be
+    distributed otherwise than in training: the maximum of their likelihood, by EM (Saerens, Latinne
+    & Decaestecker, "Adjusting the outputs of a classifier to new a priori probabilities", 2002).
+
+    Args:
+        log_px_y: log p(x | class) of the examples in nats, [B, K]; see `class_posterior`.
+        log_prior: log prior [K] to begin with; a class of probability 0 keeps it.
+        iterations: number of steps, each of which makes the prior the mean of the posteriors.
+    """
+
+    def step(_: int, log_prior: Array) -> Array:
+        return jnp.log(jnp.mean(class_posterior(log_px_y, log_prior), axis=0))
+
+    return jax.lax.fori_loop(0, iterations, step, jnp.asarray(log_prior))
+
+
 def cross_entropy(logits: Array, label: Array, smoothing: Array | float = 0.0) -> Array:
     """Computes the cross-entropy [B] in nats of labels int32 [B]; 0 for -1 (unlabelled).
 

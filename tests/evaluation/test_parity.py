@@ -12,6 +12,12 @@ from tests.training.processes import Processes, said
 
 ROOT = Path(__file__).parents[2]
 SMALL = {'num_samples': 60, 'batch_size': 22}  # neither divides over four devices
+NOVELTY = {
+    'other': '@genjax.data.Corrupted',
+    'other.base': '@genjax.data.Digits',
+    'other.kind': 'noise',
+    'other.strength': 0.3,
+}
 
 # Config, evaluators with fields of theirs, and fields of the config.
 CASES = {
@@ -26,6 +32,9 @@ CASES = {
             'Likelihood': {'batch_size': 22},
             'Reconstruction': {'batch_size': 22},
             'AggregatePosterior': {'batch_size': 22},
+            'Novelty': NOVELTY
+            | {'scores': '("log_prob","typicality","mahalanobis")'}
+            | {'num_examples': 60},
         },
         {'model.eval_samples': 2},
     ),
@@ -36,7 +45,15 @@ CASES = {
         },
         {'model.eval_samples': 2},
     ),
-    'digits/classifier_mlp': ({'Accuracy': {'batch_size': 22}, 'Probe': {}}, {}),
+    'digits/classifier_mlp': (
+        {
+            'Accuracy': {'batch_size': 22},
+            'Selective': {'batch_size': 22},
+            'Probe': {},
+            'Novelty': NOVELTY | {'scores': '("energy","mahalanobis")'},
+        },
+        {},
+    ),
     'digits/flow_matching': (
         {'LabelAccuracy': SMALL, 'C2ST': SMALL},
         {'model.sampling.steps': 2},
