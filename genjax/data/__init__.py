@@ -18,6 +18,7 @@ from genjax.data.labelled import Labelled, SemiSupervised
 from genjax.data.latents import Latents
 from genjax.data.pipeline import batch_indices, eval_batches, train_batches
 from genjax.data.preprocessing import Binarise, Chain, Dequantise, Logit, Scale
+from genjax.data.simulations import Simulations
 from genjax.data.stacked import Stacked
 from genjax.data.standardise import Standardise
 from genjax.data.table import Table
@@ -61,6 +62,7 @@ __all__ = [
     'ResizedCrop',
     'Scale',
     'SemiSupervised',
+    'Simulations',
     'Stacked',
     'Standardise',
     'Table',

@@ -1,0 +1,10 @@
+"""Simulators with known priors: tasks of posterior inference, as in the benchmark of Lueckmann et
+al. (2021).
+"""
+
+from genjax.data.simulators.base import Simulator
+from genjax.data.simulators.gaussian import GaussianLinear, GaussianMixture
+from genjax.data.simulators.slcp import SLCP
+from genjax.data.simulators.two_moons import TwoMoons
+
+__all__ = ['SLCP', 'GaussianLinear', 'GaussianMixture', 'Simulator', 'TwoMoons']
