@@ -41,6 +41,7 @@ for _part, *_below in (
     ('parallel', 'networks'),
     ('sampling', 'data', 'keys', 'models', 'parallel'),
     ('evaluation', 'sampling', 'protocols', 'hardware', 'tensors'),
+    ('inference', 'evaluation'),
     ('training', 'evaluation', 'config', 'hardware', 'records'),
     ('planning', 'training'),
     ('sweeps', 'training'),

@@ -13,8 +13,10 @@ from genjax.data import Simulations
 from genjax.data.simulators import SLCP, GaussianLinear, GaussianMixture, TwoMoons
 from genjax.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(3)
-REFERENCES = Path(os.environ.get('SBIBM_DATA', '/nowhere'))
+REFERENCES = Path(os.environ.get('SBIBM_DATA', ''))
 
 
 def rows(dataset, split='test'):
