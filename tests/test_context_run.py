@@ -26,6 +26,8 @@ from genjax.networks import MLP
 from genjax.training import Experiment
 from tests.training import tiny
 
+pytestmark = pytest.mark.slow
+
 
 def config():
     decoder = MLP((32,), shape=tiny.SHAPE)

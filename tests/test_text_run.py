@@ -13,6 +13,8 @@ from genjax.training import Experiment, loop
 from genjax.training import loading as runs
 from genjax.training.results import cached_results
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope='module')
 def workdir(tmp_path_factory):

@@ -11,6 +11,8 @@ from genjax import data
 from genjax.data import datasets
 from genjax.errors import UserError
 
+pytestmark = pytest.mark.slow
+
 SPLITS = {'train': 1297, 'validation': 200, 'test': 300}
 
 

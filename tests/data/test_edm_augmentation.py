@@ -8,6 +8,8 @@ from genjax.data.edm_augmentation import NUM_LABELS
 from genjax.errors import UserError
 from tests.training.tiny import Blots
 
+pytestmark = pytest.mark.slow
+
 SIZE = 24
 
 

@@ -18,6 +18,8 @@ from genjax.networks import MLP
 from genjax.protocols import check_same, fields_of, protocol
 from genjax.sampling import draw
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 
 

@@ -14,6 +14,8 @@ from genjax.models.base import LogProb
 from genjax.models.diffusion import Masking, UniformNoise
 from genjax.networks import MLP, Transformer
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Model:

@@ -8,6 +8,8 @@ import pytest
 from genjax.errors import UserError
 from genjax.networks import DiT, UNet
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(0)
 SHAPE = (8, 8, 1)
 X, TIME = jax.random.normal(KEY, (3, *SHAPE)), jnp.array([0.1, 0.5, 0.9])

@@ -13,6 +13,8 @@ from genjax.planning.collectives import collectives_of
 from genjax.training import Experiment, MeshShape
 from genjax.training.programs import Programs
 
+pytestmark = pytest.mark.slow
+
 MODELS = {
     'dit': DiffusionModel(
         DiT((8, 8, 1), 2, features=256, num_layers=2, num_heads=4, scan=True),

@@ -20,6 +20,8 @@ from genjax.training.programs import Programs, abstract_state, example_of
 from tests.training import tiny
 from tests.training.conftest import assert_same
 
+pytestmark = pytest.mark.slow
+
 STEPS = 20
 RULES = (('Dense_0/kernel', (None, 'fsdp')), ('output/kernel', ('fsdp', None)))
 FSDP = MeshShape(fsdp=4, rules=RULES)

@@ -4,8 +4,12 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from genjax.cli import main
 from genjax.reports import report, table
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_tiny_sweep(tmp_path, capsys):

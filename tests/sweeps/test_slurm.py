@@ -99,6 +99,7 @@ def test_processes_of_a_trial_find_each_other(slurm, tmp_path):
     assert steps == list(range(1, 13))
 
 
+@pytest.mark.full
 def test_a_trial_that_gets_sigterm_is_saved_and_requeued_and_loses_nothing(slurm, tmp_path):
     options = ('--sweep=seeds(1)', '--config.steps=2000', '--config.checkpoint_every=1000')
     whole, broken = tmp_path / 'whole', tmp_path / 'broken'

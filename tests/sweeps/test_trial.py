@@ -18,6 +18,8 @@ from genjax.sweeps.exit_status import ending
 from genjax.sweeps.folder import Folder
 from genjax.training.workdir import locked
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).parents[2] / 'docs/sweeps.md'
 SWEEP = ['sweep', '--config=tests/sweeps/config.py', '--launcher=print']
 

@@ -3,12 +3,15 @@
 import hashlib
 
 import numpy as np
+import pytest
 
 from genjax.data.pipeline import train_batches
 from genjax.data.sources import InMemorySource
 from genjax.training import MeshShape, audit
 from tests.models.zoo import BY_NAME
 from tests.training.zoo_programs import start
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_order_is_that_of_what_is_read():

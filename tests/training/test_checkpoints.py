@@ -29,6 +29,8 @@ from tests.training.conftest import (
     the_line,
 )
 
+pytestmark = pytest.mark.slow
+
 EVALUATED = 'moved/moved'
 WITH_FIGURES = {
     'checkpoint_every': 4,

@@ -20,6 +20,8 @@ from genjax.training import loop
 from genjax.training.follow import follow
 from tests.training import tiny
 
+pytestmark = pytest.mark.slow
+
 STEPS = [2, 4, 6, 8]
 CONFIG = tiny.vae(steps=8, checkpoint_every=2, keep=9, accumulate=1, ema=())
 

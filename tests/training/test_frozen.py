@@ -22,6 +22,8 @@ from genjax.training.step import train_step
 from tests.training import tiny
 from tests.training.conftest import assert_same
 
+pytestmark = pytest.mark.slow
+
 PATTERNS = ('discriminator/.*', 'generator/.*bias')
 DECAYING = {
     name: spec(optax.adamw, learning_rate=1e-2, weight_decay=0.5)
