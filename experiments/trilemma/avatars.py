@@ -32,6 +32,6 @@ def get_config(family: Literal[FAMILIES] = 'vae'):
 
 
 def sweep(family: str):
-    """Three seeds."""
+    """Five seeds."""
     del family
-    return seeds(3)
+    return seeds(5)
