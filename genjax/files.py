@@ -126,10 +126,11 @@ def digests(folder: Path) -> Iterator[tuple[str, Callable[[], str]]]:
             yield name, functools.partial(str, digest)
         return
     for path in sorted(p for p in folder.glob('**/*') if p.is_file()):
-        yield str(path.relative_to(folder)), functools.partial(_sha256, path)
+        yield str(path.relative_to(folder)), functools.partial(sha256, path)
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Returns the SHA-256 of a file's content, as `sha256sum` prints it."""
     with path.open('rb') as file:
         return hashlib.file_digest(file, 'sha256').hexdigest()
 

@@ -17,7 +17,7 @@ logging.getLogger('gcsfs').setLevel(logging.CRITICAL)  # it also raises what it 
 
 
 class StorePath(PosixGPath):
-    """What genjax and Orbax use of `pathlib.Path`, in a store.
+    """A path in a store, with the methods of `pathlib.Path` that genjax and Orbax use.
 
     A folder is there as long as something in it is.
     """

@@ -1,6 +1,5 @@
 """Files of named arrays: safetensors, and .npz."""
 
-import hashlib
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -65,12 +64,6 @@ def write_safetensors(
     except ImportError:
         raise UserError(_needs(file)) from None
     save_file({name: np.ascontiguousarray(a) for name, a in arrays.items()}, file, dict(metadata))
-
-
-def sha256(file: Path) -> str:
-    """Returns the SHA-256 of a file's content, as `sha256sum` prints it."""
-    with open(file, 'rb') as content:
-        return hashlib.file_digest(content, 'sha256').hexdigest()
 
 
 def _needs(file: Path) -> str:

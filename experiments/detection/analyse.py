@@ -89,8 +89,8 @@ def report(rows: Sequence[dict]) -> str:
 
 
 def drops(table: np.ndarray) -> np.ndarray:
-    """What detectors lose on the samples of others, [G, G - 1]: diagonal minus the other cells of
-    the row of a table [trained on, tested on].
+    """Drops in average precision on the samples of other families, [G, G - 1]: the diagonal of a
+    table [trained on, tested on] minus the other cells of each row.
     """
     others = ~np.eye(len(table), dtype=bool)
     return (np.diag(table)[:, None] - table)[others].reshape(len(table), -1)

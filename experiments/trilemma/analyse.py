@@ -87,7 +87,7 @@ def values_of(trials: list[Trial]) -> Values:
 
 
 def real_data(data: str, num: int) -> dict[str, np.ndarray]:
-    """What training images score in place of samples, `num` draws."""
+    """Results of training images in place of samples, for `num` random draws."""
     study = {'digits': digits, 'avatars': avatars}[data]
     experiment = build(study.config('vae', 50))
     evaluator, dataset = experiment.evals['fd'], experiment.dataset

@@ -1,4 +1,4 @@
-"""How many steps of each family take as many seconds of a core.
+"""Measures how many training steps each family takes in a given number of core-seconds.
 
 python -m experiments.trilemma.calibrate digits --seconds=20
 

@@ -140,7 +140,7 @@ def factor_vae_score(
 
 @dataclass(frozen=True)
 class Disentanglement(Evaluator):
-    """Whether single codes follow single factors, for data with `factors(split)`.
+    """Metrics of disentanglement of a model's codes, for data with `factors(split)`.
 
     Gives 'mig', 'sap', the 'disentanglement', 'completeness' and 'informativeness' of `dci`, and
     'protocol'; and 'factor_vae', the `factor_vae_score`, if the data have `draw_fixed`. Codes are

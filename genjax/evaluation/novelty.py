@@ -30,7 +30,7 @@ NEEDS = {
 
 @dataclass(frozen=True)
 class Novelty(Evaluator):
-    """Whether scores of a model tell the examples of another data set from those of its own.
+    """Novelty detection: how well scores of a model separate another data set from its own.
 
     | score | larger is more novel |
     |---|---|
@@ -108,7 +108,7 @@ class Novelty(Evaluator):
 
     @property
     def _training(self) -> bool:
-        """Whether a score compares with training examples."""
+        """True if a score compares with training examples."""
         return not {'typicality', 'mahalanobis'}.isdisjoint(self.scores)
 
     def _scores(self, applied: Callable, train: Any) -> Callable:

@@ -13,7 +13,7 @@ import numpy as np
 from jax import Array
 from PIL import Image
 
-from genjax import tensors
+from genjax import files, tensors
 from genjax.data.pipeline import random_subset
 from genjax.errors import UserError
 from genjax.evaluation.chunks import filled, local_shardings
@@ -158,7 +158,7 @@ def _loaded(
     """The network, its variables on the host, and the SHA-256 of their file."""
     arrays = tensors.read(path)
     try:
-        return *network(arrays), tensors.sha256(path)
+        return *network(arrays), files.sha256(path)
     except UserError as error:
         raise UserError(f'{path}: {error}') from None
 

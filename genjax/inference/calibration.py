@@ -1,4 +1,4 @@
-"""Whether posterior samples are calibrated, over T simulations (θ, x) of the joint distribution.
+"""Tests of the calibration of posterior samples, on T draws (θ, x) from the joint distribution.
 
 Given x, the true θ and L samples of a calibrated posterior are exchangeable, so that the rank of
 the truth among the samples, by any number computed of θ and x, is uniform on 0..L. The tests below

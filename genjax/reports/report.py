@@ -88,7 +88,7 @@ class Report:
         }
 
     def time(self) -> str:
-        """What the time of the trials was used for; '' where it is not recorded."""
+        """Returns how the trials' time was used, in words; '' if it is not recorded."""
         total: Counter[str] = Counter()
         for trial in self.trials:
             total.update(trial.uses)

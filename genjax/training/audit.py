@@ -9,6 +9,7 @@ from genjax.data.pipeline import batch_indices
 from genjax.parallel.host import fetch
 from genjax.training.run import Run
 from genjax.training.state import TrainState
+from genjax.training.weights import named
 
 
 def order_hash(seed: int, step: int, batch_size: int, size: int) -> str:
@@ -24,12 +25,12 @@ def order_hash(seed: int, step: int, batch_size: int, size: int) -> str:
 def array_hashes(state: TrainState) -> dict[str, str]:
     """Returns a hash of type, shape and bits of each array of a state, by path."""
     hashes = {}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+    for path, leaf in named(state).items():
         if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
             leaf = jax.random.key_data(leaf)
         array = np.ascontiguousarray(fetch(leaf))
         seen = hashlib.sha256(f'{array.dtype} {array.shape} '.encode() + array.tobytes())
-        hashes[jax.tree_util.keystr(path, simple=True, separator='/')] = seen.hexdigest()
+        hashes[path] = seen.hexdigest()
     return hashes
 
 

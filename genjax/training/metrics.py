@@ -124,8 +124,9 @@ class MetricLog:
         start = time.perf_counter()
         yield
         if self._pending is None or _finished(self._pending[1]):
-            self._waited += time.perf_counter() - start
-            self._timesheet.move(time.perf_counter() - start, 'data')
+            seconds = time.perf_counter() - start
+            self._waited += seconds
+            self._timesheet.move(seconds, 'data')
 
     def push(self, step: int, metrics: Mapping[str, Array]) -> None:
         """Queues the metrics of the call that ended at `step`, and records those of the call

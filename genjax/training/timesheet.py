@@ -38,7 +38,7 @@ class Timesheet:
         self._path = None if workdir is None else workdir / records.TIMESHEET
         self._every = _EVERY_REMOTE if stores.is_remote(workdir) else _EVERY
         self._use: Use = 'start'
-        self._began, self._since, self._written = began, time.monotonic(), 0.0
+        self._since, self._written = time.monotonic(), 0.0
         before = {} if workdir is None else records.timesheet(workdir)
         self.seconds: dict[str, float] = dict(before.get('seconds', {}))
         self._done = self._lost = before.get('step', 0)
@@ -49,7 +49,8 @@ class Timesheet:
     @contextlib.contextmanager
     def used_for(self, use: Use) -> Iterator[None]:
         """Accounts the time inside to a use, and what follows to that from before."""
-        before, _ = self._use, self.switch(use)
+        before = self._use
+        self.switch(use)
         try:
             yield
         finally:

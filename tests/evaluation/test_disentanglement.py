@@ -167,7 +167,7 @@ def test_codes_of_a_vae_are_the_means_of_its_posterior():
 
 
 def sides(jars):
-    """How much of the middle column and of a low row is dark: [N, 2]."""
+    """The darkness of the middle column and of a low row, [N, 2]."""
     dark = np.stack([230 - jars[:, :, 16, 0], 230 - jars[:, 27, :, 0]], axis=1)
     return dark.clip(max=110).sum(axis=2)
 
