@@ -10,7 +10,7 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Results
-from genjax.evaluation.chunks import flat, per_row, squared_distances
+from genjax.evaluation.chunks import flat, per_row, squared_distances, squared_norms
 from genjax.evaluation.fidelity import InFeatures
 from genjax.evaluation.manifold import neighbour_distances
 from genjax.models.base import GenerativeModel, Variables
@@ -26,12 +26,13 @@ def nearest(x: np.ndarray, train: np.ndarray) -> tuple[np.ndarray, ...]:
     Returns:
         Euclidean distances float64 [N], and indices int [N].
     """
-    squared, index = per_row(_nearest, flat(x), flat(train))
+    train = flat(train)
+    squared, index = per_row(_nearest, flat(x), train, squared_norms(train))
     return np.sqrt(squared), index.astype(int)
 
 
-def _nearest(rows: Array, train: Array) -> tuple[tuple[Array, Array], None]:
-    squared = squared_distances(rows, train)
+def _nearest(rows: Array, train: Array, norms: Array) -> tuple[tuple[Array, Array], None]:
+    squared = squared_distances(rows, train, norms)
     return (jnp.min(squared, axis=1), jnp.argmin(squared, axis=1)), None
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.evaluation.chunks import flat, in_chunks, per_row, squared_distances
+from genjax.evaluation.chunks import flat, in_chunks, per_row, squared_distances, squared_norms
 
 
 class PRDC(NamedTuple):
@@ -55,7 +55,7 @@ def prdc(real: np.ndarray, fake: np.ndarray, *, k: int = 5, chunk: int | None = 
     counts, recalled = [], np.zeros(len(real), bool)
     nearest = np.full(len(real), np.inf)
     for count, (inside, distance) in in_chunks(
-        _balls, np.column_stack([fake, fake_radii]), real, radii, chunk=chunk
+        _balls, np.column_stack([fake, fake_radii]), real, squared_norms(real), radii, chunk=chunk
     ):
         counts.append(count)
         recalled |= inside
@@ -71,14 +71,14 @@ def prdc(real: np.ndarray, fake: np.ndarray, *, k: int = 5, chunk: int | None = 
 
 def neighbour_distances(x: np.ndarray, k: int, chunk: int | None = None) -> np.ndarray:
     """Squared distance from each row of x [N, D] to its k-th nearest other row, [N]."""
-    return per_row(_kth_nearest(k), x, x, chunk=chunk)
+    return per_row(_kth_nearest(k), x, x, squared_norms(x), chunk=chunk)
 
 
 @functools.cache
 def _kth_nearest(k: int):
-    def kth(rows: Array, x: Array) -> tuple[Array, None]:
+    def kth(rows: Array, x: Array, norms: Array) -> tuple[Array, None]:
         """The k-th neighbour comes after the row itself, whose distance is 0."""
-        distances = squared_distances(rows, x)
+        distances = squared_distances(rows, x, norms)
 
         def next_larger(_, state: tuple[Array, Array]) -> tuple[Array, Array]:
             """The next value, and how many distances do not exceed it; or as it was beyond k."""
@@ -94,11 +94,13 @@ def _kth_nearest(k: int):
     return kth
 
 
-def _balls(fake: Array, real: Array, radii: Array) -> tuple[Array, tuple[Array, Array]]:
+def _balls(
+    fake: Array, real: Array, norms: Array, radii: Array
+) -> tuple[Array, tuple[Array, Array]]:
     """For each fake row the number of balls around it; for each real one whether it is inside one
     of these rows' balls, and the squared distance to the nearest.
     """
     fake, fake_radii = fake[:, :-1], fake[:, -1:]
-    distances = squared_distances(fake, real)
+    distances = squared_distances(fake, real, norms)
     inside = jnp.any(distances < fake_radii, axis=0)
     return jnp.sum(distances < radii, axis=1), (inside, jnp.min(distances, axis=0))
