@@ -1,6 +1,6 @@
 """Conditions of the examples that evaluators score."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from jax import Array
@@ -39,3 +39,21 @@ def condition_protocol(model: Any, given_label: bool) -> list[str]:
     if getattr(model, CONDITIONS['context'], None) is not None:
         return ['contexts given']
     return ['labels given'] if given_label else []
+
+
+def data_density(evaluator: Any, dataset: Any) -> Callable[[Array], Array]:
+    """Returns the exact log-density of the data, x [B, *event] to nats [B].
+
+    Raises:
+        UserError: it is not known, or there is one for each context.
+    """
+    name, needed_by = type(dataset).__name__, type(evaluator).__name__
+    if not hasattr(dataset, 'log_prob'):
+        raise UserError(
+            f'{needed_by} needs data of known density (Density, Gaussians, WorldPoints), not {name}'
+        )
+    if getattr(dataset, CONDITIONS['context'], None) is not None:
+        raise UserError(
+            f'{needed_by} needs one density of the data; {name} has one for each context'
+        )
+    return dataset.log_prob

@@ -52,7 +52,7 @@ class KL(PerExample):
             name = type(data.dataset).__name__
             raise UserError(f'KL needs data with a known density (Density, Gaussians), not {name}')
         preprocess_key, model_key = jax.random.split(key)
-        log_p = data.dataset.log_prob(batch['x'], **scored_conditions(model, batch))
+        log_p = data.dataset.log_prob(batch['x'], **scored_conditions(data.dataset, batch))
         x, log_det = data.preprocess(batch['x'], preprocess_key)
         log_q = model.log_prob(variables, x, model_key, **scored_conditions(model, batch))
         if log_q.kind != 'exact' or data.preprocess.bound:

@@ -13,6 +13,7 @@ from genjax.data.pipeline import random_subset
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Evaluator, Results, require
+from genjax.evaluation.conditions import data_density
 from genjax.evaluation.draws import draw_like, label_protocol
 from genjax.models.base import GenerativeModel, Variables
 from genjax.parallel.host import fetch
@@ -57,14 +58,9 @@ class Outliers(Evaluator):
     def __call__(
         self, model: GenerativeModel, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Evaluates a model; raises UserError if the density of the data is not known."""
+        """Evaluates a model; raises UserError if the data have no one known density."""
         require(self, model, 'sample')
-        truth = getattr(data.dataset, 'log_prob', None)
-        if truth is None:
-            name = type(data.dataset).__name__
-            raise UserError(
-                f'Outliers needs data of known density (Density, Gaussians), not {name}'
-            )
+        truth = data_density(self, data.dataset)
         samples = draw_like(data, model, variables, self.num_samples, key, self.batch_size)
         log_prob = _log_prob(truth, data.preprocess, jax.device_put(samples))
         source = data.dataset.source('train')

@@ -11,9 +11,8 @@ import numpy as np
 from jax import Array
 
 from genjax.data.preprocessing import Chain
-from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Evaluator, Results, require
-from genjax.evaluation.conditions import scored_conditions
+from genjax.evaluation.conditions import data_density, scored_conditions
 from genjax.evaluation.draws import draw_like, label_protocol
 from genjax.models.base import HasLogProb, Variables
 from genjax.parallel.host import fetch
@@ -38,12 +37,9 @@ class Support(Evaluator):
     def __call__(
         self, model: HasLogProb, variables: Variables, data: EvaluationData, key: Array
     ) -> Results:
-        """Evaluates a model; raises UserError if the density of the data is not known."""
+        """Evaluates a model; raises UserError if the data have no one known density."""
         require(self, model, 'log_prob')
-        truth = getattr(data.dataset, 'log_prob', None)
-        if truth is None:
-            name = type(data.dataset).__name__
-            raise UserError(f'Support needs data of known density (WorldPoints); {name} is not')
+        truth = data_density(self, data.dataset)
         sample_key, key = jax.random.split(key)
         samples = draw_like(data, model, variables, self.num_samples, sample_key, self.batch_size)
         possible = _possible(truth, data.preprocess, jax.device_put(samples))

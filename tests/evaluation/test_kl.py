@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genjax.data import Chain, Density, Scale, eval_batches
+from genjax.data import Chain, ConditionalGaussian, Density, Scale, eval_batches
 from genjax.errors import UserError
 from genjax.evaluation import KL, EvaluationData
 from genjax.models.base import LogProb
@@ -59,6 +59,23 @@ def test_it_is_the_divergence_of_two_normals():
 def test_a_perfect_model_has_none():
     figures = KL()(Normal(1.0), {}, data_of(NormalData(), X), jax.random.key(0))
     assert (figures['kl'], figures['stderr']) == (0, 0)
+
+
+def test_without_the_contexts_of_the_data_it_is_their_mutual_information():
+    class Marginal(Normal):
+        def log_prob(self, variables, x, key):
+            return LogProb(ConditionalGaussian(shuffled=True).log_prob(x, x), 'exact')
+
+    dataset = ConditionalGaussian(train_size=10)
+
+    def batches(size):
+        return map(jax.device_put, eval_batches(dataset.source('test'), batch_size=size))
+
+    data = EvaluationData(dataset, 'test', batches, Chain())
+    figures = KL()(Marginal(1.0), {}, data, jax.random.key(0))
+    information = ConditionalGaussian(shuffled=True).entropy - dataset.entropy
+    assert figures['kl'] == pytest.approx(information, abs=4 * figures['stderr'])
+    assert 0 < figures['stderr'] < 0.02
 
 
 def test_preprocessing_counts_with_its_log_determinant():

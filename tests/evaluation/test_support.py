@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genjax.data import Chain, Digits, WorldPoints
+from genjax.data import Chain, ConditionalGaussian, Digits, WorldPoints
 from genjax.errors import UserError
-from genjax.evaluation import EvaluationData, Support
+from genjax.evaluation import EvaluationData, Outliers, Support
 from genjax.models import UniformBox
 
 pytestmark = pytest.mark.slow
@@ -46,5 +46,8 @@ def test_precision_and_recall_of_a_box_are_ratios_of_areas(low, high):
 def test_what_has_no_density_is_refused():
     with pytest.raises(UserError, match=r'known density.*Digits'):
         Support()(UniformBox((8, 8, 1)), {}, _data(Digits()), KEY)
+    for evaluator in (Support(), Outliers()):
+        with pytest.raises(UserError, match='ConditionalGaussian has one for each context'):
+            evaluator(UniformBox((2,)), {}, _data(ConditionalGaussian()), KEY)
     with pytest.raises(UserError, match='no log_prob'):
         Support()(object(), {}, _data(WorldPoints()), KEY)
