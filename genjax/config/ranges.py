@@ -53,8 +53,8 @@ _NAMES = (
         out_channels components bins pieces pack num_codes num_values num_tokens vocab_size
         num_classes context context_shape frames stride pool fsdp tensor per_class num_unlabelled
         batch_size num_samples eval_samples num_draws num_chains num_leapfrog num_critic accumulate
-        top_k chain num_masks steps num_steps steps_per_call log_every keep patience r1_every
-        path_length_every
+        top_k beams window chain num_masks depth sides bottleneck steps num_steps steps_per_call
+        log_every keep patience r1_every path_length_every
         """,
     ),
     (
@@ -63,19 +63,21 @@ _NAMES = (
         num_blocks mapping_layers given overlap every checkpoint_every sample_every
         warmup_steps
         learning_rate weight_decay eps free_bits commitment r1 r2 gradient_penalty lecam path_length
-        noise_scale smoothing temperature choice_temperature truncation
+        noise_scale smoothing norms denoise mmd entropy diversity temperature choice_temperature
+        truncation
         """,
     ),
     (
         Range(0, above=True),
-        'clip_norm max_norm max_delta time_scale data_scale rho sigma_max tolerance',
+        'clip_norm max_norm max_delta time_scale data_scale rho sigma_max tolerance bandwidth'
+        ' repetition_penalty',
     ),
     (Range(0, 1, above=True), 'top_p'),
     (
         Range(0, 1, below=True),
         'b1 b2 ema decay dropout label_smoothing condition_dropout instant consistent',
     ),
-    (Range(0, 1), 'style_mixing probability quantile restart'),
+    (Range(0, 1), 'style_mixing probability quantile restart elbo_share'),
     (Range(0, 2**32 - 1), 'seed'),  # JAX reduces larger seeds modulo 2**32
 )
 _RANGES = {name: allowed for allowed, names in _NAMES for name in names.split()}

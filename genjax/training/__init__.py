@@ -3,7 +3,17 @@
 from genjax.parallel.sharding import MeshShape
 from genjax.training.experiment import Experiment
 from genjax.training.latent import EncodeLatents, LoadLatents
+from genjax.training.optimizers import DecayWeights, MuonWeights
 from genjax.training.run_features import RunFeatures
 from genjax.training.start import Start
 
-__all__ = ['EncodeLatents', 'Experiment', 'LoadLatents', 'MeshShape', 'RunFeatures', 'Start']
+__all__ = [
+    'DecayWeights',
+    'EncodeLatents',
+    'Experiment',
+    'LoadLatents',
+    'MeshShape',
+    'MuonWeights',
+    'RunFeatures',
+    'Start',
+]

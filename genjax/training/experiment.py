@@ -32,6 +32,7 @@ _LEAST = {
     'keep': 1,
     'sample_every': 0,
     'num_samples': 1,
+    'norms': 0,
 }
 
 

@@ -23,7 +23,7 @@ def trained(params: Any, patterns: tuple[str, ...]) -> Any:
     if not patterns:
         return params
     return jax.tree_util.tree_map_with_path(
-        lambda path, leaf: None if _matches(path_of(path), patterns) else leaf, params
+        lambda path, leaf: None if matches(path_of(path), patterns) else leaf, params
     )
 
 
@@ -66,5 +66,6 @@ def check_patterns(field: str, patterns: Iterable[str]) -> None:
             raise ValueError(f'{field}: {pattern!r} is not a regular expression: {error}') from None
 
 
-def _matches(path: str, patterns: tuple[str, ...]) -> bool:
+def matches(path: str, patterns: Iterable[str]) -> bool:
+    """Returns whether one of the patterns matches the whole path."""
     return any(re.fullmatch(pattern, path) for pattern in patterns)

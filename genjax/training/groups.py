@@ -107,6 +107,9 @@ class Logging:
         log_every: steps between progress lines and metric records.
         sample_every: steps between images of samples and reconstructions; 0: at the end only.
         num_samples: samples per image.
+        norms: depth in the paths of parameters at which each update's gradient norm, and the ratio
+            of the norms of its change and of the parameters, are recorded: 1 for groups such as
+            `encoder`, 2 for their parts, `encoder/Dense_0`; 0: neither.
         wandb: Weights & Biases project to log to as well.
         profile: write a profile for TensorBoard from the first of these steps to the second, in
             whole calls.
@@ -115,6 +118,7 @@ class Logging:
     log_every: int = free(100)
     sample_every: int = free(0)
     num_samples: int = free(64)
+    norms: int = free(0)
     wandb: str | None = free(None)
     profile: tuple[int, int] | None = free(None)
 

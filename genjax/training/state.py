@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from genjax.errors import UserError
 from genjax.models.base import Batch, Variables
 from genjax.schedules import at_step
-from genjax.training import frozen, start
+from genjax.training import frozen, schedule_free, start
 from genjax.training.contract import checked_variables
 from genjax.training.experiment import Experiment
 
@@ -43,10 +44,15 @@ class TrainState:
 
     @property
     def averaged(self) -> Variables:
-        """Variables for sampling and evaluation: the first average, or the trained ones if there is
-        none.
+        """Variables for sampling and evaluation: the first average; without one the average of a
+        Schedule-Free optimizer, or the trained ones.
         """
-        return self.average(0) if self.ema else self.variables
+        if self.ema:
+            return self.average(0)
+        if not schedule_free.states(self.opt_state):
+            return self.variables
+        params = schedule_free.evaluated(self.variables['params'], self.opt_state)
+        return {**self.variables, 'params': params}
 
     def average(self, number: int) -> Variables:
         """Variables of an average, by the index of its decay in the config."""
@@ -86,6 +92,9 @@ def init_state(
         experiment: the experiment.
         batch: the first training batch, for shapes and data-dependent initialisation.
         arrays: initial parameters and model state instead of random ones, by name (`start.read`).
+
+    Raises:
+        UserError: the optimizer is Schedule-Free, and there are averages beside its own.
     """
     init_key, preprocess_key, key = jax.random.split(jax.random.key(experiment.seed), 3)
     x, _ = experiment.preprocess(batch['x'], preprocess_key)
@@ -96,13 +105,19 @@ def init_state(
     groups = [group for phase in model.phases for group in phase.trains]
     frozen.check(params, groups, experiment.frozen)
     trained = frozen.trained(params, experiment.frozen)
+    opt_state = {
+        phase.name: experiment.optimizer_of(phase).init({g: trained[g] for g in phase.trains})
+        for phase in model.phases
+    }
+    if experiment.ema and schedule_free.states(opt_state):
+        raise UserError(
+            'config.ema: a Schedule-Free optimizer averages the parameters itself; set'
+            ' --config.ema=()'
+        )
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         variables=variables,
-        opt_state={
-            phase.name: experiment.optimizer_of(phase).init({g: trained[g] for g in phase.trains})
-            for phase in model.phases
-        },
+        opt_state=opt_state,
         # Copies: the step donates its input, and one buffer cannot be donated twice.
         ema=tuple(jax.tree.map(jnp.copy, trained) for _ in experiment.ema),
         ema_state=averaged_states(variables, len(experiment.ema)),

@@ -17,6 +17,7 @@ from genjax.training.contract import checked_loss, checked_state
 from genjax.training.experiment import Experiment
 from genjax.training.finite import all_finite
 from genjax.training.frozen import frozen_groups, merged, trained
+from genjax.training.norms import norms
 from genjax.training.state import TrainState, on_device, state_of_networks
 
 Metrics = dict[str, Array]
@@ -152,6 +153,7 @@ def _phase_update(experiment: Experiment, phase: Phase, step: Array, scan: Calla
         gradient = jax.tree.map(lambda g: g / weight, gradient)
         metrics = {name: value / weight for name, value in metrics.items()}
         metrics['grad_norm'] = norm = optax.tree.norm(gradient)
+        gradient_norms = norms(gradient, experiment.norms)
         if experiment.clip_norm is not None:
             scale = jnp.minimum(1.0, experiment.clip_norm / jnp.maximum(norm, 1e-12))
             gradient = jax.tree.map(lambda g: g * scale, gradient)
@@ -159,6 +161,10 @@ def _phase_update(experiment: Experiment, phase: Phase, step: Array, scan: Calla
         part = trained(own(variables), experiment.frozen)
         clocked = _schedules_at(step, opt_state)
         changes, new_opt_state = optimizer.update(gradient, clocked, part)
+        change_norms, sizes = (norms(tree, experiment.norms) for tree in (changes, part))
+        for name, value in gradient_norms.items():
+            metrics[f'grad_norm/{name}'] = value
+            metrics[f'update_ratio/{name}'] = change_norms[name] / sizes[name]
         new = merged(optax.apply_updates(part, changes), own(variables))
         new_variables = {'params': {**variables['params'], **new}, 'state': model_state}
         if experiment.nonfinite == 'skip':

@@ -29,6 +29,8 @@ def get_config(family='vae'):
         return config
     if family == 'accumulated':
         return tiny.vae()
+    if family == 'optimized':
+        return tiny.optimized(accumulate=1)
     if family == 'gan':
         return tiny.gan(**_PLAIN, frozen=('generator/Dense_0/.*', 'discriminator/.*bias'))
     return tiny.vae(**_PLAIN)

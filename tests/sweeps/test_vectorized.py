@@ -94,6 +94,12 @@ def assert_same_runs(one, other, tolerance=TOLERANCE):
             ' optimizer.discriminator.b1=[.5,.9], ema=[(.9,),(.8,)], clip_norm=[.1,1.])',
         ),
         pytest.param(
+            'optimized',
+            'zip(optimizer.generator.learning_rate=[1e-3,1e-2],'
+            ' optimizer.discriminator.learning_rate=[1e-2,1e-3])',
+            marks=pytest.mark.full,
+        ),
+        pytest.param(
             'convolutions',
             'zip(optimizer.generator.learning_rate=[1e-3,1e-2], seed=[1,2])',
             marks=pytest.mark.full,

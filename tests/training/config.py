@@ -40,7 +40,7 @@ def get_config(family='vae'):
     if family == 'eventful_gan':
         mmd = spec(MMD, split='validation', every=8, num_samples=24, batch_size=8)
         return tiny.gan(**_EVENTS, evals={'mmd': mmd}, best='mmd/mmd2')
-    return {'vae': tiny.vae, 'gan': tiny.gan}[family]()
+    return {'vae': tiny.vae, 'gan': tiny.gan, 'optimized': tiny.optimized}[family]()
 
 
 _EVENTS = {

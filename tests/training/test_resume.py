@@ -11,11 +11,11 @@ from genjax.records import timesheet as timesheet_of
 from genjax.training.metrics import MetricLog
 from tests.training.conftest import arguments, assert_same, records, state_of, steps_saved
 
-KEY = {'vae': 'vae/loss', 'gan': 'generator/loss'}
+KEY = {'vae': 'vae/loss', 'gan': 'generator/loss', 'optimized': 'generator/loss'}
 FAMILIES = pytest.mark.parametrize('family', ['vae', 'gan'])
 
 
-@FAMILIES
+@pytest.mark.parametrize('family', KEY)
 def test_twice_n_steps_are_n_and_n(family, train, tmp_path):
     for steps in (6, 12):
         status, _, err = train(family=family, steps=steps)

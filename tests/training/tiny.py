@@ -18,7 +18,7 @@ from genjax.data.sources import InMemorySource
 from genjax.evaluation import Evaluator
 from genjax.models import GAN, VAE
 from genjax.networks import MLP
-from genjax.training import Experiment
+from genjax.training import DecayWeights, Experiment, MuonWeights
 
 SHAPE = (8, 8, 1)
 _COMMON = {
@@ -172,4 +172,29 @@ def gan(**fields) -> ConfigDict:
             **_COMMON,
             **fields,
         },
+    )
+
+
+def optimized(**fields) -> ConfigDict:
+    """A GAN whose players have Muon and a Schedule-Free optimizer."""
+    return gan(
+        **{
+            'optimizer': {
+                'discriminator': spec(
+                    optax.contrib.muon,
+                    learning_rate=1e-2,
+                    weight_decay=0.1,
+                    weight_decay_mask=spec(DecayWeights),
+                    muon_weight_dimension_numbers=spec(MuonWeights),
+                ),
+                'generator': spec(
+                    optax.contrib.schedule_free,
+                    base_optimizer=spec(optax.sgd, learning_rate=1e-2),
+                    learning_rate=1e-2,
+                ),
+            },
+            'ema': (),
+            'norms': 1,
+            **fields,
+        }
     )
