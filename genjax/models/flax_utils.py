@@ -105,8 +105,16 @@ def apply(
     return out, {**state, group: new} if group in state else state
 
 
-def hidden(module: nn.Module, variables: Variables, group: str, *args: Any) -> tuple[Any, Array]:
-    """Calls a network as in evaluation, and returns its output and its features [B, ..., D].
+def hidden(
+    module: nn.Module,
+    variables: Variables,
+    group: str,
+    *args: Any,
+    train: bool = False,
+    key: Array | None = None,
+) -> tuple[Any, Array]:
+    """Calls a network as `apply` does, and returns its output and its features [B, ..., D]; a new
+    state is dropped.
 
     A network stores its features by `self.sow('intermediates', 'features', h)`; those of genjax
     store the input of the last layer, `UNet` that of the upsampling path.
@@ -114,8 +122,14 @@ def hidden(module: nn.Module, variables: Variables, group: str, *args: Any) -> t
     Raises:
         UserError: the network stores no features.
     """
-    collections = {'params': variables['params'][group], **variables['state'].get(group, {})}
-    out, found = module.apply(collections, *_present(args), mutable=['intermediates'])
+    state = variables['state'].get(group, {})
+    out, found = module.apply(
+        {'params': variables['params'][group], **state},
+        *_present(args),
+        **train_option(module, train),
+        rngs={'dropout': key} if train else {},
+        mutable=['intermediates', *(state if train else ())],
+    )
     if 'features' not in found.get('intermediates', {}):
         raise UserError(
             f'the network {type(module).__name__} stores no features: before its last layer, call'

@@ -148,8 +148,21 @@ class Judge:
         output, _ = flax_utils.apply(self.network, variables, 'discriminator', *inputs)
         return auxiliary_classifier.read(output, self.conditioning)
 
-    def features(self, variables: Variables, x: Array, condition: Array | None) -> Array:
-        """Computes features [B / pack, D] in evaluation mode, without augmentation."""
-        inputs = self.inputs(self.packed(x), condition)
-        _, h = flax_utils.hidden(self.network, variables, 'discriminator', *inputs)
+    def features(
+        self,
+        variables: Variables,
+        x: Array,
+        condition: Array | None,
+        *,
+        keys: tuple[Array, Array] | None = None,
+    ) -> Array:
+        """Computes features [B / pack, D], in training with the keys of a call, or in evaluation
+        mode, without augmentation.
+        """
+        train, (augment_key, key) = keys is not None, keys or (None, None)
+        seen = self.packed(self._augmented(variables, x, augment_key) if train else x)
+        inputs = self.inputs(seen, condition)
+        _, h = flax_utils.hidden(
+            self.network, variables, 'discriminator', *inputs, train=train, key=key
+        )
         return flax_utils.pooled(h)

@@ -17,6 +17,7 @@ from genjax.models.gan.augment import Augment
 from genjax.models.gan.discriminator import Deal, Judge
 from genjax.models.gan.objectives import (
     OBJECTIVES,
+    feature_distance,
     gradient_norm_penalty,
     interpolate,
     lecam_penalty,
@@ -39,6 +40,9 @@ class GAN:
         discriminator: data to one logit per example, [B] or [B, 1].
         latent_dim: dimensions of a code, standard normal.
         loss: 'non_saturating', 'least_squares', 'hinge', 'wasserstein' or 'relativistic'.
+        generator_loss: 'adversarial', the generator's part of `loss`; or 'feature_matching', the
+            squared distance of the means of the discriminator's features of data and of samples
+            (Salimans et al., 2016), the same for all examples of a batch.
         r1: weight γ of γ/2 ‖∇D(x)‖² at data (Mescheder et al., 2018).
         r2: weight of the same penalty at samples (Roth et al., 2017).
         gradient_penalty: weight of (‖∇D(x)‖ - 1)² between data and samples (Gulrajani et al.,
@@ -67,6 +71,7 @@ class GAN:
     loss: Literal['non_saturating', 'least_squares', 'hinge', 'wasserstein', 'relativistic'] = (
         'non_saturating'
     )
+    generator_loss: Literal['adversarial', 'feature_matching'] = 'adversarial'
     r1: float = 0.0
     r2: float = 0.0
     gradient_penalty: float = 0.0
@@ -82,6 +87,7 @@ class GAN:
         flax_utils.event_shape(self.generator, 'generator')
         for name, known in (
             ('loss', OBJECTIVES),
+            ('generator_loss', ('adversarial', 'feature_matching')),
             ('conditioning', auxiliary_classifier.CONDITIONINGS),
         ):
             if getattr(self, name) not in known:
@@ -335,10 +341,20 @@ class GAN:
         deal_key, real_key, fake_key = jax.random.split(key, 3)
         deal = self._deal(variables, batch, deal_key)
         condition = deal.condition
-        # If the objective ignores the real logits, the compiler removes their computation.
-        real, _ = self._judge(variables, deal.real, condition, keys=(deal.real_key, real_key))
-        fake, _ = self._judge(variables, deal.fake, condition, keys=(deal.fake_key, fake_key))
+        keys = (deal.real_key, real_key), (deal.fake_key, fake_key)
+        # What the loss ignores, such as the real logits, the compiler does not compute.
+        real, _ = self._judge(variables, deal.real, condition, keys=keys[0])
+        fake, _ = self._judge(variables, deal.fake, condition, keys=keys[1])
         values = OBJECTIVES[self.loss].generator(real.logits, fake.logits)
+        if self.generator_loss == 'feature_matching':
+            counts = batch.get('mask', jnp.ones(len(batch['x']), bool))
+            counts = jnp.all(counts.reshape(-1, self.pack), axis=1)
+            features = (
+                self._judge.features(variables, x, condition, keys=each)
+                for x, each in zip((deal.real, deal.fake), keys, strict=True)
+            )
+            distance = feature_distance(*features, counts)
+            values = jnp.full(len(values), distance)
         if fake.class_logits is not None:
             values += classes.cross_entropy(fake.class_logits, jnp.argmax(condition, axis=-1))
         return self._output(values, {}, deal.state)

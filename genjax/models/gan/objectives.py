@@ -54,6 +54,14 @@ OBJECTIVES = {
 """By name; `OBJECTIVES[name].discriminator(real_logits, fake_logits)`."""
 
 
+def feature_distance(real: Array, fake: Array, mask: Array) -> Array:
+    """Squared distance of the mean features of data and samples [B, D], over the examples in `mask`
+    [B]: feature matching (Salimans et al., "Improved techniques for training GANs", 2016).
+    """
+    change = jnp.where(mask[:, None], real - fake, 0.0)
+    return jnp.sum((jnp.sum(change, axis=0) / jnp.maximum(jnp.sum(mask), 1)) ** 2)
+
+
 def squared_norm(x: Array) -> Array:
     """Sum of squares of each example, [B, ...] -> [B]."""
     return jnp.sum(x.reshape(x.shape[0], -1) ** 2, axis=-1)

@@ -59,6 +59,35 @@ def test_k_plus_1_is_the_cross_entropy_of_a_softmax_over_classes_and_fake():
         assert np.min(np.abs(value + fake_log_p[1:])) < 1e-4
 
 
+def test_feature_matching_is_the_distance_of_the_mean_features():
+    model, variables, batch = _classifier('k_plus_1')
+    label, mask = jnp.arange(8) % 3, jnp.arange(8) != 5
+    batch = {**batch, 'label': label, 'mask': mask}
+    matching = dataclasses.replace(model, generator_loss='feature_matching')
+    real = np.asarray(model.features(variables, batch['x']), np.float64)[np.asarray(mask)]
+    fake = np.asarray(model.features(variables, POINT[None]), np.float64)[0]
+    distance = np.sum((real.mean(axis=0) - fake) ** 2)
+    fake_classes = -log_softmax(_outputs(model, variables, POINT[None])[0, 1:])[label]
+    values = matching.phases[1].loss(variables, batch, KEY).values
+    np.testing.assert_allclose(values, distance + fake_classes, rtol=1e-4)
+    # The discriminator's loss is that of `loss`.
+    a, b = (each.phases[0].loss(variables, batch, KEY).values for each in (model, matching))
+    np.testing.assert_array_equal(a, b)
+    # The generator's gradient is that of the distance: it moves the mean feature of its samples.
+    alone = dataclasses.replace(matching, num_classes=None, conditioning='input')
+    start = alone.init(KEY, batch)
+
+    def total(bias):
+        moved = _with_constant_samples(start, bias)
+        return jnp.mean(alone.phases[1].loss(moved, batch, KEY).values)
+
+    def of(point):
+        mean = jnp.mean(alone.features(start, batch['x'])[mask], axis=0)
+        return jnp.sum((mean - alone.features(start, point[None])[0]) ** 2)
+
+    np.testing.assert_allclose(jax.grad(total)(POINT), jax.grad(of)(POINT), rtol=1e-4)
+
+
 def test_auxiliary_classifier_adds_the_class_losses_of_both_sides():
     model, variables, batch = _classifier('auxiliary')
     label = jnp.array([0, 1, 2, 0, 2, 1, 1, 0])
