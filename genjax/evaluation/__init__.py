@@ -9,6 +9,7 @@ from genjax.evaluation.aggregate import AggregatePosterior
 from genjax.evaluation.ais import AIS
 from genjax.evaluation.base import EvaluationData, Evaluator, FunctionEvaluator
 from genjax.evaluation.bases import PerExample, PerSample
+from genjax.evaluation.bayes_rule import BayesRule
 from genjax.evaluation.c2st import C2ST
 from genjax.evaluation.card import Card
 from genjax.evaluation.class_modes import ClassModes
@@ -72,6 +73,7 @@ __all__ = [
     'PCA',
     'Accuracy',
     'AggregatePosterior',
+    'BayesRule',
     'Card',
     'ClassModes',
     'CodebookUse',

@@ -14,6 +14,7 @@ from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Evaluator, Results, require
 from genjax.models import classes
 from genjax.models.base import Variables
+from genjax.models.bayes import BayesClassifier
 from genjax.parallel.host import fetch
 
 
@@ -114,9 +115,9 @@ def log_posteriors(
 
 def protocol_of(model: Any, data: EvaluationData, num: int) -> list[str]:
     """Parts of the protocol of a result of `num` classified examples."""
-    rule = []
     if classes.needed(model) == 'log_prob':
-        rule = ["Bayes' rule", *filter(None, [getattr(model, 'log_prob_method', None)])]
+        model = BayesClassifier(model)
+    rule = filter(None, [getattr(model, 'classify_method', None)])
     return [*rule, f'{data.split} ({num} examples)']
 
 

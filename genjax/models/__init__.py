@@ -10,6 +10,7 @@ from genjax.models.autoregressive import (
     MaskGIT,
     PixelCNN,
 )
+from genjax.models.bayes import BayesClassifier
 from genjax.models.classes import adapt_prior, class_log_probs, class_posterior
 from genjax.models.classifier import Classifier
 from genjax.models.diffusion import (
@@ -45,6 +46,7 @@ __all__ = [
     'MDLM',
     'VAE',
     'VQVAE',
+    'BayesClassifier',
     'Bernoulli',
     'BetaTCVAE',
     'Categorical',

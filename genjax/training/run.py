@@ -18,6 +18,7 @@ from genjax.evaluation import Card
 from genjax.evaluation.base import Evaluator, Results
 from genjax.evaluation.results import evaluate
 from genjax.models.base import GenerativeModel, LogProb, Variables
+from genjax.models.bayes import BayesClassifier
 from genjax.models.sampling_options import with_sampling
 from genjax.parallel import distributed
 from genjax.sampling.draw import BATCH_SIZE, draws
@@ -199,11 +200,14 @@ class Run:
         a, b = self._examples(np.stack([a, b]))
         return self._apply(sampling.interpolate, a, b, num, seed=seed, **given)
 
-    def classify(self, x: np.ndarray, *, seed: int = 0) -> np.ndarray:
+    def classify(self, x: np.ndarray, *, seed: int = 0, **rule: Any) -> np.ndarray:
         """Class logits [N, num_classes] of examples x [N, *event]: of a classifier, of class heads,
-        or by Bayes' rule, log p(x | class) of a class-conditional model.
+        or by Bayes' rule, log p(x | class) of a class-conditional model. Options of the rule are
+        those of `BayesClassifier`: `log_prior=`, `temperature=`, `num_samples=`.
         """
-        return self._apply(sampling.classify, self._examples(x), seed=seed)
+        model = BayesClassifier(self.model, **rule) if rule else self.model
+        experiment, x = self.experiment, self._examples(x)
+        return sampling.classify(model, experiment.preprocess, self.variables, x, seed)
 
     def translate(self, x: np.ndarray, direction: str = 'ab', *, seed: int = 0) -> np.ndarray:
         """Translates examples x [N, *shape] of domain a into b, or of b into a ('ba')."""

@@ -54,6 +54,7 @@ CASES = {
         },
         {},
     ),
+    'digits/vae_conditional': ({'BayesRule': {'num_samples': 2}}, {}),
     'digits/flow_matching': (
         {'LabelAccuracy': SMALL, 'C2ST': SMALL},
         {'model.sampling.steps': 2},
