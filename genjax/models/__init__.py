@@ -20,6 +20,7 @@ from genjax.models.diffusion import (
     MeanFlow,
     Shortcut,
 )
+from genjax.models.energy import JEM
 from genjax.models.flow import ContinuousFlow, Flow
 from genjax.models.gan import GAN, CycleGAN, StyleGAN
 from genjax.models.tabular import JointTable, NaiveBayes, PixelNaiveBayes, UniformBox
@@ -35,6 +36,7 @@ from genjax.models.vae import (
     InverseAutoregressive,
     KLAutoencoder,
     LadderVAE,
+    SemiSupervisedVAE,
     VampPrior,
     VQAutoencoder,
 )
@@ -42,6 +44,7 @@ from genjax.models.vae import (
 __all__ = [
     'GAN',
     'GPT',
+    'JEM',
     'MADE',
     'MDLM',
     'VAE',
@@ -72,6 +75,7 @@ __all__ = [
     'NaiveBayes',
     'PixelCNN',
     'PixelNaiveBayes',
+    'SemiSupervisedVAE',
     'Shortcut',
     'StyleGAN',
     'UniformBox',

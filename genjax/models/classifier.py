@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -81,11 +81,14 @@ class Classifier:
     def _logits(self, variables: Variables, features: Array) -> Array:
         return flax_utils.apply(self._head, variables, 'head', features)[0]
 
+    def logits(self, variables: Variables, x: Array, key: Array) -> tuple[Array, Any]:
+        """Computes the class logits [B, K] of x [B, *event] in training, and the new state."""
+        h, state = flax_utils.apply(self.network, variables, 'network', x, train=True, key=key)
+        return self._logits(variables, _rows(h)), state
+
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
-        h, state = flax_utils.apply(
-            self.network, variables, 'network', batch['x'], train=True, key=key
-        )
-        logits, label = self._logits(variables, _rows(h)), batch['label']
+        logits, state = self.logits(variables, batch['x'], key)
+        label = batch['label']
         values = classes.cross_entropy(logits, label, self.label_smoothing)
         mask = batch.get('mask', jnp.ones(len(label), bool))
         return LossOutput(values, {'accuracy': classes.accuracy(logits, label, mask)}, state)

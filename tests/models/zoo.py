@@ -8,6 +8,7 @@ import pytest
 
 from genjax.models import (
     GAN,
+    JEM,
     VAE,
     VQVAE,
     BetaTCVAE,
@@ -19,6 +20,7 @@ from genjax.models import (
     InverseAutoregressive,
     KLAutoencoder,
     LadderVAE,
+    SemiSupervisedVAE,
     StyleGAN,
     VampPrior,
     VQAutoencoder,
@@ -217,6 +219,19 @@ ZOO = (
         'bits',
     ),
     Entry(
+        'vae-semi-supervised',
+        SemiSupervisedVAE(
+            _MLP,
+            MLP((16,), shape=PICTURE),
+            3,
+            eval_samples=4,
+            num_classes=3,
+            classifier=MLP((16,), dropout=0.3),
+            alpha=2.0,
+        ),
+        'bits',
+    ),
+    Entry(
         'vae-beta-tc',
         BetaTCVAE(_MLP, MLP((16,), shape=PICTURE), 3, beta=4.0, eval_samples=8),
         'bits',
@@ -386,11 +401,25 @@ ZOO = (
         'reals',
     ),
     Entry(
+        'gan-feature-matching',
+        GAN(
+            MLP((16,), shape=(2,)),
+            MLP((16,), shape=(), dropout=0.2),
+            3,
+            generator_loss='feature_matching',
+            num_classes=3,
+            conditioning='k_plus_1',
+        ),
+        'reals',
+        coupled=True,
+    ),
+    Entry(
         'classifier',
         ClassifierModel(ConvEncoder((4, 8), dropout=0.1), 3, label_smoothing=0.1),
         'reals',
         shape=PICTURE,
     ),
+    Entry('jem', JEM(_MLP, 3, (2,), sgld_steps=3, step_size=0.1, buffer=20), 'reals'),
     Entry('gpt', GPT(Transformer((6,), 5, 8, 2, 2, dropout=0.1)), 'tokens'),
     Entry(
         'gpt-rotary-scan',

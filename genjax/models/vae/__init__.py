@@ -7,6 +7,7 @@ from genjax.models.vae.ladder import LadderVAE
 from genjax.models.vae.likelihoods import Bernoulli, DiscretisedLogistic, Gaussian
 from genjax.models.vae.priors import GaussianMixture, StandardNormal, VampPrior
 from genjax.models.vae.quantised import VQVAE
+from genjax.models.vae.semisupervised import SemiSupervisedVAE
 from genjax.models.vae.vae import VAE
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     'InverseAutoregressive',
     'KLAutoencoder',
     'LadderVAE',
+    'SemiSupervisedVAE',
     'StandardNormal',
     'VQAutoencoder',
     'VampPrior',
