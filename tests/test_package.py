@@ -46,7 +46,7 @@ for _part, *_below in (
     ('planning', 'training'),
     ('sweeps', 'training'),
     ('reports', 'sweeps'),
-    ('cli', 'reports', 'planning'),
+    ('cli', 'reports', 'planning', 'inference'),
     ('__main__', 'cli'),
 ):
     MAY_IMPORT[_part] = {*_below}.union(*(MAY_IMPORT[below] for below in _below))

@@ -29,6 +29,7 @@ COMMANDS = (
     'sample',
     'export',
     'evaluate',
+    'use',
     'audit',
     'report',
     'plan',

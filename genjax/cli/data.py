@@ -1,12 +1,9 @@
 """`genjax data`: lists, prepares and shows data sets."""
 
 import argparse
-from typing import TYPE_CHECKING
 
 from genjax import files
-
-if TYPE_CHECKING:
-    from genjax.data.sources import Dataset
+from genjax.cli.reading import dataset_of
 
 HELP = 'list, prepare and look at data sets'
 
@@ -102,7 +99,7 @@ def _show(args: argparse.Namespace) -> None:
 
     if args.num is not None and args.num < 1:
         raise UserError(f'--num={args.num} must be positive')
-    dataset = _dataset(args)
+    dataset = dataset_of(args.name, args.data, 'data', args.data_dir)
     source = dataset.source(args.split)
     drawn = _POINTS if len(dataset.event_shape) == 1 else _PICTURES
     rows = random_subset(len(source), args.num or (drawn if args.out else _ROWS))
@@ -128,29 +125,3 @@ def _show(args: argparse.Namespace) -> None:
         parts = [repr(texts[row]) if texts else np.array2string(x[row], threshold=20)]
         parts += [] if label is None else [names[label] if known else str(label)]
         print('  '.join(parts))
-
-
-def _dataset(args: argparse.Namespace) -> 'Dataset':
-    """The data set that the command line names."""
-    from ml_collections import ConfigDict
-
-    from genjax import config as configs
-    from genjax.data import TFDS
-    from genjax.errors import UserError
-
-    if not args.name.startswith('@'):
-        if args.data:
-            raise UserError(
-                f'--data.{args.data[0][0]} is a field of a data set that is named as in a config, '
-                'such as @genjax.data.TFDS'
-            )
-        # Few examples are read: do not decode the whole split.
-        return TFDS(args.name, in_memory=False, data_dir=args.data_dir)
-    named = ConfigDict({'data': None})
-    for field, value in [('data', args.name), *((f'data.{f}', v) for f, v in args.data)]:
-        configs.override(named, field, value)
-    configs.check_complete(named['data'], 'data')
-    dataset = configs.build(named['data'], 'data')
-    if not callable(getattr(dataset, 'source', None)):
-        raise UserError(f'{args.name} is not a data set')
-    return dataset

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from genjax import files
 from genjax.cli import runtime
+from genjax.cli.reading import read_rows
 from genjax.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f'--seed {error}') from None
     if args.dtype and kind != 'npz':
         raise UserError(f'--dtype={args.dtype} is for arrays: name --out .npz')
-    contexts = None if args.context is None else read_contexts(args.context)
+    contexts = None if args.context is None else read_rows(args.context, '--context', 'context')
     if args.num is None:
         args.num = 64 if contexts is None else len(contexts)
     labels = None if args.label is None else parse_labels(args.label, args.num)
@@ -104,27 +105,6 @@ def parse_labels(text: str, num: int) -> list[int]:
             raise UserError(f'--label={text}: write a class, 3, some, 3,5, or a range, 0..9')
         chosen += range(int(ends[1]), int(ends[2] or ends[1]) + 1)
     return [chosen[i % len(chosen)] for i in range(num)]
-
-
-def read_contexts(path: str) -> 'np.ndarray':
-    """Reads contexts [N, ...] from an .npy file, or from the array `context` of an .npz file."""
-    import numpy as np
-
-    try:
-        found = np.load(path, allow_pickle=False)
-        if not isinstance(found, np.ndarray):
-            with found:
-                if 'context' not in found.files:
-                    arrays = ', '.join(found.files) or 'none'
-                    raise UserError(f'--context={path} has no array `context`, only: {arrays}')
-                found = found['context']
-    except OSError as error:
-        raise UserError(f'--context={path}: {error.strerror or error}') from None
-    except ValueError:
-        raise UserError(f'--context={path} is not an .npz or .npy file of numbers') from None
-    if not found.ndim or not len(found):
-        raise UserError(f'--context={path}: contexts are [N, ...], not {list(found.shape)}')
-    return found
 
 
 def _sample(

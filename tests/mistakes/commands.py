@@ -57,6 +57,31 @@ COMMANDS = [
     (['sample', '--workdir={run}', '--out={tmp}/x.npz', '--seed=-1'], 'seed'),
     (['sample', '--workdir={run}', '--out={tmp}/x.txt'], 'is no text'),
     (['sample', '--workdir={run}', '--out={tmp}/x.npz', '--config.steps=1'], 'reads no config'),
+    (['use'], 'required: use'),
+    (['use', 'novlty', '--workdir={run}'], "invalid choice: 'novlty'"),
+    (['use', 'novelty', '--workdir={run}'], 'required: --other'),
+    (['use', 'novelty', '--workdir={run}', '--other=@genjax.data.Digts'], "mean 'Digits'?"),
+    (
+        ['use', 'novelty', '--workdir={run}', '--other=@genjax.data.Digits', '--scores=log'],
+        "no score 'log'",
+    ),
+    (['use', 'classify', '--workdir={run}', '--examples={tmp}/x.npz'], 'No such file'),
+    (
+        ['use', 'classify', '--workdir={run}', '--examples=x.npz', '--prior=1,half'],
+        "invalid shares value: '1,half'",
+    ),
+    (
+        ['use', 'classify', '--workdir={run}', '--examples=x.npz', '--out={tmp}/x.png'],
+        'name it .npz',
+    ),
+    (
+        ['use', 'classify', '--workdir={run}', '--examples=x.npz', '--other.kind=noise'],
+        '--other.kind goes with `genjax use novelty`',
+    ),
+    (
+        ['use', 'posterior', '--workdir={run}', '--observation=x.npy'],
+        'posterior needs a run of parameters given observations',
+    ),
     (['evaluate', '--workdir={tmp}/none'], 'is not the folder of a run'),
     (['evaluate', '--workdir={run}', '--step=latets'], "'best' or 'latest'"),
     (['export', '--workdir={run}'], 'required: --out'),
