@@ -8,13 +8,16 @@ field `shape`, the shape of one example. Modules that take a condition are
 from genjax.bridge import FromNNX, from_nnx
 from genjax.networks.autoencoder import MapDecoder, MapEncoder
 from genjax.networks.conditional import Conditional, condition_vector
+from genjax.networks.conv_ladder import ConvLadder
 from genjax.networks.convert import from_diffusers, to_diffusers
 from genjax.networks.convolutional import ConvDecoder, ConvEncoder, ConvNet
 from genjax.networks.cyclegan import PatchDiscriminator, Translator
 from genjax.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from genjax.networks.dit import DiT
 from genjax.networks.embedding import LabelEmbedding, TimeEmbedding
+from genjax.networks.gumbel_quantiser import GumbelQuantiser
 from genjax.networks.ladder import Ladder
+from genjax.networks.lookup_free_quantiser import LookupFreeQuantiser
 from genjax.networks.made import MaskedAutoencoder
 from genjax.networks.masked import MaskedMLP
 from genjax.networks.maxout import MaxoutMLP
@@ -22,6 +25,7 @@ from genjax.networks.mlp import MLP
 from genjax.networks.pixelcnn import GatedPixelCNN, PixelCNNPlusPlus
 from genjax.networks.quantisers import FiniteScalarQuantiser, VectorQuantiser
 from genjax.networks.r3gan import R3GANDiscriminator, R3GANGenerator
+from genjax.networks.residual_quantiser import ResidualQuantiser
 from genjax.networks.resnet_gan import ResNetDiscriminator, ResNetGenerator
 from genjax.networks.sequences import TCN, Recurrent
 from genjax.networks.stylegan import StyleGANGenerator
@@ -37,6 +41,7 @@ __all__ = [
     'Conditional',
     'ConvDecoder',
     'ConvEncoder',
+    'ConvLadder',
     'ConvNet',
     'DCGANDiscriminator',
     'DCGANGenerator',
@@ -44,8 +49,10 @@ __all__ = [
     'FiniteScalarQuantiser',
     'FromNNX',
     'GatedPixelCNN',
+    'GumbelQuantiser',
     'LabelEmbedding',
     'Ladder',
+    'LookupFreeQuantiser',
     'MapDecoder',
     'MapEncoder',
     'MaskedAutoencoder',
@@ -58,6 +65,7 @@ __all__ = [
     'Recurrent',
     'ResNetDiscriminator',
     'ResNetGenerator',
+    'ResidualQuantiser',
     'StyleGANDiscriminator',
     'StyleGANGenerator',
     'TimeEmbedding',

@@ -1,5 +1,6 @@
-"""The stochastic ladder of a deep hierarchical VAE."""
+"""The stochastic ladders of deep hierarchical VAEs."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -16,8 +17,8 @@ class Climb(NamedTuple):
     """Output of the posterior's top-down pass.
 
     Attributes:
-        z: the codes of all levels, the top one first, [B, sum of dims].
-        hidden: the residual stream at the bottom, the decoder's input, [B, width].
+        z: the codes of all levels, the top one first, [B, sum of code_dims].
+        hidden: the residual stream at the bottom, the decoder's input, [B, *stream].
         rates: KL(q ‖ p) of each level given the codes above it, [B, levels].
         log_ratio: log p(z) - log q(z|x) of the codes drawn, [B].
     """
@@ -28,10 +29,101 @@ class Climb(NamedTuple):
     log_ratio: Array
 
 
-class Ladder(nn.Module):
-    """Levels of Gaussian codes, each conditioned on those above: the top-down network of VDVAE
-    (Child, 2021) on vectors. At each level the prior is a function of the residual stream, the
-    posterior of the stream and the data's features; the drawn code is added to the stream.
+class Levels(nn.Module):
+    """Base class of ladders: levels of Gaussian codes, each conditioned on those above. At each
+    level the prior is a function of the residual stream, the posterior of the stream and the data's
+    features; the drawn code is added to the stream.
+
+    Subclasses set in `setup` a list with a module for each level: `priors` and `posteriors`, to
+    mean, log standard deviation and the prior's addition to the stream; `entries`, from codes to
+    the stream; and `downs`, blocks of the stream. They implement what is declared below.
+    """
+
+    @property
+    def code_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """The shape of the code of each level, the top one first."""
+        raise NotImplementedError
+
+    @property
+    def stream(self) -> tuple[int, ...]:
+        """The shape of the residual stream at the bottom, the decoder's input."""
+        raise NotImplementedError
+
+    @property
+    def code_dims(self) -> tuple[int, ...]:
+        """Dimension of the code of each level."""
+        return tuple(math.prod(shape) for shape in self.code_shapes)
+
+    def _start(self, size: int) -> Array:
+        """The stream above the top, [size, ...]."""
+        raise NotImplementedError
+
+    def _ups(self, features: Array) -> list[Array]:
+        """The bottom-up pass: features for each level, the top one first."""
+        raise NotImplementedError
+
+    def _at(self, level: int, hidden: Array) -> Array:
+        """The stream as the level takes it."""
+        del level
+        return hidden
+
+    def __call__(self, features: Array, noise: Array) -> Climb:
+        """Runs the top-down pass with codes from the posterior.
+
+        Args:
+            features: features of the data, [B, ...].
+            noise: standard normal, [B, sum of code_dims].
+        """
+        ups = self._ups(features)
+        hidden = self._start(len(features))
+        codes, rates, log_ratio = [], [], 0.0
+        for level, each in enumerate(self._split(noise)):
+            hidden = self._at(level, hidden)
+            mean_p, log_std_p, rest = self.priors[level](hidden)
+            mean, log_std, _ = self.posteriors[level](
+                jnp.concatenate([hidden, ups[level]], axis=-1)
+            )
+            z = mean + jnp.exp(log_std) * each
+            rates.append(_gaussian_kl(mean, log_std, mean_p, log_std_p))
+            log_p = -0.5 * ((z - mean_p) * jnp.exp(-log_std_p)) ** 2 - log_std_p
+            log_q = -0.5 * each**2 - log_std
+            log_ratio += _sum(log_p - log_q)
+            codes.append(z)
+            hidden = self._down(level, hidden + rest, z)
+        return Climb(_joined(codes), hidden, jnp.stack(rates, axis=-1), log_ratio)
+
+    def generate(self, noise: Array) -> tuple[Array, Array]:
+        """Runs the top-down pass with codes from the prior; maps noise [B, sum of code_dims] to
+        codes and the final stream [B, *stream].
+        """
+        hidden, codes = self._start(len(noise)), []
+        for level, each in enumerate(self._split(noise)):
+            hidden = self._at(level, hidden)
+            mean, log_std, rest = self.priors[level](hidden)
+            codes.append(mean + jnp.exp(log_std) * each)
+            hidden = self._down(level, hidden + rest, codes[-1])
+        return _joined(codes), hidden
+
+    def decode(self, z: Array) -> Array:
+        """Computes the final stream [B, *stream] from codes [B, sum of code_dims]."""
+        hidden = self._start(len(z))
+        for level, each in enumerate(self._split(z)):
+            hidden = self._at(level, hidden)
+            hidden = self._down(level, hidden + self.priors[level](hidden)[2], each)
+        return hidden
+
+    def _split(self, z: Array) -> list[Array]:
+        dims, shapes = self.code_dims, self.code_shapes
+        ends = [sum(dims[: i + 1]) for i in range(len(dims) - 1)]
+        parts = jnp.split(z, ends, axis=-1)
+        return [part.reshape(-1, *shape) for part, shape in zip(parts, shapes, strict=True)]
+
+    def _down(self, level: int, hidden: Array, z: Array) -> Array:
+        return self.downs[level](hidden + self.entries[level](z))
+
+
+class Ladder(Levels):
+    """A ladder of vectors: the top-down network of VDVAE (Child, 2021) with linear layers.
 
     Attributes:
         dims: dimensions of the code of each level, the top one first.
@@ -42,6 +134,14 @@ class Ladder(nn.Module):
     dims: tuple[int, ...]
     width: int = 128
     activation: str | Callable = 'silu'
+
+    @property
+    def code_shapes(self) -> tuple[tuple[int, ...], ...]:
+        return tuple((dim,) for dim in self.dims)
+
+    @property
+    def stream(self) -> tuple[int, ...]:
+        return (self.width,)
 
     def setup(self):
         self.top = self.param('top', nn.initializers.zeros, (self.width,))
@@ -61,61 +161,14 @@ class Ladder(nn.Module):
         self.downs = [_Block(self.width, self.activation, name=f'{n}_down') for n in names]
         self.up_input = nn.Dense(self.width)
 
-    def __call__(self, features: Array, noise: Array) -> Climb:
-        """Runs the top-down pass with codes from the posterior.
-
-        Args:
-            features: features of the data, [B, F].
-            noise: standard normal, [B, sum of dims].
-        """
-        up = self.up_input(features)
-        ups = [up]
-        for block in self.ups:  # bottom-up; the bottom level uses the features themselves
-            ups.append(block(ups[-1]))
-        ups = ups[::-1]
-        hidden = self._start(len(features))
-        codes, rates, log_ratio = [], [], 0.0
-        for level, each in enumerate(self._split(noise)):
-            mean_p, log_std_p, rest = self.priors[level](hidden)
-            mean, log_std, _ = self.posteriors[level](
-                jnp.concatenate([hidden, ups[level]], axis=-1)
-            )
-            z = mean + jnp.exp(log_std) * each
-            rates.append(_gaussian_kl(mean, log_std, mean_p, log_std_p))
-            log_p = -0.5 * ((z - mean_p) * jnp.exp(-log_std_p)) ** 2 - log_std_p
-            log_q = -0.5 * each**2 - log_std
-            log_ratio += jnp.sum(log_p - log_q, axis=-1)
-            codes.append(z)
-            hidden = self._down(level, hidden + rest, z)
-        return Climb(jnp.concatenate(codes, axis=-1), hidden, jnp.stack(rates, axis=-1), log_ratio)
-
-    def generate(self, noise: Array) -> tuple[Array, Array]:
-        """Runs the top-down pass with codes from the prior; maps noise [B, sum of dims] to codes
-        and the final stream [B, width].
-        """
-        hidden, codes = self._start(len(noise)), []
-        for level, each in enumerate(self._split(noise)):
-            mean, log_std, rest = self.priors[level](hidden)
-            codes.append(mean + jnp.exp(log_std) * each)
-            hidden = self._down(level, hidden + rest, codes[-1])
-        return jnp.concatenate(codes, axis=-1), hidden
-
-    def decode(self, z: Array) -> Array:
-        """Computes the final stream [B, width] from codes [B, sum of dims]."""
-        hidden = self._start(len(z))
-        for level, each in enumerate(self._split(z)):
-            hidden = self._down(level, hidden + self.priors[level](hidden)[2], each)
-        return hidden
-
     def _start(self, size: int) -> Array:
         return jnp.broadcast_to(self.top, (size, self.width))
 
-    def _split(self, z: Array) -> list[Array]:
-        ends = [sum(self.dims[: i + 1]) for i in range(len(self.dims) - 1)]
-        return jnp.split(z, ends, axis=-1)
-
-    def _down(self, level: int, hidden: Array, z: Array) -> Array:
-        return self.downs[level](hidden + self.entries[level](z))
+    def _ups(self, features: Array) -> list[Array]:
+        ups = [self.up_input(features.reshape(len(features), -1))]
+        for block in self.ups:  # the bottom level uses the features themselves
+            ups.append(block(ups[-1]))
+        return ups[::-1]
 
 
 class _Block(nn.Module):
@@ -147,12 +200,26 @@ class _Conditional(nn.Module):
         act = activation_function(self.activation)
         h = act(nn.Dense(self.width)(act(nn.Dense(self.width)(x))))
         out = nn.Dense(2 * self.dim + self.rest, kernel_init=nn.initializers.zeros, name='out')(h)
-        mean, log_std, rest = jnp.split(out.astype(jnp.float32), [self.dim, 2 * self.dim], axis=-1)
-        return mean, _BOUND * jnp.tanh(log_std / _BOUND), rest
+        return normal_and_rest(out, self.dim)
+
+
+def normal_and_rest(out: Array, dim: int) -> tuple[Array, Array, Array]:
+    """Splits [..., 2 dim + rest] into a mean, a bounded log standard deviation, and the rest."""
+    mean, log_std, rest = jnp.split(out.astype(jnp.float32), [dim, 2 * dim], axis=-1)
+    return mean, _BOUND * jnp.tanh(log_std / _BOUND), rest
+
+
+def _sum(x: Array) -> Array:
+    """Sums over all axes but the first, [B]."""
+    return jnp.sum(x, axis=tuple(range(1, x.ndim)))
+
+
+def _joined(codes: list[Array]) -> Array:
+    return jnp.concatenate([code.reshape(len(code), -1) for code in codes], axis=-1)
 
 
 def _gaussian_kl(mean: Array, log_std: Array, mean_p: Array, log_std_p: Array) -> Array:
-    """KL(N(mean, std²) ‖ N(mean_p, std_p²)), summed over the last axis."""
+    """KL(N(mean, std²) ‖ N(mean_p, std_p²)), summed over all axes but the first."""
     difference = log_std - log_std_p
     squared = ((mean - mean_p) * jnp.exp(-log_std_p)) ** 2
-    return 0.5 * jnp.sum(squared + jnp.expm1(2 * difference) - 2 * difference, axis=-1)
+    return 0.5 * _sum(squared + jnp.expm1(2 * difference) - 2 * difference)

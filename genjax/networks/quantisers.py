@@ -3,7 +3,8 @@
 Each has fields or properties `dim`, the dimension of a vector, and `num_codes`, and the methods
 `__call__(h [..., dim], weight, train) -> Quantised` and `lookup(index [...]) -> z [..., dim]`.
 Updates in training weight each vector by `weight`, which broadcasts to [...]. The gradient is
-passed straight through to `h` (Bengio et al., 2013).
+passed straight through to `h` (Bengio et al., 2013). With a field `depth` a vector has so many
+tokens: index [..., depth].
 """
 
 import math
@@ -23,14 +24,16 @@ class Quantised(NamedTuple):
 
     Attributes:
         z: the codes' vectors [..., dim], with a straight-through gradient to the input.
-        index: index of the codes, int32 [...].
+        index: index of the codes, int32 [...] or [..., depth].
         distance: squared distance of the input from its code, [...]; its gradient pulls `h`
             towards the code. Zero for fixed codes.
+        penalty: further loss of the code in training, [...].
     """
 
     z: Array
     index: Array
     distance: Array
+    penalty: Array
 
 
 def code_counts(index: Array, num_codes: int, weight: Array | float = 1.0) -> Array:
@@ -101,9 +104,9 @@ class VectorQuantiser(nn.Module):
             self.variable('codebook', 'fresh', lambda: None).value = fresh
             self.variable('codebook', 'lot', lambda: None).value = jnp.max(lots, axis=1)
         z = jax.lax.stop_gradient(codes[index])
-        distance = jnp.sum((vectors - z) ** 2, axis=-1)
+        distance = jnp.sum((vectors - z) ** 2, axis=-1).reshape(h.shape[:-1])
         z = straight_through(vectors, z).reshape(h.shape)
-        return Quantised(z, index.reshape(h.shape[:-1]), distance.reshape(h.shape[:-1]))
+        return Quantised(z, index.reshape(h.shape[:-1]), distance, jnp.zeros(distance.shape))
 
     def lookup(self, index: Array) -> Array:
         """Returns the vectors [..., dim] of codes index [...]."""
@@ -210,7 +213,8 @@ class FiniteScalarQuantiser(nn.Module):
         rounded = straight_through(bounded, nearest)
         digits = jax.lax.stop_gradient(rounded).astype(jnp.int32) + half
         index = jnp.sum(digits * self._places, axis=-1).astype(jnp.int32)
-        return Quantised(rounded / half, index, jnp.zeros(index.shape))
+        zeros = jnp.zeros(index.shape)
+        return Quantised(rounded / half, index, zeros, zeros)
 
     def lookup(self, index: Array) -> Array:
         """Returns the vectors [..., dim] of codes index [...]."""

@@ -51,7 +51,11 @@ FIELDS = [
         "frozen: 'encodr/.*' matches no parameter; did you mean 'encoder'?",
     ),
     ('vae', ['profile=5,2'], 'profile=(5, 2) is not a first and a later last step'),
-    ('vae', ['model.bound=elbow'], "'elbow' is not one of 'elbo', 'iwae', 'dreg'; did you mean"),
+    (
+        'vae',
+        ['model.bound=elbow'],
+        "'elbow' is not one of 'elbo', 'stl', 'iwae', ",
+    ),
     ('vae', ['model=big'], 'config.model is made of fields'),
     ('vae', ['model.encoder=none'], 'config.model.encoder is made of fields'),
     ('vae', ['dataset=mnist'], 'config.dataset is made of fields'),

@@ -7,12 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
+import scipy.stats
 
 from genjax.data import Chain
 from genjax.errors import UserError
 from genjax.evaluation import CodebookUse, EvaluationData
+from genjax.models import Gaussian
 from genjax.models.vae.quantised import VQVAE
-from genjax.networks import MLP
+from genjax.networks import MLP, GumbelQuantiser, LookupFreeQuantiser, ResidualQuantiser
 from genjax.networks.quantisers import (
     FiniteScalarQuantiser,
     VectorQuantiser,
@@ -128,6 +131,113 @@ def test_all_codes_of_fsq_are_found_and_come_back(levels):
     extreme = quantiser(jnp.full((1, len(levels)), 1e4) * jnp.array([[1.0], [-1.0]]))
     np.testing.assert_array_equal(extreme.index, [quantiser.num_codes - 1, 0])
     np.testing.assert_allclose(extreme.z, quantiser.lookup(extreme.index), atol=1e-6)
+
+
+def test_a_residual_quantiser_quantises_what_the_codes_before_leave():
+    quantiser = ResidualQuantiser(3, 4, 2, decay=0.5)
+    h = jax.random.normal(KEY, (5, 3, 2))
+    variables = quantiser.init({'params': KEY}, h)
+    rngs = {'dropout': KEY}
+    out, new = quantiser.apply(variables, h, 1.0, True, rngs=rngs, mutable=['codebook'])
+    rest, distance = np.asarray(h), 0.0
+    for d in range(3):
+        old = jax.tree.map(np.asarray, variables['codebook'][f'level_{d}'])
+        codes = old['total'] / old['count'][:, None]
+        index = np.argmin(((rest[..., None, :] - codes) ** 2).sum(-1), -1)
+        np.testing.assert_array_equal(out.index[..., d], index)
+        one = VectorQuantiser(4, 2, decay=0.5)
+        _, want = one.apply({'codebook': old}, rest, 1.0, True, rngs=rngs, mutable=['codebook'])
+        got = new['codebook'][f'level_{d}']
+        np.testing.assert_allclose(got['total'], want['codebook']['total'], rtol=1e-4, atol=1e-6)
+        rest = rest - codes[index]
+        distance = distance + (rest**2).sum(-1)
+    np.testing.assert_allclose(out.z, h - rest, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(out.distance, distance, rtol=1e-4)
+    found = quantiser.apply(variables, out.index, method='lookup')
+    np.testing.assert_allclose(found, out.z, rtol=1e-4, atol=1e-5)
+    slope = jax.grad(lambda h: jnp.sum(quantiser.apply(variables, h).z))(h)
+    np.testing.assert_allclose(slope, 1.0)
+
+
+def test_codebooks_of_a_residual_quantiser_restart_each():
+    quantiser = ResidualQuantiser(2, 2, 1, restart=0.1)
+    model = VQVAE(MLP((4,)), MLP((4,), shape=(2,)), 2, quantiser)
+    used = {'count': jnp.array([0.99, 0.01]), 'total': jnp.full((2, 1), 7.0)}
+    new = {**used, 'fresh': jnp.array([[1.0], [2.0]]), 'lot': jnp.zeros(2)}
+    both = {'level_0': new, 'level_1': {**new, 'count': jnp.array([0.5, 0.5])}}
+    before = {'encoder': {'codebook': {'quantiser': {'level_0': used, 'level_1': used}}}}
+    states = jax.tree.map(lambda a: a[None], {'encoder': {'codebook': {'quantiser': both}}})
+    after = model.phases[0].merge(before, states, jnp.ones(1))['encoder']['codebook']['quantiser']
+    np.testing.assert_allclose(after['level_0']['total'][:, 0], [7.0, 0.5 * 2.0])
+    np.testing.assert_allclose(after['level_1']['total'][:, 0], [7.0, 7.0])
+    assert set(after['level_0']) == {'count', 'total'}
+
+
+def test_entropies_of_lookup_free_codes_by_enumeration():
+    quantiser = LookupFreeQuantiser(3, entropy=0.5, diversity=2.0, temperature=1.5)
+    codes = np.asarray(quantiser.lookup(jnp.arange(8)))
+    assert len({tuple(row) for row in codes.tolist()}) == 8
+    out = quantiser.apply({}, codes)
+    np.testing.assert_array_equal(out.index, np.arange(8))
+    np.testing.assert_array_equal(out.z, codes)
+    h = np.asarray(jax.random.normal(KEY, (6, 2, 3)))
+    weight = np.array([1, 1, 0, 1, 1, 1.0])[:, None]
+    p = scipy.special.softmax(-((h[..., None, :] - codes) ** 2).sum(-1) / 1.5, axis=-1)
+    mean = np.sum(weight[..., None] * p, axis=(0, 1)) / 10
+    want = 0.5 * (scipy.stats.entropy(p, axis=-1) - 2.0 * scipy.stats.entropy(mean))
+    got = quantiser.apply({}, h, weight, True)
+    np.testing.assert_allclose(got.penalty, want, rtol=1e-4)
+    np.testing.assert_allclose(got.distance, ((h - np.sign(h)) ** 2).sum(-1), rtol=1e-5)
+    slope = jax.grad(lambda h: jnp.sum(quantiser.apply({}, h).z))(h)
+    np.testing.assert_array_equal(slope, 1.0)
+
+
+def test_the_loss_of_gumbel_codes_is_the_elbo_by_enumeration():
+    """Of hard codes: the relaxation is in the gradient alone."""
+    quantiser = GumbelQuantiser(3, temperature=0.7, hard=True)
+    model = VQVAE(MLP((4,)), MLP((4,), shape=(2,)), 2, quantiser, Gaussian(1.0), 0.0)
+    batch = {'x': jnp.array([[0.3, -0.8], [1.0, 2.0]])}
+    variables = jax.jit(model.init)(KEY, batch)
+    head = variables['params']['encoder']['head']
+    head['kernel'] = 3 * head['kernel']
+    h = MLP((4,)).apply({'params': variables['params']['encoder']['network']}, batch['x'])
+    h = (h.reshape(2, -1) @ head['kernel'] + head['bias']).reshape(2, 2, 3)
+    q = np.asarray(jax.nn.softmax(h))
+    every = jnp.array(list(itertools.product(range(3), repeat=2)))
+    decoded = model.decode(variables, every, KEY)
+    log_p = scipy.stats.norm(decoded[None]).logpdf(batch['x'][:, None]).sum(-1)
+    chance = q[:, 0, every[:, 0]] * q[:, 1, every[:, 1]]
+    want = np.sum(chance * -log_p, 1) + np.sum(np.log(3) - scipy.stats.entropy(q, axis=-1), 1)
+    loss = model.phases[0].loss
+    keys = jax.random.split(KEY, 20_000)
+    losses = jax.jit(jax.vmap(lambda key: loss(variables, batch, key).values))(keys)
+    error = np.std(losses, 0) / np.sqrt(len(keys))
+    np.testing.assert_array_less(np.abs(np.mean(losses, 0) - want), 4 * error)
+    assert np.all(error < 0.02)
+
+
+def test_relaxed_gumbel_codes_and_their_gradient():
+    h, slope = jax.random.normal(KEY, (2, 4, 3))
+    rngs = {'dropout': KEY}
+    soft, hard = (GumbelQuantiser(3, temperature=0.5, hard=hard) for hard in (False, True))
+    z = soft.apply({}, h, 1.0, True, rngs=rngs).z
+    warm = GumbelQuantiser(3, temperature=2.0).apply({}, h, 1.0, True, rngs=rngs).z
+    noisy = 0.5 * jnp.log(z) - 2.0 * jnp.log(warm)  # of the same noise: a constant
+    np.testing.assert_allclose(noisy, jnp.broadcast_to(noisy[:, :1], noisy.shape), atol=1e-4)
+    out = hard.apply({}, h, 1.0, True, rngs=rngs)
+    np.testing.assert_allclose(out.z, jax.nn.one_hot(jnp.argmax(z, -1), 3), atol=1e-6)
+    np.testing.assert_array_equal(out.index, jnp.argmax(z, -1))
+
+    def pulled(quantiser):
+        return jax.grad(lambda h: jnp.sum(slope * quantiser.apply({}, h, 1.0, True, rngs=rngs).z))(
+            h
+        )
+
+    jacobian = (jax.vmap(jnp.diag)(z) - z[:, :, None] * z[:, None]) / 0.5
+    want = jnp.einsum('nk,nkj->nj', slope, jacobian)
+    for quantiser in (soft, hard):
+        np.testing.assert_allclose(pulled(quantiser), want, rtol=1e-3, atol=1e-5)
+    np.testing.assert_array_equal(soft.apply({}, h).index, jnp.argmax(h, -1))
 
 
 def _trained_a_little(entry):

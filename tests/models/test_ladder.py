@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from genjax.errors import UserError
 from genjax.models import Gaussian, LadderVAE
 from genjax.models.vae.bounds import gaussian_kl_to_standard
-from genjax.networks import MLP
+from genjax.networks import MLP, ConvLadder, ConvNet
+from genjax.networks.conv_ladder import _pooled
 from genjax.networks.ladder import Ladder, _gaussian_kl
 
 pytestmark = pytest.mark.slow
@@ -19,14 +21,22 @@ KEY = jax.random.key(2)
 SCALE = 0.8
 
 
-@pytest.fixture(scope='module')
-def linear():
+PARTS = {
+    'vectors': (MLP((), shape=(6,)), Ladder((1, 2), width=6, activation='identity')),
+    'maps': (
+        ConvNet((6,), activation='identity'),
+        ConvLadder((1, 2), 1, width=6, bottleneck=4, activation='identity'),
+    ),
+}
+
+
+@pytest.fixture(scope='module', params=PARTS)
+def linear(request):
     """Two levels without activations and with scales that do not depend on the code above."""
-    encoder = MLP((), shape=(6,), activation='identity')
-    decoder = MLP((), shape=(4,), activation='identity')
-    ladder = Ladder((1, 2), width=6, activation='identity')
+    encoder, ladder = PARTS[request.param]
+    decoder = MLP((), shape=(2, 2, 1))
     model = LadderVAE(encoder, ladder, decoder, Gaussian(SCALE), eval_samples=10_000)
-    x = jax.random.normal(KEY, (5, 4))
+    x = jax.random.normal(KEY, (5, 2, 2, 1))
     params = jax.jit(model.init)(KEY, {'x': x})['params']
     leaves, structure = jax.tree.flatten(params['ladder'])
     keys = jax.random.split(KEY, len(leaves))
@@ -36,23 +46,24 @@ def linear():
             for k, leaf in zip(keys, leaves, strict=True)
         ]
     )
-    for level, dim in enumerate(ladder.dims):
+    for level, (*_, dim) in enumerate(ladder.code_shapes):
         for name in ('prior', 'posterior'):
             out = params['ladder'][f'level_{level}_{name}']['out']
-            out['kernel'] = out['kernel'].at[:, dim : 2 * dim].set(0.0)
+            out['kernel'] = out['kernel'].at[..., dim : 2 * dim].set(0.0)
     variables = {'params': params, 'state': {}}
 
     @jax.jit
     def mean(noise):
-        return model._decode(
-            variables, ladder.apply({'params': params['ladder']}, noise, method='generate')[1]
-        )
+        hidden = ladder.apply({'params': params['ladder']}, noise, method='generate')[1]
+        return model._decode(variables, hidden).reshape(-1, 4)
 
-    at_zero = mean(jnp.zeros((1, 3)))[0]
-    columns = mean(jnp.eye(3)) - at_zero  # the data are linear in the noise of the prior
+    at_zero = mean(jnp.zeros((1, model.latent_dim)))[0]
+    columns = (
+        mean(jnp.eye(model.latent_dim)) - at_zero
+    )  # the data are linear in the noise of the prior
     covariance = columns.T @ columns + SCALE**2 * np.eye(4)
-    exact = scipy.stats.multivariate_normal(at_zero, covariance).logpdf(x)
-    assert np.linalg.matrix_rank(columns, tol=1e-3) == 3
+    exact = scipy.stats.multivariate_normal(at_zero, covariance).logpdf(x.reshape(5, 4))
+    assert np.linalg.matrix_rank(columns, tol=1e-3) >= 3
     return model, variables, x, exact
 
 
@@ -87,7 +98,7 @@ def test_rates_are_those_of_the_levels_and_agree_with_samples(linear):
 
 def test_codes_decode_to_what_generated_them(linear):
     model, variables, _, _ = linear
-    noise = jax.random.normal(KEY, (3, 3))
+    noise = jax.random.normal(KEY, (3, model.latent_dim))
     params = {'params': variables['params']['ladder']}
     z, hidden = model.ladder.apply(params, noise, method='generate')
     np.testing.assert_allclose(
@@ -103,3 +114,16 @@ def test_kl_of_normals():
     )
     moved = _gaussian_kl(2 * mean + 1, log_std + jnp.log(2.0), jnp.ones(2), jnp.log(2.0))
     np.testing.assert_allclose(moved, want, rtol=1e-5)
+
+
+def test_levels_of_maps_grow_to_the_nearest_neighbours_and_shrink_to_means():
+    ladder = ConvLadder((1, 2, 4), width=3)
+    x = jax.random.normal(KEY, (2, 2, 2, 3))
+    grown = ladder._at(2, x)
+    assert grown.shape == (2, 4, 4, 3)
+    for i, j in np.ndindex(4, 4):
+        np.testing.assert_array_equal(grown[:, i, j], x[:, i // 2, j // 2])
+    np.testing.assert_allclose(_pooled(grown, 2), x, rtol=1e-6)
+    np.testing.assert_allclose(_pooled(grown, 1)[:, 0, 0], jnp.mean(x, (1, 2)), rtol=1e-5)
+    with pytest.raises(UserError, match='divide'):
+        ConvLadder((2, 3))

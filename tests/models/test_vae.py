@@ -97,6 +97,22 @@ def test_elbo_with_the_exact_posterior_equals_log_p(linear):
     np.testing.assert_allclose(out.metrics['elbo'], -out.values, rtol=1e-6)
 
 
+def test_stl_has_no_variance_at_the_exact_posterior(linear):
+    model, variables, x, exact = linear
+    for bound, largest in (('stl', 2e-4), ('elbo', 1e9)):
+        loss = dataclasses.replace(model, bound=bound).phases[0].loss
+
+        def total(encoder, loss=loss):
+            params = {**variables['params'], 'encoder': encoder}
+            return jnp.sum(loss({**variables, 'params': params}, {'x': x}, KEY).values)
+
+        value, gradient = jax.value_and_grad(total)(variables['params']['encoder'])
+        size = max(float(jnp.max(jnp.abs(leaf))) for leaf in jax.tree.leaves(gradient))
+        assert (size < largest) and (size > 0.1 or bound == 'stl')
+        if bound == 'stl':
+            np.testing.assert_allclose(value, -np.sum(exact), rtol=1e-5)
+
+
 def test_bounds_are_ordered_and_tend_to_log_p(linear):
     model, variables, x, exact = linear
     variables = _spoiled(variables)
@@ -268,5 +284,8 @@ def test_mistakes_are_named():
         VAE(MLP((4,)), MLP((4,), shape=(3,)), 0)
     with pytest.raises(UserError, match='iwae'):
         VAE(MLP((4,)), MLP((4,), shape=(3,)), 2, bound='iwea')
+    for fields in ({'num_groups': 2, 'num_samples': 3, 'bound': 'iwae'}, {'elbo_share': 0.5}):
+        with pytest.raises(UserError, match=next(iter(fields))):
+            VAE(MLP((4,)), MLP((4,), shape=(3,)), 2, **fields)
     with pytest.raises(UserError, match='levels'):
         DiscretisedLogistic(1)

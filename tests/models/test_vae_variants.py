@@ -10,11 +10,13 @@ import pytest
 import scipy.stats
 
 from genjax.errors import UserError
+from genjax.evaluation.mmd import mmd2
 from genjax.models import VAE, BetaTCVAE, FactorVAE, Gaussian, GaussianMixture, VampPrior
 from genjax.models.classes import class_log_probs
 from genjax.models.vae.bounds import gaussian_log_prob, log_mean_exp, scale_gradient
 from genjax.models.vae.disentangling import minibatch_log_marginals, permute_dims
-from genjax.models.vae.objectives import Terms, dreg_surrogate, weighted_elbo
+from genjax.models.vae.info import batch_mmd2
+from genjax.models.vae.objectives import dreg_surrogate, with_free_bits
 from genjax.models.vae.priors import mixture_log_prob, mixture_sample
 from genjax.networks import MLP
 from tests.models.zoo import BY_NAME
@@ -37,20 +39,71 @@ def _gradients(model, variables, batch, keys):
     return jax.jit(lambda: jax.lax.map(gradient, keys, batch_size=100))()
 
 
-def test_dreg_has_the_expectation_of_the_iwae_gradient_and_less_variance():
-    model = VAE(MLP((3,)), MLP((), shape=(2,)), 1, Gaussian(1.0), bound='dreg', num_samples=16)
+@pytest.mark.parametrize(
+    ('bound', 'usual', 'groups'), [('dreg', 'iwae', 1), ('dreg', 'iwae', 4), ('stl', 'elbo', 1)]
+)
+def test_gradients_have_the_expectation_of_the_usual_ones(bound, usual, groups):
+    fields = {'num_samples': 16, 'num_groups': groups}
+    model = VAE(MLP((3,)), MLP((), shape=(2,)), 1, Gaussian(1.0), bound=bound, **fields)
     batch = {'x': jnp.array([[0.3, -0.8]])}
     variables = jax.jit(model.init)(KEY, batch)
     keys = jax.random.split(KEY, 4000)
-    dreg = _gradients(model, variables, batch, keys)
-    iwae = _gradients(dataclasses.replace(model, bound='iwae'), variables, batch, keys)
+    ours = _gradients(model, variables, batch, keys)
+    other = _gradients(dataclasses.replace(model, bound=usual), variables, batch, keys)
     # Of the decoder it is the same estimate, sample by sample.
-    np.testing.assert_allclose(dreg['decoder'], iwae['decoder'], rtol=1e-3, atol=1e-4)
-    error = np.sqrt((np.var(dreg['encoder'], 0) + np.var(iwae['encoder'], 0)) / len(keys))
-    difference = np.mean(dreg['encoder'], 0) - np.mean(iwae['encoder'], 0)
+    np.testing.assert_allclose(ours['decoder'], other['decoder'], rtol=1e-3, atol=1e-4)
+    error = np.sqrt((np.var(ours['encoder'], 0) + np.var(other['encoder'], 0)) / len(keys))
+    difference = np.mean(ours['encoder'], 0) - np.mean(other['encoder'], 0)
     assert np.all(np.abs(difference) <= 4.5 * error + 1e-6)
-    assert np.any(np.abs(np.mean(iwae['encoder'], 0)) > 5 * error)
-    assert np.sum(np.var(dreg['encoder'], 0)) < 0.7 * np.sum(np.var(iwae['encoder'], 0))
+    assert np.any(np.abs(np.mean(other['encoder'], 0)) > 5 * error)
+    assert np.any(np.abs(ours['encoder'] - other['encoder']) > error)
+    if bound == 'dreg':
+        assert np.sum(np.var(ours['encoder'], 0)) < 0.7 * np.sum(np.var(other['encoder'], 0))
+
+
+@pytest.mark.parametrize('bound', ['miwae', 'ciwae', 'piwae'])
+def test_bounds_of_groups_by_their_definitions(bound):
+    """Rainforth et al., 2018, eqs. 8 to 10, of the log-weights of the same noise."""
+    fields = {
+        'miwae': {'bound': 'iwae', 'num_groups': 2},
+        'ciwae': {'bound': 'iwae', 'elbo_share': 0.3},
+        'piwae': {'bound': 'piwae', 'num_groups': 2},
+    }[bound]
+    model = VAE(MLP((3,)), MLP((), shape=(2,)), 1, Gaussian(1.0), num_samples=6, **fields)
+    batch = {'x': jnp.array([[0.3, -0.8], [1.0, 2.0]])}
+    variables = jax.jit(model.init)(KEY, batch)
+    draw_key = jax.random.split(jax.random.split(KEY)[0])[0]
+    noise = jax.random.normal(jax.random.split(draw_key)[0], (6, 2, 1))
+
+    def bounds(params):
+        """The bound of all, of the first and the last three, and of each."""
+        new = {**variables, 'params': params}
+        mean, log_std, _ = model.posterior(new, batch['x'])
+        z = mean + jnp.exp(log_std) * noise
+        log_q = gaussian_log_prob(z, mean, log_std)
+        log_likelihood = jax.vmap(lambda z: model.log_likelihood(new, batch['x'], z))(z)
+        weights = jnp.exp(log_likelihood + gaussian_log_prob(z) - log_q)
+        halves = jnp.log(jnp.mean(weights[:3], 0)), jnp.log(jnp.mean(weights[3:], 0))
+        groups = (halves[0] + halves[1]) / 2
+        return jnp.log(jnp.mean(weights, 0)), groups, jnp.mean(jnp.log(weights), 0)
+
+    def of(number, group):
+        tree = jax.grad(lambda params: -jnp.sum(bounds(params)[number]))(variables['params'])
+        return jnp.concatenate([a.ravel() for a in jax.tree.leaves(tree[group])])
+
+    value = -model.phases[0].loss(variables, batch, KEY).values
+    every, groups, elbo = bounds(variables['params'])
+    got = _gradients(model, variables, batch, KEY[None])
+    if bound == 'ciwae':
+        want = 0.3 * elbo + 0.7 * every
+        gradients = {g: 0.3 * of(2, g) + 0.7 * of(0, g) for g in got}
+    else:
+        want = groups if bound == 'miwae' else every
+        gradients = {'encoder': of(1, 'encoder'), 'decoder': of(int(bound == 'miwae'), 'decoder')}
+    np.testing.assert_allclose(value, want, rtol=1e-5)
+    for group, gradient in gradients.items():
+        np.testing.assert_allclose(got[group][0], gradient, rtol=1e-3, atol=1e-4)
+    assert np.max(np.abs(every - groups)) > 1e-3 and np.max(np.abs(every - elbo)) > 1e-3
 
 
 def test_dreg_has_the_value_of_the_bound_and_its_weights():
@@ -80,11 +133,39 @@ def test_scale_gradient():
 
 def test_free_bits_cost_what_lies_above_them():
     rates = jnp.array([[0.1, 2.0], [0.0, 0.3]])
-    terms = Terms(None, jnp.zeros((1, 2)), None, rates, None)
-    np.testing.assert_allclose(weighted_elbo(terms, 2.0, 0.5), [2 * 2.5, 2 * 1.0])
-    np.testing.assert_allclose(weighted_elbo(terms, 2.0, 0.0), [2 * 2.1, 2 * 0.3])
-    slope = jax.grad(lambda r: jnp.sum(weighted_elbo(terms._replace(rate_per_dim=r), 1.0, 0.5)))
+    np.testing.assert_allclose(with_free_bits(rates, 0.5), [2.5, 1.0])
+    np.testing.assert_allclose(with_free_bits(rates, 0.0), [2.1, 0.3])
+    slope = jax.grad(lambda r: jnp.sum(with_free_bits(r, 0.5)))
     np.testing.assert_array_equal(slope(rates), [[0, 1], [0, 0]])
+    # Over the batch the second mean lies above them, and pulls at the small rate in it as well.
+    rates, mask = jnp.vstack([rates, jnp.array([9.0, 9.0])]), jnp.array([True, True, False])
+    mean = np.mean(with_free_bits(rates, 0.5, mask)[:2])
+    np.testing.assert_allclose(mean, 0.5 + (2.0 + 0.3) / 2)
+    slope = jax.grad(lambda r: jnp.sum(with_free_bits(r, 0.5, mask)[:2]))
+    np.testing.assert_array_equal(slope(rates), [[0, 1], [0, 1], [0, 0]])
+
+
+def test_free_bits_over_the_batch_of_levels_and_dimensions():
+    for name, rates in (('ladder', 'rate_1'), ('vae-labels-free-bits', 'rate')):
+        entry = BY_NAME[name]
+        batch, variables = entry.batch(), jax.jit(entry.model.init)(KEY, entry.batch())
+        free = dataclasses.replace(entry.model, free_bits=50.0, free_bits_over='batch')
+        out = jax.jit(free.phases[0].loss)(variables, batch, KEY)
+        np.testing.assert_allclose(out.values - out.metrics['distortion'], 150, rtol=1e-4)
+        assert float(jnp.max(out.metrics[rates])) < 50
+
+
+def test_the_discrepancy_from_the_prior():
+    z, prior = jax.random.normal(KEY, (2, 9, 3)) * jnp.array([1.5, 1.0])[:, None, None]
+    mask = jnp.arange(9) < 6
+    want = mmd2(z[:6], prior, jnp.array([0.8]))
+    np.testing.assert_allclose(batch_mmd2(z, prior, mask, 0.8), want, rtol=1e-5)
+    entry = BY_NAME['vae-info']
+    variables = jax.jit(entry.model.init)(KEY, entry.batch())
+    out = jax.jit(entry.model.phases[0].loss)(variables, entry.batch(), KEY)
+    added = out.values - out.metrics['distortion'] - 0.5 * out.metrics['rate']
+    np.testing.assert_allclose(added, 20 * out.metrics['mmd2'], rtol=1e-3, atol=1e-4)
+    assert float(out.metrics['mmd2']) != 0
 
 
 def test_mixtures_against_scipy():

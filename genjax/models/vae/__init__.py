@@ -3,6 +3,7 @@
 from genjax.models.vae.disentangling import BetaTCVAE, FactorVAE
 from genjax.models.vae.first_stages import KLAutoencoder, VQAutoencoder
 from genjax.models.vae.iaf import InverseAutoregressive
+from genjax.models.vae.info import InfoVAE
 from genjax.models.vae.ladder import LadderVAE
 from genjax.models.vae.likelihoods import Bernoulli, DiscretisedLogistic, Gaussian
 from genjax.models.vae.priors import GaussianMixture, StandardNormal, VampPrior
@@ -19,6 +20,7 @@ __all__ = [
     'FactorVAE',
     'Gaussian',
     'GaussianMixture',
+    'InfoVAE',
     'InverseAutoregressive',
     'KLAutoencoder',
     'LadderVAE',

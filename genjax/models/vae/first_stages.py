@@ -1,6 +1,7 @@
 """First stages of latent models: autoencoders with a map of normals or of tokens as code."""
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -100,9 +101,10 @@ class KLAutoencoder(Autoencoder):
 class VQAutoencoder(Autoencoder):
     """An autoencoder whose code is a map of tokens: VQGAN (Esser et al., 2021).
 
-    `encode` returns tokens int32 [B, h * w] in raster order. `sample` decodes uniform tokens, which
-    is poor unless tokens are nearly uniform: train a second-stage model of tokens. Further metrics:
-    'commitment', and of the batch 'codebook_use' and 'perplexity'.
+    `encode` returns tokens int32 [B, T], T = h * w, in raster order, or those of all codebooks of a
+    `ResidualQuantiser`, T = h * w * depth. `sample` decodes uniform tokens, which is poor unless
+    tokens are nearly uniform: train a second-stage model of tokens. Further metrics: 'commitment',
+    'penalty', that of the quantiser, and of the batch 'codebook_use' and 'perplexity'.
 
     Attributes:
         quantiser: see `genjax.networks.quantisers`.
@@ -127,18 +129,20 @@ class VQAutoencoder(Autoencoder):
     ) -> Array:
         """Decodes uniform tokens, [num, *event]. Raises a UserError when given a condition."""
         conditions.refuse(self, label, context)
-        height, width = self._map_size
-        index = jax.random.randint(key, (num, height * width), 0, self.num_codes)
+        total = math.prod(self._map_size) * getattr(self.quantiser, 'depth', 1)
+        index = jax.random.randint(key, (num, total), 0, self.num_codes)
         return self.decode(variables, index, key)
 
     def encode(self, variables: Variables, x: Array, key: Array) -> Array:
-        """Encodes x as tokens int32 [B, h * w]; `key` is not used."""
+        """Encodes x as tokens int32 [B, T]; `key` is not used."""
         del key
         return flat(self._quantise(variables, x).index)
 
     def decode(self, variables: Variables, z: Array, key: Array) -> Array:
-        """Decodes tokens [B, h * w] to images [B, *event]; `key` is not used."""
+        """Decodes tokens [B, T] to images [B, *event]; `key` is not used."""
         del key
+        if hasattr(self.quantiser, 'depth'):
+            z = z.reshape(len(z), -1, self.quantiser.depth)
         vectors, _ = flax_utils.apply(self._code, variables, 'encoder', z, method='lookup')
         return self._decode(variables, vectors.reshape(len(z), *self._map_size, -1))[0]
 
@@ -166,11 +170,11 @@ class VQAutoencoder(Autoencoder):
         code, state = flax_utils.apply(
             self._code, variables, 'encoder', x, mask, train=True, key=key
         )
-        commitment = _mean(code.distance) / self.quantiser.dim
-        counts = code_counts(code.index, self.num_codes, mask[:, None, None])
-        use, perplexity = codebook_use(counts)
-        metrics = {'commitment': commitment, 'codebook_use': use, 'perplexity': perplexity}
-        return Encoded(code.z, self.commitment * commitment, metrics, state)
+        commitment, penalty = _mean(code.distance) / self.quantiser.dim, _mean(code.penalty)
+        use, perplexity = codebook_use(code_counts(flat(code.index), self.num_codes, mask[:, None]))
+        metrics = {'commitment': commitment, 'penalty': penalty}
+        metrics |= {'codebook_use': use, 'perplexity': perplexity}
+        return Encoded(code.z, self.commitment * commitment + penalty, metrics, state)
 
 
 class _Normals(NamedTuple):

@@ -1,7 +1,7 @@
 """The deep hierarchical variational autoencoder."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import flax.linen as nn
 import jax
@@ -15,7 +15,8 @@ from genjax.models.precision import full_precision
 from genjax.models.vae.bounds import streaming_log_mean_exp
 from genjax.models.vae.decoded import DecodedPrior
 from genjax.models.vae.likelihoods import Bernoulli, Likelihood, emitting, is_density
-from genjax.networks.ladder import Climb, Ladder
+from genjax.models.vae.objectives import with_free_bits
+from genjax.networks.ladder import Climb, Levels
 
 _ROWS = 4096  # rows per chunk in `log_prob`
 
@@ -30,22 +31,26 @@ class LadderVAE(DecodedPrior):
 
     Attributes:
         encoder: data to features [B, ...].
-        ladder: the levels.
-        decoder: the ladder's stream [B, width] to [B, *shape]; its field `shape` is the shape of
+        ladder: the levels: `Ladder`, of vectors, or `ConvLadder`, of maps, for an encoder that
+            gives maps, such as `ConvNet`.
+        decoder: the ladder's stream [B, *stream] to [B, *shape]; its field `shape` is the shape of
             one example. It is cloned with the last dimension times the width of the likelihood.
         likelihood: the distribution of data given the decoder's output.
         beta: weight of the rate.
         free_bits: nats of each level's rate without penalty.
+        free_bits_over: compare `free_bits` with the rate of each 'example', or with its mean over
+            the (micro-)'batch' (Kingma et al., 2016).
         eval_samples: posterior samples per example in `log_prob`.
     """
 
     encoder: nn.Module
-    ladder: Ladder
+    ladder: Levels
     decoder: nn.Module
     likelihood: Likelihood = field(default_factory=Bernoulli)
     beta: float = 1.0
     free_bits: float = 0.0
     eval_samples: int = 500
+    free_bits_over: Literal['example', 'batch'] = 'example'
 
     FREE: ClassVar[tuple[str, ...]] = ('eval_samples',)
 
@@ -66,7 +71,7 @@ class LadderVAE(DecodedPrior):
     @property
     def latent_dim(self) -> int:
         """Dimension of the codes of all levels together."""
-        return sum(self.ladder.dims)
+        return sum(self.ladder.code_dims)
 
     @property
     def log_prob_method(self) -> str:
@@ -86,9 +91,10 @@ class LadderVAE(DecodedPrior):
         x = self.likelihood.centre(batch['x'])
         encoder_key, key = jax.random.split(key)
         variables = flax_utils.initialise(encoder_key, {'encoder': (self.encoder, (x,))})
-        features = _flat(flax_utils.apply(self.encoder, variables, 'encoder', x)[0])
+        features, _ = flax_utils.apply(self.encoder, variables, 'encoder', x)
+        features = features.astype(jnp.float32)
         noise = jnp.zeros((len(x), self.latent_dim))
-        hidden = jnp.zeros((len(x), self.ladder.width))
+        hidden = jnp.zeros((len(x), *self.ladder.stream))
         rest = flax_utils.initialise(
             key,
             {'ladder': (self.ladder, (features, noise)), 'decoder': (self._decoder, (hidden,))},
@@ -137,7 +143,8 @@ class LadderVAE(DecodedPrior):
 
     def _encode(self, variables: Variables, x: Array) -> Array:
         centred = self.likelihood.centre(x)
-        return _flat(flax_utils.apply(self.encoder, variables, 'encoder', centred)[0])
+        features, _ = flax_utils.apply(self.encoder, variables, 'encoder', centred)
+        return features.astype(jnp.float32)
 
     def _climb(self, variables: Variables, features: Array, noise: Array) -> Climb:
         return flax_utils.apply(self.ladder, variables, 'ladder', features, noise)[0]
@@ -153,18 +160,16 @@ class LadderVAE(DecodedPrior):
             train=True, key=encoder_key,
         )  # fmt: skip
         noise = jax.random.normal(noise_key, (len(x), self.latent_dim))
-        climb = self._climb(variables, _flat(features), noise)
+        climb = self._climb(variables, features.astype(jnp.float32), noise)
         params, state = flax_utils.apply(
             self._decoder, {**variables, 'state': state}, 'decoder', climb.hidden,
             train=True, key=decoder_key,
         )  # fmt: skip
         distortion = -self.likelihood.log_prob(params.astype(jnp.float32), x)
         rate = jnp.sum(climb.rates, axis=-1)
-        levels = {f'rate_{i + 1}': climb.rates[:, i] for i in range(len(self.ladder.dims))}
+        levels = {f'rate_{i + 1}': climb.rates[:, i] for i in range(len(self.ladder.code_dims))}
         metrics = {'elbo': -distortion - rate, 'rate': rate, 'distortion': distortion, **levels}
-        cost = jnp.sum(jnp.maximum(climb.rates, self.free_bits), axis=-1)
+        mask = batch.get('mask', jnp.ones(len(x), bool))
+        mask = mask if self.free_bits_over == 'batch' else None
+        cost = with_free_bits(climb.rates, self.free_bits, mask)
         return LossOutput(distortion + self.beta * cost, metrics, state)
-
-
-def _flat(x: Array) -> Array:
-    return x.reshape(len(x), -1).astype(jnp.float32)

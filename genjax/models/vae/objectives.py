@@ -37,6 +37,8 @@ class Terms(NamedTuple):
         rate_per_dim: KL(q ‖ p) of each dimension, [B, D], where it has a closed form.
         log_weights: codes [K, B, D] to log p(x|z) + β (log p(z) - log q(z|x)), [K, B], with q held
             constant.
+        log_weights_of_posterior: the same of the draw, with the decoder and the prior held
+            constant, and not q.
     """
 
     draw: Draw
@@ -44,6 +46,7 @@ class Terms(NamedTuple):
     log_prior: Array
     rate_per_dim: Array | None
     log_weights: Callable[[Array], Array]
+    log_weights_of_posterior: Callable[[], Array]
 
     @property
     def distortion(self) -> Array:
@@ -58,36 +61,77 @@ class Terms(NamedTuple):
         return jnp.mean(self.draw.log_prob - self.log_prior, axis=0)
 
 
-def weighted_elbo(
-    terms: Terms, beta: Array | float = 1.0, free_bits: Array | float | None = None
-) -> Array:
-    """Distortion + beta * rate, [B].
+def weighted_elbo(terms: Terms, beta: Array | float = 1.0, rate: Array | None = None) -> Array:
+    """Distortion + beta * rate, [B]; `rate` [B] replaces that of the terms."""
+    return terms.distortion + beta * (terms.rate if rate is None else rate)
+
+
+def with_free_bits(rates: Array, free_bits: Array | float, mask: Array | None = None) -> Array:
+    """Sums the rates [B, G] of groups; those below `free_bits` cost `free_bits` and have no
+    gradient.
 
     Args:
-        terms: the terms.
-        beta: weight of the rate.
-        free_bits: minimum rate of a dimension in nats: lower rates give no further gain. None if
-            the rate has no closed form.
+        rates: the rates in nats.
+        free_bits: nats of each group.
+        mask: examples, bool [B], over which the rates are averaged before they are compared with
+            `free_bits` (Kingma et al., 2016, eq. 15): the mean of the result is the sum of
+            max(free_bits, mean rate of a group). None: each example's rates are compared.
     """
-    if free_bits is None or terms.rate_per_dim is None:
-        return terms.distortion + beta * terms.rate
-    # Rates are non-negative: free_bits = 0 changes nothing.
-    rate = jnp.sum(jnp.maximum(terms.rate_per_dim, free_bits), axis=-1)
-    return terms.distortion + beta * rate
+    if mask is None:
+        return jnp.sum(jnp.maximum(rates, free_bits), axis=-1)
+    total = jnp.sum(jnp.where(mask[:, None], rates, 0.0), axis=0)
+    means = total / jnp.maximum(jnp.sum(mask), 1)
+    return jnp.sum(jnp.where(means > free_bits, rates, free_bits), axis=-1)
+
+
+def sticking_the_landing(terms: Terms) -> Array:
+    """Computes the negated bound of the samples, [B], without the gradient of log q(z|x) with
+    respect to the posterior's parameters at fixed z, whose expectation is zero (Roeder et al.,
+    2017): at the exact posterior the gradient that is left has no variance.
+    """
+    return -jnp.mean(terms.log_weights(terms.draw.z), axis=0)
 
 
 def importance_weighted(
-    terms: Terms, beta: Array | float = 1.0, doubly_reparameterised: bool = False
+    terms: Terms,
+    beta: Array | float = 1.0,
+    num_groups: int = 1,
+    elbo_share: Array | float | None = None,
 ) -> Array:
-    """Computes the negated importance-weighted bound, [B], with the standard or the doubly
-    reparameterised gradient.
+    """Computes the negated importance-weighted bound (Burda et al., 2016), averaged over groups of
+    samples, [B]: MIWAE of Rainforth et al., "Tighter variational bounds are not necessarily
+    better", 2018.
+
+    Args:
+        terms: the terms.
+        beta: exponent of p(z) / q(z|x) in the weights.
+        num_groups: number of groups.
+        elbo_share: weight of the mean log-weight, the ELBO, beside this bound (CIWAE).
     """
-    if doubly_reparameterised:
-        return -dreg_surrogate(terms.log_weights, terms.draw.z)
-    return -log_mean_exp(terms.log_likelihood + beta * (terms.log_prior - terms.draw.log_prob))
+    log_weights = terms.log_likelihood + beta * (terms.log_prior - terms.draw.log_prob)
+    bound = mean_bound(log_weights, num_groups)
+    if elbo_share is not None:
+        bound = elbo_share * jnp.mean(log_weights, axis=0) + (1.0 - elbo_share) * bound
+    return -bound
 
 
-def dreg_surrogate(log_weights: Callable[[Array], Array], z: Array) -> Array:
+def mean_bound(log_weights: Array, num_groups: int) -> Array:
+    """`log_mean_exp` of the log-weights [K, B] of each group, averaged over the groups, [B]."""
+    groups = log_weights.reshape(num_groups, -1, *log_weights.shape[1:])
+    return jnp.mean(log_mean_exp(groups, axis=1), axis=0)
+
+
+def partially_importance_weighted(terms: Terms, num_groups: int) -> Array:
+    """Computes the negated importance-weighted bound of all samples, [B], with its gradient for the
+    decoder and the prior, and that of the mean over groups for the posterior (PIWAE, Rainforth et
+    al., 2018): more samples sharpen the one and leave less signal in the other.
+    """
+    bound = mean_bound(terms.log_weights(jax.lax.stop_gradient(terms.draw.z)), 1)
+    grouped = mean_bound(terms.log_weights_of_posterior(), num_groups)
+    return -(bound + grouped - jax.lax.stop_gradient(grouped))
+
+
+def dreg_surrogate(log_weights: Callable[[Array], Array], z: Array, num_groups: int = 1) -> Array:
     """Importance-weighted bound with the doubly reparameterised gradient (Tucker et al., 2019).
 
     With w̃ the normalised weights, the model's parameters receive the usual gradient Σ w̃ ∂log w and
@@ -97,13 +141,15 @@ def dreg_surrogate(log_weights: Callable[[Array], Array], z: Array) -> Array:
     Args:
         log_weights: z [K, B, D] -> log p(x, z) - log q(z|x) [K, B], in which q must be a constant.
         z: [K, B, D], reparameterised: a differentiable function of the posterior's parameters.
+        num_groups: number of groups of samples whose bounds are averaged.
 
     Returns:
-        [B]; its value is `log_mean_exp(log_weights(z))`.
+        [B]; its value is `mean_bound(log_weights(z), num_groups)`.
     """
     # Both calls compute the same values; the compiler merges them.
-    shares = jax.lax.stop_gradient(jax.nn.softmax(log_weights(z), axis=0))
+    grouped = log_weights(z).reshape(num_groups, -1, z.shape[1])
+    shares = jax.lax.stop_gradient(jax.nn.softmax(grouped, axis=1).reshape(z.shape[:2]))
     weights = log_weights(scale_gradient(z, shares[..., None]))
-    surrogate = jnp.sum(shares * weights, axis=0)
-    constant = jax.lax.stop_gradient(log_mean_exp(weights) - surrogate)
+    surrogate = jnp.sum(shares * weights, axis=0) / num_groups
+    constant = jax.lax.stop_gradient(mean_bound(weights, num_groups) - surrogate)
     return constant + surrogate

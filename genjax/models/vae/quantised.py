@@ -1,6 +1,7 @@
 """Autoencoders with discrete codes."""
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,7 @@ from genjax.networks.quantisers import (
     codebook_use,
     restart_unused,
 )
+from genjax.networks.residual_quantiser import ResidualQuantiser
 
 
 class _Encoder(nn.Module):
@@ -47,37 +49,52 @@ class _Encoder(nn.Module):
 
 def merge_codebook(quantiser: nn.Module, before: Any, states: Any, weights: Array) -> Any:
     """`Phase.merge` for a model with this quantiser in its encoder's field `quantiser`."""
-    if not isinstance(quantiser, VectorQuantiser):
+    if not isinstance(quantiser, VectorQuantiser | ResidualQuantiser):
         return average_states(before, states, weights)
 
-    def with_codebook(state: Any, count: Array, total: Array) -> Any:
-        codebook = {'quantiser': {'count': count, 'total': total}}
+    def with_codebook(state: Any, codebook: Any) -> Any:
         return {**state, 'encoder': {**state['encoder'], 'codebook': codebook}}
 
-    new = states['encoder']['codebook']['quantiser']
-    states = with_codebook(states, new['count'], new['total'])
-    state = average_states(before, states, weights)
-    old = state['encoder']['codebook']['quantiser']
-    averages = restart_unused(**old, fresh=new['fresh'], lot=new['lot'], share=quantiser.restart)
-    return with_codebook(state, *averages)
+    new = states['encoder']['codebook']
+    state = average_states(before, with_codebook(states, _map_codebooks(_averages, new)), weights)
+    restarted = functools.partial(_restarted, share=quantiser.restart)
+    return with_codebook(state, _map_codebooks(restarted, state['encoder']['codebook'], new))
+
+
+def _map_codebooks(function: Callable, *trees: Any) -> Any:
+    """Applies a function to the variables of each codebook."""
+    if 'count' in trees[0]:
+        return function(*trees)
+    return {name: _map_codebooks(function, *(tree[name] for tree in trees)) for name in trees[0]}
+
+
+def _averages(codebook: Any) -> Any:
+    return {name: codebook[name] for name in ('count', 'total')}
+
+
+def _restarted(old: Any, new: Any, share: float) -> Any:
+    count, total = restart_unused(**old, fresh=new['fresh'], lot=new['lot'], share=share)
+    return {'count': count, 'total': total}
 
 
 @dataclass(frozen=True)
 class VQVAE(DecodedPrior):
     """An autoencoder whose code is a sequence of tokens: VQ-VAE (van den Oord et al., 2017) with
-    `VectorQuantiser`, or FSQ (Mentzer et al., 2024) with `FiniteScalarQuantiser`.
+    `VectorQuantiser`, RQ-VAE (Lee et al., 2022) with `ResidualQuantiser`, FSQ (Mentzer et al.,
+    2024) with `FiniteScalarQuantiser`, LFQ (Yu et al., 2024) with `LookupFreeQuantiser`, and a
+    discrete VAE (Jang et al., 2017) with `GumbelQuantiser`.
 
     Phases: 'autoencoder' trains encoder and decoder (the codebook is state of the encoder); then
     'prior', if there is one, learns the distribution of the current tokens. Metrics of the first:
-    'distortion' -log p(x|z), 'commitment', and of the batch 'codebook_use', the fraction of codes
-    used, and 'perplexity'.
+    'distortion' -log p(x|z), 'commitment', 'penalty', that of the quantiser, and of the batch
+    'codebook_use', the fraction of codes used, and 'perplexity'.
 
     Attributes:
         encoder: data to features [B, ...]; a linear head to the tokens is added.
-        decoder: the tokens' vectors [B, num_tokens * dim] to [B, *shape]; its field `shape` is the
-            shape of one example. It is cloned with the last dimension times the width of the
-            likelihood.
-        num_tokens: number of tokens per example.
+        decoder: the vectors [B, num_tokens * dim] to [B, *shape]; its field `shape` is the shape of
+            one example. It is cloned with the last dimension times the width of the likelihood.
+        num_tokens: number of vectors per example. Each has one token, or as many as the quantiser
+            has codebooks: then an example has T = num_tokens * depth tokens.
         quantiser: see `genjax.networks.quantisers`.
         likelihood: the distribution of data given the decoder's output.
         commitment: weight of the squared distance of the vectors from their codes.
@@ -114,6 +131,11 @@ class VQVAE(DecodedPrior):
         return self.quantiser.num_codes
 
     @property
+    def _total(self) -> int:
+        """Number of tokens per example."""
+        return self.num_tokens * getattr(self.quantiser, 'depth', 1)
+
+    @property
     def log_prob_method(self) -> str:
         """Name of the `log_prob` estimator, for tables."""
         return "the encoder's code alone"
@@ -147,7 +169,7 @@ class VQVAE(DecodedPrior):
             'decoder': (self._decoder, (jnp.zeros((size, self.num_tokens * self.quantiser.dim)),)),
         }
         if self.prior is not None:
-            tokens = jnp.zeros((size, self.num_tokens, self.num_codes))
+            tokens = jnp.zeros((size, self._total, self.num_codes))
             networks['prior'] = (self._prior, (tokens,))
         return flax_utils.initialise(key, networks)
 
@@ -158,8 +180,8 @@ class VQVAE(DecodedPrior):
         return self._decode(variables, self._lookup(variables, index)), x_key
 
     def sample_codes(self, variables: Variables, key: Array, num: int) -> Array:
-        """Draws tokens int32 [num, num_tokens] from the prior."""
-        shape = (num, self.num_tokens)
+        """Draws tokens int32 [num, T] from the prior."""
+        shape = (num, self._total)
         if self.prior is None:
             return jax.random.randint(key, shape, 0, self.num_codes)
 
@@ -168,7 +190,7 @@ class VQVAE(DecodedPrior):
             logits = self._prior_logits(variables, index)
             return index.at[:, t].set(draws.categorical(step_key, logits[:, t])), None
 
-        steps = jnp.arange(self.num_tokens), jax.random.split(key, self.num_tokens)
+        steps = jnp.arange(self._total), jax.random.split(key, self._total)
         return jax.lax.scan(step, jnp.zeros(shape, jnp.int32), steps)[0]
 
     @full_precision
@@ -179,13 +201,13 @@ class VQVAE(DecodedPrior):
         del key
         quantised = self._quantise(variables, x)
         log_likelihood = self.likelihood.log_prob(self._decode(variables, quantised.z), x)
-        value = log_likelihood + self._log_prior(variables, quantised.index)
+        value = log_likelihood + self._log_prior(variables, _tokens(quantised))
         return LogProb(value, 'lower_bound', is_density(self.likelihood))
 
     def encode(self, variables: Variables, x: Array, key: Array) -> Array:
-        """Encodes x as tokens int32 [B, num_tokens]; `key` is not used."""
+        """Encodes x as tokens int32 [B, T]; `key` is not used."""
         del key
-        return self._quantise(variables, x).index
+        return _tokens(self._quantise(variables, x))
 
     def decode(self, variables: Variables, z: Array, key: Array) -> Array:
         """Computes the mean of p(x|tokens), [B, *event]; `key` is not used."""
@@ -193,13 +215,15 @@ class VQVAE(DecodedPrior):
         return self.likelihood.mean(self._decode(variables, self._lookup(variables, z)))
 
     def features(self, variables: Variables, x: Array) -> Array:
-        """The vectors of the tokens, [B, num_tokens * dim]."""
+        """The vectors of the code, [B, num_tokens * dim]."""
         return self._quantise(variables, x).z.reshape(len(x), -1)
 
     def _quantise(self, variables: Variables, x: Array) -> Quantised:
         return flax_utils.apply(self._encoder, variables, 'encoder', self.likelihood.centre(x))[0]
 
     def _lookup(self, variables: Variables, index: Array) -> Array:
+        if hasattr(self.quantiser, 'depth'):
+            index = index.reshape(len(index), self.num_tokens, -1)
         return flax_utils.apply(self._encoder, variables, 'encoder', index, method='lookup')[0]
 
     def _decode(self, variables: Variables, z: Array) -> Array:
@@ -207,13 +231,13 @@ class VQVAE(DecodedPrior):
         return flax_utils.apply(self._decoder, variables, 'decoder', z)[0].astype(jnp.float32)
 
     def _prior_logits(self, variables: Variables, index: Array, **options: Any) -> Array:
-        """Computes logits [B, num_tokens, num_codes] of each token given those before it."""
+        """Computes logits [B, T, num_codes] of each token given those before it."""
         tokens = jax.nn.one_hot(index, self.num_codes)
         return flax_utils.apply(self._prior, variables, 'prior', tokens, **options)[0]
 
     def _log_prior(self, variables: Variables, index: Array, **options: Any) -> Array:
         if self.prior is None:
-            return -jnp.log(self.num_codes) * self.num_tokens * jnp.ones(len(index))
+            return -jnp.log(self.num_codes) * self._total * jnp.ones(len(index))
         logits = self._prior_logits(variables, index, **options).astype(jnp.float32)
         each = jnp.take_along_axis(jax.nn.log_softmax(logits), index[..., None], axis=-1)
         return jnp.sum(each, axis=(1, 2))
@@ -230,18 +254,26 @@ class VQVAE(DecodedPrior):
             self._decoder, {**variables, 'state': state}, 'decoder', z, train=True, key=decoder_key
         )
         distortion = -self.likelihood.log_prob(params.astype(jnp.float32), x)
-        commitment = jnp.sum(quantised.distance, axis=-1)
-        counts = code_counts(quantised.index, self.num_codes, mask[:, None])
+        commitment, penalty = (
+            jnp.sum(each, axis=-1) for each in (quantised.distance, quantised.penalty)
+        )
+        counts = code_counts(_tokens(quantised), self.num_codes, mask[:, None])
         use, perplexity = codebook_use(counts)
         metrics = {
             'distortion': distortion,
             'commitment': commitment,
+            'penalty': penalty,
             'codebook_use': use,
             'perplexity': perplexity,
         }
-        return LossOutput(distortion + self.commitment * commitment, metrics, state)
+        return LossOutput(distortion + self.commitment * commitment + penalty, metrics, state)
 
     def _prior_loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
-        index = self._quantise(variables, batch['x']).index
+        index = _tokens(self._quantise(variables, batch['x']))
         rate = -self._log_prior(variables, index, train=True, key=key)
         return LossOutput(rate, {'rate': rate}, variables['state'])
+
+
+def _tokens(quantised: Quantised) -> Array:
+    """The tokens [B, T] of vectors [B, num_tokens, dim]."""
+    return quantised.index.reshape(len(quantised.index), -1)

@@ -19,13 +19,24 @@ from genjax.models.vae.bounds import (
     streaming_log_mean_exp,
 )
 from genjax.models.vae.likelihoods import Bernoulli, FromStart, Likelihood, emitting, is_density
-from genjax.models.vae.objectives import Draw, Metrics, Terms, importance_weighted, weighted_elbo
+from genjax.models.vae.objectives import (
+    Draw,
+    Metrics,
+    Terms,
+    dreg_surrogate,
+    importance_weighted,
+    partially_importance_weighted,
+    sticking_the_landing,
+    weighted_elbo,
+    with_free_bits,
+)
 from genjax.models.vae.posterior import GaussianHead, Posterior, start_head
 from genjax.models.vae.priors import Prior, StandardNormal, VampPrior
 
 _ROWS = 4096  # decoder rows per chunk in `log_prob`, to bound its memory
 _CLASS_SAMPLES = 16  # posterior samples per class when `encode` infers the class of an example
-BOUNDS = ('elbo', 'iwae', 'dreg')
+BOUNDS = ('elbo', 'stl', 'iwae', 'dreg', 'piwae')
+_HOLD_POSTERIOR = {'stl': 'elbo', 'dreg': 'iwae'}  # and the bound for a posterior with a flow
 
 
 @dataclass(frozen=True)
@@ -48,15 +59,22 @@ class VAE:
         likelihood: the distribution of data given the decoder's output.
         beta: weight of the rate (Higgins et al., 2017); with 'iwae', of log p(z) - log q(z|x) in
             the importance weights. 1 is the bound itself.
-        bound: 'elbo'; 'iwae', the importance-weighted bound (Burda et al., 2016); or 'dreg', the
-            same bound with the doubly reparameterised gradient (Tucker et al., 2019).
+        bound: 'elbo'; 'stl', its estimate from samples whose gradient "sticks the landing" (Roeder
+            et al., 2017); 'iwae', the importance-weighted bound (Burda et al., 2016); 'dreg', the
+            same bound with the doubly reparameterised gradient (Tucker et al., 2019); or 'piwae',
+            with all samples for the decoder and groups of them for the encoder (Rainforth et al.,
+            2018).
         num_samples: posterior samples per example in training.
         eval_samples: posterior samples per example (and class) in `log_prob`.
         prior: the distribution of codes.
         flow: transforms the Gaussian posterior, such as `InverseAutoregressive`: codes [B, D] and a
             context [B, D] of the encoder to codes and log-determinants [B].
-        free_bits: nats of each dimension's rate without penalty (Kingma et al., 2016, per example
-            instead of averaged over the batch).
+        free_bits: nats of each dimension's rate without penalty (Kingma et al., 2016).
+        free_bits_over: compare `free_bits` with the rate of each 'example', or with its mean over
+            the (micro-)'batch', as in the paper.
+        num_groups: groups of the `num_samples` whose importance-weighted bounds are averaged
+            (MIWAE, Rainforth et al., 2018).
+        elbo_share: weight of the ELBO beside the 'iwae' bound (CIWAE, Rainforth et al., 2018).
         num_classes: if given, encoder and decoder are cloned with this `num_classes` and take a
             label, which is uniform a priori and independent of the code.
         context_shape: if given, they are cloned with it and take a context of this shape.
@@ -67,7 +85,7 @@ class VAE:
     latent_dim: int
     likelihood: Likelihood = field(default_factory=Bernoulli)
     beta: float = 1.0
-    bound: Literal['elbo', 'iwae', 'dreg'] = 'elbo'
+    bound: Literal['elbo', 'stl', 'iwae', 'dreg', 'piwae'] = 'elbo'
     num_samples: int = 1
     eval_samples: int = 500
     prior: Prior = field(default_factory=StandardNormal)
@@ -75,6 +93,9 @@ class VAE:
     free_bits: float = 0.0
     num_classes: int | None = None
     context_shape: tuple[int, ...] | None = None
+    free_bits_over: Literal['example', 'batch'] = 'example'
+    num_groups: int = 1
+    elbo_share: float | None = None
 
     FREE: ClassVar[tuple[str, ...]] = ('eval_samples',)
 
@@ -85,8 +106,17 @@ class VAE:
         for name in ('latent_dim', 'num_samples', 'eval_samples'):
             if getattr(self, name) < 1:
                 raise UserError(f'VAE.{name} must be at least 1, not {getattr(self, name)}')
-        if self.flow is not None and self.bound == 'dreg':
-            raise UserError("VAE.bound='dreg' does not go with a flow: use 'iwae'")
+        if self.flow is not None and self.bound in _HOLD_POSTERIOR:
+            other = _HOLD_POSTERIOR[self.bound]
+            raise UserError(f'VAE.bound={self.bound!r} does not go with a flow: use {other!r}')
+        if self.num_groups < 1 or self.num_samples % self.num_groups:
+            raise UserError(
+                f'VAE.num_groups={self.num_groups} does not divide num_samples={self.num_samples}'
+            )
+        if self.num_groups > 1 and self.bound in ('elbo', 'stl'):
+            raise UserError("VAE.num_groups is for the bounds 'iwae', 'dreg' and 'piwae'")
+        if self.elbo_share is not None and self.bound != 'iwae':
+            raise UserError("VAE.elbo_share is for the bound 'iwae'")
         if self.flow is not None and isinstance(self.prior, VampPrior):
             raise UserError('VampPrior mixes Gaussian posteriors: it does not go with a flow')
         free_bits = not isinstance(self.free_bits, int | float) or self.free_bits > 0
@@ -398,11 +428,27 @@ class VAE:
         self, terms: Terms, variables: Variables, batch: Batch, key: Array
     ) -> tuple[Array, Metrics]:
         """Computes the loss [B] and further metrics; subclasses may override it."""
-        del variables, batch, key
+        del variables, key
         if self.bound == 'elbo':
-            return weighted_elbo(terms, self.beta, self.free_bits), {}
-        loss = importance_weighted(terms, self.beta, doubly_reparameterised=self.bound == 'dreg')
+            return weighted_elbo(terms, self.beta, self._rate(terms, batch)), {}
+        if self.bound == 'stl':
+            return sticking_the_landing(terms), {}
+        if self.bound == 'dreg':
+            loss = -dreg_surrogate(terms.log_weights, terms.draw.z, self.num_groups)
+        elif self.bound == 'piwae':
+            loss = partially_importance_weighted(terms, self.num_groups)
+        else:
+            loss = importance_weighted(terms, self.beta, self.num_groups, self.elbo_share)
         return loss, {'bound': -loss}
+
+    def _rate(self, terms: Terms, batch: Batch) -> Array | None:
+        """The rates [B] of the loss; None without a closed form."""
+        if terms.rate_per_dim is None:
+            return None
+        # Rates are non-negative: free_bits = 0 changes nothing.
+        mask = batch.get('mask', jnp.ones(len(batch['x']), bool))
+        mask = mask if self.free_bits_over == 'batch' else None
+        return with_free_bits(terms.rate_per_dim, self.free_bits, mask)
 
     def _draw(self, variables: Variables, batch: Batch, key: Array) -> tuple[Draw, Any]:
         """Encodes a batch in training and draws codes; returns the new state, too."""
@@ -423,7 +469,7 @@ class VAE:
         rows = batch['x'], conditions.of_batch(self, batch)
         x, condition = jax.tree.map(lambda a: jnp.tile(a, (samples,) + (1,) * (a.ndim - 1)), rows)
 
-        def log_joint(z: Array) -> tuple[Array, Array, Any]:
+        def log_joint(z: Array, variables: Variables = variables) -> tuple[Array, Array, Any]:
             flat = z.reshape(-1, self.latent_dim)
             params, state = flax_utils.apply(
                 self._decoder, variables, 'decoder', flat, condition, train=True, key=decoder_key
@@ -436,6 +482,12 @@ class VAE:
             log_q = gaussian_log_prob(z, *jax.lax.stop_gradient(posterior[:2]))
             return log_likelihood + self.beta * (log_prior - log_q)
 
+        def log_weights_of_posterior() -> Array:
+            params = jax.lax.stop_gradient(variables['params'])
+            log_likelihood, log_prior, _ = log_joint(draw.z, {**variables, 'params': params})
+            return log_likelihood + self.beta * (log_prior - draw.log_prob)
+
         log_likelihood, log_prior, state = log_joint(draw.z)
         rates = gaussian_kl_per_dim(*posterior[:2]) if self._has_closed_rate else None
-        return Terms(draw, log_likelihood, log_prior, rates, log_weights), state
+        terms = Terms(draw, log_likelihood, log_prior, rates, log_weights, log_weights_of_posterior)
+        return terms, state
