@@ -17,7 +17,7 @@ from genjax.data.jars import Jars
 from genjax.data.labelled import Labelled, SemiSupervised
 from genjax.data.latents import Latents
 from genjax.data.pipeline import batch_indices, eval_batches, train_batches
-from genjax.data.preprocessing import Binarise, Chain, Dequantise, Logit, Scale
+from genjax.data.preprocessing import AddNoise, Binarise, Chain, Dequantise, Logit, Scale
 from genjax.data.simulations import Simulations
 from genjax.data.stacked import Stacked
 from genjax.data.standardise import Standardise
@@ -32,6 +32,7 @@ from genjax.data.unpaired import Part, Transformed, Unpaired
 
 __all__ = [
     'TFDS',
+    'AddNoise',
     'Arrays',
     'AugmentLabels',
     'Avatars',

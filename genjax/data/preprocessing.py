@@ -143,6 +143,32 @@ class Dequantise:
 
 
 @dataclass(frozen=True)
+class AddNoise:
+    """Adds normal noise, anew in each call: y = x + scale · ε. A density that is trained on these
+    examples is one of noisy examples, and gives none of the data. `FlowSampling(denoise=scale)`
+    takes the noise away from samples.
+
+    Attributes:
+        scale: standard deviation of the noise.
+    """
+
+    scale: float
+
+    bound: ClassVar[bool] = False
+    takes_pixels: ClassVar[bool] = False
+    lossy: ClassVar[bool] = True
+
+    def __call__(self, x: Array, key: Array) -> tuple[Array, Array]:
+        """Returns the noisy examples."""
+        y = x.astype(jnp.float32)
+        return y + self.scale * jax.random.normal(key, x.shape), _constant(x, jnp.nan)
+
+    def inverse(self, y: Array) -> Array:
+        """Returns `y`."""
+        return y
+
+
+@dataclass(frozen=True)
 class Logit:
     """Maps [0, 1] to the real line, y = logit(alpha + (1 - 2 alpha) x); Dinh et al., Real NVP
     (2017).

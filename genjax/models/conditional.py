@@ -1,4 +1,4 @@
-"""Base class of models with one network, which may take a condition."""
+"""Base class of models that may take a condition, and learn p(x) as well."""
 
 import functools
 from collections.abc import Callable
@@ -34,7 +34,8 @@ class GuidedSampling:
 
 @dataclass(frozen=True, kw_only=True)
 class ConditionalModel:
-    """Base class of models with one network, whose field `sampling` has the option `guidance`.
+    """Base class of models with a network that may take a condition, and whose field `sampling` has
+    the option `guidance`.
 
     Attributes:
         num_classes: if given, the network is cloned with this `num_classes` and takes a label.
@@ -48,8 +49,14 @@ class ConditionalModel:
     condition_dropout: float = 0.0
 
     def __post_init__(self):
+        self._check_conditions(network=self.network)
+
+    def _check_conditions(self, **networks: nn.Module) -> None:
+        """Raises a UserError unless the networks, by role, can take the condition, and the sampling
+        options fit it.
+        """
         name = type(self).__name__
-        conditions.check(self, network=self.network)
+        conditions.check(self, **networks)
         check_number(f'{name}.condition_dropout', self.condition_dropout, 0.0, 1.0)
         if self._learns_null and not conditions.is_conditional(self):
             raise UserError(f'{name}.condition_dropout needs num_classes or context_shape')

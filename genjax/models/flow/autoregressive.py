@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models.flow.bijection import Bijection, sum_event
+from genjax.models.flow.bijection import Bijection, guided, rows_of, sum_event
 from genjax.models.flow.coupling import refuse_dropout
 from genjax.models.flow.elementwise import Affine, Elementwise
 
@@ -28,8 +28,9 @@ class Autoregressive(Bijection):
 
     Attributes:
         network: tokens [B, T, P] to parameters [B, T, outputs]; row t depends on the tokens before
-            t only, as in `networks.MaskedMLP` and `networks.CausalTransformer`. It is cloned with
-            `outputs` set. The inverse uses its method `by_row`, if it has one, on a CPU.
+            t only, as in `networks.MaskedMLP` and `networks.TokenTransformer`. It is cloned with
+            `outputs` set. The inverse uses its methods `initial_carry` and `step`, a cache of the
+            tokens so far, if it has them, or its method `by_row` on a CPU.
         transform: the elementwise map.
     """
 
@@ -43,7 +44,8 @@ class Autoregressive(Bijection):
     def transform_and_log_det(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
         """Maps all tokens in one pass."""
         tokens = _tokens(x)
-        params = _params(self._network(tokens.shape[-1]), tokens, context)
+        network = self._network(tokens.shape[-1])
+        params = guided(_params(network, tokens, rows_of(context)), context)
         z, log_slope = self.transform.forward(params, tokens)
         return z.reshape(x.shape), sum_event(log_slope)
 
@@ -52,27 +54,50 @@ class Autoregressive(Bijection):
         tokens = _tokens(z)
         network = self._network(tokens.shape[-1])
         if self.is_initializing():
-            _params(network, tokens, context)  # create the parameters here: the scan below cannot
+            _params(
+                network, tokens, rows_of(context)
+            )  # create the parameters here: the scan below cannot
         network, variables = network.unbind()
-        apply = functools.partial(network.apply, variables)
+        apply, known = functools.partial(network.apply, variables), rows_of(context)
+        inputs, first = _inputs(tokens, known)
+
+        def params(row: Array) -> Array:
+            return guided(row.astype(jnp.float32).reshape(*tokens[:, 0].shape, -1), context)
 
         def whole() -> tuple[Array, Array]:
             def row(x: Array, carry: tuple, t: Array) -> tuple[Array, tuple]:
-                return _params(apply, x, context)[:, t], carry
+                return params(apply(_inputs(x, known)[0])[:, t + first]), carry
 
             return self._invert(tokens, (), row)
 
         def by_row() -> tuple[Array, Array]:
-            inputs, first = _inputs(tokens, context)
             carry, next_row = apply(inputs.shape, method='by_row')
 
             def row(x: Array, carry: tuple, t: Array) -> tuple[Array, tuple]:
-                out, carry = next_row(_inputs(x, context)[0], carry, t + first)
-                return out.astype(jnp.float32).reshape(*tokens[:, 0].shape, -1), carry
+                out, carry = next_row(_inputs(x, known)[0], carry, t + first)
+                return params(out), carry
 
             return self._invert(tokens, carry, row)
 
-        if getattr(network, 'by_row', None) and tokens.shape[1] >= _MANY:
+        def by_step() -> tuple[Array, Array]:
+            carry = apply(*inputs.shape[:2], method='initial_carry')
+            start = jnp.zeros_like(inputs[:, 0])
+            for t in range(first):
+                carry = apply(start, carry, jnp.asarray(t), method='step')[1]
+                start = inputs[:, t]
+
+            def row(x: Array, carry: tuple, t: Array) -> tuple[Array, tuple]:
+                before = _inputs(x, known)[0][:, t + first - 1]
+                out, carry = apply(
+                    jnp.where(t == 0, start, before), carry, t + first, method='step'
+                )
+                return params(out), carry
+
+            return self._invert(tokens, carry, row)
+
+        if getattr(network, 'step', None):
+            x, log_det = by_step()
+        elif getattr(network, 'by_row', None) and tokens.shape[1] >= _MANY:
             # An accelerator computes a whole pass in the time of a few small products.
             x, log_det = jax.lax.platform_dependent(cpu=by_row, default=whole)
         else:

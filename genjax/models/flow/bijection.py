@@ -7,10 +7,12 @@ A bijection is a Linen module with a forward and an inverse method, each with it
 
 `x` is [B, *event]. Examples are independent of each other. In a flow `x` are data and `z` is noise.
 Both methods take a context [B, F] as second argument, in a conditional flow: bijections with a
-network append it to the network's input, compositions pass it on, others ignore it.
+network append it to the network's input, compositions pass it on, others ignore it. In its place
+may stand a `Guided` context: `rows_of` and `guided` are for bijections with a network.
 """
 
 from abc import ABC, abstractmethod
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -33,6 +35,33 @@ class Bijection(nn.Module, ABC):
     @abstractmethod
     def inverse_and_log_det(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
         """Maps z back to x [B, *event], with log |det dx/dz| [B]."""
+
+
+class Guided(NamedTuple):
+    """Contexts of a batch whose second half repeats the first, for classifier-free guidance.
+
+    Attributes:
+        rows: contexts of the first half, then null contexts, [2 B, F].
+        weight: the parameters of a map are those without context plus `weight` times the difference
+            to those with it (Zhai et al., "Normalizing flows are capable generative models", 2024).
+    """
+
+    rows: Array
+    weight: Array | float
+
+
+def rows_of(context: Array | Guided | None) -> Array | None:
+    """Returns the context of each row of the batch."""
+    return context.rows if isinstance(context, Guided) else context
+
+
+def guided(params: Array, context: Array | Guided | None) -> Array:
+    """Returns the parameters [B, ...] of a map, those of a guided batch mixed."""
+    if not isinstance(context, Guided):
+        return params
+    strong, weak = jnp.split(params, 2)
+    mixed = weak + context.weight * (strong - weak)
+    return jnp.concatenate([mixed, mixed])
 
 
 def given(context: Array | None) -> tuple[Array, ...]:

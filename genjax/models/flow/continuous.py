@@ -13,8 +13,8 @@ from jax import Array
 from genjax.errors import UserError
 from genjax.models import conditions, flax_utils, ode
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
+from genjax.models.flow.bases import Base, StandardNormal
 from genjax.models.flow.coupling import refuse_dropout, with_context
-from genjax.models.flow.flow import Base, StandardNormal
 from genjax.models.precision import full_precision
 
 

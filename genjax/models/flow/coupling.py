@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models.flow.bijection import Bijection, sum_event
+from genjax.models.flow.bijection import Bijection, guided, rows_of, sum_event
 from genjax.models.flow.elementwise import Affine, Elementwise
 
 
@@ -62,7 +62,7 @@ class Coupling(Bijection):
     @nn.compact
     def _params(self, kept: Array, changed: Array, context: Array | None) -> Array:
         """Computes the parameters of every transformed element, [*changed, width] in float32."""
-        h = self.network(with_context(jnp.arcsinh(kept), context))
+        h = self.network(with_context(jnp.arcsinh(kept), rows_of(context)))
         if h.shape[:-1] != changed.shape[:-1]:
             raise UserError(
                 f'Coupling.network gives {h.shape[1:]} for {kept.shape[1:]}: it must keep all '
@@ -70,7 +70,7 @@ class Coupling(Bijection):
             )
         width = self.transform.width
         head = nn.Dense(changed.shape[-1] * width, kernel_init=nn.initializers.zeros, name='head')
-        return head(h.astype(jnp.float32)).reshape(*changed.shape, width)
+        return guided(head(h.astype(jnp.float32)).reshape(*changed.shape, width), context)
 
 
 def with_context(x: Array, context: Array | None) -> Array:

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
@@ -10,49 +10,31 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import conditions, draws, flax_utils
+from genjax.models import conditions, flax_utils
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Variables
+from genjax.models.conditional import ConditionalModel, GuidedSampling
+from genjax.models.flow.bases import Base, StandardNormal
+from genjax.models.flow.bijection import Guided
 from genjax.models.precision import full_precision
 
 
-class Base(Protocol):
-    """The distribution of the noise; codes are flat, [B, D]."""
+@dataclass(frozen=True, kw_only=True)
+class FlowSampling(GuidedSampling):
+    """Sampling options of flows. Guidance mixes the parameters of each coupling or autoregressive
+    map with and without the condition.
 
-    def log_prob(self, z: Array) -> Array:
-        """Log-density [B] in nats."""
-
-    def sample(self, key: Array, shape: tuple[int, ...]) -> Array:
-        """Draws z of shape [num, D]."""
-
-
-@dataclass(frozen=True)
-class StandardNormal:
-    """Independent normals of mean 0 and variance 1."""
-
-    def log_prob(self, z: Array) -> Array:
-        """Log-density [B] of z [B, D]."""
-        return -0.5 * jnp.sum(z**2 + math.log(2 * math.pi), axis=-1)
-
-    def sample(self, key: Array, shape: tuple[int, ...]) -> Array:
-        return jax.random.normal(key, shape)
-
-
-@dataclass(frozen=True)
-class StandardLogistic:
-    """Independent logistic variables of mean 0 and scale 1 (NICE, Dinh et al., 2015). The
-    log-density of outliers falls linearly, not quadratically.
+    Attributes:
+        denoise: standard deviation σ of the noise that was added to the training examples
+            (`data.AddNoise`): samples are x + σ² ∇ log p(x), the mean of the clean example given
+            the noisy one (Tweedie's formula; Zhai et al., "Normalizing flows are capable generative
+            models", 2024).
     """
 
-    def log_prob(self, z: Array) -> Array:
-        """Log-density [B] of z [B, D]."""
-        return jnp.sum(jax.nn.log_sigmoid(z) + jax.nn.log_sigmoid(-z), axis=-1)
-
-    def sample(self, key: Array, shape: tuple[int, ...]) -> Array:
-        return draws.logistic(key, shape)
+    denoise: float = 0.0
 
 
 @dataclass(frozen=True)
-class Flow:
+class Flow(ConditionalModel):
     """A density by change of variables: log p(x) = log base(z) + log |det dz/dx|, z = bijection(x)
     (Tabak & Turner, 2013; Rezende & Mohamed, 2015). Trained by maximum likelihood.
 
@@ -70,17 +52,21 @@ class Flow:
         base: the distribution of the noise.
         num_classes: if given, the bijection takes labels, one-hot, as its context.
         context_shape: if given, the bijection takes contexts of this shape, flattened.
+        condition_dropout: fraction of training examples with the null condition. If it is not 0,
+            the model learns p(x) as well, and takes the option `guidance`.
+        sampling: sampling options.
     """
 
     bijection: nn.Module
     shape: tuple[int, ...]
     base: Base = field(default_factory=StandardNormal)
-    num_classes: int | None = None
-    context_shape: tuple[int, ...] | None = None
+    sampling: FlowSampling = field(default_factory=FlowSampling)
+
+    FREE: ClassVar[tuple[str, ...]] = ('sampling',)
 
     def __post_init__(self):
         object.__setattr__(self, 'shape', tuple(self.shape))
-        conditions.check(self)
+        self._check_conditions()
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -103,8 +89,9 @@ class Flow:
                 label or context of the model.
         """
         x, condition = batch['x'].astype(jnp.float32), conditions.of_batch(self, batch)
+        condition = self._context(condition)
         variables = flax_utils.initialise(key, {'flow': (self.bijection, (x, condition))})
-        z, _ = jax.eval_shape(self._transform, variables, x, condition)
+        z, _ = jax.eval_shape(self._mapped, variables, x, condition)
         if z.shape != x.shape:
             raise UserError(
                 f'Flow.bijection makes {z.shape[1:]} of {x.shape[1:]}: undo changes of shape at its'
@@ -128,7 +115,21 @@ class Flow:
         """
         label_key, key = jax.random.split(key) if conditions.is_conditional(self) else (key, key)
         condition = conditions.to_sample(self, label_key, num, label, context)
-        return self._invert(variables, self.base.sample(key, (num, self.latent_dim)), condition)
+        z = self.base.sample(key, (num, self.latent_dim))
+        x = self._invert(variables, z, condition, self.sampling.guidance)
+        return self._denoised(variables, x, condition) if self._denoises else x
+
+    @property
+    def _denoises(self) -> bool:
+        scale = self.sampling.denoise
+        return not (isinstance(scale, int | float) and scale == 0)
+
+    @full_precision
+    def _denoised(self, variables: Variables, x: Array, condition: Array | None) -> Array:
+        def total(x: Array) -> Array:
+            return jnp.sum(self._log_prob_and_log_det(variables, x, condition)[0])
+
+        return x + self.sampling.denoise**2 * jax.grad(total)(x)
 
     @full_precision
     def log_prob(
@@ -140,17 +141,30 @@ class Flow:
         label: Array | None = None,
         context: Array | None = None,
     ) -> LogProb:
-        """Computes the exact log-density [B] of x given the label or context; without a label, of
-        the uniform mixture over classes; `key` is not used.
+        """Computes the exact log-density [B] of x given the label or context; without one, that of
+        p(x) if `condition_dropout` is not 0, and otherwise of the uniform mixture over classes;
+        `key` is not used.
 
         Raises:
             UserError: a label or context that the model does not take, or a missing context.
         """
-        del key
-        value = conditions.mixture(
-            self, lambda c: self._log_prob_and_log_det(variables, x, c)[0], len(x), label, context
-        )
+        value = self._log_prob_or_mixture(variables, x, key, label, context)
         return LogProb(value, 'exact', density=True)
+
+    def _log_prob_or_mixture(
+        self,
+        variables: Variables,
+        x: Array,
+        key: Array,
+        label: Array | None,
+        context: Array | None,
+    ) -> Array:
+        def log_prob(condition: Array | None) -> Array:
+            return self._log_prob_and_log_det(variables, x, condition, key)[0]
+
+        if self._learns_null and label is None and context is None:
+            return log_prob(conditions.null(self, len(x)))
+        return conditions.mixture(self, log_prob, len(x), label, context)
 
     @full_precision
     def encode(
@@ -168,10 +182,11 @@ class Flow:
         Raises:
             UserError: a label or context that the model does not take, or a missing context.
         """
-        del key
-        condition = self._given_or_likely(variables, x, label, context)
-        z = self._transform(variables, x, condition)[0].reshape(len(x), -1)
-        return z if condition is None else jnp.concatenate([z, condition], axis=-1)
+        condition = self._given_or_likely(variables, x, key, label, context)
+        z = self._transform(variables, x, condition, key)[0].reshape(len(x), -1)
+        if condition is None:
+            return z
+        return jnp.concatenate([z, condition[:, : conditions.features(self)]], axis=-1)
 
     def decode(
         self,
@@ -199,40 +214,84 @@ class Flow:
         context: Array | None = None,
     ) -> Array:
         """Maps x to noise z [B, D]; see `encode`."""
-        condition = self._given_or_likely(variables, x, label, context)
-        return self._transform(variables, x, condition)[0].reshape(len(x), -1)
+        key = jax.random.key(0)
+        condition = self._given_or_likely(variables, x, key, label, context)
+        return self._transform(variables, x, condition, key)[0].reshape(len(x), -1)
 
     def _given_or_likely(
-        self, variables: Variables, x: Array, label: Array | None, context: Array | None
+        self,
+        variables: Variables,
+        x: Array,
+        key: Array,
+        label: Array | None,
+        context: Array | None,
     ) -> Array | None:
-        return conditions.given_or_likely(
-            self, lambda c: self._log_prob_and_log_det(variables, x, c)[0], len(x), label, context
-        )
+        def log_prob(condition: Array | None) -> Array:
+            return self._log_prob_and_log_det(variables, x, condition, key)[0]
+
+        return conditions.given_or_likely(self, log_prob, len(x), label, context)
 
     @full_precision
-    def _invert(self, variables: Variables, z: Array, condition: Array | None) -> Array:
+    def _invert(
+        self,
+        variables: Variables,
+        z: Array,
+        condition: Array | None,
+        guidance: Array | float | None = None,
+    ) -> Array:
+        num, context = len(z), self._context(condition)
+        if guidance is not None:
+            both = jnp.concatenate([context, conditions.null(self, num)])
+            z, context = jnp.concatenate([z, z]), Guided(both, guidance)
         (x, _), _ = flax_utils.apply(
-            self.bijection, variables, 'flow', z.reshape(-1, *self.shape), condition,
+            self.bijection, variables, 'flow', z.reshape(-1, *self.shape), context,
             method='inverse_and_log_det',
         )  # fmt: skip
-        return x
+        return x[:num]
 
-    def _transform(
+    def _context(self, condition: Array | None) -> Array | None:
+        """The bijection's context: a condition with the feature of the null condition only if that
+        is learned.
+        """
+        if condition is None:
+            return None
+        if self._learns_null:
+            return conditions.with_null(self, condition)
+        return condition[:, : conditions.features(self)]
+
+    def _mapped(
         self, variables: Variables, x: Array, condition: Array | None
     ) -> tuple[Array, Array]:
         out, _ = flax_utils.apply(
-            self.bijection, variables, 'flow', x, condition, method='transform_and_log_det'
-        )
+            self.bijection, variables, 'flow', x, self._context(condition),
+            method='transform_and_log_det',
+        )  # fmt: skip
         return out
 
-    def _log_prob_and_log_det(
-        self, variables: Variables, x: Array, condition: Array | None
+    def _transform(
+        self,
+        variables: Variables,
+        x: Array,
+        condition: Array | None,
+        key: Array | None = None,
     ) -> tuple[Array, Array]:
-        z, log_det = self._transform(variables, x, condition)
+        """Maps x to z, with what is added to the log-density of z; `key` is for subclasses whose
+        map is random.
+        """
+        del key
+        return self._mapped(variables, x, condition)
+
+    def _log_prob_and_log_det(
+        self,
+        variables: Variables,
+        x: Array,
+        condition: Array | None,
+        key: Array | None = None,
+    ) -> tuple[Array, Array]:
+        z, log_det = self._transform(variables, x, condition, key)
         return self.base.log_prob(z.reshape(len(x), -1)) + log_det, log_det
 
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
-        del key
-        condition = conditions.of_batch(self, batch)
-        log_prob, log_det = self._log_prob_and_log_det(variables, batch['x'], condition)
+        condition = self._training_condition(batch, key)
+        log_prob, log_det = self._log_prob_and_log_det(variables, batch['x'], condition, key)
         return LossOutput(-log_prob, {'log_det': log_det}, variables['state'])

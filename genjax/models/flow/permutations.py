@@ -6,6 +6,7 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.models.flow.bijection import Bijection, given, no_change
+from genjax.models.flow.coupling import Coupling
 
 
 class Reverse(Bijection):
@@ -104,19 +105,33 @@ class Split(Bijection):
 
     Attributes:
         inside: the bijection; it must keep the shape of an example.
+        prior: a coupling that maps the first half given the second: with `Affine` a learned normal
+            prior of what is final (Kingma & Dhariwal, Glow, 2018). None: that of the base.
     """
 
     inside: Bijection
+    prior: Coupling | None = None
 
     def transform_and_log_det(self, x: Array, context: Array | None = None) -> tuple[Array, Array]:
         done, rest = jnp.split(x, [x.shape[-1] // 2], axis=-1)
+        done, prior = self._with_prior('transform_and_log_det', done, rest, context)
         rest, log_det = self.inside.transform_and_log_det(rest, *given(context))
-        return jnp.concatenate([done, rest], axis=-1), log_det
+        return jnp.concatenate([done, rest], axis=-1), log_det + prior
 
     def inverse_and_log_det(self, z: Array, context: Array | None = None) -> tuple[Array, Array]:
         done, rest = jnp.split(z, [z.shape[-1] // 2], axis=-1)
         rest, log_det = self.inside.inverse_and_log_det(rest, *given(context))
-        return jnp.concatenate([done, rest], axis=-1), log_det
+        done, prior = self._with_prior('inverse_and_log_det', done, rest, context)
+        return jnp.concatenate([done, rest], axis=-1), log_det + prior
+
+    def _with_prior(
+        self, method: str, done: Array, rest: Array, context: Array | None
+    ) -> tuple[Array, Array | float]:
+        if self.prior is None:
+            return done, 0.0
+        both = jnp.concatenate([rest, done], axis=-1)  # the coupling keeps the larger first half
+        both, log_det = getattr(self.prior, method)(both, *given(context))
+        return both[..., rest.shape[-1] :], log_det
 
 
 def _blocks_to_channels(x: Array, f: int) -> Array:
