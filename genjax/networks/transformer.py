@@ -90,6 +90,11 @@ def _fit(cache: Array, length: int) -> Array:
     return jnp.pad(cache, [(0, 0)] * (cache.ndim - 2) + [(0, missing), (0, 0)])
 
 
+def _from(first: Array, position: Array) -> Array:
+    """Mask [B, 1, T, S] of the positions [S] that are at or after the first [B, T]."""
+    return (position >= first[..., None])[:, None]
+
+
 class Block(nn.Module):
     """Pre-LN transformer block: attention and a two-layer MLP.
 
@@ -108,7 +113,12 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Array, cache: Any, position: Array, train: bool = False
+        self,
+        x: Array,
+        cache: Any,
+        position: Array,
+        train: bool = False,
+        first: Array | None = None,
     ) -> tuple[Array, Any]:
         """Maps x [B, T, D] at `position` [T] to the same shape.
 
@@ -118,6 +128,7 @@ class Block(nn.Module):
                 as products take them: nothing is transposed for each element.
             position: of each element of x.
             train: apply dropout.
+            first: the first position that each element sees, [B, T]; None: 0.
 
         Returns:
             The output, and the cache with the new element's keys and values.
@@ -137,14 +148,18 @@ class Block(nn.Module):
         if self.rotary:
             q, k = rotate(q, position), rotate(k, position)
         if cache is None:
-            h = attend(q, k, v, causal=self.causal)
+            seen = None if first is None else _from(first, position)
+            h = attend(q, k, v, causal=self.causal, mask=seen)
         else:
             q, k, v = (jnp.swapaxes(each, 1, 2) for each in (q, k, v))
             cache = tuple(
                 jax.lax.dynamic_update_slice_in_dim(old, new, position[0], axis=2)
                 for old, new in zip(cache, (k, v), strict=True)
             )
-            known = jnp.arange(cache[0].shape[2]) <= position[0]
+            places = jnp.arange(cache[0].shape[2])
+            known = places <= position[0]
+            if first is not None:
+                known = known & _from(first, places)
             h = jnp.swapaxes(attend_by_head(q, *cache, known), 1, 2)
         x = x + drop(dense(features, 'attention_out', last)(h.reshape(x.shape)))
         h = LayerNorm(name='mlp_norm')(x).astype(self.dtype)
@@ -166,6 +181,10 @@ class Transformer(Conditional):
         expansion: ratio of the MLPs' hidden width to `features`.
         causal: an output depends on inputs up to its own position only.
         positions: 'learned' vectors, or 'rotary' (Su et al., 2021).
+        window: number of inputs, up to its own, that an output depends on through one block
+            (sliding windows: Child et al., 2019; Beltagy et al., Longformer, 2020); None: all.
+        separator: token between documents that are packed into one sequence: an output does not
+            depend on inputs before the last separator, with which its document begins.
         tied: use the transposed token embedding as the output layer.
         scan: compile one block and loop over it, so that compile time does not grow with depth;
             slower for shallow networks on a CPU.
@@ -184,6 +203,8 @@ class Transformer(Conditional):
     expansion: int = 4
     causal: bool = True
     positions: Literal['learned', 'rotary'] = 'learned'
+    window: int | None = None
+    separator: int | None = None
     tied: bool = True
     scan: bool = False
     remat: Remat = 'none'
@@ -200,7 +221,10 @@ class Transformer(Conditional):
         Raises:
             UserError: the fields do not fit each other, or the condition is missing.
         """
-        return self._run(x, None, jnp.arange(x.shape[1]), condition, train)[0]
+        position, start = jnp.arange(x.shape[1]), None
+        if self.separator is not None:
+            start = jax.lax.cummax(jnp.where(x == self.separator, position, 0), axis=1)
+        return self._run(x, None, position, condition, train, self._first(position, start))[0]
 
     def initial_carry(self, num: int) -> Any:
         """Returns an empty cache for `num` sequences."""
@@ -208,24 +232,47 @@ class Transformer(Conditional):
         if self.scan:
             shape = (self.num_layers, *shape)
         pair = (jnp.zeros(shape, self.dtype), jnp.zeros(shape, self.dtype))
-        return pair if self.scan else (pair,) * self.num_layers
+        start = None if self.separator is None else jnp.zeros(num, jnp.int32)
+        return pair if self.scan else (pair,) * self.num_layers, start
 
     def resized(self, carry: Any, length: int) -> Any:
         """Returns a cache of the first `length` elements, cut or padded by zeros."""
-        return jax.tree.map(lambda each: _fit(each, length), carry)
+        cache, start = carry
+        return jax.tree.map(lambda each: _fit(each, length), cache), start
 
     def step(
         self, x: Array, carry: Any, position: Array, condition: Array | None = None
     ) -> tuple[Array, Any]:
         """Processes one element x [B] or [B, width]; returns its output and the new cache."""
-        out, carry = self._run(x[:, None], carry, position[None], condition, False)
-        return out[:, 0], carry
+        cache, start = carry
+        if start is not None:
+            start = jnp.where(x == self.separator, position, start)
+        first = self._first(position[None], None if start is None else start[:, None])
+        out, cache = self._run(x[:, None], cache, position[None], condition, False, first)
+        return out[:, 0], (cache, start)
+
+    def _first(self, position: Array, start: Array | None) -> Array | None:
+        """The first position that each output depends on, [B or 1, T], given the starts of their
+        documents; None: all.
+        """
+        if self.window is None:
+            return start
+        first = jnp.maximum(position - self.window + 1, 0)[None]
+        return first if start is None else jnp.maximum(first, start)
 
     @nn.compact
     def _run(
-        self, x: Array, carry: Any, position: Array, condition: Array | None, train: bool
+        self,
+        x: Array,
+        carry: Any,
+        position: Array,
+        condition: Array | None,
+        train: bool,
+        first: Array | None,
     ) -> tuple[Array, Any]:
         check_sequence(self)
+        if not self.causal and (self.window is not None or self.separator is not None):
+            raise UserError('Transformer: window and separator need causal=True')
         if self.features % self.num_heads or (
             self.positions == 'rotary' and (self.features // self.num_heads) % 2
         ):
@@ -240,7 +287,7 @@ class Transformer(Conditional):
             )
             x = x + table[position].astype(self.dtype)
         x = Dropout(self.dropout, deterministic=not train)(x)
-        x, carry = self._blocks(x, carry, position, train)
+        x, carry = self._blocks(x, carry, position, train, first)
         x = LayerNorm(name='norm')(x)
         self.sow('intermediates', 'features', x)
         if self.tied and self.vocab_size is not None:
@@ -249,7 +296,9 @@ class Transformer(Conditional):
         out = Dense(width, dtype='float32', kernel_init=nn.initializers.normal(0.02), name='out')
         return out(x), carry
 
-    def _blocks(self, x: Array, carry: Any, position: Array, train: bool) -> tuple[Array, Any]:
+    def _blocks(
+        self, x: Array, carry: Any, position: Array, train: bool, first: Array | None
+    ) -> tuple[Array, Any]:
         fields = {
             'num_heads': self.num_heads,
             'num_layers': self.num_layers,
@@ -267,13 +316,14 @@ class Transformer(Conditional):
                 kind,
                 variable_axes={'params': 0},
                 split_rngs={'params': True, 'dropout': True},
-                in_axes=(0, nn.broadcast, nn.broadcast),
+                in_axes=(0, nn.broadcast, nn.broadcast, nn.broadcast),
                 length=self.num_layers,
             )
-            return blocks(**fields, name='blocks')(x, carry, position, train)
+            return blocks(**fields, name='blocks')(x, carry, position, train, first)
         new = []
         for layer in range(self.num_layers):
             block = kind(**fields, name=f'block_{layer}')
-            x, cache = block(x, None if carry is None else carry[layer], position, train)
+            cache = None if carry is None else carry[layer]
+            x, cache = block(x, cache, position, train, first)
             new.append(cache)
         return x, None if carry is None else tuple(new)

@@ -205,7 +205,10 @@ CACHED = {
     for name, network in SEQUENCES.items()
     # transformer-remat is of training alone; the others are in test_conditional.py.
     if name in ('transformer', 'gru')
-} | {'tied-bf16': Transformer((6,), 7, 16, 2, 2, dtype='bfloat16')}
+} | {
+    'tied-bf16': Transformer((6,), 7, 16, 2, 2, dtype='bfloat16'),
+    'packed': Transformer((6,), 7, 8, 2, 2, window=3, separator=5, scan=True),
+}
 
 
 @pytest.mark.parametrize('name', CACHED)

@@ -466,7 +466,21 @@ ZOO = (
     Entry('gpt', GPT(Transformer((6,), 5, 8, 2, 2, dropout=0.1)), 'tokens'),
     Entry(
         'gpt-rotary-scan',
-        GPT(Transformer((6,), 5, 8, 2, 2, positions='rotary', tied=False, scan=True, dropout=0.1)),
+        GPT(
+            Transformer(
+                (6,),
+                5,
+                8,
+                2,
+                2,
+                positions='rotary',
+                window=4,
+                separator=2,
+                tied=False,
+                scan=True,
+                dropout=0.1,
+            )
+        ),
         'tokens',
     ),
     Entry(

@@ -6,6 +6,7 @@ from genjax.models.autoregressive.gpt import GPT
 from genjax.models.autoregressive.made import MADE
 from genjax.models.autoregressive.mixtures import Categorical, LogisticMixture
 from genjax.models.autoregressive.pixelcnn import PixelCNN
+from genjax.models.autoregressive.speculative import speculative_sample
 from genjax.models.conditional import GuidedSampling
 from genjax.models.diffusion.masked import MDLM, MaskGIT
 
@@ -20,4 +21,5 @@ __all__ = [
     'MaskGIT',
     'PixelCNN',
     'TokenSampling',
+    'speculative_sample',
 ]

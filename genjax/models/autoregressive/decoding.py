@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from genjax.errors import UserError
 from genjax.models.checks import check_number
 from genjax.models.conditional import GuidedSampling
 
@@ -95,18 +96,53 @@ class TokenSampling(GuidedSampling):
         top_k: number of most probable tokens to sample from; None: all.
         top_p: nucleus sampling: total probability of the most probable tokens to sample from, in
             (0, 1]; None: all.
+        repetition_penalty: before all else, positive logits of tokens that the sequence, or its
+            prompt, already has are divided by this number, and negative ones multiplied (Keskar et
+            al., CTRL, 2019). 1: no penalty.
+        beams: beam search: a sample is the most probable of so many sequences, kept at each token
+            by their total log-probability, and depends on no random number. None: sampling.
     """
 
     temperature: float = 1.0
     top_k: int | None = None
     top_p: float | None = None
+    repetition_penalty: float = 1.0
+    beams: int | None = None
 
     def __post_init__(self):
         check_options('TokenSampling.', self.temperature, self.top_k, self.top_p)
+        check_number('TokenSampling.beams', self.beams, 1)
+        check_number('TokenSampling.repetition_penalty', self.repetition_penalty, 0, above=True)
+        if self.beams is not None and self.penalises:
+            raise UserError('TokenSampling.beams does not go with a repetition_penalty')
+
+    @property
+    def penalises(self) -> bool:
+        """Whether there is a repetition penalty."""
+        penalty = self.repetition_penalty
+        return not (isinstance(penalty, int | float) and penalty == 1)
 
     def filter(self, logits: Array) -> Array:
         """Applies `filter_logits` to logits [..., V]."""
         return filter_logits(logits, self.temperature, self.top_k, self.top_p)
+
+
+def penalised(
+    step: Callable[[Array, Any, Array], tuple[Array, Any]], penalty: float | Array
+) -> Callable[[Array, Any, Array], tuple[Array, Any]]:
+    """Returns a step of `generate` with a repetition penalty on its logits [B, V]; its carry is
+    that of `step` and the tokens so far, bool [B, V].
+    """
+
+    def new(token: Array, carry: Any, position: Array) -> tuple[Array, Any]:
+        carry, seen = carry
+        seen |= jax.nn.one_hot(token, seen.shape[1], dtype=bool)  # none for the first input
+        logits, carry = step(token, carry, position)
+        logits = logits.astype(jnp.float32)
+        lowered = jnp.where(logits > 0, logits / penalty, logits * penalty)
+        return jnp.where(seen, lowered, logits), (carry, seen)
+
+    return new
 
 
 def generate(

@@ -1,5 +1,6 @@
 """Autoregressive models of tokens."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -10,7 +11,8 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.models import draws, flax_utils
-from genjax.models.autoregressive.decoding import TokenSampling
+from genjax.models.autoregressive.beam import beam_search
+from genjax.models.autoregressive.decoding import TokenSampling, penalised
 from genjax.models.autoregressive.sequences import SequenceModel
 from genjax.models.base import Values, Variables
 from genjax.models.sampling_options import gathered
@@ -88,3 +90,50 @@ class GPT(SequenceModel):
         del variables
         token = draws.categorical(key, self.sampling.filter(logits.astype(jnp.float32)))
         return token if self.end is None else jnp.where(previous == self.end, self.end, token)
+
+    @property
+    def _width(self) -> int:
+        return self.sampling.beams or 1
+
+    def _generate(
+        self,
+        step: Callable[[Array, Any, Array], tuple[Array, Any]],
+        carry: Any,
+        first: Array,
+        draw: Callable[[Array, Array, Array], Array],
+        key: Array,
+        prompt: tuple[Array, Array],
+        resized: Callable[[Any, int], Any] | None,
+    ) -> Array:
+        if self.sampling.beams is not None:
+            found, _ = beam_search(
+                self._filtered(step), carry, first, prompt, self._width, self._reordered, self.end
+            )
+            return found[:, 0]
+        if self.sampling.penalises:
+            step = penalised(step, self.sampling.repetition_penalty)
+            carry, resize = (carry, jnp.zeros((len(first), self.vocab_size), bool)), resized
+            if resize is not None:
+                resized = lambda carry, length: (resize(carry[0], length), carry[1])  # noqa: E731
+        return super()._generate(step, carry, first, draw, key, prompt, resized)
+
+    def _filtered(self, step: Callable) -> Callable:
+        def filtered(*args: Any) -> tuple[Array, Any]:
+            logits, carry = step(*args)
+            return self.sampling.filter(logits.astype(jnp.float32)), carry
+
+        return filtered
+
+    def _reordered(self, carry: Any, rows: Array) -> Any:
+        """Returns the carry of these rows, for all passes of the network."""
+        rows = jnp.concatenate([rows + n * len(rows) for n in range(self._passes)])
+        if not hasattr(self.network, 'step'):
+            return carry[rows]
+
+        def taken(leaf: Array, few: Any, more: Any) -> Array:
+            sizes = enumerate(zip(few.shape, more.shape, strict=True))
+            axis = next(axis for axis, (a, b) in sizes if a != b)
+            return jnp.take(leaf, rows, axis=axis)
+
+        few, more = (jax.eval_shape(lambda n=n: self._network.initial_carry(n)) for n in (2, 3))
+        return jax.tree.map(taken, carry, few, more)

@@ -1,6 +1,7 @@
 """Base class of autoregressive models of sequences."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -127,9 +128,12 @@ class SequenceModel(ConditionalModel, ABC):
             UserError: a label, context or prompt that the model does not take, or a missing
                 context.
         """
-        condition = self._sampling_condition(key, num, label, context)
-        first = self._first(num)
-        elements = prompts.padded(self, num, prompt, first.dtype)
+        condition, width = self._sampling_condition(key, num, label, context), self._width
+        elements, is_given = prompts.padded(self, num, prompt, self._first(1).dtype)
+        first = self._first(num * width)
+        condition, elements = jax.tree.map(
+            lambda a: jnp.repeat(a, width, axis=0), (condition, elements)
+        )
 
         def draw(*args: Any) -> Array:
             return self._draw(variables, *args)
@@ -137,24 +141,41 @@ class SequenceModel(ConditionalModel, ABC):
         def call(*args: Any, method: str) -> Any:
             return flax_utils.apply(self._network, variables, 'network', *args, method=method)[0]
 
-        rows = num * self._passes
+        rows = num * width * self._passes
         if hasattr(self.network, 'step'):
 
-            def step(*args: Any) -> Any:
+            def one(*args: Any) -> Any:
                 return call(*args, method='step')
 
             carry = self._network.initial_carry(rows)
         else:
-            step = uncached(lambda *args: call(*args, method='__call__'))
+            one = uncached(lambda *args: call(*args, method='__call__'))
             carry = jnp.zeros((rows, *self.event_shape), first.dtype)
 
         def network(condition: Array | None, *args: Any) -> tuple[Array, Any]:
-            return step(*args, condition)
+            return one(*args, condition)
 
+        step, prompt = self._guided(network, condition), (elements, is_given)
         resized = getattr(self._network, 'resized', None)
-        return generate(
-            self._guided(network, condition), carry, first, draw, key, elements, resized
-        )
+        return self._generate(step, carry, first, draw, key, prompt, resized)
+
+    @property
+    def _width(self) -> int:
+        """Rows of the batch for each sample."""
+        return 1
+
+    def _generate(
+        self,
+        step: Callable[[Array, Any, Array], tuple[Array, Any]],
+        carry: Any,
+        first: Array,
+        draw: Callable[[Array, Array, Array], Array],
+        key: Array,
+        prompt: tuple[Array, Array],
+        resized: Callable[[Any, int], Any] | None,
+    ) -> Array:
+        """Draws sequences; the arguments are those of `decoding.generate`."""
+        return generate(step, carry, first, draw, key, prompt, resized)
 
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         condition = self._training_condition(batch, key)
