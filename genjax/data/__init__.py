@@ -6,7 +6,7 @@ model.
 """
 
 from genjax.data.arrays import Arrays
-from genjax.data.augmentation import Colour, Crop, Flip, ResizedCrop
+from genjax.data.augmentation import Colour, Crop, Flip, Mutate, ResizedCrop
 from genjax.data.avatars import Avatars
 from genjax.data.captioned import Captioned
 from genjax.data.corrupted import Corrupted
@@ -26,6 +26,7 @@ from genjax.data.tables import Binary, PianoRolls
 from genjax.data.text import Text
 from genjax.data.tokenizers import Bytes, Characters, Pixels
 from genjax.data.toy.conditional import ConditionalGaussian
+from genjax.data.toy.moving_digits import MovingDigits
 from genjax.data.toy.plane import Density
 from genjax.data.toy.world import WorldPoints
 from genjax.data.unpaired import Part, Transformed, Unpaired
@@ -57,6 +58,8 @@ __all__ = [
     'Labelled',
     'Latents',
     'Logit',
+    'MovingDigits',
+    'Mutate',
     'Part',
     'PianoRolls',
     'Pixels',

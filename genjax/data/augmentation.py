@@ -150,6 +150,29 @@ class ResizedCrop(OfImages):
 
 
 @dataclass(frozen=True)
+class Mutate(OfImages):
+    """Replaces values by uniform ones from 0..255, each with the same probability: noise for the
+    background model of a likelihood ratio (Ren et al., "Likelihood ratios for out-of-distribution
+    detection", 2019).
+
+    Attributes:
+        rate: probability of a value to be replaced.
+    """
+
+    rate: float = 0.1
+
+    def __post_init__(self):
+        if not 0 <= self.rate <= 1:
+            raise UserError(f'Mutate.rate={self.rate} must be from 0 to 1')
+
+    def images(self, x: Array, key: Array) -> Array:
+        which_key, key = jax.random.split(key)
+        mutated = jax.random.bernoulli(which_key, self.rate, x.shape)
+        values = jax.random.randint(key, x.shape, 0, 256)
+        return jnp.where(mutated, values.astype(x.dtype), x)
+
+
+@dataclass(frozen=True)
 class Colour(OfImages):
     """Changes brightness, contrast, saturation and hue, in this order, each by a random amount.
 

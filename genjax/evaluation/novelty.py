@@ -22,6 +22,7 @@ NEEDS = {
     'log_prob': 'log_prob',
     'typicality': 'log_prob',
     'complexity': 'log_prob',
+    'ratio': 'log_prob',
     'energy': 'classify',
     'mahalanobis': 'features',
 }
@@ -37,6 +38,7 @@ class Novelty(Evaluator):
     | 'log_prob' | -log p(x) |
     | 'typicality' | distance of log p(x) from its mean over training examples |
     | 'complexity' | -log p(x) minus the length of the image as PNG, in nats |
+    | 'ratio' | -log p(x) plus the log-probability under a background model |
     | 'energy' | -log Σ exp(logits) of a classifier |
     | 'mahalanobis' | distance of the features to the nearest class of training examples |
 
@@ -47,11 +49,14 @@ class Novelty(Evaluator):
         other: data of the same shape and type, of which the same split is read.
         scores: names of scores.
         num_examples: largest number of examples of each data set, and of training examples.
+        background: of 'ratio': has `log_prob(x [N, *event]) -> [N]` and a `name` for the protocol,
+            such as `genjax.training.Background`, a run on images with noise (`Mutate`).
     """
 
     other: Dataset
     scores: tuple[str, ...] = ('log_prob', 'typicality')
     num_examples: int = 2000
+    background: Any = None
 
     def __post_init__(self):
         if not self.scores or self.num_examples < 1:
@@ -60,6 +65,8 @@ class Novelty(Evaluator):
             if name not in NEEDS:
                 guess = nearest(name, NEEDS)
                 raise UserError(f'Novelty has no score {name!r}{guess}; there are {[*NEEDS]}')
+        if ('ratio' in self.scores) != (self.background is not None):
+            raise UserError("Novelty: the score 'ratio', and no other, needs a background")
 
     def __call__(
         self, model: Any, variables: Variables, data: EvaluationData, key: Array
@@ -101,6 +108,7 @@ class Novelty(Evaluator):
                 split=data.split,
                 examples=f'{len(inside)} and {len(outside)}',
                 **({'training': len(train['x'])} if train else {}),
+                **({} if self.background is None else {'background': self.background.name}),
                 **({'log_prob': method} if 'log_prob' in methods and method else {}),
                 seed=data.seed,
             ),
@@ -127,6 +135,9 @@ class Novelty(Evaluator):
                 'log_prob': lambda: -log_prob,
                 'typicality': lambda: novelty_scores.typicality(log_prob, mean),
                 'complexity': lambda: novelty_scores.complexity(log_prob, x),
+                'ratio': lambda: novelty_scores.likelihood_ratio(
+                    log_prob, self.background.log_prob(x)
+                ),
                 'energy': lambda: novelty_scores.energy(applied(apply.classify, x)),
                 'mahalanobis': lambda: novelty_scores.mahalanobis(
                     applied(apply.features, x), learned, train['label']

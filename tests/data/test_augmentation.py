@@ -3,6 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import stats
 
 from genjax import data
 from genjax.data.augmentation import augmented
@@ -10,7 +11,7 @@ from genjax.errors import UserError
 
 KEY = jax.random.key(0)
 X = np.random.RandomState(0).randint(0, 256, (64, 6, 8, 3)).astype(np.uint8)
-ALL = (data.Flip(), data.Crop(2), data.ResizedCrop(), data.Colour())
+ALL = (data.Flip(), data.Crop(2), data.ResizedCrop(), data.Colour(), data.Mutate(0.3))
 EVERY = pytest.mark.parametrize('step', ALL, ids=lambda step: type(step).__name__)
 
 
@@ -43,6 +44,16 @@ def test_flip_mirrors_half_of_the_images():
         assert np.all(flipped | np.all(y == x, axis=(1, 2, 3)))
         share = step.probability
         assert abs(flipped.mean() - share) < 4 * np.sqrt(share * (1 - share) / len(x))
+
+
+def test_mutated_values_are_uniform_and_as_many_as_said():
+    x = np.full((64, 28, 28, 1), 255, np.uint8)
+    y = images(data.Mutate(0.25), x)
+    mutated = y[y != 255]
+    assert np.mean(y != 255) == pytest.approx(0.25 * 255 / 256, abs=0.01)
+    counts = np.bincount(mutated, minlength=255)
+    assert stats.chisquare(counts[:255]).pvalue > 1e-3
+    np.testing.assert_array_equal(images(data.Mutate(0.0), x), x)
 
 
 @pytest.mark.parametrize('mode', ['constant', 'reflect', 'edge'])

@@ -105,6 +105,29 @@ def test_complexity_is_of_the_stored_images():
         evaluated(('complexity',), other, Digits(), Binarise())
 
 
+@dataclass(frozen=True)
+class Round:
+    """A background: N(0, scale² I)."""
+
+    scale: float
+    name: str = 'round'
+
+    def log_prob(self, x):
+        return norm.logpdf(x, scale=self.scale).sum(axis=1)
+
+
+@pytest.mark.parametrize('scale', [0.5, 2.0])
+def test_a_ratio_to_a_narrower_background_turns_the_order_around(scale):
+    """log N(x; 0, scale²) - log N(x; 0, 1) grows with |x|, or falls."""
+    data = EvaluationData(Cloud(), 'test', None, Chain())
+    score = Novelty(Cloud(0.7, seed=100), ('ratio',), 3000, background=Round(scale))
+    found = score(Normal(), {}, data, KEY)
+    larger = f(D, D).cdf(0.49)  # probability that the novel example has the larger norm
+    wanted = larger if scale > 1 else 1 - larger
+    assert found['auroc_ratio'] == pytest.approx(wanted, abs=0.02)
+    assert 'background=round' in found['protocol']
+
+
 def test_its_own_data_are_not_novel_and_seldom_pass_more_than_they_should():
     found = evaluated(('log_prob',), Cloud(seed=100))
     assert found['auroc_log_prob'] == pytest.approx(0.5, abs=0.03)
@@ -115,6 +138,8 @@ def test_its_own_data_are_not_novel_and_seldom_pass_more_than_they_should():
 def test_what_it_refuses():
     with pytest.raises(UserError, match=r"no score 'logprob'; did you mean 'log_prob'"):
         Novelty(Cloud(), ('logprob',))
+    with pytest.raises(UserError, match="the score 'ratio', and no other, needs a background"):
+        Novelty(Cloud(), ('ratio',))
     with pytest.raises(UserError, match=r'needs scores'):
         Novelty(Cloud(), ())
     with pytest.raises(UserError, match=r'like those of the run, float32 \[20\]: uint8 \[8, 8, 1'):
