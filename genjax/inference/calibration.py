@@ -6,10 +6,25 @@ differ in this number, and in what they can miss: a posterior that ignores x, su
 uniform ranks by every number that does not depend on x.
 """
 
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import jax
 import numpy as np
+from jax import Array
 from numpy.typing import ArrayLike
 
+from genjax.data.pipeline import random_subset
+from genjax.errors import UserError
+from genjax.evaluation.base import EvaluationData, Evaluator, Results
+from genjax.evaluation.copying import nearest
+from genjax.inference import simulated
+from genjax.models.base import Variables
+from genjax.protocols import protocol
+
 _MOST_BINS, _LEAST_EXPECTED = 20, 5
+_NEIGHBOURS = 10_000  # training simulations that references are taken from
 
 
 def sbc_ranks(samples: ArrayLike, truth: ArrayLike) -> np.ndarray:
@@ -110,6 +125,88 @@ def ess(weights: ArrayLike) -> np.ndarray:
     """Effective sample size (Σ w)² / Σ w² [...] of weights [..., N], between 1 and N (Kish)."""
     weights = np.asarray(weights)
     return np.sum(weights, axis=-1) ** 2 / np.sum(weights**2, axis=-1)
+
+
+@dataclass(frozen=True)
+class Calibration(Evaluator):
+    """Tests of the calibration of a model of `Simulations`, NPE or NLE, on simulations of a split.
+
+    Gives p-values of the hypothesis that the posterior is calibrated: 'sbc_p' (`rank_test`),
+    'coverage_p' and 'tarp_p' (`coverage_test` of `expected_coverage` and `tarp`, whose reference is
+    the parameters of the training simulation with the nearest x); 'coverage_90', the share of true
+    parameters inside the region of highest density that holds 90 %; and 'protocol'. Of a model of
+    parameters also 'information', the mean of log q(θ | x) - log p(θ) of the true parameters in
+    nats, its 'stderr', and 'leakage', the mean share of draws outside the prior. A calibrated
+    posterior may still know little: the prior has an information of 0, the exact posterior the
+    mutual information of θ and x, which is the most that any has.
+
+    Attributes:
+        num: simulations; fewer if the split has fewer.
+        draws: posterior samples given each.
+    """
+
+    num: int = 200
+    draws: int = 200
+
+    def __post_init__(self):
+        if self.num < 10 or self.draws < 2:
+            raise UserError('Calibration needs num >= 10, and draws >= 2')
+
+    def __call__(
+        self, model: Any, variables: Variables, data: EvaluationData, key: Array
+    ) -> Results:
+        """Evaluates a model; raises UserError if the data are no simulations."""
+        simulated.check(self, data)
+        with jax.transfer_guard('allow'):
+            return self._results(model, variables, data)
+
+    def _results(self, model: Any, variables: Variables, data: EvaluationData) -> Results:
+        truth, x = _pairs(data, data.split, self.num)
+        seeds = np.random.SeedSequence(data.seed).generate_state(len(x))
+        found = [
+            simulated.samples(model, variables, data, each, self.draws, int(seed))
+            for each, seed in zip(x, seeds, strict=True)
+        ]
+        samples = np.stack([each.samples for each in found])
+        flat = samples.reshape(-1, samples.shape[-1]), np.repeat(x, self.draws, axis=0)
+        log_q = simulated.log_density(model, variables, data, *flat).reshape(len(x), -1)
+        log_q_truth = simulated.log_density(model, variables, data, truth, x)
+        level, coverage = expected_coverage(log_q, log_q_truth)
+        results = {
+            'sbc_p': rank_test(sbc_ranks(samples, truth), self.draws),
+            'coverage_p': coverage_test(level, coverage, len(x)),
+            'tarp_p': coverage_test(*self._tarp(data, samples, truth, x), len(x)),
+            'coverage_90': float(np.interp(0.9, level, coverage)),
+        }
+        if data.dataset.modelled == 'parameters':
+            leakage = np.array([each.leakage for each in found])
+            prior = np.asarray(data.dataset.task.prior_log_prob(truth))
+            gain = log_q_truth - np.log1p(-leakage) - prior  # of the density without the leaked
+            results |= {
+                'information': float(np.mean(gain)),
+                'stderr': float(np.std(gain, ddof=1) / math.sqrt(len(gain))),
+                'leakage': float(np.mean(leakage)),
+            }
+        protocol_ = protocol(split=data.split, simulations=len(x), draws=self.draws, seed=data.seed)
+        return {**results, 'protocol': protocol_}
+
+    def _tarp(
+        self, data: EvaluationData, samples: np.ndarray, truth: np.ndarray, x: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Levels and coverage; parameters and observations in units of their deviations."""
+        theta, known = _pairs(data, 'train', _NEIGHBOURS)
+        scale, unit = (np.std(part, axis=0) for part in (theta, known))
+        unit = np.where(unit > 0, unit, 1.0)
+        _, index = nearest(x / unit, known / unit)
+        return tarp(samples / scale, truth / scale, theta[index] / scale)
+
+
+def _pairs(data: EvaluationData, split: str, num: int) -> tuple[np.ndarray, np.ndarray]:
+    """Parameters [N, P] and observations [N, *X] of a fixed random subset of a split."""
+    source = data.dataset.source(split)
+    rows = source[random_subset(len(source), num)]
+    names = ('x', 'context') if data.dataset.modelled == 'parameters' else ('context', 'x')
+    return tuple(rows[name] for name in names)
 
 
 def _coverage(nearer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

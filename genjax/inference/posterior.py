@@ -1,5 +1,6 @@
 """Samples of the posterior p(θ | x) by a model of parameters given observations."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -60,13 +61,12 @@ def posterior_samples(
     """
     if num < 1:
         raise UserError(f'num={num} must be at least 1')
-    inside_of = jax.jit(lambda theta: prior_log_prob(theta) > -np.inf)
     accepted, drawn, found = [], 0, 0
     for part in draws(
         model, variables, _MOST_DRAWS * num, seed, context=observation, preprocess=preprocess,
         batch_size=batch_size,
     ):  # fmt: skip
-        inside = np.asarray(inside_of(part['x']))
+        inside = np.asarray(_inside(prior_log_prob, part['x']))
         (places,) = np.nonzero(inside)
         places = places[: num - found]
         accepted.append(part['x'][places])
@@ -79,3 +79,8 @@ def posterior_samples(
         f'only {found} of {drawn} draws given this observation are inside the support of the prior:'
         ' the model does not know the posterior there'
     )
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _inside(prior_log_prob: Callable[[Array], Array], theta: Array) -> Array:
+    return prior_log_prob(theta) > -np.inf

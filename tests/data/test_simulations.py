@@ -10,7 +10,16 @@ import pytest
 from scipy import stats
 
 from genjax.data import Simulations
-from genjax.data.simulators import SLCP, GaussianLinear, GaussianMixture, TwoMoons
+from genjax.data.simulators import (
+    SIR,
+    SLCP,
+    Dequantised,
+    GaussianLinear,
+    GaussianMixture,
+    Rescaled,
+    TwoMoons,
+    observed,
+)
 from genjax.errors import UserError
 
 pytestmark = pytest.mark.slow
@@ -191,7 +200,25 @@ def test_simulations_swap_and_do_not_depend_on_their_number():
     assert all(not np.isin(few[0], other[0]).any() for other in others)
 
 
+def test_observations_on_another_scale_are_those_of_the_task():
+    task, theta = GaussianMixture(), GaussianMixture().prior_sample(KEY, 500)
+    x = np.asarray(task.simulate(KEY, theta))
+    scaled = Rescaled(task, 'arcsinh')
+    np.testing.assert_allclose(scaled.simulate(KEY, theta), np.arcsinh(x), rtol=1e-5)
+    np.testing.assert_array_equal(scaled.prior_log_prob(theta), task.prior_log_prob(theta))
+    both = Rescaled(Dequantised(task), 'arcsinh')
+    assert (both.num_parameters, both.observation_shape) == (2, (2,))
+    noisy = np.asarray(Dequantised(task).simulate(KEY, theta))
+    noise = noisy - task.simulate(jax.random.split(KEY)[0], theta)
+    assert stats.kstest(np.ravel(noise), 'uniform').pvalue > 1e-3
+    np.testing.assert_allclose(both.simulate(KEY, theta), np.arcsinh(noisy), rtol=1e-5)
+    np.testing.assert_allclose(observed(both, x), np.arcsinh(x + 0.5), rtol=1e-5)
+    np.testing.assert_array_equal(observed(task, x), x)
+
+
 def test_mistakes():
+    with pytest.raises(UserError, match=r"Rescaled.scale='logp1' is not one of .*log1p"):
+        Rescaled(SIR(), 'logp1')
     with pytest.raises(UserError, match=r"modelled='observation' is not one of .*observations"):
         Simulations(TwoMoons(), 10, modelled='observation')
     with pytest.raises(UserError, match='num must be at least 1, not 0'):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from genjax import evaluation
+from genjax import evaluation, inference
 from genjax.evaluation import Evaluator
 from tests.training.processes import Processes, said
 
@@ -71,6 +71,13 @@ CASES = {
     ),
     'world/box': ({'Support': SMALL}, {}),
     'densities/realnvp': ({'KL': {'batch_size': 222}}, {}),
+    'simulations/benchmark': (
+        {
+            'Calibration': {'num': 20, 'draws': 20},
+            'PosteriorC2ST': {'num_observations': 2, 'num_samples': 60},
+        },
+        {'dataset.num': 500},
+    ),
     'names/gpt': ({'TokenLikelihood': {'batch_size': 22}}, {'dataset.path': '{tmp}/names.txt'}),
 }
 
@@ -96,7 +103,7 @@ def test_devices_and_processes_do_not_change_results(name, processes, tmp_path):
     )
     assert processes.wait() == 0, said(log)
     words = ['evaluate', f'--workdir={workdir}']
-    words += ['--evals=' + ','.join(f'@genjax.evaluation.{each}' for each in evals)]
+    words += ['--evals=' + ','.join(f'@{_module(each)}.{each}' for each in evals)]
     words += [
         f'--evals.{each.lower()}.{field}={value}' if len(evals) > 1 else f'--evals.{field}={value}'
         for each, options in evals.items()
@@ -123,10 +130,16 @@ def test_devices_and_processes_do_not_change_results(name, processes, tmp_path):
                 np.testing.assert_allclose(other[key], expected, rtol, 1e-6, err_msg=key)
 
 
+def _module(name):
+    return next(m.__name__ for m in (evaluation, inference) if hasattr(m, name))
+
+
 def test_every_evaluator_is_there():
     """But for bases, wrappers, and what measures the devices themselves."""
     others = {'Evaluator', 'FunctionEvaluator', 'InFeatures', 'PerExample', 'PerSample', 'Speed'}
     known = {
-        n for n, v in vars(evaluation).items() if isinstance(v, type) and issubclass(v, Evaluator)
+        n
+        for n, v in [*vars(evaluation).items(), *vars(inference).items()]
+        if isinstance(v, type) and issubclass(v, Evaluator)
     }
     assert known - others == {name for evals, _ in CASES.values() for name in evals}
