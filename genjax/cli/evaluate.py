@@ -65,6 +65,7 @@ def run(args: argparse.Namespace) -> None:
         for name, is_set in (
             ('sweep', args.sweep), ('out', args.out), ('step', args.step != 'best'),
             ('sampling', args.sampling), ('ema', args.ema is not True),
+            ('ema_std', args.ema_std is not None),
         ):  # fmt: skip
             if is_set:
                 raise UserError(f'--follow does not go with --{name}')
@@ -92,7 +93,7 @@ def run(args: argparse.Namespace) -> None:
         show(found, title)
         if args.out:
             write_json(Path(args.out), {'step': run.step, 'results': found, **_options(args)})
-        elif args.sampling or args.ema is not True or (args.split and not args.evaluators):
+        elif args.sampling or _averaged(args) or (args.split and not args.evaluators):
             print('(other options or variables than those of the config: --out keeps this)')
         else:
             results.keep(run, evals, found)
@@ -244,4 +245,10 @@ def _evaluate_sweep(
 
 
 def _options(args: argparse.Namespace) -> dict[str, Any]:
-    return {'sampling': dict(args.sampling), 'ema': args.ema}
+    std = {} if args.ema_std is None else {'ema_std': args.ema_std}
+    return {'sampling': dict(args.sampling), 'ema': args.ema, **std}
+
+
+def _averaged(args: argparse.Namespace) -> bool:
+    """Returns whether the variables are other ones than those of the config."""
+    return args.ema is not True or args.ema_std is not None

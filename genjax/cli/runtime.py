@@ -56,6 +56,10 @@ def add_run(parser: argparse.ArgumentParser) -> None:
         '--ema', type=_ema, default=True, metavar='DECAY',
         help="use the average of this decay, or 'none' (default: the first average, if any)",
     )  # fmt: skip
+    parser.add_argument(
+        '--ema_std', type=float, metavar='STD',
+        help='use the average PowerEMA(STD), from those in the checkpoints up to the step',
+    )  # fmt: skip
     parser.epilog = (
         'Sampling options are fields: --sampling.steps=10 --sampling.guide.weight=3'
         ' (`genjax config` lists those of a model).'
@@ -70,12 +74,18 @@ def _ema(text: str) -> bool | float:
 
 def load_run(args: argparse.Namespace) -> 'Run':
     """Loads the run given by the options of `add_run`."""
+    from genjax.training.averages import PowerEMA
     from genjax.training.loading import load
 
+    ema = args.ema
+    if args.ema_std is not None:
+        if ema is not True:
+            raise UserError('--ema_std does not go with --ema: give one of the two')
+        ema = PowerEMA(args.ema_std)
     return load(
         args.workdir,
         args.step,
-        ema=args.ema,
+        ema=ema,
         first_stage=args.first_stage,
         sampling=args.sampling,
     )

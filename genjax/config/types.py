@@ -1,5 +1,6 @@
 """Coerces and parses values by type annotation."""
 
+import abc
 import ast
 import re
 import sys
@@ -127,6 +128,10 @@ def _fits(value: Any, hint: Any) -> bool:
         return isinstance(value, Mapping)
     if takes_function(hint) or _is_array(hint):  # such as a learning rate: float | Array | Callable
         return not isinstance(value, bool | int | float | tuple | str | None) or (
+            isinstance(value, str) and value.startswith('@')
+        )
+    if type(hint) is abc.ABCMeta:  # a class of values such as averages, beside numbers
+        return not isinstance(value, bool | int | float | tuple | str) or (
             isinstance(value, str) and value.startswith('@')
         )
     return typing.get_origin(hint) is not tuple

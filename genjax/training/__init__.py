@@ -1,6 +1,7 @@
 """Training: one loop for every family of models."""
 
 from genjax.parallel.sharding import MeshShape
+from genjax.training.averages import HalfLife, PowerEMA
 from genjax.training.background import Background
 from genjax.training.experiment import Experiment
 from genjax.training.latent import EncodeLatents, LoadLatents
@@ -13,9 +14,11 @@ __all__ = [
     'DecayWeights',
     'EncodeLatents',
     'Experiment',
+    'HalfLife',
     'LoadLatents',
     'MeshShape',
     'MuonWeights',
+    'PowerEMA',
     'RunFeatures',
     'Start',
 ]

@@ -41,6 +41,7 @@ class Checkpoints:
         directory: Path,
         *,
         keep: int = 2,
+        keep_every: int = 0,
         best: str | None = None,
         best_mode: str = 'min',
         read_only: bool = False,
@@ -51,6 +52,7 @@ class Checkpoints:
         Args:
             directory: created if missing. Remains of interrupted saves are removed.
             keep: number of latest checkpoints to keep.
+            keep_every: also keep those at multiples of this step; 0: none.
             best: result, among those given to `save`, by which the best checkpoint is also kept
                 (`Experiment.best`).
             best_mode: 'min' or 'max'.
@@ -69,6 +71,8 @@ class Checkpoints:
 
         distributed.on_first(self._check_results)
         policies = [checkpoint_managers.LatestN(keep)]
+        if keep_every:
+            policies.append(checkpoint_managers.EveryNSteps(keep_every))
         if best:
             policies.append(
                 checkpoint_managers.BestN(
@@ -227,6 +231,13 @@ class Checkpoints:
             raise UserError(f'{which} in {self.directory} can be read; step {newest}: {error}')
         return None
 
+    def part(self, step: int, target: Mapping[str, Any]) -> Any:
+        """Restores fields of the state of a step, by name, as `restore` does the whole."""
+        folder = self.directory / str(step)
+        if wrong := distributed.on_first(lambda: checksums.damage(folder)):
+            raise UserError(f'the checkpoint {folder} is damaged: {wrong}')
+        return self._read_as_is(step, target, partial_restore=True)
+
     def _read(self, step: int, target: Any) -> Any:
         if isinstance(target, TrainState):
             names = self._manager.item_metadata(step)[_ITEM].tree
@@ -236,9 +247,9 @@ class Checkpoints:
                 return TrainState(**state, ema_state=averages)
         return self._read_as_is(step, target)
 
-    def _read_as_is(self, step: int, target: Any) -> Any:
+    def _read_as_is(self, step: int, target: Any, **options: Any) -> Any:
         placed = ocp.checkpoint_utils.construct_restore_args(target)
-        args = ocp.args.PyTreeRestore(target, restore_args=placed)
+        args = ocp.args.PyTreeRestore(target, restore_args=placed, **options)
         state = self._manager.restore(step, args=ocp.args.Composite(**{_ITEM: args}))[_ITEM]
         # Orbax restores whatever it finds: without its metadata, a key becomes plain integers.
         for wanted, found in zip(jax.tree.leaves(target), jax.tree.leaves(state), strict=True):

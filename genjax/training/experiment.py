@@ -30,6 +30,7 @@ _LEAST = {
     'log_every': 1,
     'checkpoint_every': 0,
     'keep': 1,
+    'keep_every': 0,
     'sample_every': 0,
     'num_samples': 1,
     'norms': 0,
@@ -71,6 +72,7 @@ class Experiment(Execution, Logging, Checkpointing, Evals, Training):
             ('batch_size', self.batch_size, 'accumulate'),
             ('steps', self.steps, 'steps_per_call'),
             ('checkpoint_every', self.checkpoint_every, 'steps_per_call'),
+            *((('keep_every', self.keep_every, 'checkpoint_every'),) if self.keep_every else ()),
             ('sample_every', self.sample_every, 'steps_per_call'),
             *((f'evals.{n}.every', e.every, 'steps_per_call') for n, e in self.evals.items()),
         ):
@@ -121,6 +123,10 @@ class Experiment(Execution, Logging, Checkpointing, Evals, Training):
     def evals_at(self, step: int, last: bool) -> dict[str, Evaluator]:
         """Evals after a training step; `last`: whether it is the last one."""
         return {n: e for n, e in self.evals.items() if e.every and (last or step % e.every == 0)}
+
+    def keeps(self, step: int) -> bool:
+        """Returns whether the checkpoint of this step is kept by `keep_every`."""
+        return bool(self.keep_every) and step % self.keep_every == 0
 
     def optimizer_of(self, phase: Phase) -> optax.GradientTransformation:
         return self.optimizer[phase.name] if isinstance(self.optimizer, Mapping) else self.optimizer

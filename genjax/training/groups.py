@@ -14,6 +14,7 @@ from genjax.evaluation.base import Evaluator
 from genjax.free import free
 from genjax.models.base import GenerativeModel
 from genjax.parallel.sharding import MeshShape
+from genjax.training.averages import Average
 from genjax.training.start import Start
 
 
@@ -35,9 +36,10 @@ class Training:
             evaluation is of the data as they are.
         seed: determines initial values, noise and the order of the data.
         clip_norm: maximum global norm of a phase's gradient (gradient clipping).
-        ema: decays of exponential moving averages, updated once per step, of the parameters and of
-            their model state, e.g. batch statistics; the first is used to sample and evaluate. A
-            decay can be `Scheduled`, and is at most (1 + step) / (10 + step).
+        ema: moving averages, updated once per step, of the parameters and of their model state,
+            e.g. batch statistics; the first is used to sample and evaluate. Each is the decay of an
+            exponential average, which is at most (1 + step) / (10 + step); `HalfLife(images)`; or
+            `PowerEMA(std)`. Their numbers can be `Scheduled`.
         start: warm start: initial parameters from other runs or files.
         frozen: patterns of parameters that are not trained, regular expressions that match a whole
             path such as `encoder/Dense_0/kernel`. They have no gradient, optimizer state or
@@ -56,7 +58,7 @@ class Training:
     augment: tuple[Augmentation, ...] = ()
     seed: int = 0
     clip_norm: float | None = None
-    ema: tuple[float, ...] = ()
+    ema: tuple[float | Average, ...] = ()
     start: tuple[Start, ...] = ()
     frozen: tuple[str, ...] = ()
     # May change: all updates before a checkpoint under 'stop' were finite, so 'skip' agrees.
@@ -93,10 +95,13 @@ class Checkpointing:
         checkpoint_every: steps between checkpoints; 0: only after evaluations. The last step is
             always saved.
         keep: number of latest checkpoints to keep, besides the best.
+        keep_every: also keep checkpoints at multiples of this number of steps; 0: none. From them
+            `PowerEMA` averages of any width are computed after training.
     """
 
     checkpoint_every: int = free(1000)
     keep: int = free(2)
+    keep_every: int = free(0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,7 @@ from genjax.models.sampling_options import with_sampling
 from genjax.parallel import distributed
 from genjax.sampling.draw import BATCH_SIZE, draws
 from genjax.training import workdir as folder
+from genjax.training.averages import Average
 from genjax.training.experiment import Experiment
 from genjax.training.state import TrainState
 
@@ -44,7 +45,7 @@ class Run:
         state: train state at that step.
         mesh: devices of the state.
         ema: variables to use: True: the first average, or the trained variables if there is none;
-            False: the trained variables; a decay of the experiment: that average.
+            False: the trained variables; a decay or another average of the experiment: that one.
     """
 
     workdir: Path
@@ -52,7 +53,7 @@ class Run:
     step: int
     state: TrainState
     mesh: Mesh
-    ema: bool | float = True
+    ema: bool | float | Average = True
 
     @property
     def model(self) -> GenerativeModel:

@@ -39,8 +39,8 @@ class Start:
         match: regular expression; only what matches as a whole is started. Paths are those in this
             run: `encoder/Dense_0/kernel`, and `encoder/batch_stats/…` of model state.
         step: checkpoint of a run: 'best', 'latest' or a number.
-        ema: weights of a run: True: its first average, if any; False: as trained; or the decay of
-            an average.
+        ema: weights of a run: True: its first average, if any; False: as trained; or an average,
+            as in `genjax.load`.
     """
 
     path: str

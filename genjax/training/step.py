@@ -13,6 +13,7 @@ from jax import Array
 from genjax.data.augmentation import augmented
 from genjax.models.base import Batch, Phase, Variables
 from genjax.schedules import at_step
+from genjax.training import averages
 from genjax.training.contract import checked_loss, checked_state
 from genjax.training.experiment import Experiment
 from genjax.training.finite import all_finite
@@ -66,7 +67,10 @@ def train_step(
         metrics |= {f'{phase.name}/{k}': jnp.mean(v, axis=0) for k, v in phase_metrics.items()}
 
     updates = state.step + 1
-    decays = [_ema_decay(decay, updates) for decay in at_step(experiment.ema, state.step)]
+    rates = [
+        averages.rate(average, updates, experiment.batch_size)
+        for average in at_step(experiment.ema, state.step)
+    ]
     params = trained(variables['params'], experiment.frozen)
     statistics, kept = state_of_networks(variables), _frozen_state(experiment, variables)
     new = TrainState(
@@ -74,12 +78,12 @@ def train_step(
         variables,
         opt_state,
         ema=tuple(
-            _averaged(params, on_device(average), decay)
-            for decay, average in zip(decays, state.ema, strict=True)
+            _averaged(params, on_device(average), rate)
+            for rate, average in zip(rates, state.ema, strict=True)
         ),
         ema_state=tuple(
-            {**_averaged(statistics, average, decay), **kept}
-            for decay, average in zip(decays, state.ema_state, strict=True)
+            {**_averaged(statistics, average, rate), **kept}
+            for rate, average in zip(rates, state.ema_state, strict=True)
         ),
         key=state.key,
     )
@@ -221,17 +225,12 @@ def _written_out(body: Callable, carry: Any, inputs: Any) -> tuple[Any, Any]:
     return carry, jax.tree.map(lambda *values: jnp.stack(values), *outputs)
 
 
-def _averaged(new: Any, average: Any, decay: Array) -> Any:
+def _averaged(new: Any, average: Any, rate: Array) -> Any:
     """Moving average of a tree's floats; integers are copied from `new`."""
 
     def moved(new: Array, old: Array) -> Array:
         if not jnp.issubdtype(new.dtype, jnp.inexact):
             return new
-        return optax.incremental_update(new, old, 1 - decay)
+        return optax.incremental_update(new, old, rate)
 
     return jax.tree.map(moved, new, average)
-
-
-def _ema_decay(decay: float, updates: Array) -> Array:
-    """Decay with warm-up, so that the initial parameters are soon forgotten."""
-    return jnp.minimum(decay, (1.0 + updates) / (10.0 + updates))

@@ -18,6 +18,7 @@ from genjax.parallel.host import fetch
 from genjax.tensors import read_safetensors
 from genjax.training import loading as runs
 from genjax.training import workdir
+from genjax.training.averages import Average
 
 KINDS = ('params', 'state')
 FILE = 'model.safetensors'
@@ -42,7 +43,7 @@ class Weights:
 def read(
     path: Path,
     step: str | int = 'best',
-    ema: bool | float = True,
+    ema: bool | float | Average = True,
     networks: Mapping[str, nn.Module] = _NONE,
 ) -> Weights:
     """Reads the weights of a run, of a safetensors file, or of a folder with one.

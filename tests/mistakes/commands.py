@@ -51,6 +51,10 @@ COMMANDS = [
     (['sample', '--workdir={run}', '--out={tmp}/x.npz', '--label=3..1'], 'or a range, 0..9'),
     (['sample', '--workdir={run}', '--out={tmp}/x.npz', '--ema=0.5'], 'averages of this run are'),
     (['sample', '--workdir={run}', '--out={tmp}/x.npz', '--ema=some'], 'ema'),
+    (
+        ['sample', '--workdir={run}', '--out={tmp}/x.npz', '--ema_std=.08'],
+        'averaged no parameters with PowerEMA',
+    ),
     (['sample', '--workdir={run}', '--out={tmp}/x.npz', '--sampling.steps=3'], 'no sampling opt'),
     (['sample', '--workdir={run}', '--out={run}', '--format=images'], 'a new or empty folder'),
     (['sample', '--workdir={run}', '--out={tmp}/x.npz', '--seed=4294967296'], 'seed'),

@@ -1,6 +1,7 @@
 """Groups trials that one program can train: those differing only in numbers used in arithmetic."""
 
 import functools
+import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -105,7 +106,7 @@ def _kind(name: str, row: Mapping[str, Any]) -> Any:
     count; else the value.
     """
     value = row.get(name, _ABSENT)
-    if name.partition('.')[0] in _OF_THE_STEP:
+    if re.split(r'[.\[]', name)[0] in _OF_THE_STEP:
         numbers = value if isinstance(value, tuple) else (value,)
         if all(type(number) in (int, float) for number in numbers):
             return ('numbers', len(value) if isinstance(value, tuple) else None)

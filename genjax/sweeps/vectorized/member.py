@@ -77,10 +77,11 @@ class Member:
         self.events = Events(experiment, workdir, mesh, checkpoints, Timesheet(None, time.time()))
 
     def hold(self, due: set[str], step: int, state: TrainState, progress: Progress) -> None:
-        """Runs the `due` events, except for checkpoints to resume from, which the population
-        writes.
+        """Runs the `due` events, except for checkpoints only to resume from, which the
+        population writes.
         """
-        if not self.events.ended(step) and 'evals' not in self.events.due(step):
+        own = 'evals' in self.events.due(step) or self.experiment.keeps(step)
+        if not self.events.ended(step) and not own:
             due = due - {'checkpoint'}
         self.events.hold(due, step, state, self.writer, progress, dict(self.means.window))
 

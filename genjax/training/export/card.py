@@ -4,6 +4,7 @@ from typing import Any
 
 from genjax import config as configs
 from genjax.training import workdir
+from genjax.training.averages import Average
 from genjax.training.run import Run
 from genjax.training.weights import fingerprint, named
 
@@ -14,6 +15,8 @@ def card_of(run: Run, variables: Any) -> dict[str, Any]:
     """Returns the part of the card that is the same in all formats."""
     record, experiment = workdir.read(run.workdir), run.experiment
     ema = experiment.ema[0] if run.ema is True and experiment.ema else run.ema
+    if isinstance(ema, Average):
+        ema = configs.to_json(configs.as_config(ema))
     return {
         'model': type(run.model).__name__,
         'step': run.step,
