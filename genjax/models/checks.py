@@ -36,3 +36,8 @@ def check_number(
         least = f'{"more than" if above else "at least"} {low:g}'
         most = f' and at most {high:g}' if math.isfinite(high) else ' and finite'
         raise UserError(f'{name} must be {least}{most}, not {value}')
+
+
+def is_on(weight: Any) -> bool:
+    """False if the weight is a constant 0; a traced weight may become non-zero."""
+    return not isinstance(weight, int | float) or weight != 0

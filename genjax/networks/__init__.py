@@ -33,6 +33,7 @@ from genjax.networks.stylegan_discriminator import StyleGANDiscriminator
 from genjax.networks.tarflow import TokenTransformer
 from genjax.networks.time_mlp import TimeMLP
 from genjax.networks.transformer import Transformer
+from genjax.networks.uncertainty import TimeUncertainty
 from genjax.networks.unet import UNet
 
 __all__ = [
@@ -70,6 +71,7 @@ __all__ = [
     'StyleGANGenerator',
     'TimeEmbedding',
     'TimeMLP',
+    'TimeUncertainty',
     'TokenTransformer',
     'Transformer',
     'Translator',

@@ -5,8 +5,11 @@ from genjax.models.diffusion.diffusion import DiffusionModel
 from genjax.models.diffusion.discrete import DiscreteDiffusion
 from genjax.models.diffusion.discrete_paths import Masking, UniformNoise
 from genjax.models.diffusion.discrete_samplers import Confidence, DiscreteAncestral
+from genjax.models.diffusion.editing import RePaint
 from genjax.models.diffusion.few_step import MeanFlow, Shortcut
 from genjax.models.diffusion.guidance import Autoguidance, Classifier, ClassifierFree
+from genjax.models.diffusion.learned_variance import LearnedVariance
+from genjax.models.diffusion.multistep import Multistep
 from genjax.models.diffusion.parameterisations import (
     EDM,
     X0,
@@ -24,24 +27,39 @@ from genjax.models.diffusion.paths import (
     Rectified,
     SubVP,
 )
-from genjax.models.diffusion.samplers import DDIM, DPM2M, Ancestral, Churn, Euler, Heun
+from genjax.models.diffusion.samplers import (
+    DDIM,
+    DPM2M,
+    Ancestral,
+    Churn,
+    Euler,
+    EulerMaruyama,
+    Heun,
+)
 from genjax.models.diffusion.sampling import (
     DiffusionSampling,
     DiscreteSampling,
     FewStepSampling,
     MaskGITSampling,
 )
-from genjax.models.diffusion.time_schedules import KarrasSchedule, LogSNRSchedule, PowerSchedule
+from genjax.models.diffusion.time_schedules import (
+    KarrasSchedule,
+    LogSNRSchedule,
+    PowerSchedule,
+    ShiftedSchedule,
+)
 from genjax.models.diffusion.weighting import (
     ELBO,
     LogitNormal,
     LogNormal,
     MinSNR,
+    ShiftedTimes,
     TruncatedSNR,
     Uniform,
     UniformLogSNR,
     Unweighted,
 )
+from genjax.models.diffusion.zero_snr import ZeroTerminalSNR
 
 __all__ = [
     'DDIM',
@@ -66,10 +84,12 @@ __all__ = [
     'DiscreteVP',
     'Epsilon',
     'Euler',
+    'EulerMaruyama',
     'FewStepSampling',
     'Heun',
     'Karras',
     'KarrasSchedule',
+    'LearnedVariance',
     'LinearVP',
     'LogNormal',
     'LogSNRSchedule',
@@ -78,9 +98,13 @@ __all__ = [
     'Masking',
     'MeanFlow',
     'MinSNR',
+    'Multistep',
     'PowerSchedule',
     'Prediction',
+    'RePaint',
     'Rectified',
+    'ShiftedSchedule',
+    'ShiftedTimes',
     'Shortcut',
     'SubVP',
     'TruncatedSNR',
@@ -90,4 +114,5 @@ __all__ = [
     'Unweighted',
     'V',
     'Velocity',
+    'ZeroTerminalSNR',
 ]

@@ -15,7 +15,9 @@ from genjax.models import conditions, flax_utils
 from genjax.models.base import Batch, LogProb, LossOutput, Phase, Values, Variables
 from genjax.models.diffusion import likelihood
 from genjax.models.diffusion.coupling import optimal_noise
-from genjax.models.diffusion.guidance import Guide, bounded, inpainting
+from genjax.models.diffusion.editing import Editing
+from genjax.models.diffusion.guidance import Guide, bounded
+from genjax.models.diffusion.learned_variance import LearnedVariance
 from genjax.models.diffusion.parameterisations import (
     Parameterisation,
     Prediction,
@@ -33,7 +35,7 @@ _LIKELIHOODS = ('ode', 'hutchinson', 'vlb')
 
 
 @dataclass(frozen=True)
-class DiffusionModel:
+class DiffusionModel(Editing):
     """Denoises x_t = α(t) x + σ(t) ε: diffusion (Ho et al., 2020; Song et al., 2021; Karras et al.,
     2022) and flow matching (Lipman et al., 2023), which differ in the attributes below.
 
@@ -52,6 +54,12 @@ class DiffusionModel:
             assignment of least squared distance, so that paths cross less (Pooladian et al.,
             "Multisample flow matching", 2023); with conditions, within each class or
             among equal contexts.
+        variance: if given, the network is cloned with twice the channels and learns the variance of
+            the reverse process as well, for the sampler `Ancestral` and the likelihood 'vlb', then
+            the bound of its chain.
+        uncertainty: if given, the logarithm u(t) of the squared error is learned as well, and the
+            loss is error / e^u + u, so that all times count alike (Karras et al., 2024, EDM2,
+            eq. 21): `time [B] -> [B]`, such as `TimeUncertainty`. Group: 'uncertainty'.
         sampling: sampling options; the networks of its guide are trained with the model.
         num_classes: if given, the network is cloned with this `num_classes` and takes a label;
             the label `num_classes` is the null label.
@@ -69,6 +77,8 @@ class DiffusionModel:
     weighting: Weighting = field(default_factory=Unweighted)
     times: TimeSampling = field(default_factory=Uniform)
     coupling: Literal['independent', 'optimal'] = 'independent'
+    variance: LearnedVariance | None = None
+    uncertainty: nn.Module | None = None
     sampling: DiffusionSampling = field(default_factory=DiffusionSampling)
     num_classes: int | None = None
     context_shape: tuple[int, ...] | None = None
@@ -96,6 +106,11 @@ class DiffusionModel:
                 f'DiffusionModel.eval_samples must be at least 1, not {self.eval_samples}'
             )
         flax_utils.check_shares(self, 'condition_dropout')
+        if self.variance is not None and self.sampling.path is not None:
+            raise UserError(
+                'DiffusionModel.variance is of steps along its own path: use'
+                ' DiffusionSampling.path=None'
+            )
         if self._guide is not None:
             self._guide.check(self)
 
@@ -125,7 +140,8 @@ class DiffusionModel:
     def phases(self) -> tuple[Phase, ...]:
         """The denoiser, then the phases of the guide."""
         guide = () if self._guide is None else self._guide.phases(self)
-        return (Phase('network', ('network',), self.denoising_loss), *guide)
+        groups = ('network',) if self.uncertainty is None else ('network', 'uncertainty')
+        return (Phase('network', groups, self.denoising_loss), *guide)
 
     def init(self, key: Array, batch: Batch) -> Variables:
         """Draws the initial variables; `batch` gives shapes only."""
@@ -139,10 +155,15 @@ class DiffusionModel:
             group: (network, (x, time, condition if conditions.is_conditional(network) else None))
             for group, network in networks.items()
         }
+        if self.uncertainty is not None:
+            calls['uncertainty'] = self.uncertainty, (time,)
         return flax_utils.initialise(key, calls)
 
     def with_condition(self, network: nn.Module) -> nn.Module:
-        """Configures a denoising network with this model's condition and `time_scale`."""
+        """Configures a denoising network with this model's condition, `time_scale` and variance."""
+        if self.variance is not None:
+            *sides, channels = flax_utils.event_shape(network, 'network')
+            network = network.clone(shape=(*sides, 2 * channels))
         return self.with_times(conditions.with_condition(network, self))
 
     def with_times(self, network: nn.Module) -> nn.Module:
@@ -166,29 +187,6 @@ class DiffusionModel:
         label_key, key = jax.random.split(key)
         condition = conditions.to_sample(self, label_key, num, label, context)
         return self._run(self._sampling_denoiser(variables, condition), key, num)
-
-    def inpaint(
-        self,
-        variables: Variables,
-        key: Array,
-        known: Array,
-        mask: Array,
-        *,
-        data_scale: Array | float = 0.5,
-        label: Array | None = None,
-        context: Array | None = None,
-    ) -> Array:
-        """Draws examples [B, *event] given the data `known` [B, *event] where `mask` (bool,
-        broadcast to it) is true; see `guidance.inpainting`.
-        """
-        label_key, key = jax.random.split(key)
-        condition = conditions.to_sample(self, label_key, len(known), label, context)
-
-        def towards_known(denoise: Denoiser, path: Path) -> Denoiser:
-            return inpainting(denoise, path, known, mask, data_scale)
-
-        denoise = self._sampling_denoiser(variables, condition, wrap=towards_known)
-        return jnp.where(mask, known, self._run(denoise, key, len(known)))
 
     def features(
         self,
@@ -247,7 +245,8 @@ class DiffusionModel:
 
         if self.likelihood == 'vlb':
             denoise = self.denoiser(variables, condition)
-            value = likelihood.vlb(denoise, self.path, x, key, self.eval_samples)
+            bound = likelihood.vlb if self.variance is None else self.variance.bound
+            value = bound(denoise, self.path, x, key, self.eval_samples)
             return LogProb(value, 'lower_bound', density=True)
         exact = self.likelihood == 'ode'
         divergence = 'exact' if exact else 'hutchinson'
@@ -264,8 +263,12 @@ class DiffusionModel:
         return {
             'ode': f'probability-flow ODE to {self.tolerance:g}',
             'hutchinson': f'probability-flow ODE to {self.tolerance:g}, one Hutchinson probe',
-            'vlb': f'VLB of {self.eval_samples} times',
+            'vlb': f'VLB of {self.eval_samples} times{self._chain}',
         }[self.likelihood]
+
+    @property
+    def _chain(self) -> str:
+        return '' if self.variance is None else f' of {self.variance.num_steps}'
 
     def denoise(
         self,
@@ -287,7 +290,14 @@ class DiffusionModel:
         """
         t = jnp.broadcast_to(t, (len(x), *(1,) * (x.ndim - 1)))
         output, _ = self.output(variables, x, t, condition, group=group)
-        return self.parameterisation.prediction(self.path, x, t, output)
+        return self._prediction(x, t, output)
+
+    def _prediction(self, x: Array, t: Array, output: Array) -> Prediction:
+        share = None
+        if self.variance is not None:
+            output, share = self.variance.split(output)
+        prediction = self.parameterisation.prediction(self.path, x, t, output)
+        return prediction._replace(share=share)
 
     def output(
         self,
@@ -299,7 +309,9 @@ class DiffusionModel:
         group: str,
         **options: Any,
     ) -> tuple[Array, Any]:
-        """Computes a network's output F [B, *event] for x_t at t [B, 1, ...], and the new state."""
+        """Computes a network's output for x_t at t [B, 1, ...], F [B, *event] or, with learned
+        variances, of twice the channels; and the new state.
+        """
         network = self.network if group == 'network' else self._guide.networks(self)[group]
         x, time = self._network_inputs(x, t)
         out, state = flax_utils.apply(
@@ -337,9 +349,20 @@ class DiffusionModel:
             variables, noisy, t, condition, group=group, train=True, key=network_key
         )
         a, b = self.parameterisation.target(self.path, t)
-        error = jnp.mean((output - (a * x + b * noise)).reshape(len(x), -1) ** 2, axis=-1)
+        direct = output if self.variance is None else self.variance.split(output)[0]
+        error = jnp.mean((direct - (a * x + b * noise)).reshape(len(x), -1) ** 2, axis=-1)
         weight = self.weighting(self.path, self.parameterisation, self.times, t)
-        return LossOutput(weight.reshape(len(x)) * error, {'error': error}, state)
+        values, metrics = weight.reshape(len(x)) * error, {'error': error}
+        if self.uncertainty is not None and group == 'network':
+            time = self.parameterisation.network_time(self.path, t).reshape(len(x))
+            log_error, own = flax_utils.apply(self.uncertainty, variables, 'uncertainty', time)
+            del own  # without state
+            values = values * jnp.exp(-log_error) + log_error
+        if self.variance is not None:
+            prediction = self._prediction(noisy, t, output)
+            bound = self.variance.loss(self.path, prediction, x, t)
+            values, metrics = values + self.variance.weight * bound, {**metrics, 'bound': bound}
+        return LossOutput(values, metrics, state)
 
     def _given_or_null(
         self, label: Array | None, context: Array | None, num: int, user: str
@@ -382,11 +405,3 @@ class DiffusionModel:
     ) -> Denoiser:
         """`(x, t) -> Prediction` of a group's network, for these conditions."""
         return lambda x, t: self.denoise(variables, x, t, condition, group=group)
-
-    def _run(self, denoise: Denoiser, key: Array, num: int) -> Array:
-        noise_key, key = jax.random.split(key)
-        options = self.sampling
-        path = options.path or self.path
-        noise = jax.random.normal(noise_key, (num, *self.event_shape))
-        times = options.grid(path, options.steps)
-        return options.sampler(denoise, path, times, path.sigma(times[0]) * noise, key)

@@ -21,10 +21,13 @@ class Prediction(NamedTuple):
     Attributes:
         data: the expected x, [B, *event].
         noise: the expected ε, [B, *event].
+        share: share of the upper variance of x_s given x_t, in logarithms (see
+            `learned_variance`), [B, *event]; None: not learned.
     """
 
     data: Array
     noise: Array
+    share: Array | None = None
 
 
 class Parameterisation(ABC):

@@ -72,7 +72,7 @@ class Path(ABC):
         return jax.jvp(self.log_snr, (t,), (jnp.ones_like(t),))[1]
 
 
-class _VariancePreserving(Path):
+class VariancePreserving(Path):
     """α² + σ² = 1. Subclasses implement `log_alpha` and its inverse `time_of_log_alpha`."""
 
     @abstractmethod
@@ -96,7 +96,7 @@ class _VariancePreserving(Path):
 
 
 @dataclass(frozen=True)
-class LinearVP(_VariancePreserving):
+class LinearVP(VariancePreserving):
     """Noise rate β linear in time: DDPM (Ho et al., 2020) in continuous time, eq. 32 of
     Song et al., "Score-based generative modeling through SDEs" (2021).
 
@@ -122,7 +122,7 @@ class LinearVP(_VariancePreserving):
 
 
 @dataclass(frozen=True)
-class DiscreteVP(_VariancePreserving):
+class DiscreteVP(VariancePreserving):
     """DDPM's chain of N steps with α² = Π (1 - β_i) and β_i linear from `beta_start` to `beta_end`;
     log α is interpolated linearly between the times i / N.
 

@@ -100,6 +100,29 @@ class Heun(OneStep):
 
 
 @dataclass(frozen=True)
+class EulerMaruyama(OneStep):
+    """Euler step of the reverse SDE (Song et al., 2021, eq. 6), with the score -ε / σ and g² = -σ²
+    d log SNR / dt. Order 1 in law. Where α is 0, x is pure noise: a step of the ODE.
+
+    Attributes:
+        noise: η: factor on the fresh noise; 0 is `Euler`.
+    """
+
+    noise: float = 1.0
+
+    def step(
+        self, denoise: Denoiser, path: Path, x: Array, t: Array, s: Array, key: Array
+    ) -> Array:
+        prediction = denoise(x, t)
+        diffuses = path.alpha(t) > 0
+        rate = path.log_snr_rate(jnp.where(diffuses, t, 0.5))
+        variance = jnp.where(diffuses, -rate * (path.sigma(t) * self.noise) ** 2, 0.0) * (t - s)
+        mean = x + (s - t) * velocity(path, prediction, t)
+        mean = mean - 0.5 * variance / path.sigma(t) * prediction.noise
+        return mean + jnp.sqrt(variance) * jax.random.normal(key, x.shape)
+
+
+@dataclass(frozen=True)
 class DDIM(OneStep):
     """x_s = α_s x + √(σ_s² - η² v) ε + η √v z (Song et al., "Denoising diffusion implicit models",
     2021), v the variance of x_s given x_t and x. Order 1, exact if the expected x is constant.
@@ -120,7 +143,8 @@ class DDIM(OneStep):
 
 @dataclass(frozen=True)
 class Ancestral(OneStep):
-    """Draws x_s given x_t and the expected x: DDPM (Ho et al., 2020), for any path.
+    """Draws x_s given x_t and the expected x: DDPM (Ho et al., 2020), for any path. A model with a
+    learned variance determines that of x_s.
 
     Attributes:
         upper_variance: use the variance of x_t given x_s, DDPM's β, instead of that of x_s given
@@ -133,8 +157,12 @@ class Ancestral(OneStep):
         self, denoise: Denoiser, path: Path, x: Array, t: Array, s: Array, key: Array
     ) -> Array:
         variance = posterior_variance(path, t, s)
-        mean = _partly_fresh(path, denoise(x, t), s, variance)
-        if self.upper_variance:
+        prediction = denoise(x, t)
+        mean = _partly_fresh(path, prediction, s, variance)
+        if prediction.share is not None:
+            log_variance = interpolated_log_variance(path, prediction.share, t, s)
+            variance = jnp.where(path.sigma(s) > 0, jnp.exp(log_variance), 0.0)
+        elif self.upper_variance:
             variance = jnp.where(path.sigma(s) > 0, transition_variance(path, t, s), 0.0)
         return mean + jnp.sqrt(variance) * jax.random.normal(key, x.shape)
 
@@ -219,3 +247,13 @@ def transition_variance(path: Path, t: Array, s: Array) -> Array:
 def posterior_variance(path: Path, t: Array, s: Array) -> Array:
     """Variance of x_s given x_t and x, s < t."""
     return transition_variance(path, t, s) * (path.sigma(s) / path.sigma(t)) ** 2
+
+
+def interpolated_log_variance(path: Path, share: Array, t: Array, s: Array) -> Array:
+    """Computes v log β + (1 - v) log β̃ with the two variances above (Nichol & Dhariwal, 2021,
+    eq. 15).
+    """
+    upper = jnp.log(transition_variance(path, t, s))
+    # β̃ / β = σ_s² / σ_t²; σ_s may be 0, where there is no variance.
+    sigma = jnp.where(path.sigma(s) > 0, path.sigma(s), path.sigma(t))
+    return upper + 2.0 * (1.0 - share) * jnp.log(sigma / path.sigma(t))

@@ -1,12 +1,13 @@
 """Time discretisations for samplers."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
+from genjax.models.checks import check_number
 from genjax.models.diffusion.paths import Path
 
 
@@ -57,6 +58,34 @@ class LogSNRSchedule(Grid):
     def __call__(self, path: Path, num: int) -> Array:
         """Computes the times of `num` steps; raises a UserError if t_min is not positive."""
         return jnp.append(path.time(jnp.linspace(*_log_snr_ends(path), num)), 0.0)
+
+
+@dataclass(frozen=True)
+class ShiftedSchedule(Grid):
+    """The times of another grid, moved to where σ / α is `shift` times as large, up to t_max: along
+    `Rectified` t ↦ s t / (1 + (s - 1) t) (Esser et al., "Scaling rectified flow transformers",
+    2024, eq. 23); in logarithms the shift of "simple diffusion" (Hoogeboom et al., 2023).
+
+    Attributes:
+        grid: the other grid.
+        shift: s; above 1 for more steps at high noise, as large images need.
+    """
+
+    grid: Grid = field(default_factory=PowerSchedule)
+    shift: float = 3.0
+
+    def __post_init__(self):
+        check_number('ShiftedSchedule.shift', self.shift, above=True)
+
+    def __call__(self, path: Path, num: int) -> Array:
+        return shifted(path, self.grid(path, num), self.shift)
+
+
+def shifted(path: Path, t: Array, shift: Array | float) -> Array:
+    """Computes the times at which σ / α is `shift` times as large as at t, at most t_max."""
+    inside = (t > 0) & (t < path.t_max)
+    moved = path.time(path.log_snr(jnp.where(inside, t, 0.5 * path.t_max)) - 2.0 * jnp.log(shift))
+    return jnp.where(inside, jnp.minimum(moved, path.t_max), t)
 
 
 def _log_snr_ends(path: Path) -> Array:

@@ -2,14 +2,16 @@
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from genjax.models.checks import check_number
 from genjax.models.diffusion.parameterisations import Parameterisation
 from genjax.models.diffusion.paths import Path
+from genjax.models.diffusion.time_schedules import shifted
 
 
 class TimeSampling(ABC):
@@ -104,6 +106,33 @@ class LogitNormal(TimeSampling):
         del path
         z = (jnp.log(t) - jnp.log1p(-t) - self.mean) / self.std
         return jnp.exp(-0.5 * z**2) / (self.std * math.sqrt(2.0 * math.pi) * t * (1.0 - t))
+
+
+@dataclass(frozen=True)
+class ShiftedTimes(TimeSampling):
+    """Times of another distribution, moved to where σ / α is `shift` times as large, as by
+    `ShiftedSchedule`.
+
+    Attributes:
+        times: the other distribution.
+        shift: factor on σ / α.
+    """
+
+    times: TimeSampling = field(default_factory=Uniform)
+    shift: float = 3.0
+
+    def __post_init__(self):
+        check_number('ShiftedTimes.shift', self.shift, above=True)
+
+    def quantile(self, path: Path, share: Array) -> Array:
+        moved = shifted(path, self.times.quantile(path, share), self.shift)
+        return jnp.clip(moved, path.t_min, path.t_max)
+
+    def density(self, path: Path, t: Array) -> Array:
+        """Density of t: that of the other one, by the change of variables."""
+        before = shifted(path, t, 1.0 / self.shift)
+        slope = path.log_snr_rate(t) / path.log_snr_rate(before)
+        return self.times.density(path, before) * slope
 
 
 class Weighting(ABC):

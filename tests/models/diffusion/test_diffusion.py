@@ -37,7 +37,7 @@ from genjax.models.diffusion import (
 from genjax.models.diffusion.coupling import optimal_noise
 from genjax.models.diffusion.likelihood import vlb_ends
 from genjax.models.sampling_options import with_sampling
-from genjax.networks import TimeMLP
+from genjax.networks import TimeMLP, TimeUncertainty
 from tests.models.diffusion.gaussians import (
     MEANS,
     SCALE,
@@ -194,6 +194,57 @@ def test_classifier_free_guidance_and_its_interval():
         parts = jnp.stack([denoiser(path, k)(X[:16], at).data for k in range(3)])
         want = plain + weight * (parts[label, jnp.arange(16)] - plain)
         np.testing.assert_allclose(guided(X[:16], at).data, want, atol=1e-4)
+
+
+@pytest.mark.parametrize('share', [0.7, 1.0])
+def test_rescaled_guidance(share):
+    """Eqs. 15 and 16 of Lin et al. (2024), of the network's outputs."""
+    path, label = CosineVP(), jnp.arange(16) % 3
+    sampling = DiffusionSampling(guide=ClassifierFree(7.5, rescale=share))
+    model = exact_model(path, V(), num_classes=3, sampling=sampling)
+    condition = jax.nn.one_hot(label, 3)
+    at = jnp.float32(0.6)
+    got = sampling.guide.guided(model, VARIABLES, condition)(X[:16], at)
+    none = jnp.zeros((16, 4)).at[:, 3].set(1.0)
+    positive, negative = (
+        np.asarray(model.network.clone(num_classes=3)(X[:16], jnp.full(16, at), each))
+        for each in (jnp.pad(condition, ((0, 0), (0, 1))), none)
+    )
+    guided = negative + 7.5 * (positive - negative)
+    scaled = guided * positive.std(axis=1, keepdims=True) / guided.std(axis=1, keepdims=True)
+    want = share * scaled + (1 - share) * guided
+    found = path.alpha(at) * got.noise - path.sigma(at) * got.data
+    np.testing.assert_allclose(found, want, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(path.alpha(at) * got.data + path.sigma(at) * got.noise, X[:16], 1e-4)
+
+
+def test_the_uncertainty_is_the_logarithm_of_the_error():
+    """Of a network that predicts 0 the error is known: that of the target, b² + a² E x²."""
+    network = TimeMLP((2,), 4, 1)  # its output is 0 at first
+    model = DiffusionModel(network, CosineVP(), V(), uncertainty=TimeUncertainty(32))
+    assert [phase.trains for phase in model.phases] == [('network', 'uncertainty')]
+    x = jnp.tile(X, (8, 1))
+    variables = model.init(KEY, {'x': x})
+
+    def loss(params, key):
+        params = {**variables['params'], 'uncertainty': params}
+        out = model.phases[0].loss({'params': params, 'state': {}}, {'x': x}, key)
+        return jnp.mean(out.values)
+
+    optimizer = optax.adam(0.03)
+
+    def step(carry, key):
+        updates, state = optimizer.update(jax.grad(loss)(carry[0], key), carry[1])
+        return (optax.apply_updates(carry[0], updates), state), None
+
+    params = variables['params']['uncertainty']
+    keys = jax.random.split(KEY, 600)
+    (params, _), _ = jax.lax.scan(step, (params, optimizer.init(params)), keys)
+    t = np.linspace(0.05, 0.95, 10)
+    got = model.uncertainty.apply({'params': params}, jnp.asarray(t))
+    alpha, sigma = np.cos(np.pi * t / 2), np.sin(np.pi * t / 2)
+    want = np.log(alpha**2 + sigma**2 * np.mean(np.square(X)))
+    np.testing.assert_allclose(got, want, atol=0.12)
 
 
 def test_guided_samples_carry_their_label():

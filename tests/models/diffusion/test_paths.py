@@ -20,6 +20,7 @@ from genjax.models.diffusion import (
     LogNormal,
     MinSNR,
     Rectified,
+    ShiftedTimes,
     SubVP,
     TruncatedSNR,
     Uniform,
@@ -27,11 +28,15 @@ from genjax.models.diffusion import (
     Unweighted,
     V,
     Velocity,
+    ZeroTerminalSNR,
 )
 
 pytestmark = pytest.mark.slow
 
-PATHS = (LinearVP(), DiscreteVP(), CosineVP(), SubVP(), VE(), Karras(), Rectified(t_min=1e-3))
+PATHS = (
+    LinearVP(), DiscreteVP(), CosineVP(), SubVP(), VE(), Karras(), Rectified(t_min=1e-3),
+    ZeroTerminalSNR(LinearVP()),
+)  # fmt: skip
 EVERY_PATH = pytest.mark.parametrize('path', PATHS, ids=lambda path: type(path).__name__)
 PARAMETERISATIONS = (Epsilon(), X0(), V(), Velocity(), EDM())
 EVERY_PARAMETERISATION = pytest.mark.parametrize(
@@ -83,6 +88,29 @@ def test_the_discrete_chain_is_a_product_of_steps():
         np.testing.assert_allclose(path.alpha(jnp.float32((i + 1) / 1000)), alpha, rtol=1e-5)
 
 
+def test_the_signal_of_a_rescaled_chain_ends_at_zero():
+    """Algorithm 1 of Lin et al. (2024) on the 1,000 steps of DDPM, and the first value, 1."""
+    path = ZeroTerminalSNR(DiscreteVP())
+    roots = np.append(1.0, np.sqrt(np.cumprod(1 - np.linspace(1e-4, 0.02, 1000))))
+    first, last = roots[0], roots[-1]
+    want = (roots - last) * first / (first - last)
+    at = jnp.linspace(0.0, 1.0, 1001)
+    np.testing.assert_allclose(path.alpha(at), want, rtol=2e-4, atol=2e-6)
+    np.testing.assert_allclose(path.sigma(at), np.sqrt(1 - want**2), rtol=2e-4)
+    end = jnp.float32(1.0)
+    assert path.alpha(end) == 0 and path.sigma(end) == 1
+    assert np.all(np.isfinite(path.rates(end)))
+    noise = jax.random.normal(jax.random.key(0), (4, 2))
+    prediction = V().prediction(path, noise, end, -0.5 * jnp.ones_like(noise))
+    np.testing.assert_allclose(prediction.data, 0.5, atol=1e-6)
+
+
+def test_shifted_times_are_those_of_a_shifted_logit():
+    got = ShiftedTimes(LogitNormal(), 3.0).quantile(Rectified(), jnp.array([0.1, 0.5, 0.8]))
+    want = LogitNormal(np.log(3.0)).quantile(Rectified(), jnp.array([0.1, 0.5, 0.8]))
+    np.testing.assert_allclose(got, want, rtol=1e-5)
+
+
 @EVERY_PATH
 @EVERY_PARAMETERISATION
 def test_a_true_target_gives_data_and_noise_back(path, parameterisation):
@@ -115,7 +143,7 @@ def test_edm_is_table_1_of_the_paper():
     np.testing.assert_allclose(a * y + b * noise, want, rtol=1e-4)
 
 
-TIMES = (Uniform(), UniformLogSNR(), LogNormal(), LogitNormal(0.3, 0.8))
+TIMES = (Uniform(), UniformLogSNR(), LogNormal(), LogitNormal(0.3, 0.8), ShiftedTimes(shift=2.5))
 
 
 @pytest.mark.parametrize('times', TIMES, ids=lambda times: type(times).__name__)

@@ -18,14 +18,17 @@ from genjax.models.diffusion import (
     CosineVP,
     DiscreteVP,
     Euler,
+    EulerMaruyama,
     Heun,
     Karras,
     KarrasSchedule,
     LinearVP,
     LogSNRSchedule,
+    Multistep,
     PowerSchedule,
     Prediction,
     Rectified,
+    ShiftedSchedule,
 )
 from genjax.models.diffusion.samplers import along, posterior_variance
 from tests.models.diffusion.gaussians import MEANS, SCALE, denoiser
@@ -101,6 +104,30 @@ def test_samplers_converge_at_their_order(name, sampler, order):
     assert errors[-1] < (0.06 if order == 1 else 0.004)
 
 
+@pytest.mark.parametrize(
+    'sampler, order',
+    [
+        (Multistep(1), 1),
+        (Multistep(2), 2),
+        (Multistep(3), 3),
+        (Multistep(1, corrector=True), 2),
+        (Multistep(2, corrector=True), 3),
+    ],
+    ids=str,
+)
+def test_multistep_samplers_converge_at_their_order(sampler, order):
+    """From where the expected x hardly moves, so that lower orders at the first steps are fine."""
+    path, end = CosineVP(t_max=0.98), 0.3
+    x = path.sigma(jnp.float32(path.t_max)) * jax.random.normal(KEY, (64, 2))
+    want = exact(path, x, path.t_max, end)
+    run = jax.jit(lambda times: sampler(denoiser(path), path, times, x, KEY))
+    errors = []
+    for num in (16, 32):
+        times = path.time(jnp.linspace(*path.log_snr(jnp.array([path.t_max, end])), num + 1))
+        errors.append(float(np.sqrt(np.mean((run(times) - want) ** 2))))
+    assert abs(np.log2(errors[0] / errors[1]) - order) < 0.3, errors
+
+
 def one_gaussian(path, mean, scale):
     def denoise(x, t):
         alpha, sigma = path.alpha(t), path.sigma(t)
@@ -115,6 +142,7 @@ STOCHASTIC = {
     'ancestral': (Ancestral(), 1.0),
     'ddim-1': (DDIM(eta=1.0), 1.0),
     'ddim-half': (DDIM(eta=0.5), 0.25),
+    'multistep': (Multistep(1, noise=1.0), 1.0),  # with the noise of `Ancestral`
 }
 
 
@@ -165,6 +193,57 @@ def test_ancestral_samples_of_many_steps_have_the_variance_of_the_data(upper):
     )
     assert float(jnp.mean(got)) == pytest.approx(mean, abs=0.01)
     assert float(jnp.std(got)) == pytest.approx(scale, rel=0.02)
+
+
+@pytest.mark.parametrize('path', [LinearVP(), Rectified(), Karras(20.0, 1e-4)], ids=str)
+@pytest.mark.parametrize(
+    'sampler, steps', [(Multistep(2, noise=1.0), 40), (Multistep(3, noise=0.5), 40)], ids=str
+)
+def test_few_steps_of_the_reverse_sde_have_the_law_of_the_data(path, sampler, steps):
+    mean, scale, num = 0.7, 0.3, 40_000
+    log_snr = jnp.linspace(-5.5, 8.0, steps)
+    times = jnp.concatenate([jnp.float32(path.t_max)[None], path.time(log_snr), jnp.zeros(1)])
+    start = path.sigma(times[0]) * jax.random.normal(KEY, (num,))
+    got = sampler(one_gaussian(path, mean, scale), path, times, start, jax.random.key(1))
+    assert float(jnp.mean(got)) == pytest.approx(mean, abs=0.01)
+    assert float(jnp.std(got)) == pytest.approx(scale, rel=0.02)
+    rough = Ancestral()(one_gaussian(path, mean, scale), path, times, start, jax.random.key(1))
+    assert abs(float(jnp.std(rough)) - scale) > 2 * abs(float(jnp.std(got)) - scale)
+
+
+def test_euler_maruyama_by_recursion():
+    """Of a linear denoiser along a variance-preserving path: dx = -½ β x dt - β score dt + √β dw
+    backwards, mean and variance in double precision; and without noise it is Euler.
+    """
+    path, mean, scale, num = LinearVP(), 0.7, 0.3, 200_000
+    denoise = one_gaussian(path, mean, scale)
+    times = PowerSchedule()(path, 20)[:-1]
+    x = jax.random.normal(KEY, (num,))
+    got = EulerMaruyama()(denoise, path, times, x, jax.random.key(1))
+    m, v = 0.0, 1.0
+    for t, s in itertools.pairwise(np.asarray(times, np.float64)):
+        beta = 0.1 + t * 19.9
+        alpha = np.exp(-0.25 * t**2 * 19.9 - 0.05 * t)
+        total = (alpha * scale) ** 2 + 1 - alpha**2  # the score is (alpha mean - x) / total
+        slope = 1 + (t - s) * beta * (0.5 - 1 / total)
+        m = slope * m + (t - s) * beta * alpha * mean / total
+        v = slope**2 * v + (t - s) * beta
+    assert float(jnp.mean(got)) == pytest.approx(m, abs=4 * np.sqrt(v / num) + 1e-4)
+    assert float(jnp.var(got)) == pytest.approx(v, rel=4 * np.sqrt(2 / num) + 1e-3)
+    plain = [sampler(denoise, path, times, x, KEY) for sampler in (Euler(), EulerMaruyama(0.0))]
+    np.testing.assert_allclose(*plain, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize('shift', [1.0, 3.0])
+def test_a_shifted_grid(shift):
+    t = np.linspace(1, 0, 9)
+    got = ShiftedSchedule(shift=shift)(Rectified(), 8)
+    np.testing.assert_allclose(got, shift * t / (1 + (shift - 1) * t), atol=1e-6)
+    path = CosineVP()
+    got, plain = ShiftedSchedule(shift=shift)(path, 8), PowerSchedule()(path, 8)
+    assert got[0] == plain[0] == jnp.float32(0.999) and got[-1] == 0
+    ratio, before = (np.tan(0.5 * np.pi * np.asarray(t[3:-1])) for t in (got, plain))
+    np.testing.assert_allclose(ratio / before, shift, rtol=1e-4)
 
 
 def test_churn_keeps_the_distribution():
@@ -252,7 +331,20 @@ def test_grids():
         LogSNRSchedule()(Rectified(), 10)
 
 
-@pytest.mark.parametrize('sampler', [Euler(), Heun(), DDIM(), DPM2M(), Ancestral()], ids=str)
+@pytest.mark.parametrize(
+    'sampler',
+    [
+        Euler(),
+        Heun(),
+        DDIM(),
+        DPM2M(),
+        Ancestral(),
+        EulerMaruyama(),
+        Multistep(3),
+        Multistep(2, True, 1.0),
+    ],
+    ids=str,
+)
 def test_the_last_time_may_be_that_of_the_data(sampler):
     path = Rectified()
     denoise = denoiser(path)
