@@ -15,6 +15,7 @@ from genjax.models.classes import adapt_prior, class_log_probs, class_posterior
 from genjax.models.classifier import Classifier
 from genjax.models.diffusion import (
     ConsistencyModel,
+    ContinuousConsistency,
     DiffusionModel,
     DiscreteDiffusion,
     MeanFlow,
@@ -56,6 +57,7 @@ __all__ = [
     'Categorical',
     'Classifier',
     'ConsistencyModel',
+    'ContinuousConsistency',
     'ContinuousFlow',
     'CycleGAN',
     'DiffusionModel',

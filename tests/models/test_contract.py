@@ -41,7 +41,8 @@ def test_models_are_hashable_and_equal_by_value(entry):
 def test_phases_train_each_group_once(entry):
     variables = variables_of(entry)
     trained = [group for phase in entry.model.phases for group in phase.trains]
-    assert sorted(trained) == sorted(variables['params'])
+    given = getattr(entry.model, 'given_groups', ())
+    assert sorted([*trained, *given]) == sorted(variables['params'])
     assert set(variables['state']) <= set(variables['params'])
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(variables))
 

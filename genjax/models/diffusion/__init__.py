@@ -1,6 +1,7 @@
 """Diffusion and flow matching: paths, parameterisations, samplers and models."""
 
 from genjax.models.diffusion.consistency import ConsistencyModel
+from genjax.models.diffusion.continuous_consistency import ContinuousConsistency
 from genjax.models.diffusion.diffusion import DiffusionModel
 from genjax.models.diffusion.discrete import DiscreteDiffusion
 from genjax.models.diffusion.discrete_paths import Masking, UniformNoise
@@ -75,6 +76,7 @@ __all__ = [
     'ClassifierFree',
     'Confidence',
     'ConsistencyModel',
+    'ContinuousConsistency',
     'CosineVP',
     'DiffusionModel',
     'DiffusionSampling',

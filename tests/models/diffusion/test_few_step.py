@@ -16,8 +16,10 @@ from genjax.models.diffusion import (
     EDM,
     Classifier,
     ConsistencyModel,
+    ContinuousConsistency,
     DiffusionModel,
     DiffusionSampling,
+    Epsilon,
     FewStepSampling,
     Karras,
     MeanFlow,
@@ -246,3 +248,83 @@ def test_a_time_scale_that_hides_slopes_is_warned_of(caplog):
     Shortcut(network).init(KEY, {'x': X[:2]})
     MeanFlow(TimeMLP((2,), 8, 1, time_scale=50.0)).init(KEY, {'x': X[:2]})
     assert not caplog.records
+
+
+class ExactContinuous(nn.Module):
+    """F of f(x, t) = x SCALE / std, with std² = cos² SCALE² + sin² DATA_SCALE², times a factor."""
+
+    shape: tuple = (2,)
+
+    @nn.compact
+    def __call__(self, x, time):
+        factor = self.param('factor', nn.initializers.ones, ())
+        cos, sin = jnp.cos(time)[:, None], jnp.sin(time)[:, None]
+        f = SCALE / jnp.sqrt((cos * SCALE) ** 2 + (sin * DATA_SCALE) ** 2)
+        return factor * (cos - f) * x / jnp.maximum(sin, 1e-6)
+
+
+class ExactDenoiser(nn.Module):
+    """The expected noise of the data along the path of EDM."""
+
+    shape: tuple = (2,)
+
+    def __call__(self, x, time):
+        sigma = 80.0 * time[:, None]
+        return sigma * x / (SCALE**2 + sigma**2)
+
+
+DATA_SCALE = 0.9
+TEACHER = DiffusionModel(ExactDenoiser(), Karras(), Epsilon())
+
+
+@pytest.mark.parametrize('teacher', [None, TEACHER], ids=['data', 'teacher'])
+def test_the_true_function_is_constant_along_trajectories(teacher):
+    """Its tangent is 0: with a teacher everywhere, from data in the mean given x_t."""
+    model = ContinuousConsistency(ExactContinuous(), teacher, DATA_SCALE)
+    variables = model.init(KEY, {'x': X})
+    t_key, key = jax.random.split(KEY)
+    t = jax.random.uniform(t_key, (len(X),), minval=0.1, maxval=1.5)
+    noise = jax.random.normal(key, X.shape)
+
+    def products(factor):
+        params = {**variables['params'], 'network': {'factor': jnp.float32(factor)}}
+        moved = {'params': params, 'state': {}}
+        _, tangent, _ = model._tangent(moved, X, noise, t)
+        noisy = jnp.cos(t)[:, None] * X + DATA_SCALE * jnp.sin(t)[:, None] * noise
+        return np.asarray(tangent), np.asarray(jnp.sum(tangent * noisy, axis=-1))
+
+    tangent, product = products(1.0)
+    if teacher is not None:
+        np.testing.assert_allclose(tangent, 0.0, atol=2e-4)
+    for part in (np.asarray(t) < 0.7, np.asarray(t) >= 0.7):
+        error = product[part].std() / np.sqrt(part.sum())
+        assert abs(product[part].mean()) < 4 * error + 1e-4
+        assert abs(products(3.0)[1][part].mean()) > 8 * error + 1e-3
+
+
+@pytest.mark.parametrize('steps', [1, 2])
+def test_samples_of_the_true_continuous_function(steps):
+    sampling = FewStepSampling(steps)
+    model = ContinuousConsistency(ExactContinuous(), None, DATA_SCALE, sampling=sampling)
+    x = model.sample(model.init(KEY, {'x': X}), KEY, 4000)
+    assert float(jnp.std(x)) == pytest.approx(SCALE, rel=0.03)
+
+
+def test_the_loss_moves_the_output_along_the_tangent():
+    """|F - F⁻ + g|² e^-u + u with g of norm |df| / (|df| + .1); the teacher has no gradient."""
+    model = ContinuousConsistency(ExactContinuous(), TEACHER, DATA_SCALE, progress=0.3)
+    variables = model.init(KEY, {'x': X[:64]})
+    params = {**variables['params'], 'network': {'factor': jnp.float32(1.3)}}
+    params['uncertainty'] = jax.tree.map(lambda a: a + 0.02, params['uncertainty'])
+    variables = {'params': params, 'state': {}}
+    out = model.phases[0].loss(variables, {'x': X[:64]}, KEY)
+    norm = np.asarray(out.metrics['tangent'])
+    error = (norm / (norm + 0.1)) ** 2 / 2
+    np.testing.assert_allclose(out.metrics['error'], error, rtol=1e-4)
+    t = np.arctan(
+        np.exp(-1 + 1.4 * jax.random.normal(jax.random.split(KEY, 3)[0], (64,))) / DATA_SCALE
+    )
+    log_error = model.uncertainty.apply({'params': params['uncertainty']}, jnp.asarray(t))
+    want = error * np.exp(-log_error) + log_error
+    np.testing.assert_allclose(out.values, want, rtol=1e-3, atol=1e-4)
+    assert model.phases[0].trains == ('network', 'uncertainty')
