@@ -22,6 +22,7 @@ from genjax.networks.made import MaskedAutoencoder
 from genjax.networks.masked import MaskedMLP
 from genjax.networks.maxout import MaxoutMLP
 from genjax.networks.mlp import MLP
+from genjax.networks.mp_unet import MPUNet
 from genjax.networks.pixelcnn import GatedPixelCNN, PixelCNNPlusPlus
 from genjax.networks.quantisers import FiniteScalarQuantiser, VectorQuantiser
 from genjax.networks.r3gan import R3GANDiscriminator, R3GANGenerator
@@ -54,6 +55,7 @@ __all__ = [
     'LabelEmbedding',
     'Ladder',
     'LookupFreeQuantiser',
+    'MPUNet',
     'MapDecoder',
     'MapEncoder',
     'MaskedAutoencoder',

@@ -51,7 +51,7 @@ class TimedBlock(nn.Module):
 
         h = jax.nn.silu(GroupNorm(self.dtype, self.groups, _EPSILON, name='norm_1')(x))
         if self.size is not None:
-            h, x = _resize(h, self.size), _resize(x, self.size)
+            h, x = resize(h, self.size), resize(x, self.size)
         h = nn.Conv(self.features, (3, 3), dtype=self.dtype, name='conv_1')(h)
         norm = GroupNorm(self.dtype, self.groups, _EPSILON, name='norm_2')
         if self.scale_shift:
@@ -249,7 +249,7 @@ class UNet(Conditional):
         return embedding
 
 
-def _resize(x: Array, size: tuple[int, int]) -> Array:
+def resize(x: Array, size: tuple[int, int]) -> Array:
     """Downsamples [B, H, W, C] by averaging 2x2 pixels (fewer at odd borders), or upsamples by
     repetition.
     """

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
+from jax import Array
 from optax.contrib import MuonDimensionNumbers
 
 from genjax.parallel.sharding import STACKS
 from genjax.training.frozen import check_patterns, matches, path_of
 
-__all__ = ['DecayWeights', 'MuonWeights', 'scheduled_adam']
+__all__ = ['DecayWeights', 'MuonWeights', 'forced_norm', 'scheduled_adam']
 
 WEIGHTS = ('(.*/)?kernel',)
 """Paths of the matrices and filters of layers."""
@@ -81,3 +83,25 @@ class MuonWeights:
             return MuonDimensionNumbers(inputs, (leaf.ndim - 1,)) if inputs else None
 
         return jax.tree_util.tree_map_with_path(dimensions, params)
+
+
+def forced_norm(optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
+    """Scales the kernels after each update of an optimizer to a root mean square of 1 for each
+    output: the forced weight normalisation of magnitude-preserving networks such as `MPUNet`, whose
+    layers do not depend on that scale (Karras et al., 2024, section 2.3). A learning rate is then
+    the relative change of the weights.
+    """
+
+    def update(updates: Any, state: Any, params: Any) -> tuple[Any, Any]:
+        updates, state = optimizer.update(updates, state, params)
+
+        def forced(path: tuple, change: Array, old: Array) -> Array:
+            if path[-1].key != 'kernel':
+                return change
+            new = old + change
+            square = jnp.mean(new**2, axis=tuple(range(new.ndim - 1)))
+            return new * jax.lax.rsqrt(square + 1e-12) - old
+
+        return jax.tree_util.tree_map_with_path(forced, updates, params), state
+
+    return optax.GradientTransformation(optimizer.init, update)
