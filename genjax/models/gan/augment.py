@@ -10,6 +10,7 @@ Geometric transforms resample the image bilinearly, with zeros outside (mid-grey
 [-1, 1]). Separable transforms are one matrix product from each side, without gathers or scatters.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -58,6 +59,58 @@ def scale(x: Array, factor: Array) -> Array:
     return resample(x, places(x.shape[0]), places(x.shape[1]))
 
 
+def stretch(x: Array, factor: Array) -> Array:
+    """Enlarges the width of x [H, W, C] by `factor` and shrinks its height by it, about its
+    middle.
+    """
+
+    def places(size: int, factor: Array) -> Array:
+        middle = (size - 1) / 2
+        return (jnp.arange(size) - middle) / factor + middle
+
+    return resample(x, places(x.shape[0], 1.0 / factor), places(x.shape[1], factor))
+
+
+def rotate(x: Array, angle: Array) -> Array:
+    """Rotates x [H, W, C] anticlockwise by an angle in radians about its middle."""
+    rows, columns = jnp.meshgrid(
+        *(jnp.arange(size) - (size - 1) / 2 for size in x.shape[:2]), indexing='ij'
+    )
+    cosine, sine = jnp.cos(angle), jnp.sin(angle)
+    middle = jnp.array([(size + 1) / 2 for size in x.shape[:2]])  # of the padded picture
+    places = (
+        cosine * rows + sine * columns + middle[0],
+        cosine * columns - sine * rows + middle[1],
+    )
+    padded = jnp.pad(x, ((1, 1), (1, 1), (0, 0)))
+    return jax.vmap(lambda plane: jax.scipy.ndimage.map_coordinates(plane, places, order=1), 2, 2)(
+        padded
+    )
+
+
+def luma_flip(x: Array, flipped: Array) -> Array:
+    """Reverses the mean over the channels of x [H, W, C], and keeps the differences from it, where
+    `flipped`.
+    """
+    return jnp.where(flipped, x - 2.0 * jnp.mean(x, axis=-1, keepdims=True), x)
+
+
+def hue(x: Array, angle: Array) -> Array:
+    """Rotates the colours of x [H, W, 3] about the grey axis by an angle in radians (Rodrigues'
+    formula); the identity for one channel.
+    """
+    if x.shape[-1] != 3:
+        return x
+    grey = jnp.mean(x, axis=-1, keepdims=True)
+    across = (jnp.roll(x, 1, axis=-1) - jnp.roll(x, -1, axis=-1)) / jnp.sqrt(3.0)
+    return grey + jnp.cos(angle) * (x - grey) + jnp.sin(angle) * across
+
+
+def noise(x: Array, scale: Array, key: Array) -> Array:
+    """Adds normal noise of this standard deviation."""
+    return x + scale * jax.random.normal(key, x.shape)
+
+
 def brightness(x: Array, amount: Array) -> Array:
     """Adds `amount` to all of x."""
     return x + amount
@@ -91,6 +144,20 @@ def _uniform(low: float, high: float) -> Callable[[Array, tuple[int, ...]], tupl
     return lambda key, shape: (jax.random.uniform(key, (), minval=low, maxval=high),)
 
 
+def _log_normal(std: float) -> Callable[[Array, tuple[int, ...]], tuple[Array, ...]]:
+    """Draws 2^N(0, std²)."""
+    return lambda key, shape: (2.0 ** (std * jax.random.normal(key)),)
+
+
+def _normal_shift(key: Array, shape: tuple[int, ...]) -> tuple[Array, ...]:
+    return tuple(0.125 * jnp.array(shape[:2]) * jax.random.normal(key, (2,)))
+
+
+def _noise(key: Array, shape: tuple[int, ...]) -> tuple[Array, ...]:
+    scale_key, key = jax.random.split(key)
+    return 0.1 * jnp.abs(jax.random.normal(scale_key)), key
+
+
 def _shift(key: Array, shape: tuple[int, ...]) -> tuple[Array, ...]:
     """Draws a shift in whole pixels, up to an eighth of each side (rounded)."""
     most = jnp.array([(size + 4) // 8 for size in shape[:2]])
@@ -105,13 +172,27 @@ def _pixel(key: Array, shape: tuple[int, ...]) -> tuple[Array, ...]:
 TRANSFORMS = {
     'flip': (flip, lambda key, shape: (jax.random.bernoulli(key),)),
     'rotate90': (rotate90, lambda key, shape: (jax.random.randint(key, (), 0, 4),)),
-    'scale': (scale, lambda key, shape: (2.0 ** (0.2 * jax.random.normal(key)),)),
+    'scale': (scale, _log_normal(0.2)),
+    'rotate': (rotate, _uniform(-math.pi, math.pi)),
+    'stretch': (stretch, _log_normal(0.2)),
     'translate': (translate, _shift),
+    'shift': (translate, _normal_shift),
+    'luma_flip': (luma_flip, lambda key, shape: (jax.random.bernoulli(key),)),
+    'hue': (hue, _uniform(-math.pi, math.pi)),
+    'noise': (noise, _noise),
     'brightness': (brightness, _uniform(-0.5, 0.5)),
     'saturation': (saturation, _uniform(0.0, 2.0)),
     'contrast': (contrast, _uniform(0.5, 1.5)),
     'cutout': (cutout, _pixel),
 }
+
+
+ADA_TRANSFORMS = (
+    'flip', 'rotate90', 'translate', 'scale', 'rotate', 'stretch', 'rotate', 'shift', 'brightness',
+    'contrast', 'luma_flip', 'hue', 'saturation',
+)  # fmt: skip
+"""Pixel blitting, geometry and colour of Karras et al. (2020), whose best set this is; brightness,
+contrast and saturation as in `Augment`."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +201,9 @@ class Augment:
 
     The strengths are those of Zhao et al. (2020) for data in [-1, 1]: brightness U(-.5, .5),
     saturation U(0, 2), contrast U(.5, 1.5), translation by up to 1/8 of a side, a cut-out of half
-    the sides; and of Karras et al. (2020): flips, quarter turns, and scaling by 2^N(0, .2²).
+    the sides; and of Karras et al. (2020): flips, quarter turns, scaling and stretching by
+    2^N(0, .2²), rotation and hue by any angle, shifts by N(0, .125²) of the sides, reversed luma,
+    and noise of |N(0, .1²)|. `ADA_TRANSFORMS` are theirs in their order.
 
     An applied transform can be the identity: a flip mirrors half of the images, a quarter turn
     rotates three quarters. So for every probability up to .7 the transforms are invertible on the

@@ -1,6 +1,6 @@
 """The cycle-consistent adversarial network: translation without pairs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,8 +11,9 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.models import flax_utils
-from genjax.models.base import Batch, LossOutput, Phase, Values, Variables
+from genjax.models.base import Batch, LossOutput, Phase, Values, Variables, average_states
 from genjax.models.gan.objectives import OBJECTIVES
+from genjax.models.gan.pool import Pool, empty, exchange
 
 _LOSS = OBJECTIVES['least_squares']
 
@@ -30,7 +31,7 @@ class CycleGAN:
     `translate` instead of `sample`.
 
     The adversarial loss is that of Mao et al. (2017), with a factor of 1/2 that the paper omits for
-    generators, so that the paper's λ = 10 is `cycle=5`. There is no buffer of earlier translations.
+    generators, so that the paper's λ = 10 is `cycle=5`.
 
     Attributes:
         generator_ab: images of domain a to images of domain b; its field `shape` is the shape
@@ -40,6 +41,9 @@ class CycleGAN:
         discriminator_b: the same for domain b.
         cycle: weight λ of the cycle loss.
         identity: weight of the identity loss ‖G_ab(b) - b‖ + ‖G_ba(a) - a‖.
+        pool: earlier translations kept in each domain, of which the discriminator sees some (see
+            `pool.exchange`), 50 in the paper; 0: none. They are the discriminators' state `pool`.
+            Of the micro-batches of an update, the last one's pool is kept.
     """
 
     generator_ab: nn.Module
@@ -48,6 +52,7 @@ class CycleGAN:
     discriminator_b: nn.Module
     cycle: float = 5.0
     identity: float = 0.0
+    pool: int = 0
 
     def __post_init__(self):
         shapes = [
@@ -72,7 +77,10 @@ class CycleGAN:
         """The discriminators, then the generators."""
         return (
             Phase(
-                'discriminators', ('discriminator_a', 'discriminator_b'), self._discriminator_loss
+                'discriminators',
+                ('discriminator_a', 'discriminator_b'),
+                self._discriminator_loss,
+                merge=self._merged,
             ),
             Phase('generators', ('generator_ab', 'generator_ba'), self._generator_loss),
         )
@@ -80,7 +88,7 @@ class CycleGAN:
     def init(self, key: Array, batch: Batch) -> Variables:
         """Draws the initial variables; `batch` gives shapes and dtypes only."""
         a, b = batch['x'][:, 0], batch['x'][:, 1]
-        return flax_utils.initialise(
+        variables = flax_utils.initialise(
             key,
             {
                 'generator_ab': (self.generator_ab, (a,)),
@@ -89,6 +97,18 @@ class CycleGAN:
                 'discriminator_b': (self.discriminator_b, (b,)),
             },
         )
+        if not self.pool:
+            return variables
+        pools = {d: empty(self.pool, a.shape[1:]) for d in ('a', 'b')}
+        return {**variables, 'state': _with_pools(variables['state'], pools)}
+
+    def _merged(self, before: Any, states: Any, weights: Array) -> Any:
+        """Averages the states of micro-batches; pools are those of the last one."""
+        state = average_states(before, states, weights)
+        if not self.pool:
+            return state
+        pools = {d: states[f'discriminator_{d}']['pool'] for d in ('a', 'b')}
+        return _with_pools(state, jax.tree.map(lambda a: a[-1], pools))
 
     def translate(
         self, variables: Variables, x: Array, direction: Literal['ab', 'ba'] = 'ab'
@@ -105,15 +125,20 @@ class CycleGAN:
 
     def _discriminator_loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         play = _Play(self, variables, key)
-        values, metrics = 0.0, {}
-        for source, target, real_source, real in _directions(batch):
+        values, metrics, pools = 0.0, {}, {}
+        counts = batch.get('mask', jnp.ones(len(batch['x']), bool))
+        for number, (source, target, real_source, real) in enumerate(_directions(batch)):
             fake = play(f'generator_{source}{target}', real_source)
+            if self.pool:
+                pool = variables['state'][f'discriminator_{target}']['pool']
+                pool_key = jax.random.fold_in(key, number)
+                fake, pools[target] = exchange(pool, fake, counts, pool_key)
             judge = f'discriminator_{target}'
             real_logits, fake_logits = play(judge, real), play(judge, fake)
             values += _mean(_LOSS.discriminator(real_logits, fake_logits))
             metrics[f'real_logit_{target}'] = _mean(real_logits)
             metrics[f'fake_logit_{target}'] = _mean(fake_logits)
-        return LossOutput(values, metrics, play.state('discriminator'))
+        return LossOutput(values, metrics, _with_pools(play.state('discriminator'), pools))
 
     def _generator_loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         play = _Play(self, variables, key)
@@ -153,6 +178,12 @@ class _Play:
             group: now[group] if group.startswith(player) else tree
             for group, tree in self._start.items()
         }
+
+
+def _with_pools(state: Any, pools: Mapping[str, Pool]) -> Any:
+    """Replaces or adds the pools of the discriminators of these domains."""
+    groups = {f'discriminator_{domain}': pool for domain, pool in pools.items()}
+    return {**state, **{g: {**state.get(g, {}), 'pool': pool} for g, pool in groups.items()}}
 
 
 def _directions(batch: Batch) -> tuple[tuple[str, str, Array, Array], ...]:

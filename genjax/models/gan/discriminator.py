@@ -41,6 +41,7 @@ class Deal(NamedTuple):
         real_key: key for augmenting data.
         fake_key: key for augmenting samples.
         state: the state after the generator's call.
+        near: key -> samples of nearby codes (`Consistency`).
     """
 
     real: Array
@@ -49,6 +50,7 @@ class Deal(NamedTuple):
     real_key: Array
     fake_key: Array
     state: Any
+    near: Callable[[Array], Array]
 
 
 @dataclass(frozen=True)

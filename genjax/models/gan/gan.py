@@ -1,8 +1,8 @@
 """The generative adversarial network."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
 import flax.linen as nn
 import jax
@@ -12,8 +12,10 @@ from jax import Array
 from genjax.errors import UserError
 from genjax.models import classes, conditions, flax_utils
 from genjax.models.base import Batch, LossOutput, Phase, Values, Variables, average_states
+from genjax.models.checks import check_number, is_on
 from genjax.models.gan import auxiliary_classifier
 from genjax.models.gan.augment import Augment
+from genjax.models.gan.consistency import Consistency
 from genjax.models.gan.discriminator import Deal, Judge
 from genjax.models.gan.objectives import (
     OBJECTIVES,
@@ -21,10 +23,32 @@ from genjax.models.gan.objectives import (
     gradient_norm_penalty,
     interpolate,
     lecam_penalty,
+    orthogonal_penalty,
     r1_penalty,
 )
 
 LECAM_DECAY = 0.99
+
+
+@dataclass(frozen=True)
+class GANSampling:
+    """Sampling options of a `GAN`.
+
+    Attributes:
+        truncation: elements of codes beyond this value, of either sign, are drawn again (Brock et
+            al., BigGAN, 2019): lower values trade variety for quality; None: no truncation.
+    """
+
+    truncation: float | None = None
+
+    def __post_init__(self):
+        check_number('GANSampling.truncation', self.truncation, above=True)
+
+    def codes(self, key: Array, shape: tuple[int, ...]) -> Array:
+        """Draws codes of this shape."""
+        if self.truncation is None:
+            return jax.random.normal(key, shape)
+        return jax.random.truncated_normal(key, -self.truncation, self.truncation, shape)
 
 
 @dataclass(frozen=True)
@@ -50,6 +74,9 @@ class GAN:
         lecam: weight of LeCam regularisation: the squared distance of real logits from the moving
             average (decay .99) of fake logits, and vice versa (Tseng et al., 2021). The averages
             are the discriminator's state `lecam`.
+        orthogonal: weight of the generator's orthogonal regularisation (Brock et al., BigGAN, 2019;
+            1e-4 there), see `orthogonal_penalty`.
+        consistency: consistency regularisation of both players.
         num_critic: discriminator updates per step, each on its own slice of the batch.
         pack: examples per discriminator input, concatenated along the last axis, so that the
             discriminator can detect mode collapse (PacGAN; Lin et al., 2018). Each example is
@@ -63,6 +90,7 @@ class GAN:
             samples is added to both players' losses ('k_plus_1': the generator's alone), that of
             data to the discriminator's; a label of -1 means unlabelled.
         context_shape: if given, networks are cloned with it and take a context of this shape.
+        sampling: sampling options.
     """
 
     generator: nn.Module
@@ -76,12 +104,17 @@ class GAN:
     r2: float = 0.0
     gradient_penalty: float = 0.0
     lecam: float = 0.0
+    orthogonal: float = 0.0
+    consistency: Consistency | None = None
     num_critic: int = 1
     pack: int = 1
     augment: Augment | None = None
     num_classes: int | None = None
     conditioning: auxiliary_classifier.Conditioning = 'input'
     context_shape: tuple[int, ...] | None = None
+    sampling: GANSampling = field(default_factory=GANSampling)
+
+    FREE: ClassVar[tuple[str, ...]] = ('sampling',)
 
     def __post_init__(self):
         flax_utils.event_shape(self.generator, 'generator')
@@ -98,6 +131,8 @@ class GAN:
                 raise UserError(f'GAN.{name} must be at least 1, not {getattr(self, name)}')
         if self.augment is not None:
             self.augment.check(self.event_shape)
+        if self.consistency is not None and (is_on(self.consistency.real + self.consistency.fake)):
+            self.consistency.augment.check(self.event_shape)
         if self.conditioning == 'input':
             networks = {'generator': self.generator, 'discriminator': self.discriminator}
             conditions.check(self, **networks)
@@ -111,7 +146,7 @@ class GAN:
             )
 
     def _check_penalties(self) -> None:
-        on = [name for name in ('r1', 'r2', 'gradient_penalty') if _is_on(getattr(self, name))]
+        on = [name for name in ('r1', 'r2', 'gradient_penalty') if is_on(getattr(self, name))]
         if on and self._judge.keeps_batch_statistics(self.event_shape):
             raise UserError(
                 f'GAN.{on[0]} with a discriminator that normalises over the batch'
@@ -198,7 +233,7 @@ class GAN:
             },
         )
         extra = {}
-        if _is_on(self.lecam):
+        if is_on(self.lecam):
             extra['lecam'] = {'real': jnp.zeros(()), 'fake': jnp.zeros(())}
         if self._adapts:
             extra['augment'] = {'probability': jnp.asarray(self.augment.probability, jnp.float32)}
@@ -219,7 +254,7 @@ class GAN:
             UserError: a label or context that the model does not take, or a missing context.
         """
         z_key, label_key = jax.random.split(key)
-        z = jax.random.normal(z_key, (num, self.latent_dim))
+        z = self.sampling.codes(z_key, (num, self.latent_dim))
         condition = conditions.to_sample(self, label_key, num, label, context)
         return self._generate(variables, z, condition)[0]
 
@@ -285,7 +320,12 @@ class GAN:
             condition = jax.nn.one_hot(label, self.num_classes)
         z = jax.random.normal(z_key, (len(real), self.latent_dim))
         fake, state = self._generate(variables, z, condition, train=True, key=generator_key)
-        return Deal(real, fake, condition, real_key, fake_key, state)
+
+        def near(key: Array) -> Array:
+            nearby = self.consistency.nearby(key, z)
+            return self._generate(variables, nearby, condition, train=True, key=generator_key)[0]
+
+        return Deal(real, fake, condition, real_key, fake_key, state, near)
 
     def _discriminator_loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         deal_key, real_key, fake_key, penalty_key, line_key = jax.random.split(key, 5)
@@ -309,17 +349,30 @@ class GAN:
 
         penalties, extra = {}, {}
         counts = jnp.all(counts.reshape(-1, self.pack), axis=1)
-        if _is_on(self.r1):
+        if is_on(self.r1):
             penalties['r1'] = self.r1 * r1_penalty(real.gradient())
-        if _is_on(self.r2):
+        if is_on(self.r2):
             penalties['r2'] = self.r2 * r1_penalty(fake.gradient())
-        if _is_on(self.gradient_penalty):
+        if is_on(self.gradient_penalty):
             between = interpolate(line_key, deal.real, deal.fake)
             keys = jax.random.fold_in(penalty_key, 1), penalty_key
             verdict, _ = self._judge(variables, between, condition, keys=keys)
             penalty = gradient_norm_penalty(verdict.gradient())
             penalties['gradient_penalty'] = self.gradient_penalty * penalty
-        if _is_on(self.lecam):
+        if self.consistency is not None:
+            change_key, near_key = jax.random.split(jax.random.fold_in(penalty_key, 2))
+            keys = (deal.real_key, real_key), (deal.fake_key, fake_key)
+            penalties |= self.consistency.penalties(
+                change_key,
+                deal,
+                (real.logits, fake.logits),
+                tuple(
+                    lambda x, k=k: self._judge(variables, x, condition, keys=k)[0].logits
+                    for k in keys
+                ),
+                lambda: deal.near(near_key),
+            )
+        if is_on(self.lecam):
             anchors = state['discriminator']['lecam']
             penalty = lecam_penalty(real.logits, fake.logits, anchors['real'], anchors['fake'])
             penalties['lecam'] = self.lecam * penalty
@@ -339,6 +392,7 @@ class GAN:
 
     def _generator_loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         deal_key, real_key, fake_key = jax.random.split(key, 3)
+        metrics = {}
         deal = self._deal(variables, batch, deal_key)
         condition = deal.condition
         keys = (deal.real_key, real_key), (deal.fake_key, fake_key)
@@ -357,7 +411,14 @@ class GAN:
             values = jnp.full(len(values), distance)
         if fake.class_logits is not None:
             values += classes.cross_entropy(fake.class_logits, jnp.argmax(condition, axis=-1))
-        return self._output(values, {}, deal.state)
+        if self.consistency is not None and is_on(self.consistency.spread):
+            near = deal.near(jax.random.fold_in(key, 3))
+            reward = jnp.mean(self.consistency.reward(deal.fake, near).reshape(-1, self.pack), 1)
+            values, metrics['spread'] = values - reward, reward
+        if is_on(self.orthogonal):
+            penalty = self.orthogonal * orthogonal_penalty(variables['params']['generator'])
+            values, metrics['orthogonal'] = values + penalty, penalty
+        return self._output(values, metrics, deal.state)
 
     def _output(self, values: Array, metrics: Mapping[str, Array], state: Any) -> LossOutput:
         """Repeats the values and metrics of each pack for its examples."""
@@ -377,8 +438,3 @@ def _with(state: Mapping[str, Any], collections: Mapping[str, Any]) -> Mapping[s
     if not collections:
         return state
     return {**state, 'discriminator': {**state.get('discriminator', {}), **collections}}
-
-
-def _is_on(weight: Any) -> bool:
-    """False if the weight is a constant 0; a traced weight may become non-zero."""
-    return not isinstance(weight, int | float) or weight != 0

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -97,3 +98,16 @@ def lecam_penalty(real: Array, fake: Array, real_anchor: Array, fake_anchor: Arr
         fake_anchor: moving average of the fake logits, a scalar.
     """
     return (real - fake_anchor) ** 2 + (fake - real_anchor) ** 2
+
+
+def orthogonal_penalty(params: Any) -> Array:
+    """Computes Σ ‖Wᵀ W ⊙ (1 - I)‖² over the kernels W [inputs, outputs] of a network: the squared
+    inner products of different units (Brock et al., BigGAN, 2019, eq. 3).
+    """
+    total = jnp.zeros(())
+    for path, kernel in jax.tree_util.tree_leaves_with_path(params):
+        if getattr(path[-1], 'key', None) == 'kernel':
+            matrix = kernel.reshape(-1, kernel.shape[-1])
+            products = jnp.matmul(matrix.T, matrix, precision='highest')
+            total += jnp.sum(products**2) - jnp.sum(jnp.diagonal(products) ** 2)
+    return total

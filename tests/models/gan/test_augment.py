@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
 from genjax.errors import UserError
 from genjax.models import GAN
@@ -33,10 +34,29 @@ def _shifted(x, down, right):
 
 
 def _scaled(x, factor):
-    rows, columns = (np.arange(size) - (size - 1) / 2 for size in x.shape[:2])
-    places = np.meshgrid(
-        rows / factor + (x.shape[0] - 1) / 2, columns / factor + (x.shape[1] - 1) / 2, indexing='ij'
-    )
+    return _moved(x, np.eye(2) / factor)
+
+
+def _stretched(x, factor):
+    return _moved(x, np.diag([factor, 1 / factor]))
+
+
+def _rotated(x, angle):
+    cosine, sine = np.cos(angle), np.sin(angle)
+    return _moved(x, np.array([[cosine, sine], [-sine, cosine]]))
+
+
+def _turned(x, angle):
+    if x.shape[-1] == 1:
+        return x
+    return x @ Rotation.from_rotvec(angle * np.ones(3) / np.sqrt(3)).as_matrix().T
+
+
+def _moved(x, matrix):
+    """The picture whose place p (row, column) from the middle is that of x at matrix p."""
+    middle = (np.array(x.shape[:2]) - 1) / 2
+    places = np.stack(np.meshgrid(*map(np.arange, x.shape[:2]), indexing='ij'), -1) - middle
+    places = np.moveaxis(places @ matrix.T + middle, -1, 0)
     channels = [
         ndimage.map_coordinates(x[..., c], places, order=1, mode='grid-constant')
         for c in range(x.shape[-1])
@@ -60,6 +80,11 @@ def _blanked(x, row, column):
         ('flip', (False,), lambda x, _: x),
         *[('translate', shift, _shifted) for shift in [(0, 0), (2, -3), (-1, 1), (6, 0)]],
         *[('scale', (factor,), _scaled) for factor in [1.0, 1.3, 0.7, 2.0]],
+        *[('stretch', (factor,), _stretched) for factor in [1.0, 1.3, 0.7]],
+        *[('rotate', (angle,), _rotated) for angle in [0.0, 0.4, -2.0, np.pi / 2]],
+        ('luma_flip', (True,), lambda x, _: x - 2 * x.mean(-1, keepdims=True)),
+        ('luma_flip', (False,), lambda x, _: x),
+        *[('hue', (angle,), _turned) for angle in [0.5, 2 * np.pi / 3]],
         ('brightness', (0.3,), lambda x, amount: x + amount),
         (
             'saturation',
@@ -106,7 +131,7 @@ def test_each_picture_is_transformed_with_the_given_probability(name):
 
     always = changed(1.0)
     # No flip, no quarter turn, translation by nothing.
-    some = {'flip': 1 / 2, 'rotate90': 3 / 4, 'translate': 8 / 9}
+    some = {'flip': 1 / 2, 'luma_flip': 1 / 2, 'rotate90': 3 / 4, 'translate': 8 / 9}
     assert always == pytest.approx(some.get(name, 1), abs=0.04)
     assert changed(0.3) == pytest.approx(0.3 * always, abs=0.04)
     assert changed(0.0) == 0
@@ -133,10 +158,21 @@ def test_strengths_are_those_of_the_papers():
         (drawn,) = jax.vmap(lambda key, n=name: augment.TRANSFORMS[n][1](key, ()))(keys)
         quantiles = np.quantile(drawn, [0, 0.25, 0.5, 0.75, 1])
         np.testing.assert_allclose(quantiles, np.linspace(low, high, 5), atol=0.05)
-    (factors,) = jax.vmap(lambda key: augment.TRANSFORMS['scale'][1](key, ()))(keys)
-    factors = np.asarray(factors)
-    assert np.log2(factors).mean() == pytest.approx(0, abs=0.01)
-    assert np.log2(factors).std() == pytest.approx(0.2, abs=0.01)
+    for name in ('scale', 'stretch'):
+        (factors,) = jax.vmap(lambda key, n=name: augment.TRANSFORMS[n][1](key, ()))(keys)
+        factors = np.asarray(factors)
+        assert np.log2(factors).mean() == pytest.approx(0, abs=0.01)
+        assert np.log2(factors).std() == pytest.approx(0.2, abs=0.01)
+    for name in ('rotate', 'hue'):
+        (angles,) = jax.vmap(lambda key, n=name: augment.TRANSFORMS[n][1](key, ()))(keys)
+        quantiles = np.quantile(angles, [0, 0.5, 1])
+        np.testing.assert_allclose(quantiles, [-np.pi, 0, np.pi], atol=0.15)
+    shifts = jax.vmap(lambda key: jnp.stack(augment.TRANSFORMS['shift'][1](key, (16, 32, 3))))(keys)
+    np.testing.assert_allclose(np.std(shifts, axis=0), [2.0, 4.0], rtol=0.05)
+    scales, noises = jax.vmap(lambda key: augment.TRANSFORMS['noise'][1](key, ()))(keys)
+    assert np.sqrt(np.mean(np.square(scales))) == pytest.approx(0.1, rel=0.05)
+    added = jax.vmap(lambda s, k: augment.noise(jnp.zeros((4, 4, 1)), s, k))(scales, noises)
+    assert float(jnp.std(added)) == pytest.approx(0.1, rel=0.05)
 
 
 def test_probability_follows_the_sign_of_the_logits_over_many_steps():
@@ -191,6 +227,14 @@ _CHARACTERS = {
         [np.exp(1j * (u * down + v * right)) for u in np.linspace(0, np.pi, 25) for v in (0, u)]
     ),
     'scale': lambda f: np.exp(1j * _FREQUENCIES[:, None] * np.log(f)),
+    'stretch': lambda f: np.exp(1j * _FREQUENCIES[:, None] * np.log(f)),
+    'rotate': lambda a: np.exp(1j * np.arange(20)[:, None] * a),
+    'hue': lambda a: np.exp(1j * np.arange(20)[:, None] * a),
+    'luma_flip': lambda b: (-1.0) ** b,
+    'shift': lambda down, right: np.stack(
+        [np.exp(1j * (u * down + v * right)) for u in np.linspace(0, np.pi, 25) for v in (0, u)]
+    ),
+    'noise': lambda scale, key: np.exp(-0.5 * (_FREQUENCIES[:, None] * scale) ** 2),
     'brightness': lambda a: np.exp(1j * _FREQUENCIES[:, None] * a),
     'saturation': lambda f: np.exp(1j * _FREQUENCIES[:, None] * np.log(f)),
     'contrast': lambda f: np.exp(1j * _FREQUENCIES[:, None] * np.log(f)),
@@ -202,7 +246,10 @@ def test_no_distribution_is_lost_up_to_a_probability_of_point_7(name):
     """Karras et al. (2020), appendix C: (1 - p) + p E[exp(i ω·g)] has no zero."""
     keys = jax.random.split(KEY, 4000)
     drawn = jax.vmap(lambda key: augment.TRANSFORMS[name][1](key, (8, 8, 3)))(keys)
-    drawn = [np.asarray(a).astype(float) for a in drawn]
+    drawn = [
+        a if jnp.issubdtype(a.dtype, jax.dtypes.prng_key) else np.asarray(a).astype(float)
+        for a in drawn
+    ]
     average = np.mean(np.atleast_2d(_CHARACTERS[name](*drawn)), axis=1)
     for p in np.linspace(0.05, 0.7, 14):
         assert np.min(np.abs(1 - p + p * average)) > 0.02, p
