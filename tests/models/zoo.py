@@ -39,7 +39,6 @@ from genjax.models.autoregressive import (
 )
 from genjax.models.classifier import Classifier as ClassifierModel
 from genjax.models.diffusion import (
-    DPM2M,
     EDM,
     Ancestral,
     Autoguidance,
@@ -47,6 +46,7 @@ from genjax.models.diffusion import (
     Classifier,
     ClassifierFree,
     ConsistencyModel,
+    ContinuousConsistency,
     CosineVP,
     DiffusionModel,
     DiffusionSampling,
@@ -56,10 +56,12 @@ from genjax.models.diffusion import (
     FewStepSampling,
     Karras,
     KarrasSchedule,
+    LearnedVariance,
     LinearVP,
     LogNormal,
     MaskGITSampling,
     MeanFlow,
+    Multistep,
     Shortcut,
     UniformNoise,
     V,
@@ -82,7 +84,7 @@ from genjax.models.flow import (
     Squeeze,
     Tokens,
 )
-from genjax.models.gan import Augment
+from genjax.models.gan import Augment, Consistency
 from genjax.models.tabular import JointTable, NaiveBayes, PixelNaiveBayes, UniformBox
 from genjax.networks import (
     MLP,
@@ -113,6 +115,7 @@ from genjax.networks import (
     StyleGANDiscriminator,
     StyleGANGenerator,
     TimeMLP,
+    TimeUncertainty,
     TokenTransformer,
     Transformer,
     Translator,
@@ -400,8 +403,24 @@ ZOO = (
         'reals',
     ),
     Entry(
+        'cyclegan-pool',
+        CycleGAN(*[MLP((4,), shape=(2,))] * 2, *[MLP((4,), shape=())] * 2, pool=3),
+        'reals',
+        coupled=True,
+    ),
+    Entry(
         'gan-relativistic-context',
-        GAN(MLP((16,), shape=(2,)), _CRITIC, 3, 'relativistic', r1=1.0, r2=1.0, context_shape=()),
+        GAN(
+            MLP((16,), shape=(2,)),
+            _CRITIC,
+            3,
+            'relativistic',
+            r1=1.0,
+            r2=1.0,
+            context_shape=(),
+            orthogonal=1e-2,
+            consistency=Consistency(0.0, 0.0, latent=5.0, spread=0.5),
+        ),
         'reals',
     ),
     Entry('gan-lecam', GAN(MLP((16,), shape=(2,)), _CRITIC, 3, 'hinge', lecam=0.3), 'reals'),
@@ -689,6 +708,7 @@ ZOO = (
             Karras(),
             EDM(),
             times=LogNormal(),
+            uncertainty=TimeUncertainty(8),
             sampling=DiffusionSampling(
                 Churn(), KarrasSchedule(), 4, guide=Autoguidance(TimeMLP((2,), 4, 1))
             ),
@@ -704,7 +724,10 @@ ZOO = (
             TimeMLP((2,), 8, 1),
             LinearVP(),
             Epsilon(),
-            sampling=DiffusionSampling(DPM2M(), steps=4, guide=Classifier(TimeMLP((3,), 4, 1))),
+            variance=LearnedVariance(num_steps=20),
+            sampling=DiffusionSampling(
+                Multistep(2, True), steps=4, guide=Classifier(TimeMLP((3,), 4, 1))
+            ),
             num_classes=3,
             likelihood='vlb',
             eval_samples=4,
@@ -729,6 +752,16 @@ ZOO = (
     ),
     Entry(
         'consistency', ConsistencyModel(TimeMLP((2,), 8, 1), sampling=FewStepSampling(2)), 'reals'
+    ),
+    Entry(
+        'consistency-continuous',
+        ContinuousConsistency(
+            TimeMLP((2,), 8, 1),
+            DiffusionModel(TimeMLP((2,), 4, 1)),
+            sampling=FewStepSampling(2),
+            num_classes=3,
+        ),
+        'reals',
     ),
 )
 
