@@ -1,9 +1,12 @@
 """Every family trains on eight devices, however arranged, as on one."""
 
 import jax
+import numpy as np
 import pytest
 
+from genjax import config as configs
 from genjax.config import build
+from genjax.parallel import sharding
 from genjax.training import MeshShape
 from genjax.training.programs import Programs
 from tests.models.zoo import BY_NAME, every
@@ -67,3 +70,27 @@ def test_averages_on_the_host_go_through_many_steps_in_a_call():
     kinds = {a.sharding.memory_kind for a in jax.tree.leaves(programs.state.ema)}
     assert kinds == {'pinned_host'}
     assert step.out_info[0].step.shape == ()
+
+
+def test_muon_and_schedule_free_on_four_devices_are_those_of_one(monkeypatch):
+    """And their average, which is evaluated, lies where the parameters do."""
+    monkeypatch.setattr(sharding, 'MIN_SIZE_TO_SHARD', 2)
+    entry, found = tiny.Blots().source('train')[np.arange(32)], []
+    for mesh in (MeshShape(data=1), MeshShape(data=2, fsdp=2)):
+        # Adam, for all that is no matrix, turns rounding of vanishing gradients into whole steps.
+        rate = {'optimizer.discriminator.adam_learning_rate': 1e-9}
+        config = configs.with_fields(tiny.optimized(accumulate=1, mesh=mesh), rate)
+        count = mesh.data * mesh.fsdp
+        shapes = {'x': (tiny.SHAPE, 'uint8')}
+        programs = Programs.of(build(config), shapes, jax.devices()[:count])
+        batch = sharding.place({'x': entry['x']}, programs.batch_sharding)
+        state, metrics = programs.init(batch), None
+        for _ in range(3):
+            state, metrics = programs.step(state, batch)
+        found.append((state.variables, metrics, state.averaged))
+    (one, figures, mean), (four, others, average) = found
+    assert_same(four, one, 1e-4)
+    assert_same(others, figures, 1e-3)
+    assert_same(average, mean, 1e-4)
+    specs = [leaf.sharding.spec for leaf in jax.tree.leaves(average['params']['generator'])]
+    assert any('fsdp' in spec for spec in specs)
