@@ -10,7 +10,7 @@ from genjax.config import spec
 from genjax.data import Simulations
 from genjax.data.simulators import GaussianLinear
 from genjax.evaluation import KL
-from genjax.inference import posterior_samples, rank_test, sbc_ranks
+from genjax.inference import likelihood_posterior, posterior_samples, rank_test, sbc_ranks
 from genjax.models import Flow
 from genjax.models.flow import Autoregressive
 from genjax.networks import MaskedMLP
@@ -35,6 +35,10 @@ def test_a_linear_flow_learns_the_posterior_and_swapped_the_likelihood(modelled,
     run = genjax.train(config, tmp_path / 'run')
     assert 0 < run.evaluate({'kl': KL()})['kl/kl'] < 0.05  # nats, of 10 dimensions
     if modelled == 'observations':
+        x = np.linspace(-1, 1, 10, dtype=np.float32)
+        found = likelihood_posterior(run.model, run.variables, x, task, 1000)
+        np.testing.assert_allclose(found.mean(axis=0), x / 2, atol=0.08)
+        np.testing.assert_allclose(found.std(axis=0), np.sqrt(0.05), rtol=0.15)
         return
     x = run.experiment.dataset.source('test')[np.arange(100)]
     samples = [
