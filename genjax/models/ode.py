@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError, how_to_install
+from genjax.networks.attention import forward_mode
 
 Velocity = Callable[..., Array]
 """`(x [B, *event], time [], *rows) -> dx/dt [B, *event]`, independent across examples; `rows` are
@@ -47,7 +48,8 @@ def velocity_and_jacobian(
     """
     if directions is None:
         return velocity(x, time, *rows), jnp.zeros(len(x)), jnp.zeros(len(x))
-    value, push = jax.linearize(lambda x: velocity(x, time, *rows), x)
+    with forward_mode():
+        value, push = jax.linearize(lambda x: velocity(x, time, *rows), x)
     pushed = jax.vmap(push)(directions)
     axes = (0, *range(2, pushed.ndim))
     return value, jnp.sum(directions * pushed, axis=axes), jnp.sum(pushed**2, axis=axes)

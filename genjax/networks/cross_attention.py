@@ -3,8 +3,8 @@
 import flax.linen as nn
 from jax import Array
 
+from genjax.networks.attention import Attention, attend
 from genjax.networks.layers import Dense, LayerNorm
-from genjax.networks.transformer import attend
 
 
 class TokenEmbedding(nn.Module):
@@ -33,10 +33,12 @@ class CrossAttention(nn.Module):
     Attributes:
         num_heads: attention heads; they divide the features of x.
         dtype: computation dtype; parameters are float32.
+        attention: see `attention.attend`.
     """
 
     num_heads: int
     dtype: str = 'float32'
+    attention: Attention = 'auto'
 
     @nn.compact
     def __call__(self, x: Array, tokens: Array) -> Array:
@@ -47,6 +49,7 @@ class CrossAttention(nn.Module):
             h = Dense(features, dtype=self.dtype, name=name)(inputs.astype(self.dtype))
             return h.reshape(*h.shape[:2], self.num_heads, -1)
 
-        h = attend(heads('query', x), heads('key', tokens), heads('value', tokens), causal=False)
+        q, k, v = heads('query', x), heads('key', tokens), heads('value', tokens)
+        h = attend(q, k, v, causal=False, kind=self.attention)
         zeros = nn.initializers.zeros
         return Dense(features, kernel_init=zeros, dtype=self.dtype, name='out')(h.reshape(x.shape))

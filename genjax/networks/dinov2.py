@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from genjax.networks.attention import attend
 from genjax.networks.layers import Dense, LayerNorm
-from genjax.networks.transformer import attend
 
 HEAD = 64  # features of a head, in models of all sizes
 _OFFSET = 0.1  # added to the size of the grid to which positions are interpolated

@@ -8,13 +8,14 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
+from genjax.networks.attention import Attention, attend
 from genjax.networks.batch_sharding import keep_rows
 from genjax.networks.conditional import Conditional
 from genjax.networks.cross_attention import CrossAttention, TokenEmbedding
 from genjax.networks.embedding import LabelEmbedding, TimeEmbedding, sinusoids
 from genjax.networks.layers import Dense
-from genjax.networks.remat import Remat, rematerialised
-from genjax.networks.transformer import attend, split_heads
+from genjax.networks.remat import Remat, checkpoint_name, rematerialised
+from genjax.networks.transformer import split_heads
 
 _ZEROS = nn.initializers.zeros
 _XAVIER = nn.initializers.xavier_uniform()
@@ -54,6 +55,7 @@ class DiTBlock(nn.Module):
     num_heads: int
     expansion: int = 4
     dtype: str = 'float32'
+    attention: Attention = 'auto'
 
     @nn.compact
     def __call__(
@@ -71,16 +73,17 @@ class DiTBlock(nn.Module):
             return Dense(width, kernel_init=_XAVIER, dtype=self.dtype, name=name)
 
         h = (_normalise(x) * (1 + scale_1) + shift_1).astype(self.dtype)
-        qkv = dense(3 * features, 'qkv')(h)
+        qkv = checkpoint_name(dense(3 * features, 'qkv')(h), 'qkv')
         q, k, v = split_heads(qkv, self.num_heads)
-        h = attend(q, k, v, causal=False).reshape(x.shape)
+        h = attend(q, k, v, causal=False, kind=self.attention).reshape(x.shape)
+        h = checkpoint_name(h, 'attention')
         x = x + gate_1 * dense(features, 'attention_out')(h)
         if tokens is not None:
-            cross = CrossAttention(self.num_heads, self.dtype, name='cross')
+            cross = CrossAttention(self.num_heads, self.dtype, self.attention, name='cross')
             x = x + cross(_normalise(x), tokens)
         h = (_normalise(x) * (1 + scale_2) + shift_2).astype(self.dtype)
-        h = jax.nn.gelu(dense(self.expansion * features, 'mlp_in')(h))
-        return x + gate_2 * dense(features, 'mlp_out')(h), None
+        h = checkpoint_name(dense(self.expansion * features, 'mlp_in')(h), 'mlp')
+        return x + gate_2 * dense(features, 'mlp_out')(jax.nn.gelu(h)), None
 
 
 class DiT(Conditional):
@@ -106,8 +109,11 @@ class DiT(Conditional):
         scan: compile one block and loop over it, so that compile time does not grow with depth;
             slower for shallow networks on a CPU.
         remat: activations that blocks keep for the backward pass: all ('none'), products with
-            weights ('dots'), or their input only ('full'); the rest is recomputed.
+            weights ('dots'), their input only ('full'), or besides it values of these names,
+            such as ('qkv', 'mlp@host') (`remat.NAMES`); the rest is recomputed.
         dtype: computation dtype; parameters, norms, softmax and the output are float32.
+        attention: algorithm of the attention, the same to rounding (`attention.attend`): 'plain',
+            'chunked', 'cudnn', or chosen by device, dtype and number of keys.
     """
 
     shape: tuple[int, ...]
@@ -122,8 +128,9 @@ class DiT(Conditional):
     scan: bool = False
     remat: Remat = 'none'
     dtype: str = 'float32'
+    attention: Attention = 'auto'
 
-    FREE: ClassVar[tuple[str, ...]] = ('remat',)
+    FREE: ClassVar[tuple[str, ...]] = ('attention', 'remat')
 
     @nn.compact
     def __call__(self, x: Array, time: Array, condition: Array | None = None) -> Array:
@@ -182,7 +189,7 @@ class DiT(Conditional):
 
     def _blocks(self, x: Array, condition: Array, tokens: Array | None) -> Array:
         kind = rematerialised(DiTBlock, self.remat, prevent_cse=not self.scan)
-        fields = (self.num_heads, self.expansion, self.dtype)
+        fields = (self.num_heads, self.expansion, self.dtype, self.attention)
         if self.scan:
             blocks = nn.scan(
                 kind,

@@ -10,13 +10,12 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
+from genjax.networks.attention import Attention, attend, attend_by_head
 from genjax.networks.batch_sharding import keep_rows
 from genjax.networks.conditional import Conditional
 from genjax.networks.layers import Dense, Dropout, LayerNorm, activation_function
-from genjax.networks.remat import Remat, rematerialised
+from genjax.networks.remat import Remat, checkpoint_name, rematerialised
 from genjax.networks.sequences import SequenceInput, check_sequence
-
-_HALF = ('bfloat16', 'float16')  # supported by cuDNN's attention
 
 
 def rotate(x: Array, position: Array, base: float = 10_000.0) -> Array:
@@ -47,42 +46,6 @@ def split_heads(qkv: Array, num_heads: int) -> tuple[Array, Array, Array]:
     return qkv[..., 0, :], qkv[..., 1, :], qkv[..., 2, :]
 
 
-def attend(q: Array, k: Array, v: Array, *, causal: bool, mask: Array | None = None) -> Array:
-    """Computes scaled dot-product attention [B, T, heads, D]; the softmax is in float32.
-
-    Uses cuDNN on a GPU in half precision if the head size allows, otherwise XLA. cuDNN's attention
-    has no forward-mode derivatives (`jax.jvp`): `MeanFlow` and ODE likelihoods need a network in
-    float32.
-    """
-    fits = q.shape[-1] % 8 == 0 and q.shape[-1] <= 128
-    if fits and q.dtype.name in _HALF and jax.default_backend() == 'gpu' and mask is None:
-        return jax.nn.dot_product_attention(q, k, v, is_causal=causal, implementation='cudnn')
-    # [B, heads, T, D]: XLA's CPU backend is several times slower if it chooses the order.
-    q, k, v = (jnp.swapaxes(each, 1, 2) for each in (q, k, v))
-    if causal:
-        order = jnp.tri(q.shape[2], k.shape[2], dtype=bool)
-        mask = order if mask is None else mask & order
-    return jnp.swapaxes(attend_by_head(q, k, v, mask), 1, 2)
-
-
-def attend_by_head(q: Array, k: Array, v: Array, mask: Array | None = None) -> Array:
-    """Computes `attend` of queries, keys and values [B, heads, T, D], by XLA on any device."""
-    logits = jnp.einsum('bhtd,bhsd->bhts', q, k, preferred_element_type=jnp.float32)
-    logits = logits / math.sqrt(q.shape[-1])
-    if mask is not None:
-        logits = jnp.where(mask, logits, -1e30)
-    # Divide after the product with v: T x D divisions instead of T x T.
-    weight = jnp.exp(logits - jax.lax.stop_gradient(jnp.max(logits, axis=-1, keepdims=True)))
-    total = jnp.sum(weight, axis=-1, keepdims=True)
-    mixed = jax.lax.dot_general(
-        weight.astype(v.dtype),
-        v,
-        (((3,), (2,)), ((0, 1), (0, 1))),
-        preferred_element_type=jnp.float32,
-    )
-    return (mixed / total).astype(q.dtype)
-
-
 def _fit(cache: Array, length: int) -> Array:
     """Cuts a cache [..., length, D], or pads it with zeros."""
     cache = cache[..., :length, :]
@@ -110,6 +73,7 @@ class Block(nn.Module):
     activation: str | Callable = 'gelu'
     dropout: float = 0.0
     dtype: str = 'float32'
+    attention: Attention = 'auto'
 
     @nn.compact
     def __call__(
@@ -143,13 +107,14 @@ class Block(nn.Module):
             return Dense(width, kernel_init=init, dtype=self.dtype, name=name)
 
         h = LayerNorm(name='attention_norm')(x).astype(self.dtype)
-        qkv = dense(3 * features, 'qkv')(h)
+        qkv = checkpoint_name(dense(3 * features, 'qkv')(h), 'qkv')
         q, k, v = split_heads(qkv, self.num_heads)
         if self.rotary:
             q, k = rotate(q, position), rotate(k, position)
         if cache is None:
             seen = None if first is None else _from(first, position)
-            h = attend(q, k, v, causal=self.causal, mask=seen)
+            h = attend(q, k, v, causal=self.causal, mask=seen, kind=self.attention)
+            h = checkpoint_name(h, 'attention')
         else:
             q, k, v = (jnp.swapaxes(each, 1, 2) for each in (q, k, v))
             cache = tuple(
@@ -163,7 +128,8 @@ class Block(nn.Module):
             h = jnp.swapaxes(attend_by_head(q, *cache, known), 1, 2)
         x = x + drop(dense(features, 'attention_out', last)(h.reshape(x.shape)))
         h = LayerNorm(name='mlp_norm')(x).astype(self.dtype)
-        h = activation_function(self.activation)(dense(self.expansion * features, 'mlp_in')(h))
+        h = checkpoint_name(dense(self.expansion * features, 'mlp_in')(h), 'mlp')
+        h = activation_function(self.activation)(h)
         return x + drop(dense(features, 'mlp_out', last)(h)), cache
 
 
@@ -189,10 +155,13 @@ class Transformer(Conditional):
         scan: compile one block and loop over it, so that compile time does not grow with depth;
             slower for shallow networks on a CPU.
         remat: activations that blocks keep for the backward pass: all ('none'), products with
-            weights ('dots'), or their input only ('full'); the rest is recomputed.
+            weights ('dots'), their input only ('full'), or besides it values of these names,
+            such as ('qkv', 'mlp@host') (`remat.NAMES`); the rest is recomputed.
         activation: a name in `jax.nn` or a function.
         dropout: dropout rate of the embedding and of each branch.
         dtype: computation dtype; parameters, norms, softmax and the output are float32.
+        attention: algorithm of the attention, the same to rounding (`attention.attend`): 'plain',
+            'chunked', 'cudnn', or chosen by device, dtype and number of keys.
     """
 
     shape: tuple[int, ...]
@@ -211,8 +180,9 @@ class Transformer(Conditional):
     activation: str | Callable = 'gelu'
     dropout: float = 0.0
     dtype: str = 'float32'
+    attention: Attention = 'auto'
 
-    FREE: ClassVar[tuple[str, ...]] = ('remat',)
+    FREE: ClassVar[tuple[str, ...]] = ('attention', 'remat')
 
     def __call__(self, x: Array, condition: Array | None = None, train: bool = False) -> Array:
         """Maps int32 [B, T] to logits [B, T, vocab_size], or frames [B, T, width] to the same
@@ -308,6 +278,7 @@ class Transformer(Conditional):
             'activation': self.activation,
             'dropout': self.dropout,
             'dtype': self.dtype,
+            'attention': self.attention,
         }
         # `train` is a Python bool.
         kind = rematerialised(Block, self.remat, prevent_cse=not self.scan, static_argnums=(4,))

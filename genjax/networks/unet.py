@@ -8,12 +8,12 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
+from genjax.networks.attention import Attention, attend
 from genjax.networks.conditional import Conditional
 from genjax.networks.cross_attention import CrossAttention, TokenEmbedding
 from genjax.networks.embedding import LabelEmbedding, TimeEmbedding
 from genjax.networks.layers import Dense, Dropout, GroupNorm, check_picture, halvings, upsample
-from genjax.networks.remat import Remat, rematerialised
-from genjax.networks.transformer import attend
+from genjax.networks.remat import Remat, checkpoint_name, rematerialised
 
 _ZEROS = nn.initializers.zeros
 _EPSILON = 1e-5  # of the group norms
@@ -53,6 +53,7 @@ class TimedBlock(nn.Module):
         if self.size is not None:
             h, x = resize(h, self.size), resize(x, self.size)
         h = nn.Conv(self.features, (3, 3), dtype=self.dtype, name='conv_1')(h)
+        h = checkpoint_name(h, 'convolution')
         norm = GroupNorm(self.dtype, self.groups, _EPSILON, name='norm_2')
         if self.scale_shift:
             scale, shift = jnp.split(condition, 2, axis=-1)
@@ -74,6 +75,7 @@ class PixelAttention(nn.Module):
     head_features: int
     groups: int | None = None
     dtype: str = 'float32'
+    attention: Attention = 'auto'
 
     @nn.compact
     def __call__(self, x: Array, tokens: Array | None = None) -> Array:
@@ -83,14 +85,16 @@ class PixelAttention(nn.Module):
         if channels % heads:
             raise UserError(f'UNet: heads of {self.head_features} do not fit into {channels}')
         h = GroupNorm(self.dtype, self.groups, _EPSILON, name='norm')(x)
-        qkv = Dense(3 * channels, dtype=self.dtype, name='qkv')(h)
+        qkv = checkpoint_name(Dense(3 * channels, dtype=self.dtype, name='qkv')(h), 'qkv')
         qkv = qkv.reshape(batch, -1, 3, heads, channels // heads)
-        h = attend(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2], causal=False).reshape(x.shape)
+        q, k, v = (qkv[:, :, part] for part in range(3))
+        h = attend(q, k, v, causal=False, kind=self.attention).reshape(x.shape)
+        h = checkpoint_name(h, 'attention')
         x = x + Dense(channels, dtype=self.dtype, kernel_init=_ZEROS, name='out')(h)
         if tokens is None:
             return x
         h = GroupNorm(self.dtype, self.groups, _EPSILON, name='cross_norm')(x)
-        cross = CrossAttention(heads, self.dtype, name='cross')
+        cross = CrossAttention(heads, self.dtype, self.attention, name='cross')
         return x + cross(h.reshape(batch, -1, channels), tokens).reshape(x.shape)
 
 
@@ -121,8 +125,11 @@ class UNet(Conditional):
         freq_shift: of the time embedding, see `embedding.sinusoids`.
         dropout: dropout rate inside each block.
         remat: activations that blocks keep for the backward pass: all ('none'), products with
-            weights ('dots'), or their input only ('full'); the rest is recomputed.
+            weights ('dots'), their input only ('full'), or besides it values of these names,
+            such as ('qkv', 'mlp@host') (`remat.NAMES`); the rest is recomputed.
         dtype: computation dtype; parameters, norms, softmax and the output are float32.
+        attention: algorithm of the attention, the same to rounding (`attention.attend`): 'plain',
+            'chunked', 'cudnn', or chosen by device, dtype and number of keys.
     """
 
     shape: tuple[int, ...]
@@ -138,8 +145,9 @@ class UNet(Conditional):
     dropout: float = 0.0
     remat: Remat = 'none'
     dtype: str = 'float32'
+    attention: Attention = 'auto'
 
-    FREE: ClassVar[tuple[str, ...]] = ('remat',)
+    FREE: ClassVar[tuple[str, ...]] = ('attention', 'remat')
 
     @nn.compact
     def __call__(
@@ -185,7 +193,8 @@ class UNet(Conditional):
 
         def attention(x: Array, name: str) -> Array:
             kind = rematerialised(PixelAttention, self.remat)
-            return kind(self.head_features, self.groups, self.dtype, name=name)(x, tokens)
+            fields = (self.head_features, self.groups, self.dtype, self.attention)
+            return kind(*fields, name=name)(x, tokens)
 
         def conv(x: Array, level: int, name: str, strides: int = 1) -> Array:
             # Pad by 1 on each side: with a stride, 'SAME' would not pad the first side.

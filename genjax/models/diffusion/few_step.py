@@ -20,6 +20,7 @@ from genjax.models.diffusion.paths import Rectified
 from genjax.models.diffusion.sampling import FewStepSampling
 from genjax.models.diffusion.weighting import LogitNormal, TimeSampling
 from genjax.models.sampling_options import gathered
+from genjax.networks.attention import forward_mode
 
 
 class _MeanVelocity(ABC):
@@ -172,9 +173,10 @@ class MeanFlow(_MeanVelocity):
         predicted = self.tangent == 'predicted'
         tangent = mean_velocity(noisy, jnp.zeros_like(t), t)[0] if predicted else velocity
         ones = jnp.ones_like(t)
-        out, slope, state = jax.jvp(
-            mean_velocity, (noisy, t - r, t), (tangent, ones, ones), has_aux=True
-        )
+        with forward_mode():
+            out, slope, state = jax.jvp(
+                mean_velocity, (noisy, t - r, t), (tangent, ones, ones), has_aux=True
+            )
         target = velocity - _per_example(t - r, x) * slope
         error = _squared_error(out, jax.lax.stop_gradient(target))
         weight = jax.lax.stop_gradient((error + 1e-3) ** -self.power)
