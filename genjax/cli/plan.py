@@ -18,7 +18,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='a file with get_config(); --config.mesh.fsdp=8 changes one field',
     )
     parser.add_argument(
-        '--topology', required=True, metavar='NAME', help='v5e:16x16, v5p:4x4x4, …, or cpu-8'
+        '--topology',
+        required=True,
+        metavar='NAME',
+        help='v5e:16x16, v5p:4x4x4, h200:8x4, …, or cpu-8',
     )
     parser.add_argument(
         '--slices', type=int, default=1, help='number of slices of that topology (default 1)'

@@ -16,7 +16,7 @@ class Chip:
         memory_bandwidth: bytes a second between the chip and its memory.
         interconnect: bytes a second sent to other chips of the slice or server, over all links
             (unidirectional; full duplex).
-        network: bytes a second sent to other slices: the chip's share of the host's NICs.
+        network: bytes a second sent to other slices, or servers: the chip's share of the NICs.
     """
 
     name: str
@@ -39,16 +39,20 @@ CHIPS = {
     'v6e': Chip('TPU v6e', 918e12, 32 * GIB, 1638e9, 800e9 / 2, 100e9 / 8),
     # cloud.google.com/tpu/docs/tpu7x: 1200 GB/s and 100 Gbit/s a chip, which is two JAX devices.
     'tpu7x': Chip('half a TPU7x', 2307e12 / 2, 96 * GIB, 7380e9 / 2, 1200e9 / 4, 100e9 / 8 / 2),
+    # The network of GPUs is InfiniBand as in NVIDIA's DGX servers of 8, a port each (data sheets):
+    # DGX A100 200 Gbit/s; DGX H100, H200 and B200 400 Gbit/s.
     # NVIDIA, "A100 Tensor Core GPU" (data sheet, 2021): SXM, 600 GB/s of NVLink.
-    'a100-40': Chip('NVIDIA A100 40GB', 312e12, 40 * GIB, 1555e9, 600e9 / 2),
-    'a100-80': Chip('NVIDIA A100 80GB', 312e12, 80 * GIB, 2039e9, 600e9 / 2),
+    'a100-40': Chip('NVIDIA A100 40GB', 312e12, 40 * GIB, 1555e9, 600e9 / 2, 200e9 / 8),
+    'a100-80': Chip('NVIDIA A100 80GB', 312e12, 80 * GIB, 2039e9, 600e9 / 2, 200e9 / 8),
     # NVIDIA, "H100 Tensor Core GPU" (data sheet, 2023): SXM, 1979 TFLOP/s with sparsity, 900 GB/s.
-    'h100': Chip('NVIDIA H100', 1979e12 / 2, 80 * GIB, 3350e9, 900e9 / 2),
+    'h100': Chip('NVIDIA H100', 1979e12 / 2, 80 * GIB, 3350e9, 900e9 / 2, 400e9 / 8),
     # NVIDIA, "H200 Tensor Core GPU" (data sheet, 2024): SXM; memory of 141 GB.
-    'h200': Chip('NVIDIA H200', 1979e12 / 2, int(141e9), 4800e9, 900e9 / 2),
+    'h200': Chip('NVIDIA H200', 1979e12 / 2, int(141e9), 4800e9, 900e9 / 2, 400e9 / 8),
     # NVIDIA, "DGX B200" (data sheet, 2024), an eighth of it: 36 PFLOP/s with sparsity, 1440 GB,
     # 64 TB/s and 14.4 TB/s of NVLink.
-    'b200': Chip('NVIDIA B200', 36e15 / 2 / 8, int(1440e9 / 8), 64e12 / 8, 14.4e12 / 2 / 8),
+    'b200': Chip(
+        'NVIDIA B200', 36e15 / 2 / 8, int(1440e9 / 8), 64e12 / 8, 14.4e12 / 2 / 8, 400e9 / 8
+    ),
 }
 
 # JAX's `device_kind`. PCIe boards are slower, have other names and are left out.

@@ -13,7 +13,7 @@ from typing import Any
 
 from genjax import config as configs
 from genjax.errors import UserError
-from genjax.hardware.chips import chip_of
+from genjax.networks.attention import HALF, recorded
 from genjax.parallel import sharding
 from genjax.planning import plan as plans
 from genjax.planning import programs, search, topology
@@ -31,8 +31,11 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     configs.trust.name(request['config'])  # the requesting process has trusted it already
     config = configs.from_json(request['config'])
     experiment = experiment_of(config)
-    devices = topology.devices(topology.parse(request['topology'], request['slices']))
-    chip = chip_of(devices[0].device_kind)
+    where = topology.parse(request['topology'], request['slices'])
+    devices = topology.devices(where)
+    chip = where.chip(devices[0].device_kind)
+    if where.servers:
+        config = _without_cudnn(config)
     shapes, missing = programs.example(experiment)
     about = {
         'shapes': {name: f'{dtype}{list(shape)}' for name, (shape, dtype) in shapes.items()},
@@ -44,9 +47,15 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     def plan(config: Any) -> plans.Plan:
         experiment = experiment_of(config)
         mesh = experiment.mesh.make(devices)
+        if where.servers and mesh.shape['data'] % where.servers:
+            data = mesh.shape['data']
+            raise UserError(
+                f'config.mesh: data={data} does not divide over {where.servers} servers'
+            )
         rows = experiment.batch_size // experiment.accumulate // sharding.num_shares(mesh)
-        program = programs.program(request['program'], experiment, shapes, devices)
-        return plans.make(program, mesh, rows if train else None)
+        with recorded() as attention:
+            program = programs.program(request['program'], experiment, shapes, devices)
+        return plans.make(program, mesh, where, rows if train else None, sorted(attention))
 
     if request['search']:
         if chip is None:
@@ -55,7 +64,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
             config,
             shapes,
             devices,
-            request['slices'],
+            max(where.slices, where.servers),
             chip,
             plan,
             functools.partial(print, flush=True),
@@ -68,6 +77,20 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
         largest = search.largest_micro_batch(config, shares, plan)
         about['largest'] = largest and {**largest.fields, 'micro_batch': largest.plan.micro_batch}
     return about
+
+
+def _without_cudnn(config: Any) -> Any:
+    """Returns the config with attention in chunks in place of cuDNN's, which only a GPU's compiler
+    knows: the memory of both grows with the length, not its square.
+    """
+    values = dict(configs.leaves(config))
+    chunked = {
+        path: 'chunked'
+        for path, value in values.items()
+        if path.rpartition('.')[2] == 'attention' and value == 'auto'
+        and values[f'{path.rpartition(".")[0]}.dtype'] in HALF
+    }  # fmt: skip
+    return configs.with_fields(config, chunked)
 
 
 if __name__ == '__main__':

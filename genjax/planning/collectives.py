@@ -5,8 +5,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 KINDS = ('all-reduce', 'all-gather', 'reduce-scatter', 'all-to-all', 'collective-permute')
-"""XLA's names; transfers between slices have a prefix: `dcn all-reduce`."""
+"""XLA's names; transfers between slices or servers have a prefix: `dcn all-reduce`."""
 
 _BYTES = {
     'pred': 1, 's8': 1, 'u8': 1, 's16': 2, 'u16': 2, 'f16': 2, 'bf16': 2, 's32': 4, 'u32': 4,
@@ -19,6 +21,7 @@ _INSTRUCTION = re.compile(
 )
 _ARRAY = re.compile(r'(\w+)\[([\d,]*)\]')
 _OPERAND = re.compile(r'%([\w.-]+)')
+_IOTA = r'\[([\d,]+)\](?:T\(([\d,]+)\))?'
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Collective:
     """All transfers of one kind in one execution of the program.
 
     Attributes:
-        kind: one of `KINDS`, or with the prefix 'dcn ' for transfers to other slices.
+        kind: one of `KINDS`, or with the prefix 'dcn ' for transfers to other slices or servers.
         count: number of transfers, each multiplied by the trip counts of its loops.
         bytes: lower bound on the bytes that each device sends for them.
     """
@@ -37,7 +40,9 @@ class Collective:
 
     @property
     def between_slices(self) -> bool:
-        """Returns whether these use the data-centre network, not the links within a slice."""
+        """Returns whether these use the data-centre network, not the links within a slice or
+        server.
+        """
         return self.kind.startswith('dcn ')
 
 
@@ -59,11 +64,19 @@ class _Instruction:
         return [name for names in found for name in _OPERAND.findall(names)]
 
 
-def collectives_of(hlo: str, slices: int = 1) -> tuple[tuple[Collective, ...], frozenset[str]]:
+def collectives_of(
+    hlo: str, slices: int = 1, server: int | None = None
+) -> tuple[tuple[Collective, ...], frozenset[str]]:
     """Counts the collectives in the optimised HLO of a program, `compiled.as_text()`.
 
     An all-reduce of S bytes over n devices makes each send at least 2 (n - 1) / n S, a gather or
     scatter half as much.
+
+    Args:
+        hlo: the program.
+        slices: number of slices; their compiler writes transfers between them apart.
+        server: number of successive devices in a server; None: all. A transfer is split into the
+            least that must cross between servers and the rest within them.
 
     Returns:
         The transfers by kind, most bytes first, and notes on transfers not fully counted.
@@ -78,7 +91,7 @@ def collectives_of(hlo: str, slices: int = 1) -> tuple[tuple[Collective, ...], f
         body = computations.get(name, {})
         scatters = 'all-reduce-scatter' in name  # XLA's fused reduce-scatter
         for i in body.values():
-            for transfer in _transfers(i, body, scatters, slices):
+            for transfer in _transfers(i, body, scatters, slices, server):
                 channel = re.search(r'channel_id=(\d+)', i.rest)
                 key = (channel[1] if channel else i.name, transfer.kind)
                 if key not in seen:  # asynchronous transfers appear in several computations
@@ -111,7 +124,11 @@ def _parse(hlo: str) -> tuple[dict[str, dict[str, _Instruction]], str]:
 
 
 def _transfers(
-    i: _Instruction, body: dict[str, _Instruction], scatters: bool, slices: int
+    i: _Instruction,
+    body: dict[str, _Instruction],
+    scatters: bool,
+    slices: int,
+    server: int | None,
 ) -> Iterator[Collective]:
     kind = i.operation.removesuffix('-start')
     if i.operation == 'send' and 'xla_megascale' in i.rest:
@@ -121,9 +138,15 @@ def _transfers(
     elif kind in KINDS:
         if kind == 'all-reduce' and scatters:
             kind = 'reduce-scatter'
-        size = _group_size(i.rest)
+        groups = _groups(i.rest)
+        size = groups.shape[1]
         if size > 1:
-            yield Collective(kind, 1, _sent(kind, _input_bytes(i, body), size))
+            sent = _sent(kind, _input_bytes(i, body), size)
+            between = round(sent * _crossing(kind, groups, server))
+            if between:
+                yield Collective(f'dcn {kind}', 1, between)
+            if sent > between:
+                yield Collective(kind, 1, sent - between)
 
 
 def _sent(kind: str, size: int, group: int) -> int:
@@ -146,19 +169,69 @@ def _type_bytes(text: str) -> int:
     )
 
 
-def _group_size(attributes: str) -> int:
-    """Number of devices in one transfer."""
-    if 'source_target_pairs' in attributes:
-        return 2
-    if listed := re.search(r'replica_groups=\{\{([\d,]*)\}', attributes):
-        return len(listed[1].split(','))
-    if iota := re.search(r'replica_groups=\[(\d+),(\d+)\]<=', attributes):
-        return int(iota[2])
-    if mesh := re.search(r'replica_groups=mesh\[([^\]]*)\].*?\{([^}]*)\}', attributes):
-        sizes = {axis: int(n) for axis, n in re.findall(r"'([^']+)'=(\d+)", mesh[1])}
-        axes = re.findall(r"'([^']+)'(?::\(\d+\)(\d+))?", mesh[2])  # whole axes, or parts of them
-        return math.prod(int(part) if part else sizes[axis] for axis, part in axes)
-    return 1
+def _crossing(kind: str, groups: np.ndarray, server: int | None) -> float:
+    """Least share of a transfer's bytes that goes between servers of so many devices.
+
+    Of n devices in m servers, each gathers n - 1 parts; one of them per other server must come by
+    the network, the others from the devices beside it. Reductions are gathers in reverse.
+    """
+    if server is None:
+        return 0.0
+    place = groups // server
+    if kind == 'collective-permute':
+        return float(np.mean(place[:, 0] != place[:, 1]))
+    size, servers = groups.shape[1], max(len(set(row)) for row in place.tolist())
+    if kind == 'all-to-all':
+        return (size - size / servers) / (size - 1)
+    return (servers - 1) / (size - 1)
+
+
+def _groups(attributes: str) -> np.ndarray:
+    """Devices [groups, size] of each transfer."""
+    if pairs := re.search(r'source_target_pairs=\{\{(.*?)\}\}', attributes):
+        return _listed(pairs[1])
+    if listed := re.search(r'replica_groups=\{\{(.*?)\}\}', attributes):
+        return _listed(listed[1])
+    if iota := re.search(rf'replica_groups=\[([\d,]+)\]<={_IOTA}', attributes):
+        return _ordered(iota[2], iota[3]).reshape(_numbers(iota[1]))
+    if mesh := re.search(r'replica_groups=mesh\[([^\]]*)\](.*?)\{([^}]*)\}', attributes):
+        order = re.search(rf'device_ids=\({_IOTA}\)', mesh[2])
+        return _along(mesh[1], mesh[3], _ordered(*order.groups()) if order else None)
+    return np.zeros((1, 1), int)
+
+
+def _along(mesh: str, axes: str, devices: np.ndarray | None) -> np.ndarray:
+    """Groups of a mesh `'data'=4,'fsdp'=2` along axes, whole or in part: `'data':(2)2` is the part
+    of size 2 inside of 2. `devices` of the mesh, in order; None: 0, 1, ….
+    """
+    sizes, inner = [], []
+    parts = {name: (before, size) for name, before, size in
+             re.findall(r"'([^']+)'(?::\((\d+)\)(\d+))?", axes)}  # fmt: skip
+    for name, text in re.findall(r"'([^']+)'=(\d+)", mesh):
+        whole = int(text)
+        before, size = parts.get(name, ('', ''))
+        before, size = (int(before), int(size)) if size else (1, whole)
+        inner += [len(sizes) + 1] if name in parts else []
+        sizes += [before, size, whole // (before * size)]
+    if devices is None:
+        devices = np.arange(math.prod(sizes))
+    outer = [d for d in range(len(sizes)) if d not in inner]
+    size = math.prod(sizes[d] for d in inner)
+    return devices.reshape(sizes).transpose(outer + inner).reshape(-1, size)
+
+
+def _ordered(sizes: str, order: str | None) -> np.ndarray:
+    """The devices of `[4,2]T(1,0)`: 0 to 7 as an array of these sizes, transposed."""
+    devices = np.arange(math.prod(_numbers(sizes))).reshape(_numbers(sizes))
+    return devices.transpose(_numbers(order)) if order else devices
+
+
+def _listed(text: str) -> np.ndarray:
+    return np.array([_numbers(group) for group in text.split('},{')])
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(n) for n in text.split(',') if n]
 
 
 def _trip_count(

@@ -8,10 +8,11 @@ from typing import Any
 
 import jax
 
-from genjax.hardware.chips import Chip, chip_of
+from genjax.hardware.chips import Chip
 from genjax.hardware.flops import Flops, flops_of_jaxpr
 from genjax.planning.collectives import Collective, collectives_of
 from genjax.planning.programs import Program
+from genjax.planning.topology import Topology
 from genjax.training.layout import Layout, bytes_per_device, layouts
 
 _UNITS = {'K': 2**10, 'M': 2**20, 'G': 2**30, 'T': 2**40}
@@ -93,12 +94,15 @@ class Plan:
         micro_batch: examples per device and micro-batch, in training.
         fits: whether it fits in memory; None if the limit is unknown.
         refusal: the compiler's out-of-memory report, if any.
-        memory: bytes per device; None if it does not fit.
+        memory: bytes per device; None if the compiler refuses.
         flops: FLOPs of a step, over all devices.
         collectives: transfers of a step, by kind.
         bound: lower bound on the time of a step; None for an unknown chip or if it does not fit.
         mfu: upper bound on the model FLOPs utilisation, by that time.
         layout: sharding of every parameter.
+        attention: kinds of attention that the networks use, with reasons.
+        estimated: whether another compiler stands in for that of the devices: temporaries, results
+            and the choice of transfers are then its own.
         notes: work that the counts leave out.
     """
 
@@ -115,6 +119,8 @@ class Plan:
     bound: Bound | None
     mfu: float | None
     layout: tuple[Layout, ...]
+    attention: tuple[str, ...]
+    estimated: bool
     notes: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
@@ -130,11 +136,17 @@ class Plan:
         return plain
 
 
-def make(program: Program, mesh: jax.sharding.Mesh, micro_batch: int | None = None) -> Plan:
+def make(
+    program: Program,
+    mesh: jax.sharding.Mesh,
+    where: Topology,
+    micro_batch: int | None = None,
+    attention: Sequence[str] = (),
+) -> Plan:
     """Compiles a program and analyses it."""
     count = mesh.size
     kind = mesh.devices.flat[0].device_kind
-    chip = chip_of(kind)
+    chip = where.chip(kind)
     slices = len({getattr(device, 'slice_index', 0) for device in mesh.devices.flat})
     flops = flops_of_jaxpr(program.traced.jaxpr)
     notes = flops.uncounted | program.left_out
@@ -148,7 +160,8 @@ def make(program: Program, mesh: jax.sharding.Mesh, micro_batch: int | None = No
     else:
         report = compiled.memory_analysis()
         memory = _memory(program.arguments, report)
-        collectives, more = collectives_of(compiled.as_text(), slices)
+        server = where.shape[0] if where.servers else None
+        collectives, more = collectives_of(compiled.as_text(), slices, server)
         collectives = tuple(
             dataclasses.replace(
                 c, count=-(-c.count // program.steps), bytes=c.bytes // program.steps
@@ -160,9 +173,12 @@ def make(program: Program, mesh: jax.sharding.Mesh, micro_batch: int | None = No
             traffic = report.argument_size_in_bytes + report.output_size_in_bytes
             bound = _bound(chip, flops.hardware / program.steps / count, collectives, traffic)
             mfu = flops.model / program.steps / count / chip.flops / bound.seconds
+        if where.servers and memory.total > chip.memory:  # the compiler for CPUs refuses nothing
+            words = f'{memory.total / 2**30:.1f} GiB of {chip.memory / 2**30:.1f} GiB'
+            refusal = Refusal(words, memory.total, chip.memory)
     return Plan(
         devices=count,
-        device_kind=kind,
+        device_kind=chip.name if where.servers else kind,
         mesh=dict(mesh.shape),
         examples=program.examples // program.steps,
         micro_batch=micro_batch,
@@ -174,6 +190,8 @@ def make(program: Program, mesh: jax.sharding.Mesh, micro_batch: int | None = No
         bound=bound,
         mfu=mfu,
         layout=tuple(layouts(program.arguments['parameters'])),
+        attention=tuple(attention),
+        estimated=bool(where.servers),
         notes=tuple(sorted(notes)),
     )
 

@@ -25,11 +25,19 @@ def lines(answer: Answer, layout: bool = False) -> Iterator[str]:
     work = plan['flops']
     again = f', and {flops(work["recomputed"])} recomputed' if work['recomputed'] else ''
     yield _line('work', f'{flops(work["model"])} of the model{again}, over all devices')
+    if plan['attention']:
+        yield _line('attention', ', '.join(plan['attention']))
     for number, c in enumerate(plan['collectives']):
         name = 'transfers' if number == 0 else ''
         yield _line(name, f'{c["kind"]:18}  {c["count"]:6,} x  {bytes_(c["bytes"]):>10} a device')
     if plan['bound']:
         yield from _bound(plan)
+    if plan['estimated']:
+        yield _line('exact', 'arguments, layout and work')
+        yield _line(
+            'estimated', 'temporaries and the choice of transfers: of the compiler for CPUs, which'
+            " computes bfloat16 in float32, and attention in chunks in place of cuDNN's"
+        )  # fmt: skip
     for note in plan['notes']:
         yield _line('not in it', note)
 
@@ -94,11 +102,12 @@ def _about(answer: Answer) -> Iterator[str]:
 
 def _fits(answer: Answer) -> str:
     plan, chip = answer['plan'], answer['chip']
+    about = ', if temporaries are as estimated' if plan['estimated'] else ''
     if plan['fits'] is None:
         return f'unknown: nothing is known of a {plan["device_kind"]}'
     if plan['fits']:
-        return f'yes: {bytes_(plan["memory"]["total"])} of {bytes_(chip["memory"])}'
-    return f'no: {plan["refusal"]["words"]}'
+        return f'yes: {bytes_(plan["memory"]["total"])} of {bytes_(chip["memory"])}{about}'
+    return f'no: {plan["refusal"]["words"]}{about}'
 
 
 def _memory(memory: Mapping[str, Any]) -> Iterator[str]:

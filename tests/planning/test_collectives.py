@@ -2,11 +2,12 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from genjax.planning.collectives import Collective, collectives_of
+from genjax.planning.collectives import Collective, _crossing, _groups, collectives_of
 
 F32 = 4
 
@@ -15,13 +16,13 @@ def mesh_of(*shape):
     return jax.make_mesh(shape, ('data', 'fsdp'), axis_types=(AxisType.Auto,) * 2)
 
 
-def read(function, shardings, *shapes):
+def read(function, shardings, *shapes, server=None):
     args = [
         jax.ShapeDtypeStruct(shape, 'float32', sharding=s)
         for shape, s in zip(shapes, shardings, strict=True)
     ]
     hlo = jax.jit(function, out_shardings=shardings[0]).lower(*args).compile().as_text()
-    found, notes = collectives_of(hlo)
+    found, notes = collectives_of(hlo, server=server)
     assert not notes
     return {c.kind: c for c in found}
 
@@ -168,3 +169,48 @@ def test_what_goes_to_other_slices_goes_over_the_network():
     ((sent,), _) = collectives_of(hlo, slices=4)
     assert sent == Collective('dcn all-reduce', 1, 2 * 3 * 64 * 8 * F32 // 4)
     assert sent.between_slices
+
+
+@pytest.mark.parametrize(
+    ('axis', 'between'),
+    # Of eight devices in two servers of four; of four rows, in pairs within a server; of two
+    # columns of four, each in both servers.
+    [(('data', 'fsdp'), 1 / 7), ('fsdp', 0.0), ('data', 1 / 3)],
+)
+def test_what_crosses_between_servers(axis, between):
+    """A reduction among n devices in m servers sends 2 (m - 1) / n of the array between them."""
+    mesh = mesh_of(4, 2)
+    shardings = NamedSharding(mesh, P()), NamedSharding(mesh, P(axis))
+    found = read(descend(lambda w, x: x @ w), shardings, (512, 256), (64, 512), server=4)
+    size = {'fsdp': 2, 'data': 4}.get(axis, 8)
+    whole = 2 * (size - 1) * 512 * 256 * F32 // size
+    sent = {kind: c.bytes for kind, c in found.items()}
+    assert sum(sent.values()) == whole
+    assert sent.get('dcn all-reduce', 0) == pytest.approx(between * whole, abs=1)
+
+
+@pytest.mark.parametrize(
+    ('attributes', 'groups'),
+    [
+        ('replica_groups={{0,2},{1,3}}, to_apply', [[0, 2], [1, 3]]),
+        ('source_target_pairs={{0,1},{1,0}}', [[0, 1], [1, 0]]),
+        ('replica_groups=[2,2]<=[4]', [[0, 1], [2, 3]]),
+        ('replica_groups=[2,2]<=[2,2]T(1,0), dimensions', [[0, 2], [1, 3]]),
+        ("replica_groups=mesh['data'=2,'fsdp'=2] {'data'}", [[0, 2], [1, 3]]),
+        ("replica_groups=mesh['data'=8] {'data':(2)2}", [[0, 2], [1, 3], [4, 6], [5, 7]]),
+        (
+            "replica_groups=mesh['a'=2,'b'=1,'c'=4], device_ids=([4,2]T(1,0)) {'a'}, to_apply",
+            [[0, 1], [2, 3], [4, 5], [6, 7]],
+        ),
+        ('channel_id=1', [[0]]),
+    ],
+)
+def test_groups_of_devices_are_read(attributes, groups):
+    assert _groups(attributes).tolist() == groups
+
+
+def test_transfers_of_pairs_and_of_all_to_all_cross_as_their_devices_do():
+    pairs = np.array([[0, 1], [1, 2], [2, 3], [3, 0]])
+    assert _crossing('collective-permute', pairs, 2) == 0.5
+    assert _crossing('all-to-all', np.arange(8)[None], 4) == 4 / 7
+    assert _crossing('all-to-all', np.arange(8)[None], None) == 0

@@ -1,15 +1,23 @@
 """Plans for eight CPU devices, against the programs of training themselves."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
 
 from genjax import cli
 from genjax import config as configs
+from genjax.config import spec
+from genjax.data import Chain, Scale
 from genjax.errors import UserError
 from genjax.hardware import flops
+from genjax.hardware.chips import CHIPS
+from genjax.models import DiffusionModel
+from genjax.models.diffusion import DiscreteVP, Epsilon
+from genjax.networks import DiT
 from genjax.planning import programs as planned
-from genjax.planning import search
+from genjax.planning import report, search
 from genjax.planning.__main__ import answer
 from genjax.planning.plan import refusal_of
 from genjax.training.experiment import experiment_of
@@ -206,3 +214,45 @@ def test_what_fits_best_is_words_for_training(monkeypatch, capsys):
     )
     assert cli.main([*words, '--config.steps=1']) == 2
     assert 'nothing fits on v5e:2x4' in capsys.readouterr().err
+
+
+def test_gpus_have_the_layout_of_as_many_cpus_and_their_own_rates(monkeypatch):
+    """Two servers of four: the gradient is reduced in each and between them."""
+    config = tiny.vae(accumulate=1)
+    plain, made = (ask(config, topology=name)['plan'] for name in ('cpu-8', 'h100:4x2'))
+    assert made['memory']['arguments'] == plain['memory']['arguments']
+    assert made['flops'] == plain['flops'] and made['layout'] == plain['layout']
+    assert made['device_kind'] == 'NVIDIA H100' and made['estimated'] and not plain['estimated']
+    assert made['fits'] is True
+    sent = {c['kind']: c['bytes'] for c in made['collectives']}
+    (whole,) = (c['bytes'] for c in plain['collectives'] if c['kind'] == 'all-reduce')
+    assert sent['all-reduce'] + sent['dcn all-reduce'] == pytest.approx(whole, rel=1e-3)
+    assert sent['dcn all-reduce'] == pytest.approx(whole / 7, rel=1e-3)
+    bound = made['bound']
+    within = sum(size for kind, size in sent.items() if not kind.startswith('dcn'))
+    assert bound['interconnect'] == pytest.approx(within / 450e9)
+    assert bound['network'] == pytest.approx(sent['dcn all-reduce'] / 50e9)
+    assert bound['compute'] == pytest.approx(made['flops']['hardware'] / 8 / 989.5e12)
+    assert 'temporaries' in '\n'.join(report.lines(ask(config, topology='h100:4x2')))
+
+    small = dataclasses.replace(CHIPS['h100'], memory=1000)
+    monkeypatch.setitem(CHIPS, 'h100', small)
+    answer = ask(config, topology='h100:4x2')
+    assert answer['plan']['fits'] is False
+    assert answer['plan']['refusal']['available'] == 1000
+    config.mesh.fsdp = 8
+    with pytest.raises(UserError, match='data=1 does not divide over 2 servers'):
+        ask(config, topology='h100:4x2')
+
+
+def test_chunks_stand_for_the_attention_of_cudnn():
+    network = spec(DiT, shape=(8, 8, 1), patch=4, features=8, num_layers=1, num_heads=1)
+    model = spec(DiffusionModel, network, spec(DiscreteVP), spec(Epsilon))
+    preprocess = spec(Chain, steps=(spec(Scale, low=-1.0),))
+    for dtype, want in (
+        ('bfloat16', 'chunked (as configured)'),
+        ('float32', 'plain (4 keys; not cuDNN: on a CPU)'),
+    ):
+        network.dtype = dtype
+        config = tiny.vae(model=model, preprocess=preprocess, accumulate=1)
+        assert ask(config, topology='h100:8')['plan']['attention'] == (want,)
