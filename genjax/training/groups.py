@@ -15,6 +15,7 @@ from genjax.free import free
 from genjax.models.base import GenerativeModel
 from genjax.parallel.sharding import MeshShape
 from genjax.training.averages import Average
+from genjax.training.rounding import Precision
 from genjax.training.start import Start
 
 
@@ -44,6 +45,10 @@ class Training:
         frozen: patterns of parameters that are not trained, regular expressions that match a whole
             path such as `encoder/Dense_0/kernel`. They have no gradient, optimizer state or
             average; the model state of a group that is frozen as a whole stays too.
+        params_dtype: precision of the stored parameters. Losses, gradients and averages are of
+            float32 copies; with 'bfloat16' the result of an update is rounded stochastically
+            (`training.rounding`).
+        moments_dtype: the same of the optimizer's arrays, such as both moments of Adam.
         nonfinite: 'stop' ends the run at a non-finite loss or gradient; 'skip' skips an update
             whose loss, gradient or result is not finite, and ends the run when all updates of a
             phase were skipped for `log_every` steps. A non-finite state is never saved.
@@ -61,6 +66,8 @@ class Training:
     ema: tuple[float | Average, ...] = ()
     start: tuple[Start, ...] = ()
     frozen: tuple[str, ...] = ()
+    params_dtype: Precision = 'float32'
+    moments_dtype: Precision = 'float32'
     # May change: all updates before a checkpoint under 'stop' were finite, so 'skip' agrees.
     nonfinite: Literal['stop', 'skip'] = free('stop')
 

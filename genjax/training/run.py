@@ -66,7 +66,7 @@ class Run:
         if self.ema is True:
             return self.state.averaged
         if self.ema is False:
-            return self.state.variables
+            return self.state.latest
         if self.ema not in self.experiment.ema:
             kept = ', '.join(map(str, self.experiment.ema)) or 'none'
             raise UserError(f'ema={self.ema}: the averages of this run are {kept}')

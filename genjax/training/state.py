@@ -16,6 +16,7 @@ from genjax.schedules import at_step
 from genjax.training import frozen, schedule_free, start
 from genjax.training.contract import checked_variables
 from genjax.training.experiment import Experiment
+from genjax.training.rounding import computed, stored
 
 _NONE: Mapping[str, Array] = {}
 
@@ -50,14 +51,19 @@ class TrainState:
         if self.ema:
             return self.average(0)
         if not schedule_free.states(self.opt_state):
-            return self.variables
-        params = schedule_free.evaluated(self.variables['params'], self.opt_state)
+            return self.latest
+        params = schedule_free.evaluated(self.latest['params'], computed(self.opt_state))
         return {**self.variables, 'params': params}
+
+    @property
+    def latest(self) -> Variables:
+        """The trained variables, in float32."""
+        return {**self.variables, 'params': computed(self.variables['params'])}
 
     def average(self, number: int) -> Variables:
         """Variables of an average, by the index of its decay in the config."""
         state = {**self.variables['state'], **self.ema_state[number]}
-        params = frozen.merged(on_device(self.ema[number]), self.variables['params'])
+        params = frozen.merged(on_device(self.ema[number]), self.latest['params'])
         return {'params': params, 'state': state}
 
 
@@ -116,8 +122,8 @@ def init_state(
         )
     return TrainState(
         step=jnp.zeros((), jnp.int32),
-        variables=variables,
-        opt_state=opt_state,
+        variables={**variables, 'params': stored(params, experiment.params_dtype)},
+        opt_state=stored(opt_state, experiment.moments_dtype),
         # Copies: the step donates its input, and one buffer cannot be donated twice.
         ema=tuple(jax.tree.map(jnp.copy, trained) for _ in experiment.ema),
         ema_state=averaged_states(variables, len(experiment.ema)),

@@ -19,9 +19,12 @@ from genjax.training.experiment import Experiment
 from genjax.training.finite import all_finite
 from genjax.training.frozen import frozen_groups, merged, trained
 from genjax.training.norms import norms
+from genjax.training.rounding import computed, rounded
 from genjax.training.state import TrainState, on_device, state_of_networks
 
 Metrics = dict[str, Array]
+
+_ROUNDING = 2**31 - 1  # the child of an update's key that is none of its micro-batches
 
 
 def train_step(
@@ -71,7 +74,7 @@ def train_step(
         averages.rate(average, updates, experiment.batch_size)
         for average in at_step(experiment.ema, state.step)
     ]
-    params = trained(variables['params'], experiment.frozen)
+    params = computed(trained(variables['params'], experiment.frozen), experiment.params_dtype)
     statistics, kept = state_of_networks(variables), _frozen_state(experiment, variables)
     new = TrainState(
         updates,
@@ -108,6 +111,10 @@ def _phase_update(experiment: Experiment, phase: Phase, step: Array, scan: Calla
     def own(variables: Variables) -> Any:
         return {group: variables['params'][group] for group in phase.trains}
 
+    def part_of(variables: Variables) -> Any:
+        """The parameters that the phase trains, in float32."""
+        return computed(trained(own(variables), experiment.frozen), experiment.params_dtype)
+
     def sums(variables: Variables, batch: Batch, key: Array) -> tuple[Any, ...]:
         """Gradient, metrics and weight summed over unmasked examples, and the new model state."""
         preprocess_key, loss_key = jax.random.split(key)
@@ -123,12 +130,12 @@ def _phase_update(experiment: Experiment, phase: Phase, step: Array, scan: Calla
 
         def objective(part):
             params = {**variables['params'], **merged(part, own(variables))}
+            params = computed(params, experiment.params_dtype)
             output = phase.loss({**variables, 'params': params}, batch, loss_key)
             output = checked_loss(phase, output, len(mask), variables['state'])
             return total(output.values), output
 
-        part = trained(own(variables), experiment.frozen)
-        gradient, output = jax.grad(objective, has_aux=True)(part)
+        gradient, output = jax.grad(objective, has_aux=True)(part_of(variables))
         metrics = {k: total(v) for k, v in {**output.metrics, 'loss': output.values}.items()}
         return (gradient, metrics, weight), output.state
 
@@ -162,14 +169,17 @@ def _phase_update(experiment: Experiment, phase: Phase, step: Array, scan: Calla
             scale = jnp.minimum(1.0, experiment.clip_norm / jnp.maximum(norm, 1e-12))
             gradient = jax.tree.map(lambda g: g * scale, gradient)
 
-        part = trained(own(variables), experiment.frozen)
-        clocked = _schedules_at(step, opt_state)
+        part = part_of(variables)
+        clocked = _schedules_at(step, computed(opt_state, experiment.moments_dtype))
         changes, new_opt_state = optimizer.update(gradient, clocked, part)
         change_norms, sizes = (norms(tree, experiment.norms) for tree in (changes, part))
         for name, value in gradient_norms.items():
             metrics[f'grad_norm/{name}'] = value
             metrics[f'update_ratio/{name}'] = change_norms[name] / sizes[name]
-        new = merged(optax.apply_updates(part, changes), own(variables))
+        params_key, moments_key = jax.random.split(jax.random.fold_in(key, _ROUNDING))
+        new_opt_state = rounded(new_opt_state, experiment.moments_dtype, moments_key)
+        part = rounded(optax.apply_updates(part, changes), experiment.params_dtype, params_key)
+        new = merged(part, own(variables))
         new_variables = {'params': {**variables['params'], **new}, 'state': model_state}
         if experiment.nonfinite == 'skip':
             finite = jnp.isfinite(metrics['loss']) & jnp.isfinite(norm)
