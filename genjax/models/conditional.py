@@ -144,8 +144,8 @@ class ConditionalModel:
     def _guided(
         self, network: Callable[..., tuple[Array, Any]], condition: Array | None
     ) -> Callable[..., tuple[Array, Any]]:
-        """Gives a network a condition, with the option `guidance` twice in one batch: null
-        conditions, then these.
+        """Gives a network a condition, with the option `guidance` twice in one batch: the
+        null condition of each sample, then its own.
 
         Args:
             network: (condition, x, ...) -> (logits, anything); further arguments are shared, or
@@ -158,11 +158,11 @@ class ConditionalModel:
         if self._passes == 1:
             return functools.partial(network, condition)
         null = conditions.null(self, len(condition))
-        both = jnp.concatenate([null, conditions.with_null(self, condition)])
+        both = conditions.paired(null, conditions.with_null(self, condition))
 
         def guided(x: Array, *others: Any) -> tuple[Array, Any]:
-            out, rest = network(both, jnp.concatenate([x, x]), *others)
-            weak, strong = jnp.split(out.astype(jnp.float32), 2)
+            out, rest = network(both, conditions.paired(x, x), *others)
+            weak, strong = conditions.unpaired(out.astype(jnp.float32))
             return weak + self.sampling.guidance * (strong - weak), rest
 
         return guided

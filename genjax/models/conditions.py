@@ -237,3 +237,16 @@ def _flat(model: Any, context: Array) -> Array:
 
 def _shape(model: Any) -> str:
     return f'[{", ".join(map(str, ("N", *model.context_shape)))}]'
+
+
+def paired(a: Array, b: Array) -> Array:
+    """Interleaves a and b [B, ...] to [2 B, ...], for two passes in one batch: each row of a comes
+    just before that of b, and so on the same device if rows are sharded.
+    """
+    return jnp.stack([a, b], axis=1).reshape(-1, *a.shape[1:])
+
+
+def unpaired(pairs: Array) -> tuple[Array, Array]:
+    """Splits [2 B, ...] into what was `paired`."""
+    both = pairs.reshape(-1, 2, *pairs.shape[1:])
+    return both[:, 0], both[:, 1]

@@ -26,7 +26,7 @@ from genjax.parallel.host import fetch, mesh_of, spread
 IDENTITY = Chain()
 
 BATCH_SIZE = 256
-"""Samples that are in flight at a time, unless the caller sets another number."""
+"""Samples in flight at a time on each share of the devices, unless the caller sets a number."""
 
 
 def draw(
@@ -69,7 +69,8 @@ def draws(
             models that take prompts, in the space of the model.
         preprocess: inverted, which gives samples in the range of the data; the default leaves them
             in the space of the model.
-        batch_size: samples in flight at a time, rounded to whole chunks (`chunk_size`).
+        batch_size: samples in flight at a time on each share of the devices, rounded to whole
+            chunks (`chunk_size`).
         means: of a model whose likelihood adds noise, draw the mean instead (`HasMeans`); without
             effect on other models.
 
@@ -89,7 +90,8 @@ def draws(
         given['prompt'] = prompts.of_samples(model, num, np.asarray(prompt))
     rows = chunk_size(mesh)
     drawn = chunk_program(model, preprocess, mesh, means)
-    key, step = key_of(seed, 'samples'), max(1, batch_size // rows) * rows
+    key, in_flight = key_of(seed, 'samples'), batch_size * num_shares(mesh)
+    step = max(1, in_flight // rows) * rows
     for start in range(0, num, step):
         chunks = []
         for first in range(start, min(start + step, num), rows):
@@ -164,13 +166,18 @@ def labels_of(model: Any, num: int, label: int | np.ndarray | None) -> np.ndarra
     return np.broadcast_to(labels, num).astype(np.int32)
 
 
+def num_shares(mesh: Mesh | None) -> int:
+    """Number of shares of the devices, each of which computes other samples."""
+    return 1 if mesh is None else sharding.num_shares(mesh)
+
+
 def chunk_size(mesh: Mesh | None) -> int:
     """Rows that are computed at a time: 16 on a CPU, 32 for each share of other devices.
 
     One sample costs as much as a chunk; fewer rows leave wide devices idle.
     """
     device = jax.devices()[0] if mesh is None else mesh.devices.flat[0]
-    shares = 1 if mesh is None else sharding.num_shares(mesh)
+    shares = num_shares(mesh)
     return -(-16 // shares) * shares if device.platform == 'cpu' else 32 * shares
 
 

@@ -56,9 +56,15 @@ def test_the_bits_of_a_sample_do_not_depend_on_how_many_are_drawn_or_at_a_time()
 
 def test_samples_come_in_parts_of_whole_chunks():
     model, variables, _ = trained()
+    mesh = MeshShape(data=2).make(jax.devices()[:2])
+    two = jax.device_put(variables, replicated(mesh))
     rows = chunk_size(None)
-    for size, want in ((1, rows), (rows + 1, rows), (3 * rows, 3 * rows)):
-        parts = draws(model, variables, 4 * rows + 1, batch_size=size)
+    assert rows == chunk_size(mesh)
+    for given, size, want in (
+        (variables, 1, rows), (variables, rows + 1, rows), (variables, 3 * rows, 3 * rows),
+        (two, rows, 2 * rows),
+    ):  # fmt: skip
+        parts = draws(model, given, 4 * rows + 1, batch_size=size)
         assert max(len(part['x']) for part in parts) == want
 
 

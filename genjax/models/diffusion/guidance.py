@@ -46,8 +46,10 @@ def classifier_free(
     """
 
     def guided(x: Array, t: Array) -> Prediction:
-        both = denoise(jnp.concatenate([x, x]), t, jnp.concatenate([null, condition]))
-        weak, strong = (jax.tree.map(lambda a, i=i: jnp.split(a, 2)[i], both) for i in (0, 1))
+        both = denoise(conditions.paired(x, x), t, conditions.paired(null, condition))
+        weak, strong = (
+            jax.tree.map(lambda a, i=i: conditions.unpaired(a)[i], both) for i in (0, 1)
+        )
         return rescale(extrapolate(weak, strong, weight), strong, x, t)
 
     return guided
