@@ -63,7 +63,7 @@ def training(experiment: Experiment, calls: int = 2) -> tuple[Callable[[], float
     """
     source = experiment.dataset.source('train')
     programs = Programs.of(experiment, example_of(source), jax.devices()[:1])
-    inner = experiment.steps_per_call
+    inner = experiment.calls
     batches = train_batches(source, batch_size=experiment.rows_per_step, seed=0)
 
     def stacked() -> dict[str, jax.Array]:

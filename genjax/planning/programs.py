@@ -89,8 +89,8 @@ def program(
         }
         traced = programs.step.trace(state, programs.batch)
         return Program(
-            traced, arguments, experiment.rows_per_step * experiment.steps_per_call,
-            experiment.steps_per_call,
+            traced, arguments, experiment.rows_per_step * experiment.calls,
+            experiment.calls,
         )  # fmt: skip
     params = state.variables['params']
     averaged = merged(state.ema[0], params) if state.ema else params

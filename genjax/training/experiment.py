@@ -54,8 +54,9 @@ class Experiment(Execution, Logging, Checkpointing, Evals, Training):
         model = at_step(self.model, 0)
         phases = check_parts(self.dataset, model, self.optimizer)
         for name, least in _LEAST.items():
-            if getattr(self, name) < least:
-                raise ValueError(f'{name} must be at least {least}, not {getattr(self, name)}')
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f'{name} must be at least {least}, not {value}')
         if not self.start and self.steps < 1:
             raise ValueError(f'steps must be at least 1, not {self.steps}, without a start')
         if isinstance(self.clip_norm, int | float) and self.clip_norm <= 0:
@@ -76,7 +77,7 @@ class Experiment(Execution, Logging, Checkpointing, Evals, Training):
             ('sample_every', self.sample_every, 'steps_per_call'),
             *((f'evals.{n}.every', e.every, 'steps_per_call') for n, e in self.evals.items()),
         ):
-            if value % (by := getattr(self, divisor)):
+            if value % (by := getattr(self, divisor) or 1):
                 raise ValueError(f'{name}={value} is not a multiple of {divisor}={by}')
         if isinstance(self.optimizer, Mapping):
             for name in [*self.optimizer, *phases]:
@@ -130,6 +131,11 @@ class Experiment(Execution, Logging, Checkpointing, Evals, Training):
 
     def optimizer_of(self, phase: Phase) -> optax.GradientTransformation:
         return self.optimizer[phase.name] if isinstance(self.optimizer, Mapping) else self.optimizer
+
+    @property
+    def calls(self) -> int:
+        """Number of steps per call of the step program; 1 where it is left open."""
+        return self.steps_per_call or 1
 
     @property
     def rows_per_step(self) -> int:

@@ -146,10 +146,11 @@ class Execution:
         ema_on_host: keep the averages in host memory, to save device memory; each step transfers
             them to the device and back.
         steps_per_call: steps per dispatch; more than 1 pays off for steps shorter than about a
-            millisecond.
+            millisecond. None: on GPUs, for short steps, the largest number up to 10 that divides
+            all periods; otherwise 1 (`training.dispatch`).
     """
 
     mesh: MeshShape = free(default_factory=MeshShape)
     accumulate: int = free(1)
     ema_on_host: bool = free(False)
-    steps_per_call: int = free(1)
+    steps_per_call: int | None = free(None)

@@ -1,6 +1,7 @@
 """The training loop, shared by all families of models."""
 
 import contextlib
+import dataclasses
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -25,6 +26,7 @@ from genjax.training import start as starts
 from genjax.training.branch import Origin
 from genjax.training.checkpoints import Checkpoints, steps_in
 from genjax.training.data_check import check_data
+from genjax.training.dispatch import steps_per_call
 from genjax.training.events import Events
 from genjax.training.experiment import Experiment, experiment_of
 from genjax.training.learning_rate import LearningRates
@@ -75,11 +77,17 @@ def train(
     check_data(experiment, source)
     example = example_of(source)
     programs = Programs.of(experiment, example)
-    programs.check(experiment)
-    begun = distributed.on_first(lambda: bool(steps_in(workdir / 'checkpoints')))
+    attention = programs.check(experiment)
+    if attention and distributed.is_first():
+        print(f'attention: {", ".join(attention)}')
+    done = distributed.on_first(lambda: list(steps_in(workdir / 'checkpoints')))
+    calls = steps_per_call(experiment, programs, [1] if branch_from else done)
+    if calls != experiment.calls:
+        experiment = dataclasses.replace(experiment, steps_per_call=calls)
+        programs = Programs.of(experiment, example)
     started = (
         ({}, [])
-        if begun
+        if done
         else starts.read(experiment.start, at_step(experiment.model, 0), programs.state.variables)
     )
     with contextlib.ExitStack() as held:
@@ -195,7 +203,7 @@ class Loop:
                 f'{num_params(state.variables):,} parameters, {self.programs.mesh.size} device(s)'
                 f'{processes}, from step {step:,} to {experiment.steps:,} in {self.workdir}'
             )
-            layout, calls = self.programs.batch_sharding, experiment.steps_per_call
+            layout, calls = self.programs.batch_sharding, experiment.calls
             batches = feed(self._batches(step), layout, calls)
             try:
                 self.events.hold(due, step, state, writer, progress, log.window)
@@ -206,7 +214,7 @@ class Loop:
                     with log.waiting_for_data():
                         batch = next(batches)
                     state, metrics = self.programs.step(state, batch)
-                    step += experiment.steps_per_call
+                    step += experiment.calls
                     self.timesheet.step(step)
                     log.push(step, metrics)
                     self.interruption.sync_point()
@@ -233,7 +241,7 @@ class Loop:
 
     def _check_step(self, step: int) -> None:
         """Refuses a config that cannot resume from the restored step."""
-        steps, calls = self.experiment.steps, self.experiment.steps_per_call
+        steps, calls = self.experiment.steps, self.experiment.calls
         if steps < step:
             raise UserError(
                 f'config.steps={steps}, but the run in {self.workdir} has done {step} steps; choose'

@@ -58,7 +58,7 @@ class Means:
                 total, count = total + value, count + 1
             self.window[name] = total, count
         every = self._experiment.log_every
-        if step // every == (step - self._experiment.steps_per_call) // every:
+        if step // every == (step - self._experiment.calls) // every:
             return None
         means = self.so_far()
         self.window.clear()
@@ -183,7 +183,7 @@ def mfu_per_rate(experiment: Experiment, programs: Programs) -> float | None:
     if chip is None:
         return None
     traced = programs.step.trace(programs.state, programs.batch)
-    flops = flops_of_jaxpr(traced.jaxpr).model / experiment.steps_per_call
+    flops = flops_of_jaxpr(traced.jaxpr).model / experiment.calls
     return flops / (programs.mesh.size * chip.flops)
 
 

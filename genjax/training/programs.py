@@ -11,6 +11,8 @@ from jax.sharding import Mesh, NamedSharding
 
 from genjax.data.sources import Source
 from genjax.errors import explaining
+from genjax.hardware.compiler import run_once_options, training_options
+from genjax.networks.attention import recorded
 from genjax.parallel import sharding
 from genjax.schedules import at_step
 from genjax.training.contract import check_abilities
@@ -53,13 +55,6 @@ def abstract_state(
     )
 
 
-def run_once_options(devices: Sequence[jax.Device]) -> dict[str, int] | None:
-    """Compiler options for a program that runs once on these devices. On a CPU, optimising the
-    initialisation takes longer than running it unoptimised: several seconds for a small model.
-    """
-    return {'xla_backend_optimization_level': 0} if devices[0].platform == 'cpu' else None
-
-
 @dataclass(frozen=True)
 class Programs:
     """Programs of a run, compiled at their first call.
@@ -99,8 +94,8 @@ class Programs:
         state = abstract_state(experiment, example, mesh, experiment.mesh.rules)
         shardings = jax.tree.map(lambda a: a.sharding, state)
         replicated, row = sharding.replicated(mesh), sharding.rows(mesh)
-        stacked = experiment.steps_per_call > 1
-        leading = (experiment.steps_per_call,) * stacked + (experiment.rows_per_step,)
+        stacked = experiment.calls > 1
+        leading = (experiment.calls,) * stacked + (experiment.rows_per_step,)
         batch_sharding = sharding.rows(mesh, leading=1) if stacked else row
         step = _on(mesh, train_steps if stacked else train_step)
         unroll = mesh.devices.flat[0].platform == 'cpu'
@@ -122,21 +117,24 @@ class Programs:
                 in_shardings=(shardings, batch_sharding),
                 out_shardings=(shardings, replicated),
                 donate_argnums=0,
+                compiler_options=training_options(mesh.devices.flat),
             ),
         )
 
-    def check(self, experiment: Experiment) -> None:
+    def check(self, experiment: Experiment) -> list[str]:
         """Traces the step (training reuses the trace), and the other methods of a user-defined
-        model.
+        model. Returns the kinds of attention that the step uses, with reasons.
 
         Raises:
             UserError: the model or an optimizer is invalid, alone or with these data.
         """
         with explaining('config.model or config.optimizer'):
-            self.step.trace(self.state, self.batch)
-            shape = self.batch['x'].shape[experiment.steps_per_call > 1 :]
+            with recorded() as attention:
+                self.step.trace(self.state, self.batch)
+            shape = self.batch['x'].shape[experiment.calls > 1 :]
             x = experiment.check_shapes(jax.ShapeDtypeStruct(shape, self.batch['x'].dtype))
             check_abilities(at_step(experiment.model, 0), self.state.variables, x)
+        return sorted(attention)
 
 
 def _on(mesh: Mesh, function: Callable) -> Callable:

@@ -79,15 +79,13 @@ class PopulationLoop:
             try:
                 self._events(step, train, progress, Events.left)
                 state = PopulationState(train, self._going())
-                batches = feed(
-                    self._batches(step), self._programs.batch_sharding, experiment.steps_per_call
-                )
+                batches = feed(self._batches(step), self._programs.batch_sharding, experiment.calls)
                 while self._members:
                     count = len(self._members)
                     state, metrics = self._programs.step(
                         self._programs.values, state, next(batches)
                     )
-                    step += experiment.steps_per_call
+                    step += experiment.calls
                     self._push((step, metrics), progress)
                     self._interruption.sync_point()
                     if due := self._due(step):

@@ -13,11 +13,12 @@ from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from genjax import config as configs
+from genjax.hardware.compiler import run_once_options
 from genjax.models.base import Batch
 from genjax.sweeps.trials import Trial
 from genjax.training.experiment import Experiment, experiment_of
 from genjax.training.metrics import MUST_BE_FINITE
-from genjax.training.programs import Example, run_once_options
+from genjax.training.programs import Example
 from genjax.training.state import TrainState, init_state
 from genjax.training.step import Metrics, train_step
 
@@ -99,7 +100,7 @@ class PopulationPrograms:
         self.size = -(-count // len(devices)) * len(devices)
         self.mesh = Mesh(np.asarray(devices), (_AXIS,))
         self.members = NamedSharding(self.mesh, PartitionSpec(_AXIS))
-        stacked, platform = experiment.steps_per_call > 1, devices[0].platform
+        stacked, platform = experiment.calls > 1, devices[0].platform
         spec = PartitionSpec(None, _AXIS) if stacked else PartitionSpec(_AXIS)
         self.batch_sharding = NamedSharding(self.mesh, spec)
         self.values = jax.device_put(population.values(self.size), self.members)
