@@ -1,6 +1,7 @@
 """Train steps on one accelerator: rate, model FLOPs utilisation, memory, cost of checkpoints.
 
     python -m benchmarks.accelerator --out=accelerator [--minutes=8] [--cases=dit_b2,gpt2]
+        [--torch=PYTHON]
     python -m benchmarks.accelerator --out=tiny --tiny          # the same on a CPU, in minutes
 
 Each case is a config of this repository with the fields below, in a process of its own, with random
@@ -9,75 +10,29 @@ of the same type, measured in the same process. Memory is the peak that the devi
 what the compiler plans, as `genjax plan` does. `results.json` in --out is written after each case;
 compiled programs are kept in its folder `xla`: copied to another machine of the kind, it saves
 their compilation. Cases that the time no longer allows are named as not run.
+
+Beside DiT-B/2 and GPT-2 run the same in PyTorch (`accelerator_torch.py`), by a Python that has it;
+`vae_64` and `flow_64` are populations of 64 members, beside one run (`accelerator_population.py`).
 """
 
 import argparse
+import importlib.util
 import json
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+
+from benchmarks.accelerator_cases import CASES, DTYPES, ORDER, POPULATIONS
 
 CONFIGS = Path(__file__).parents[1] / 'configs'
 
-# Config, fields, and fields of the same case for a CPU.
-DIT = {'batch_size': 256, 'model.network.remat': 'none'}
-GPT = {
-    'model.network.shape': '(1024,)', 'model.network.vocab_size': 50304,
-    'model.network.features': 768, 'model.network.num_layers': 12, 'model.network.num_heads': 12,
-    'model.network.scan': True, 'dataset.context': 1024, 'batch_size': 16,
-}  # fmt: skip
-UNET = {
-    'model.network.shape': '(64,64,3)', 'model.network.features': '(192,384,576,768)',
-    'model.network.num_blocks': 3, 'model.network.attention_at': '(32,16,8)',
-    'model.network.head_features': 64, 'model.network.resample': 'block',
-    'model.network.scale_shift': True, 'batch_size': 64,
-}  # fmt: skip
-STYLEGAN = {'model.generator.shape': '(128,128,3)', 'batch_size': 32}
-TINY_DIT = {
-    'model.network.features': 32, 'model.network.num_layers': 2, 'model.network.num_heads': 2,
-    'model.network.shape': '(8,8,4)', 'dataset.shape': '(8,8,4)', 'batch_size': 4,
-}  # fmt: skip
-TINY_GPT = {
-    'model.network.shape': '(16,)', 'dataset.context': 16, 'model.network.vocab_size': 65,
-    'model.network.features': 16, 'model.network.num_layers': 2, 'model.network.num_heads': 2,
-    'batch_size': 4,
-}  # fmt: skip
-TINY_UNET = {
-    'model.network.shape': '(8,8,3)', 'model.network.features': '(8,16)',
-    'model.network.attention_at': '(4,)', 'model.network.head_features': 4,
-    'model.network.groups': 4, 'batch_size': 4,
-}  # fmt: skip
-TINY_STYLEGAN = {
-    'model.generator.shape': '(8,8,3)', 'model.generator.features': 4,
-    'model.generator.max_features': 8, 'model.generator.latent_features': 8,
-    'model.generator.mapping_layers': 2, 'model.discriminator.features': 4,
-    'model.discriminator.max_features': 8, 'model.latent_dim': 8, 'batch_size': 4,
-}  # fmt: skip
-DTYPES = {
-    'imagenet256/dit_xl2': ('model.network.dtype',),
-    'cifar10/ddpm': ('model.network.dtype',),
-    'shakespeare/gpt': ('model.network.dtype',),
-    'ffhq256/stylegan2': ('model.generator.dtype', 'model.discriminator.dtype'),
-}
-SMALL_DIT = {
-    'model.network.features': 768, 'model.network.num_layers': 12, 'model.network.num_heads': 12,
-}  # fmt: skip
-CASES = {
-    'dit_b2': ('imagenet256/dit_xl2', {**DIT, **SMALL_DIT}, TINY_DIT, 'bfloat16'),
-    'dit_xl2': (
-        'imagenet256/dit_xl2', {**DIT, 'model.network.remat': 'full'}, TINY_DIT, 'bfloat16'
-    ),
-    'gpt2': ('shakespeare/gpt', GPT, TINY_GPT, 'bfloat16'),
-    'unet64': ('cifar10/ddpm', UNET, TINY_UNET, 'bfloat16'),
-    'stylegan2_128': ('ffhq256/stylegan2', STYLEGAN, TINY_STYLEGAN, 'bfloat16'),
-    'dit_b2_fp32': ('imagenet256/dit_xl2', {**DIT, **SMALL_DIT}, TINY_DIT, 'float32'),
-    'gpt2_fp32': ('shakespeare/gpt', GPT, TINY_GPT, 'float32'),
-    'unet64_fp32': ('cifar10/ddpm', UNET, TINY_UNET, 'float32'),
-}  # fmt: skip
-BLOCKS, BLOCK_SECONDS = 5, 2.0
+BLOCKS, BLOCK_SECONDS = 5, 1.0
 
 
 def measure(name: str, tiny: bool) -> dict:
@@ -111,20 +66,13 @@ def measure(name: str, tiny: bool) -> dict:
     traced = programs.step.trace(programs.state, programs.batch)
     step = traced.lower().compile()
     compiled = time.perf_counter() - start
-    for _ in range(2):
+
+    def call() -> Any:
+        nonlocal state
         state, metrics = step(state, batch)
-        jax.block_until_ready(metrics)
-    start = time.perf_counter()
-    state, metrics = step(state, batch)
-    jax.block_until_ready(metrics)
-    each = time.perf_counter() - start
-    block, times = max(1, round((0.05 if tiny else BLOCK_SECONDS) / each)), []
-    for _ in range(BLOCKS):
-        start = time.perf_counter()
-        for _ in range(block):
-            state, metrics = step(state, batch)
-        jax.block_until_ready(metrics)
-        times.append((time.perf_counter() - start) / block)
+        return metrics
+
+    times = _timed(call, tiny)
     seconds = statistics.median(times)
     flops = flops_of_jaxpr(traced.jaxpr)
     peak = _matmul_rate(dtype, 256 if tiny else 8192)
@@ -149,6 +97,35 @@ def measure(name: str, tiny: bool) -> dict:
         'initialised_s': initialised,
         'compiled_s': compiled,
     }
+
+
+def population(name: str, tiny: bool) -> dict:
+    """All figures of a population."""
+    from benchmarks import accelerator_population
+    from genjax import config as configs
+
+    path, small = POPULATIONS[name]
+    config = configs.load(str(CONFIGS / f'{path}.py'), list((small if tiny else {}).items()))
+    return accelerator_population.measure(config, tiny, lambda call: _timed(call, tiny))
+
+
+def _timed(call: Callable[[], Any], tiny: bool) -> list[float]:
+    """Seconds of a call, of each block of calls; only the last of a block is waited for."""
+    import jax
+
+    for _ in range(2):
+        jax.block_until_ready(call())
+    start = time.perf_counter()
+    jax.block_until_ready(call())
+    each = time.perf_counter() - start
+    block, times = max(1, round((0.05 if tiny else BLOCK_SECONDS) / each)), []
+    for _ in range(BLOCKS):
+        start = time.perf_counter()
+        for _ in range(block):
+            last = call()
+        jax.block_until_ready(last)
+        times.append((time.perf_counter() - start) / block)
+    return times
 
 
 def _random(batch: dict, model: object) -> dict:
@@ -221,13 +198,16 @@ def main() -> None:
     """Prints a line for each case, and writes all figures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--out', type=Path, required=True, help='a folder')
-    parser.add_argument('--cases', default=','.join(CASES))
+    parser.add_argument('--cases', default=','.join(ORDER))
     parser.add_argument('--minutes', type=float, default=8.0)
     parser.add_argument('--tiny', action='store_true')
+    found = sys.executable if importlib.util.find_spec('torch') else None
+    parser.add_argument('--torch', default=found, metavar='PYTHON', help='a Python with PyTorch')
     parser.add_argument('--case', help=argparse.SUPPRESS)  # in a process of its own
     args = parser.parse_args()
     if args.case:
-        print(json.dumps(measure(args.case, args.tiny)))
+        figures = population if args.case in POPULATIONS else measure
+        print(json.dumps(figures(args.case, args.tiny)))
         return
     from genjax.files import write_json
 
@@ -239,15 +219,21 @@ def main() -> None:
     }
     for name in args.cases.split(','):
         results[name] = _in_a_process(name, args, cache, end - time.monotonic())
+        if name.endswith('_torch') and 'steps_per_s' in results[name]:
+            ours = results.get(name.removesuffix('_torch'), {}).get('steps_per_s')
+            results[name]['genjax_to_torch'] = ours and ours / results[name]['steps_per_s']
         write_json(args.out / 'results.json', {'tiny': args.tiny, 'results': results})
         shown = {k: round(v, 4) if isinstance(v, float) else v for k, v in results[name].items()}
         print(name, json.dumps(shown), flush=True)
 
 
 def _in_a_process(name: str, args: argparse.Namespace, cache: dict, seconds: float) -> dict:
-    import os
-
     words = [sys.executable, '-m', 'benchmarks.accelerator', f'--out={args.out}', f'--case={name}']
+    if name.endswith('_torch'):
+        if args.torch is None:
+            return {'not_run': 'PyTorch is not installed: --torch names a Python that has it'}
+        script = str(Path(__file__).with_name('accelerator_torch.py'))
+        words = [args.torch, script, f'--case={name.removesuffix("_torch")}']
     try:
         done = subprocess.run(
             words + ['--tiny'] * args.tiny, env={**os.environ, **cache}, capture_output=True,

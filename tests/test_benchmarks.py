@@ -9,12 +9,23 @@ import pytest
 
 @pytest.mark.full
 def test_large_models_on_one_accelerator(tmp_path):
-    words = [f'--out={tmp_path}', '--tiny', '--cases=gpt2,dit_xl2,stylegan2_128']
+    cases = 'gpt2,dit_xl2,stylegan2_128,vae_64,flow_64,gpt2_torch'
+    words = [f'--out={tmp_path}', '--tiny', f'--cases={cases}']
     command = [sys.executable, '-m', 'benchmarks.accelerator', *words]
     assert subprocess.run(command, check=False).returncode == 0
     results = json.loads((tmp_path / 'results.json').read_text())['results']
     for name, found in results.items():
         assert 'failed' not in found, (name, found)
+        if name in ('vae_64', 'flow_64'):
+            assert found['members'] == 4
+            rate = found['steps_per_s_of_all'] / found['steps_per_s_alone']
+            assert found['to_one'] == pytest.approx(rate)
+            continue
+        if name == 'gpt2_torch':
+            if 'not_run' not in found:
+                assert found['parameters'] == results['gpt2']['parameters']
+                assert found['losses'][-1] < found['losses'][0]
+            continue
         rate = found['tflops_per_step'] * found['steps_per_s'] / found['matmul_tflops_per_s']
         assert found['mfu'] == pytest.approx(rate, rel=1e-6)
         assert found['steps_per_s_min'] <= found['steps_per_s'] <= found['steps_per_s_max']
