@@ -126,7 +126,8 @@ class GPT(SequenceModel):
 
     def _reordered(self, carry: Any, rows: Array) -> Any:
         """Returns the carry of these rows, for all passes of the network."""
-        rows = jnp.concatenate([rows + n * len(rows) for n in range(self._passes)])
+        passes = jnp.arange(self._passes)  # of a row, side by side
+        rows = (self._passes * rows[:, None] + passes).reshape(-1)
         if not hasattr(self.network, 'step'):
             return carry[rows]
 
