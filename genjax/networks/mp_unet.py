@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from genjax.networks.attention import attend
 from genjax.networks.conditional import Conditional
 from genjax.networks.layers import Dropout, check_picture, halvings
-from genjax.networks.transformer import attend
 from genjax.networks.unet import resize
 
 _SILU = 0.596  # root mean square of silu of a standard normal

@@ -18,6 +18,7 @@ from genjax.models.diffusion.paths import Path
 from genjax.models.diffusion.samplers import along
 from genjax.models.diffusion.sampling import FewStepSampling
 from genjax.networks import TimeUncertainty
+from genjax.networks.attention import forward_mode
 
 _NORM = 0.1  # c of the paper
 
@@ -230,9 +231,10 @@ class ContinuousConsistency:
             return self._output(variables, x, t, condition, **options)
 
         scale = cos * sin
-        out, slope, state = jax.jvp(
-            output, (noisy, t), (scale * velocity, scale.reshape(len(t))), has_aux=True
-        )
+        with forward_mode():
+            out, slope, state = jax.jvp(
+                output, (noisy, t), (scale * velocity, scale.reshape(len(t))), has_aux=True
+            )
         direct = cos**2 * (self.data_scale * out - velocity)
         rest = scale * noisy + self.data_scale * slope
         return out, direct + self.progress * rest, state
