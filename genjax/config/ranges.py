@@ -61,7 +61,7 @@ _NAMES = (
         Range(0),
         """
         num_blocks mapping_layers given overlap every checkpoint_every keep_every sample_every
-        warmup_steps
+        warmup_steps pool_size
         learning_rate weight_decay eps free_bits commitment r1 r2 gradient_penalty lecam path_length
         noise_scale smoothing norms denoise mmd entropy diversity temperature choice_temperature
         truncation

@@ -404,7 +404,7 @@ ZOO = (
     ),
     Entry(
         'cyclegan-pool',
-        CycleGAN(*[MLP((4,), shape=(2,))] * 2, *[MLP((4,), shape=())] * 2, pool=3),
+        CycleGAN(*[MLP((4,), shape=(2,))] * 2, *[MLP((4,), shape=())] * 2, pool_size=3),
         'reals',
         coupled=True,
     ),

@@ -41,8 +41,9 @@ class CycleGAN:
         discriminator_b: the same for domain b.
         cycle: weight λ of the cycle loss.
         identity: weight of the identity loss ‖G_ab(b) - b‖ + ‖G_ba(a) - a‖.
-        pool: earlier translations kept in each domain, of which the discriminator sees some (see
-            `pool.exchange`), 50 in the paper; 0: none. They are the discriminators' state `pool`.
+        pool_size: earlier translations kept in each domain, of which the discriminator sees some
+            (see `pool.exchange`), 50 in the paper; 0: none. They are the discriminators' state
+            `pool`.
             Of the micro-batches of an update, the last one's pool is kept.
     """
 
@@ -52,7 +53,7 @@ class CycleGAN:
     discriminator_b: nn.Module
     cycle: float = 5.0
     identity: float = 0.0
-    pool: int = 0
+    pool_size: int = 0
 
     def __post_init__(self):
         shapes = [
@@ -97,15 +98,15 @@ class CycleGAN:
                 'discriminator_b': (self.discriminator_b, (b,)),
             },
         )
-        if not self.pool:
+        if not self.pool_size:
             return variables
-        pools = {d: empty(self.pool, a.shape[1:]) for d in ('a', 'b')}
+        pools = {d: empty(self.pool_size, a.shape[1:]) for d in ('a', 'b')}
         return {**variables, 'state': _with_pools(variables['state'], pools)}
 
     def _merged(self, before: Any, states: Any, weights: Array) -> Any:
         """Averages the states of micro-batches; pools are those of the last one."""
         state = average_states(before, states, weights)
-        if not self.pool:
+        if not self.pool_size:
             return state
         pools = {d: states[f'discriminator_{d}']['pool'] for d in ('a', 'b')}
         return _with_pools(state, jax.tree.map(lambda a: a[-1], pools))
@@ -129,7 +130,7 @@ class CycleGAN:
         counts = batch.get('mask', jnp.ones(len(batch['x']), bool))
         for number, (source, target, real_source, real) in enumerate(_directions(batch)):
             fake = play(f'generator_{source}{target}', real_source)
-            if self.pool:
+            if self.pool_size:
                 pool = variables['state'][f'discriminator_{target}']['pool']
                 pool_key = jax.random.fold_in(key, number)
                 fake, pools[target] = exchange(pool, fake, counts, pool_key)
