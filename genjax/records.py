@@ -25,7 +25,7 @@ def metrics(workdir: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yields the step and the metrics of each record in `metrics.jsonl`, in order; lines that
     cannot be read, such as one that is being written, are skipped.
     """
-    yield from _parsed(text(workdir))
+    yield from parsed(text(workdir))
 
 
 class Results:
@@ -38,9 +38,7 @@ class Results:
 
     def __call__(self) -> list[tuple[int, dict[str, Any]]]:
         """Returns the step and the results of each complete record with some, in order."""
-        if not self._path.exists():
-            return []
-        if self._path.is_dir():  # segments in a store, the last of which is rewritten
+        if not self._path.exists():  # perhaps in parts, of which the last is rewritten
             self._found.clear()
             self._add(text(self._path.parent))
             return self._found
@@ -56,13 +54,14 @@ class Results:
         return self._found
 
     def _add(self, lines: str) -> None:
-        for step, record in _parsed(lines):
+        for step, record in parsed(lines):
             results = {n: v for n, v in record.items() if n.partition('/')[0] in self._evals}
             if results:
                 self._found.append((step, results))
 
 
-def _parsed(lines: str) -> Iterator[tuple[int, dict[str, Any]]]:
+def parsed(lines: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yields what `metrics` does, from the content of a file."""
     for line in lines.splitlines():
         try:
             record = json.loads(line)
@@ -73,13 +72,17 @@ def _parsed(lines: str) -> Iterator[tuple[int, dict[str, Any]]]:
             yield step, {_OLDER.sub('', name, count=1): value for name, value in record.items()}
 
 
+def parts(workdir: Path) -> list[Path]:
+    """The files with the metrics of a run, in order: `metrics.jsonl`, or in a bucket
+    `metrics.jsonl.000001`, …; none before its first record.
+    """
+    found = sorted(workdir.glob(f'{METRICS}*'))
+    return [path for path in found if re.fullmatch(rf'{METRICS}(\.\d+)?', path.name)]
+
+
 def text(workdir: Path) -> str:
-    """Content of `metrics.jsonl`, which is a folder of segments in a store; '' if it is missing."""
-    path = workdir / METRICS
-    if not path.exists():
-        return ''
-    parts = sorted(path.iterdir()) if path.is_dir() else [path]
-    return ''.join(part.read_text(errors='replace') for part in parts)
+    """The metrics of a run, a JSON object a line."""
+    return ''.join(part.read_text(errors='replace') for part in parts(workdir))
 
 
 def timesheet(workdir: Path) -> dict[str, Any]:

@@ -62,20 +62,14 @@ def test_what_a_killed_process_left_can_be_removed(tmp_path):
 @pytest.mark.parametrize(
     'words',
     [
-        ('train', '--config=c.py', '--workdir=s3://bucket/run'),
         ('train', '--config=c.py', '--workdir=file:///tmp/run'),
-        ('sweep', '--config=c.py', '--workdir=s3://bucket/run'),
+        ('sweep', '--config=c.py', '--workdir=hdfs://host/sweep'),
         ('sweep', '--config=c.py', '--workdir=run', '--launcher=jobset', '--out=gs://bucket/jobs'),
-        ('sweep', '--config=c.py', '--workdir=gs://bucket/sweep'),
-        ('sample', '--workdir=s3://bucket/run', '--out=a.png'),
         ('sample', '--workdir=run', '--out=gs://bucket/a.png'),
         ('evaluate', '--workdir=hdfs://host/run'),
-        ('encode', '--workdir=run', '--out=gs://bucket/codes'),
-        ('report', 'gs://bucket/run'),
         ('report', 'run', '--out=gs://bucket/a.md'),
         ('data', 'list', '--data_dir=gs://bucket/data'),
         ('data', 'show', 'digits', '--out=gs://bucket/a.png'),
-        ('run_trial', 'gs://bucket/sweep', 'a'),
     ],
 )
 def test_a_url_is_refused_before_anything_is_read(words, capsys, tmp_path, monkeypatch):
@@ -86,17 +80,35 @@ def test_a_url_is_refused_before_anything_is_read(words, capsys, tmp_path, monke
     assert err.count('\n') == 1 and not names(tmp_path)
 
 
+@pytest.mark.parametrize(
+    'words',
+    [
+        ('train', '--config=c.py'),
+        ('sweep', '--config=c.py'),
+        ('sample', '--out=a.png'),
+        ('encode', '--out=codes'),
+        ('evaluate',),
+    ],
+)
+def test_a_folder_on_s3_is_refused_with_the_reason(words, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main([*words, '--workdir=s3://bucket/run']) == 2
+    err = capsys.readouterr().err
+    assert 's3://bucket/run: Orbax, which writes checkpoints, has no driver for S3; give' in err
+    assert err.count('\n') == 1 and not names(tmp_path)
+
+
 def test_data_at_a_url_are_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv('TFDS_DATA_DIR', 'gs://bucket')
+    monkeypatch.setenv('TFDS_DATA_DIR', 'hdfs://bucket')
     for dataset in (
         TFDS('digits'),
-        TFDS('digits', data_dir='gs://bucket'),
+        TFDS('digits', data_dir='hdfs://bucket'),
         Text('gs://bucket/text.txt'),
         Binary('gs://bucket/{split}.txt'),
-        Latents('gs://bucket/codes'),
+        Latents('hdfs://bucket/codes'),
     ):
-        with pytest.raises(UserError, match=r'gs://bucket.* is a URL'):
+        with pytest.raises(UserError, match=r'(gs|hdfs)://bucket.* is a URL'):
             dataset.source('train')
     with pytest.raises(UserError, match='is a URL'), locked(Path('gs://b/run'), 'run', '', ''):
         pass

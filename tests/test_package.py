@@ -28,13 +28,11 @@ MAY_IMPORT = {
     'schedules': set(),
     'hardware': set(),
     'bridge': set(),
-    'store_path': set(),
-    'stores': {'errors', 'store_path'},
-    'files': {'errors', 'stores'},
+    'files': {'errors'},
     'tensors': {'errors'},
 }
 for _part, *_below in (
-    ('config', 'bridge', 'errors', 'files', 'stores', 'schedules', 'free'),
+    ('config', 'bridge', 'errors', 'files', 'schedules', 'free'),
     ('data', 'config'),
     ('networks', 'bridge', 'errors', 'files', 'schedules', 'free'),
     ('models', 'networks'),
@@ -65,10 +63,10 @@ ONLY_IN = {
     'orbax': 'training/checkpoints.py',
     'grain': 'data/',
     'tensorflow_datasets': 'data/',
-    'fsspec': 'store_path.py',
-    'etils': 'store_path.py',
-    'google': 'store',
-    'gcsfs': 'stores.py',
+    'fsspec': 'files/store_path.py',
+    'etils': 'files/store_path.py',
+    'gcsfs': 'files/store_path.py',
+    'google': 'files/',
 }
 
 

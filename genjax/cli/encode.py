@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--workdir', type=files.workdir, required=True, metavar='DIR', help='the folder of the run'
     )
     parser.add_argument(
-        '--out', type=files.local, required=True, metavar='DIR', help='the folder to write'
+        '--out', type=files.anywhere, required=True, metavar='DIR', help='the folder to write'
     )
     parser.add_argument(
         '--splits', default=_SPLITS, help=f'comma-separated splits (default {_SPLITS})'
@@ -28,20 +28,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Writes the latents of all splits, atomically."""
-    from pathlib import Path
-
     from genjax.errors import UserError
 
     if args.batch_size < 1:
         raise UserError(f'--batch_size must be at least 1, not {args.batch_size}')
-    out = Path(args.out)
+    out = files.as_path(args.out)
 
     runtime.prepare()
     from genjax.data import Latents
     from genjax.training.encoding import encode
     from genjax.training.first_stage import FirstStage
 
-    stage = FirstStage.load(Path(args.workdir), args.step)
+    stage = FirstStage.load(files.as_path(args.workdir), args.step)
     sizes = encode(stage, out, tuple(args.splits.split(',')), args.batch_size)
     counts = ', '.join(f'{split} {size:,}' for split, size in sizes.items())
     shape, dtype = Latents(args.out).example['x']

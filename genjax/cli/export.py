@@ -12,7 +12,7 @@ GROUPS = ('sampling',)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     runtime.add_run(parser)
     parser.add_argument(
-        '--out', type=files.local, required=True, metavar='DIR', help='the folder to write'
+        '--out', type=files.anywhere, required=True, metavar='DIR', help='the folder to write'
     )
     parser.add_argument(
         '--format', choices=('safetensors', 'jax', 'diffusers'), default='safetensors',
@@ -23,9 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Writes the folder, whole or not at all."""
-    from pathlib import Path
-
-    files.check_new_folder(Path(args.out))
+    files.check_new_folder(files.as_path(args.out))
     runtime.prepare()
     loaded = runtime.load_run(args)
     loaded.export(args.out, args.format)

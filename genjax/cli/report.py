@@ -17,7 +17,7 @@ _FORMATS = ('md', 'html', 'csv', 'png', 'parquet')
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         'dir',
-        type=files.local,
+        type=files.anywhere,
         metavar='DIR',
         help='the folder of a sweep, of sweeps, of runs, or of one run',
     )
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> None:
     if kind in ('png', 'parquet') and not args.out:
         raise UserError(f'--format={kind} needs --out=FILE')
     metrics, by = (','.join(given).split(',') if given else [] for given in (args.metric, args.by))
-    report = reports.make(Path(args.dir), metrics, by)
+    report = reports.make(files.as_path(args.dir), metrics, by)
     if args.card:
         _card(args, kind, report)
         return

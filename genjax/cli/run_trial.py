@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 from genjax import files
 from genjax.cli import runtime
@@ -23,4 +22,4 @@ def run(args: argparse.Namespace) -> None:
     from genjax.sweeps import trial
     from genjax.sweeps.folder import Folder
 
-    sys.exit(trial.run(Folder(Path(args.sweep)), args.id))
+    sys.exit(trial.run(Folder(files.as_path(args.sweep)), args.id))

@@ -44,7 +44,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     """Adds the options of commands that load a run, except `--sampling.…`."""
     parser.add_argument(
         '--workdir',
-        type=files.run_folder,
+        type=files.workdir,
         required=True,
         metavar='DIR',
         help='the folder of the run',
@@ -94,7 +94,7 @@ def load_run(args: argparse.Namespace) -> 'Run':
 def add_first_stage(parser: argparse.ArgumentParser) -> None:
     """Adds the option for the first stage of a latent model."""
     parser.add_argument(
-        '--first_stage', type=files.local, metavar='DIR',
+        '--first_stage', type=files.anywhere, metavar='DIR',
         help="the folder of the run of a latent model's first stage, if that was moved alone",
     )  # fmt: skip
 

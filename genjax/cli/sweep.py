@@ -4,7 +4,7 @@ import argparse
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from genjax import files
 from genjax.cli import runtime
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 HELP = 'run an experiment for every trial of a sweep'
 GROUPS = ('slurm', 'jobset')
+
+Lock = tuple[int, ...]
+"""Descriptors that hold the lock of the folder."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,6 +71,11 @@ def run(args: argparse.Namespace) -> None:
         if getattr(args, option):
             name = f'{option}.{getattr(args, option)[0][0]}' if option in GROUPS else option
             raise UserError(f'--launcher={args.launcher} takes no --{name}')
+    if args.launcher in ('vectorized', 'slurm') and files.is_remote(args.workdir):
+        raise UserError(
+            f'--launcher={args.launcher} needs a --workdir of this machine, not {args.workdir}:'
+            ' local, jobset and print do not'
+        )
     if args.max_parallel is not None and args.max_parallel < 1:
         raise UserError(f'--max_parallel={args.max_parallel} must be at least 1')
     if args.template and not Path(args.template).is_file():
@@ -98,7 +106,7 @@ def run(args: argparse.Namespace) -> None:
     if args.launcher != 'print':
         print(f'checking {len(trials)} trials', flush=True)
     check(trials, elsewhere=args.launcher not in ('local', 'vectorized'))
-    folder = Folder(Path(args.workdir))
+    folder = Folder(files.as_path(args.workdir))
     trials = folder.known(trials)
     if args.check:
         folder.before(args.config)
@@ -133,26 +141,26 @@ def _imported(name: str) -> Callable:
     return lambda folder, trials, args, _: function(folder, trials, args.max_parallel)
 
 
-def _local(folder: 'Folder', trials: 'list[Trial]', args: argparse.Namespace, lock: IO) -> None:
+def _local(folder: 'Folder', trials: 'list[Trial]', args: argparse.Namespace, lock: Lock) -> None:
     from genjax.sweeps import local
 
     local.run(folder, trials, args.max_parallel or 1, lock)
 
 
-def _vectorized(folder: 'Folder', trials: 'list[Trial]', args: argparse.Namespace, _: IO) -> None:
+def _vectorized(folder: 'Folder', trials: 'list[Trial]', args: argparse.Namespace, _: Lock) -> None:
     from genjax.sweeps import vectorized
 
     vectorized.run(folder, trials, args.max_parallel)
 
 
-def _slurm(folder: 'Folder', trials: 'list[Trial]', args: argparse.Namespace, _: IO) -> None:
+def _slurm(folder: 'Folder', trials: 'list[Trial]', args: argparse.Namespace, _: Lock) -> None:
     from genjax.sweeps import slurm, templates
 
     script = Path(args.template or templates.template('slurm.sh'))
     slurm.submit(folder, trials, args.max_parallel or 1, args.slurm, script)
 
 
-def _jobset(folder: 'Folder', trials: 'list[Trial]', args: argparse.Namespace, _: IO) -> None:
+def _jobset(folder: 'Folder', trials: 'list[Trial]', args: argparse.Namespace, _: Lock) -> None:
     from genjax.sweeps import jobset, templates
 
     if not args.out:

@@ -15,13 +15,13 @@ HELP = 'train a model, or resume a run'
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--config',
-        type=files.local,
+        type=files.anywhere,
         required=True,
         metavar='FILE',
         help='a file with get_config(); --config.model.beta=4 changes one field',
     )
     parser.add_argument(
-        '--workdir', type=files.run_folder, required=True, metavar='DIR',
+        '--workdir', type=files.workdir, required=True, metavar='DIR',
         help='folder of the run; an existing run is resumed'
     )  # fmt: skip
     runtime.add_trust(parser)

@@ -18,6 +18,7 @@ from genjax.config.signatures import hints_of
 from genjax.config.specs import TARGET
 from genjax.config.types import parse
 from genjax.errors import UserError, location, nearest, of_user, summary
+from genjax.files import as_path
 
 
 def load(path: str, overrides: typing.Iterable[tuple[str, str]] = ()) -> ConfigDict:
@@ -102,7 +103,7 @@ def _nearest_file(file: Path) -> str:
 
 def _load_json(file: str) -> Any:
     try:
-        data = json.loads(Path(file).read_text())
+        data = json.loads(as_path(file).read_text())
     except (OSError, ValueError, RecursionError) as e:
         raise UserError(f'cannot read {file}: {e}') from None
     config, found = origin.parts(data)

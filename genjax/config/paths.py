@@ -1,14 +1,16 @@
 """Path fields of a config, resolved wherever a run is read."""
 
+import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from genjax import files
 from genjax.config.declared import declared
 from genjax.config.fields import from_json, override, to_json
-from genjax.files import local
+from genjax.errors import UserError
 
 
 def paths(config: ConfigDict) -> dict[str, str]:
@@ -22,7 +24,7 @@ def paths(config: ConfigDict) -> dict[str, str]:
 
 def absolute(config: ConfigDict) -> ConfigDict:
     """Returns a copy with absolute paths, independent of the current folder."""
-    return _with(config, {name: os.path.abspath(local(p)) for name, p in paths(config).items()})
+    return _with(config, {name: files.absolute(path) for name, path in paths(config).items()})
 
 
 def moved(config: ConfigDict, before: str, now: Path) -> ConfigDict:
@@ -33,9 +35,12 @@ def moved(config: ConfigDict, before: str, now: Path) -> ConfigDict:
     """
     found = {}
     for name, path in paths(config).items():
-        beside = os.path.abspath(now / os.path.relpath(path, before))
-        if os.path.isabs(path) and os.path.exists(beside):
-            found[name] = beside
+        if not (os.path.isabs(path) or files.is_remote(path)):
+            continue
+        with contextlib.suppress(UserError):  # it may lead out of a bucket
+            beside = files.absolute(f'{now}/{os.path.relpath(path, before)}')
+            if files.as_path(beside).exists():
+                found[name] = beside
     return _with(config, found)
 
 

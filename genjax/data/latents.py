@@ -3,8 +3,6 @@
 import functools
 import json
 import math
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +11,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from genjax.data import tfds_store
+from genjax.data.bucket_copy import on_disk
 from genjax.data.datasets import open_split
 from genjax.data.sources import Columns, Source
 from genjax.errors import CannotWrite, UserError, nearest
-from genjax.files import disk_full, local
+from genjax.files import absolute, as_path, disk_full, new_folder
 
 RECORD = 'latents.json'
 _NAME, _VERSION = 'latents', '1.0.0'
@@ -105,11 +104,11 @@ class Latents:
                 raise UserError(
                     f'Latents: {name}={said}, but the codes in {self.path} have {found}'
                 )
-        return open_split(str(self._folder), split, columns, self.in_memory)
+        return open_split(str(on_disk(self._there)), split, columns, self.in_memory)
 
     @property
     def _folder(self) -> Path:
-        return Path(local(self.path)).absolute()
+        return as_path(absolute(self.path))
 
     @property
     def _planned(self) -> bool:
@@ -128,7 +127,7 @@ class Latents:
 
     @property
     def _columns(self) -> Columns:
-        return _columns(str(self._there))
+        return _columns(str(on_disk(self._there)))
 
 
 @functools.lru_cache(maxsize=8)
@@ -174,18 +173,14 @@ def write(
     if path.exists():
         raise UserError(f'{path} is there already; remove it, or choose another --out')
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f'.{path.name}.', dir=path.parent) as temporary:
-            folder = Path(temporary) / path.name
-            folder.mkdir()
+        with new_folder(path) as folder:
             _write_records(folder, splits, example, num_classes, context_shape)
+            # Last: what has it is whole, in a bucket too.
             (folder / RECORD).write_text(json.dumps(record, indent=2) + '\n')
-            os.rename(folder, path)
-    except (OSError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not disk_full(error):
+    except RuntimeError as error:
+        if not disk_full(error):
             raise
-        reason = 'the disk is full' if disk_full(error) else error.strerror or error
-        raise CannotWrite(f'cannot write {path}: {reason}') from error
+        raise CannotWrite(f'cannot write {path}: the disk is full') from error
 
 
 def _write_records(

@@ -19,16 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from genjax.config import trust
+from genjax.data.bucket_copy import on_disk
 from genjax.data.builders import BUNDLED
 from genjax.errors import UserError, how_to_install, nearest
-from genjax.files import disk_full, local
+from genjax.files import anywhere, as_path, disk_full, is_remote, local
 
 
 def data_dir_path(data_dir: str | None) -> Path:
     """Returns the folder of all data sets: `data_dir`, $TFDS_DATA_DIR or ~/tensorflow_datasets."""
     # Read here: TFDS reads the environment only once, on import.
     given = data_dir or os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets'
-    return Path(local(given))
+    return as_path(anywhere(given))
 
 
 def open_builder(name: str, data_dir: str | None = None):
@@ -43,6 +44,9 @@ def open_builder(name: str, data_dir: str | None = None):
         UserError: the data set does not exist, or is not prepared as array_record.
     """
     builder_class, config = _own_class(name)
+    if is_remote(data_dir_path(data_dir)):
+        first = builder_class.name if builder_class else re.match(r'[^/:]*', name)[0]
+        data_dir = str(on_disk(data_dir_path(data_dir) / first).parent)
     if builder_class is not None:
         return _open_folder(_prepared_folder(name, builder_class, config, data_dir))
     from tensorflow_datasets.core import read_only_builder
@@ -73,7 +77,7 @@ def prepare(name: str, data_dir: str | None = None) -> Path:
         return _prepared_folder(name, builder_class, config, data_dir)
     import tensorflow_datasets as tfds
 
-    folder = data_dir_path(data_dir)
+    folder = _own_dir(data_dir)
     _check_features_of(name, folder)
     with contextlib.suppress(tfds.core.DatasetNotFoundError):
         found = tfds.core.read_only_builder.builder_from_files(name, data_dir=str(folder))
@@ -82,6 +86,11 @@ def prepare(name: str, data_dir: str | None = None) -> Path:
     if not trust.is_installed('tensorflow'):
         raise UserError(f'preparing {name!r} needs TensorFlow: {how_to_install("prepare")}')
     return _build(name, lambda parent: tfds.builder(name, data_dir=parent), folder, quiet=False)
+
+
+def _own_dir(data_dir: str | None) -> Path:
+    """`data_dir_path`, where data sets are prepared: not in a bucket."""
+    return Path(local(str(data_dir_path(data_dir))))
 
 
 @dataclass(frozen=True)
@@ -107,7 +116,7 @@ def prepared(data_dir: str | None = None) -> Iterator[Prepared]:
     """Yields every data set in `data_dir`, ordered by folder."""
     from tensorflow_datasets import features as kinds
 
-    folder = data_dir_path(data_dir)
+    folder = _own_dir(data_dir)
     found = [*folder.glob('*/*/dataset_info.json'), *folder.glob('*/*/*/dataset_info.json')]
     for info in sorted(found):
         if info.relative_to(folder).parts[0].startswith('incomplete'):
@@ -160,7 +169,7 @@ def _own_class(name: str):
 
 def _prepared_folder(name, builder_class, config, data_dir) -> Path:
     """Returns the folder of a data set with a builder class, preparing it if necessary."""
-    folder = data_dir_path(data_dir)
+    folder = _own_dir(data_dir)
     version = str(builder_class.VERSION)
     final = folder.joinpath(*filter(None, (builder_class.name, config, version)))
     if not (final / 'dataset_info.json').exists():

@@ -13,6 +13,7 @@ from typing import Any
 from genjax import config as configs
 from genjax import records
 from genjax.errors import UserError, plain
+from genjax.files import committed
 from genjax.sweeps.folder import RECORD, Folder
 
 STATUSES = ('complete', 'stopped', 'failed', 'unfinished', 'not begun')
@@ -214,7 +215,8 @@ def _trial(
         for metric, curve in curves.items():
             if metric.partition('/')[0] in during and best in dict(curve):
                 results[f'best/{metric}'] = dict(curve)[best]
-    checkpoints = [int(p.name) for p in workdir.glob('checkpoints/*') if p.name.isdecimal()]
+    there = committed(workdir / 'checkpoints')
+    checkpoints = [int(path.name) for path in there if path.name.isdecimal()]
     recorded = [curve[-1][0] for curve in curves.values()]
     steps = max(map(_whole, [0, *checkpoints, *recorded, *evaluated]))
     if status is None:

@@ -1,8 +1,10 @@
 """Images of samples and reconstructions, embedded in a page."""
 
 import base64
+import contextlib
 import io
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image
@@ -45,17 +47,23 @@ def _is_of(trial: Trial, path: Path) -> bool:
     if not (inside and path.stem.isdecimal() and path.stem.isascii() and path.is_file()):
         return False
     try:
-        with warnings.catch_warnings(action='error'), Image.open(path, formats=('PNG',)) as image:
+        with warnings.catch_warnings(action='error'), _opened(path) as image:
             image.load()
     except (OSError, ValueError, SyntaxError, Warning, Image.DecompressionBombError):
         return False
     return True
 
 
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    with path.open('rb') as file, Image.open(file, formats=('PNG',)) as image:
+        yield image
+
+
 def _uri(path: Path) -> str:
     """Re-encodes the pixels as a data URI, dropping metadata."""
     file, kind = io.BytesIO(), 'png'
-    with Image.open(path, formats=('PNG',)) as image:
+    with _opened(path) as image:
         pixels = image.convert('L' if image.mode == 'L' else 'RGB')
     if max(pixels.size) > _LARGEST:
         pixels.thumbnail((_LARGEST, _LARGEST))

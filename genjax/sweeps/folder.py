@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from genjax import config as configs
 from genjax import files
@@ -33,10 +33,10 @@ class Folder:
     def __init__(self, path: Path):
         self.path = path
 
-    def locked(self) -> AbstractContextManager[IO[str]]:
-        """Locks the folder; yields the lock file.
+    def locked(self) -> AbstractContextManager[tuple[int, ...]]:
+        """Locks the folder; yields the descriptors that hold the lock.
 
-        A process that inherits the descriptor holds the lock too, until it ends.
+        A process that inherits them holds the lock too, until it ends.
 
         Raises:
             UserError: another sweep, or a trial of an ended one, holds the lock; or the folder is

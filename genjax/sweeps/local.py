@@ -2,6 +2,7 @@
 GPUs.
 """
 
+import contextlib
 import math
 import os
 import shutil
@@ -9,8 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from typing import IO
 
+from genjax import files
 from genjax.config import trust
 from genjax.errors import Interrupted, UserError
 from genjax.parallel.preemption import Preemption, Stop
@@ -22,14 +23,14 @@ from genjax.sweeps.trials import Trial, title
 _POLL = 0.05  # seconds
 
 
-def run(folder: Folder, trials: list[Trial], max_parallel: int, lock: IO) -> None:
+def run(folder: Folder, trials: list[Trial], max_parallel: int, lock: tuple[int, ...]) -> None:
     """Runs incomplete trials; a failed trial does not stop the others.
 
     Args:
         folder: sweep folder with the trials recorded.
         trials: trials to run, in this order.
         max_parallel: number of concurrent trials.
-        lock: lock file of the folder; the trials inherit it.
+        lock: descriptors that hold the lock of the folder; the trials inherit them.
 
     Raises:
         Interrupted: on Ctrl-C or SIGTERM, after the running trials have saved.
@@ -97,11 +98,11 @@ def run(folder: Folder, trials: list[Trial], max_parallel: int, lock: IO) -> Non
 class _Running:
     """The process of a trial."""
 
-    def __init__(self, folder: Folder, trial: Trial, share: dict[str, str], lock: IO):
+    def __init__(self, folder: Folder, trial: Trial, share: dict[str, str], lock: tuple[int, ...]):
         self.trial, self.share = trial, share
         self._stopped, self._began = False, time.monotonic()
-        log = folder.log(trial.id)
-        log.parent.mkdir(exist_ok=True)
+        self._held = contextlib.ExitStack()
+        self._log = self._held.enter_context(files.logging_to(folder.log(trial.id)))
         environment = folder.environment()
         if 'devices' in share:
             environment['CUDA_VISIBLE_DEVICES'] = share['devices']
@@ -113,14 +114,14 @@ class _Running:
             f'--workdir={workdir}',
             *trust.options(trial.config),
         ]
-        with log.open('w') as out:
+        with self._log.open('w') as out:
             self.process = subprocess.Popen(
                 [*start, share['cores'], str(os.getpid()), *words],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 env=environment,
-                pass_fds=(lock.fileno(),),
+                pass_fds=lock,
                 start_new_session=True,  # this process alone gets Ctrl-C, and forwards it once
             )
 
@@ -140,7 +141,8 @@ class _Running:
 
     def end(self, folder: Folder) -> tuple[str, str]:
         """Records how the trial ended; returns its status and reason."""
-        lines = folder.log(self.trial.id).read_text(errors='replace').split('\n')
+        lines = self._log.read_text(errors='replace').split('\n')
+        self._held.close()
         last = next((line.strip() for line in reversed(lines) if line.strip()), '')
         killed = self._stopped and self.process.returncode == -signal.SIGKILL
         status, reason = (

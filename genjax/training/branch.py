@@ -10,8 +10,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.files import as_path, local
-from genjax.stores import is_remote
+from genjax.files import anywhere, as_path
 from genjax.training import loading as runs
 from genjax.training import workdir
 from genjax.training.programs import Programs
@@ -35,7 +34,7 @@ class Origin:
     @classmethod
     def parse(cls, text: str) -> 'Origin':
         """Parses `RUN` or `RUN@STEP`; raises UserError if there is no such run."""
-        text = text if is_remote(text) else local(text)
+        text = anywhere(text)
         folder, at, step = text.rpartition('@')
         if not at or (as_path(text) / workdir.CONFIG).exists():
             folder, step = text, 'latest'

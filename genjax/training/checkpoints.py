@@ -15,11 +15,10 @@ import jax
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers
 
-from genjax import stores
+from genjax import records
 from genjax.errors import CannotWrite, RunLocked, UserError
-from genjax.files import disk_full, replacing
+from genjax.files import check_owned, committed, disk_full, replacing
 from genjax.parallel import distributed, preemption
-from genjax.records import best_result
 from genjax.training import checksums
 from genjax.training.finite import first_nonfinite
 from genjax.training.state import TrainState, averaged_states
@@ -66,7 +65,7 @@ class Checkpoints:
         worst = math.inf if best_mode == 'min' else -math.inf
 
         def rank(results: Mapping[str, float]) -> float:
-            value = results.get(best_result(results, best), worst)
+            value = results.get(records.best_result(results, best), worst)
             return worst if math.isnan(value) else value
 
         distributed.on_first(self._check_results)
@@ -149,7 +148,7 @@ class Checkpoints:
                 f'step {step}: {bad} is not finite, and is not saved; checkpoints from before are'
                 ' kept. Try a smaller learning rate or config.clip_norm'
             )
-        if best_result(results or {}, self._best) is None:
+        if records.best_result(results or {}, self._best) is None:
             results = None  # not used for ranking
         if step in self._manager.all_steps():
             if results and self._best:
@@ -157,7 +156,7 @@ class Checkpoints:
                 self._manager.reload()
             return
         with self._failures():
-            stores.check(self.directory)
+            check_owned(self.directory)
             args = {_ITEM: ocp.args.PyTreeSave(state), _WINDOW: ocp.args.JsonSave(window or {})}
             metrics = checksums.sealed(results) if results else None
             self._manager.save(step, args=ocp.args.Composite(**args), metrics=metrics)
@@ -291,7 +290,7 @@ class Checkpoints:
 
     def _write_checksums(self) -> None:
         """Called by Orbax at the end of a save, before the final rename."""
-        for folder in _unfinished(self.directory):
+        for folder in set(self.directory.glob('*')) - committed(self.directory):
             checksums.write(folder, int(folder.name.partition('.')[0]))
 
     def _mark(self) -> None:
@@ -317,26 +316,13 @@ class Checkpoints:
 
 def steps_in(directory: Path) -> list[int]:
     """Steps with a complete checkpoint, damaged or not."""
-    names = _committed(directory) if stores.is_remote(directory) else directory.glob('*')
-    return sorted(int(path.name) for path in names if path.name.isdecimal())
-
-
-def _committed(directory: Path) -> list[Path]:
-    """Complete checkpoints in a store, where a folder has its final name from the beginning."""
-    return [mark.parent for mark in directory.glob('*/commit_success.txt')]
-
-
-def _unfinished(directory: Path) -> list[Path]:
-    """Folders of saves that have not been committed."""
-    if stores.is_remote(directory):
-        return sorted(set(directory.iterdir()) - set(_committed(directory)))
-    return list(directory.glob('*.orbax-checkpoint-tmp*'))
+    return sorted(int(path.name) for path in committed(directory) if path.name.isdecimal())
 
 
 def gone(directory: Path) -> bool:
     """Returns whether checkpoints existed but are missing now."""
     workdir = directory.parent
-    removed = (workdir / 'metrics.jsonl').exists() and not directory.exists()
+    removed = bool(records.parts(workdir)) and not directory.exists()
     return not steps_in(directory) and (removed or (workdir / _EVER).exists())
 
 

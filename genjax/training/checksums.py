@@ -4,6 +4,7 @@ Orbax verifies its metadata only: it restores corrupted array data silently.
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -19,6 +20,7 @@ FILE = 'sha256.json'
 _METADATA = '_CHECKPOINT_METADATA'
 _NEEDED = ('state/_METADATA', 'state/manifest.ocdbt')
 _SEAL = 'sha256'
+_NONE: Mapping[str, str] = {}
 _THREADS = min(8, os.cpu_count() or 1)  # eight hash what a fast disk reads
 _PATIENCE = 30.0  # seconds
 _DAMAGE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)  # others do not mean damage
@@ -45,10 +47,11 @@ def damage(folder: Path) -> str | None:
         UserError: it cannot be read for another reason, e.g. a missing permission.
     """
     try:
-        saved, found = json.loads((folder / FILE).read_text()), _digests(folder)
+        saved = json.loads((folder / FILE).read_text())
         if 'step' not in saved:  # older: only the state, no step
             saved = {'step': int(folder.name)} | {f'state/{name}': saved[name] for name in saved}
         step = saved.pop('step')
+        found = _digests(folder, saved)
     except _DAMAGE as error:
         return str(error)
     except OSError as error:
@@ -105,9 +108,9 @@ def _wait_for_metadata(folder: Path) -> None:
     raise OSError(f'Orbax has not written {_METADATA}')
 
 
-def _digests(folder: Path) -> dict[str, str]:
+def _digests(folder: Path, saved: Mapping[str, str] = _NONE) -> dict[str, str]:
     """Digests of each file in the checkpoint's folders (results have their own checksum), and of
-    its metadata as of the commit.
+    its metadata as of the commit, of the same kinds as those that were saved.
     """
     metadata = json.loads((folder / _METADATA).read_text())
     metadata.pop('commit_timestamp_nsecs', None)
@@ -116,7 +119,7 @@ def _digests(folder: Path) -> dict[str, str]:
     for name, digest in files.digests(folder):
         kind, _, inside = name.partition('/')
         if inside and kind != 'metrics':
-            hashed[name] = digest
+            hashed[name] = functools.partial(digest, str(saved.get(name, '')))
         elif inside and name.rpartition('/')[2] == 'metrics':
             digests[name] = 'has its own'
     with ThreadPoolExecutor(_THREADS) as pool:  # hashlib lets other threads run

@@ -20,7 +20,7 @@ from genjax.training.events import out_of_patience
 from genjax.training.results import keep, missing, stored
 from genjax.training.run import Run
 from genjax.training.tensorboard import EventFile
-from genjax.training.writers import wandb_module
+from genjax.training.writers import wandb_folder, wandb_module
 
 
 def follow(
@@ -112,7 +112,7 @@ class _Shown(contextlib.AbstractContextManager):
                 record = folder.read(self._workdir)
                 self._wandb = wandb_module().init(
                     project=run.experiment.wandb,
-                    dir=str(self._workdir),
+                    dir=wandb_folder(self._workdir),
                     id=f'{record["id"]}-evaluations',
                     name=f'{self._workdir.absolute().name} evaluations',
                     resume='allow',

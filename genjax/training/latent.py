@@ -5,7 +5,6 @@ model.
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar
 
 import jax
@@ -16,7 +15,7 @@ from jax import Array
 from genjax.data.latents import Latents
 from genjax.data.sources import Dataset
 from genjax.errors import UserError
-from genjax.files import local
+from genjax.files import anywhere, as_path
 from genjax.training.first_stage import FirstStage, codes_of
 
 _SHOWN = 256  # latents decoded at a time, to be shown
@@ -172,7 +171,7 @@ class LoadLatents:
 
 def _load(path: str, step: int | None) -> FirstStage:
     try:
-        return FirstStage.load(Path(local(path)), 'best' if step is None else str(step))
+        return FirstStage.load(as_path(anywhere(path)), 'best' if step is None else str(step))
     except UserError as error:
         raise UserError(f'first stage: {error} (--first_stage=DIR: it was moved)') from error
 

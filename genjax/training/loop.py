@@ -11,10 +11,10 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from genjax import stores
 from genjax.data.pipeline import Batch, train_batches
 from genjax.data.sources import Source
 from genjax.errors import Interrupted, UserError
+from genjax.files import is_remote
 from genjax.models.base import num_params
 from genjax.parallel import distributed, sharding
 from genjax.parallel.preemption import Preemption, Stop
@@ -65,11 +65,8 @@ def train(
     # Errors in the config or the data are raised before the folder is created.
     config = resumed(workdir, config)
     experiment = experiment_of(config)
-    if stores.is_remote(workdir):
-        if experiment.profile:
-            raise UserError(f'config.profile needs a --workdir of this machine, not {workdir}')
-        if jax.process_count() > 1:
-            raise UserError(f'--workdir={workdir}: one process can train there, not several')
+    if experiment.profile and is_remote(workdir):
+        raise UserError(f'config.profile needs a --workdir of this machine, not {workdir}')
     origin = None if branch_from is None else Origin.parse(branch_from)
     if experiment.wandb and distributed.is_first():
         wandb_module()

@@ -9,6 +9,7 @@ import numpy as np
 
 from genjax.errors import UserError
 from genjax.evaluation.features import Features, FeatureSpace
+from genjax.files import anywhere, as_path
 from genjax.models.base import HasFeatures
 from genjax.parallel.host import fetch
 from genjax.training import loading as runs
@@ -31,7 +32,7 @@ class RunFeatures(FeatureSpace):
     PATHS: ClassVar[tuple[str, ...]] = ('workdir',)
 
     def of(self, dataset: Any) -> tuple[Features, str]:
-        run, name = _loaded(Path(self.workdir), self.step)
+        run, name = _loaded(as_path(anywhere(self.workdir)), self.step)
         shape = tuple(run.experiment.dataset.event_shape)
         if shape != tuple(dataset.event_shape):
             raise UserError(

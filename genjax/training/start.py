@@ -1,10 +1,8 @@
 """Warm start: initial parameters from another run or from a file."""
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
@@ -13,7 +11,7 @@ import numpy as np
 from jax import Array
 
 from genjax.errors import UserError, described, nearest
-from genjax.files import local
+from genjax.files import absolute, anywhere, as_path
 from genjax.training.frozen import check_patterns, path_of
 
 if TYPE_CHECKING:
@@ -52,13 +50,13 @@ class Start:
     PATHS: ClassVar[tuple[str, ...]] = ('path',)
 
     def __post_init__(self):
-        local(self.path)
+        anywhere(self.path)
         check_patterns('match', [self.match])
 
     @property
     def absolute(self) -> str:
         """The path, independent of the current folder."""
-        return os.path.abspath(local(self.path))
+        return absolute(self.path)
 
     def select(self, variables: Any, source: 'Weights') -> dict[str, np.ndarray]:
         """Returns arrays for (abstract) variables, by name, `params/…` and `state/…`.
@@ -171,7 +169,7 @@ def check(
         UserError: a source has other weights.
     """
     for number, (start, record) in enumerate(zip(starts, records, strict=True)):
-        if start.absolute == record['path'] or not os.path.exists(start.absolute):
+        if start.absolute == record['path'] or not as_path(start.absolute).exists():
             continue
         if _source(number, start, model, params).provenance['fingerprint'] != record['fingerprint']:
             raise UserError(
@@ -185,7 +183,7 @@ def _source(number: int, start: Start, model: Any, params: Any) -> 'Weights':
 
     try:
         networks = weights.convertible(model, params)
-        return weights.read(Path(local(start.path)), start.step, start.ema, networks)
+        return weights.read(as_path(anywhere(start.path)), start.step, start.ema, networks)
     except UserError as error:
         raise UserError(f'config.start[{number}]: {error}') from None
 

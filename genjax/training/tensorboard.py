@@ -8,7 +8,7 @@ from pathlib import Path
 from tensorboardX.proto.event_pb2 import Event
 from tensorboardX.record_writer import masked_crc32c
 
-from genjax import stores
+from genjax.files import appending
 
 
 class EventFile:
@@ -19,22 +19,16 @@ class EventFile:
     """
 
     def __init__(self, folder: Path, owner: int):
-        """Opens the file; raises OSError. `owner` is part of its name, such as a process id."""
+        """Opens the file, like `appending`. `owner` is part of its name, such as a process id."""
         name = f'events.out.tfevents.{int(time.time())}.{socket.gethostname()}.{owner}'
-        version = _record(0, file_version='brain.Event:2')
-        if stores.is_remote(folder):
-            self._file = stores.Segments(lambda n: folder / f'{name}.{n:06}', header=version)
-            return
-        folder.mkdir(parents=True, exist_ok=True)
-        self._file = (folder / name).open('ab', buffering=0)
-        self._file.write(version)
+        self._file = appending(folder / name, _record(0, file_version='brain.Event:2'))
 
     def write(self, step: int, **content: object) -> None:
-        """Appends an event with the fields `content` of its protocol buffer; raises OSError."""
+        """Appends an event with the fields `content` of its protocol buffer."""
         self._file.write(_record(step, **content))
 
     def flush(self) -> None:
-        """Makes what was written visible, in a store too; raises OSError or CannotWrite."""
+        """Makes what was written visible, in a bucket too."""
         self._file.flush()
 
     def close(self) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from genjax import records, stores
-from genjax.files import write_json
+from genjax import records
+from genjax.files import is_remote, write_json
 
 Use = Literal['start', 'compile', 'data', 'step', 'evaluation', 'checkpoint', 'idle']
-_EVERY, _EVERY_REMOTE = 1.0, 10.0  # seconds between writes of the file, here and in a store
+_EVERY = 1.0  # seconds between writes of the file
+_EVERY_REMOTE = 10.0  # in a bucket, where they are slow
 
 
 class Timesheet:
@@ -36,7 +37,7 @@ class Timesheet:
             began: `time.time()` at the start of this process's work.
         """
         self._path = None if workdir is None else workdir / records.TIMESHEET
-        self._every = _EVERY_REMOTE if stores.is_remote(workdir) else _EVERY
+        self._every = _EVERY_REMOTE if is_remote(workdir) else _EVERY
         self._use: Use = 'start'
         self._since, self._written = time.monotonic(), 0.0
         before = {} if workdir is None else records.timesheet(workdir)

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from genjax.errors import UserError, summary
+from genjax.files import reading
 from genjax.models import conditions
 from genjax.networks.convert import check_config, config_of, from_diffusers, is_convertible
 from genjax.parallel.host import fetch
@@ -114,7 +115,7 @@ def _of_diffusers(path: Path, networks: Mapping[str, nn.Module]) -> Weights:
         name = config['_class_name']
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise UserError(f'cannot read {path}/config.json of diffusers: {summary(error)}') from None
-    state = read_safetensors(path / DIFFUSERS)
+    state = _read(path / DIFFUSERS)
     arrays = {}
     for group, network in networks.items():
         if config_of(network)['_class_name'] == name:
@@ -127,9 +128,14 @@ def _of_diffusers(path: Path, networks: Mapping[str, nn.Module]) -> Weights:
     return Weights(arrays, {'name': str(path), 'fingerprint': fingerprint(state)})
 
 
+def _read(file: Path) -> dict[str, np.ndarray]:
+    with reading(file) as here:
+        return read_safetensors(here)
+
+
 def _of_file(file: Path) -> Weights:
     arrays = {
         name if name.startswith(tuple(f'{kind}/' for kind in KINDS)) else f'params/{name}': array
-        for name, array in read_safetensors(file).items()
+        for name, array in _read(file).items()
     }
     return Weights(arrays, {'name': str(file), 'fingerprint': fingerprint(arrays)})

@@ -172,7 +172,7 @@ def begin(workdir: Path, record: Mapping[str, Any]) -> None:
 
 def read(workdir: Path) -> dict[str, Any]:
     """Returns the content of `config.json`; raises UserError if it is missing or damaged."""
-    files.run_folder(workdir)
+    files.workdir(workdir)
     try:
         record = json.loads((workdir / CONFIG).read_text())
         record = {**_OLDER, **record}

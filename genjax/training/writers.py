@@ -5,7 +5,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
@@ -14,10 +14,10 @@ from PIL import Image
 from tensorboardX import summary
 from tensorboardX.proto.event_pb2 import SessionLog
 
-from genjax import records, stores
+from genjax import records
 from genjax.config import trust
-from genjax.errors import CannotWrite, UserError, how_to_install
-from genjax.files import replacing
+from genjax.errors import UserError, how_to_install
+from genjax.files import appending, explained, is_remote, replacing
 from genjax.training.tensorboard import EventFile
 
 
@@ -31,9 +31,9 @@ class MetricWriter:
     def __init__(self, workdir: Path, start: int):
         """Opens the files in `workdir` for a run that starts from step `start`."""
         self._path = workdir / records.METRICS
-        with _explained(self._path), contextlib.ExitStack() as files:
-            _keep_until(self._path, start)
-            self._file = files.enter_context(_appending(self._path))
+        with explained(self._path), contextlib.ExitStack() as files:
+            _keep_until(workdir, start)
+            self._file = files.enter_context(appending(self._path))
             self._events = EventFile(workdir / 'tensorboard', os.getpid())
             files.callback(self._events.close)
             # Hides records of later steps by a killed process.
@@ -44,7 +44,7 @@ class MetricWriter:
     def log_config(self, config: object) -> None:
         """Shows the config, plain data, in TensorBoard."""
         text = json.dumps(config, indent=1).replace('\n', '\n    ')  # as code, in Markdown
-        with _explained(self._path):
+        with explained(self._path):
             self._events.write(0, summary=summary.text('config', f'    {text}'))
 
     def log_to_wandb(self, project: str, run_id: str, config: object) -> None:
@@ -57,9 +57,7 @@ class MetricWriter:
         try:
             self._wandb = wandb.init(
                 project=project,
-                dir=tempfile.gettempdir()
-                if stores.is_remote(self._path)
-                else str(self._path.parent),
+                dir=wandb_folder(self._path.parent),
                 config=config,
                 id=run_id,
                 name=self._path.parent.absolute().name,
@@ -85,8 +83,8 @@ class MetricWriter:
             self._wandb.log(dict(metrics), step=step)
 
     def _write(self, step: int, metrics: Mapping[str, float]) -> None:
-        with _explained(self._path):
-            self._file.write(_line(step, metrics))
+        with explained(self._path):
+            self._file.write(_line(step, metrics).encode())
             for name, value in metrics.items():
                 if math.isfinite(value):
                     self._events.write(step, summary=summary.scalar(name, value))
@@ -106,7 +104,7 @@ class MetricWriter:
         """Shows an image file in TensorBoard and Weights & Biases."""
         with path.open('rb') as file:
             pixels = np.asarray(Image.open(file).convert('RGB'))
-        with _explained(self._path):
+        with explained(self._path):
             self._events.write(step, summary=summary.image(name, pixels, dataformats='HWC'))
         if self._wandb:
             self._wandb.log({name: wandb_module().Image(pixels)}, step=step)
@@ -115,13 +113,13 @@ class MetricWriter:
         """Makes what was recorded visible, in a store too: before a checkpoint of the same step,
         whose run resumes with these records.
         """
-        with _explained(self._path):
+        with explained(self._path):
             self._file.flush()
             self._events.flush()
 
     def close(self) -> None:
         """Flushes and closes all outputs."""
-        with _explained(self._path):
+        with explained(self._path):
             self._open.close()
         if self._wandb:
             self._wandb.finish()
@@ -166,42 +164,17 @@ def wandb_module() -> ModuleType:
     return wandb
 
 
-@contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Turns a failed write into a one-line error."""
-    try:
-        yield
-    except OSError as error:
-        raise CannotWrite(f'cannot write {path}: {error.strerror or error}') from error
+def wandb_folder(workdir: Path) -> str:
+    """Returns the folder on this machine in which Weights & Biases keeps its files of a run."""
+    return tempfile.gettempdir() if is_remote(workdir) else str(workdir)
 
 
-def _keep_until(path: Path, step: int) -> None:
+def _keep_until(workdir: Path, step: int) -> None:
     """Drops records of later steps and an incomplete last line; renames results of older runs."""
-    if not path.exists():
-        return
-    if stores.is_remote(path):
-        _keep_segments_until(path, step)
-        return
-    kept = [{'step': at, **found} for at, found in records.metrics(path.parent) if at <= step]
-    with replacing(path) as temporary:
-        temporary.write_text(''.join(json.dumps(record) + '\n' for record in kept))
-
-
-def _appending(path: Path) -> contextlib.AbstractContextManager:
-    """Opens a file, or its segments in a store, to append lines."""
-    if not stores.is_remote(path):
-        return path.open('a', buffering=1)  # each line at once
-    first = 1 + max((int(part.name) for part in path.iterdir()), default=0) if path.exists() else 1
-    return contextlib.closing(stores.Segments(lambda number: path / f'{number:06}', first))
-
-
-def _keep_segments_until(path: Path, step: int) -> None:
-    """`_keep_until` of segments: rewrites those with later records, and removes empty ones."""
-    for part in sorted(path.iterdir()):
-        found = [json.loads(line) for line in part.read_text().splitlines()]
-        kept = [record for record in found if record['step'] <= step]
-        if not kept:
-            part.unlink()
-        elif kept != found:
+    for part in records.parts(workdir):
+        before = part.read_text(errors='replace')
+        kept = [{'step': at, **found} for at, found in records.parsed(before) if at <= step]
+        after = ''.join(json.dumps(record) + '\n' for record in kept)
+        if after != before:
             with replacing(part) as temporary:
-                temporary.write_text(''.join(json.dumps(record) + '\n' for record in kept))
+                temporary.write_text(after)

@@ -1,5 +1,6 @@
 """A trial that hangs does not hold up the sweep, or its lock."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -26,8 +27,9 @@ def test_a_trial_that_does_not_end_is_killed_and_named(tmp_path, monkeypatch, ca
         def __init__(self, folder, trial, share, lock):
             self.trial, self.share = trial, share
             self._stopped, self._began = False, time.monotonic()
-            folder.log(trial.id).parent.mkdir(exist_ok=True)
-            folder.log(trial.id).write_text('step 1\n')
+            self._held, self._log = contextlib.ExitStack(), folder.log(trial.id)
+            self._log.parent.mkdir(exist_ok=True)
+            self._log.write_text('step 1\n')
             self.process = subprocess.Popen(['sh', '-c', DEAF], stdout=subprocess.PIPE)
             self.process.stdout.readline()  # it ignores the signal now
             processes.append(self.process)

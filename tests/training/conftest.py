@@ -12,7 +12,7 @@ from genjax.training import loading as runs
 from genjax.training import loop
 from genjax.training.experiment import experiment_of
 from genjax.training.programs import Programs, example_of
-from tests.training import tiny
+from tests.training import emulator, tiny
 from tests.training.processes import Processes
 from tests.training.stages import first_stage
 
@@ -119,3 +119,13 @@ def processes():
     started = Processes()
     yield started
     started.close()
+
+
+@pytest.fixture(scope='module')
+def environment():
+    """The environment of processes that use an emulated store, and its faults."""
+    with emulator.emulator() as (address, faults), pytest.MonkeyPatch.context() as patch:
+        variables = emulator.variables(address)
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        yield variables, faults

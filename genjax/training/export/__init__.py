@@ -41,7 +41,7 @@ def export(run: Run, out: str | Path, format: str = 'safetensors') -> None:
     if format not in FORMATS:
         hint = nearest(format, FORMATS)
         raise UserError(f'--format={format} is not one of {", ".join(FORMATS)}{hint}')
-    out = Path(files.local(out))
+    out = files.as_path(files.anywhere(out))
     files.check_new_folder(out)
     variables = fetch(run.variables)
     if not distributed.is_first():
