@@ -4,6 +4,7 @@ sweep.json          config file and changes of every trial
 configs/ID.json     full config of a trial, for `genjax train --config`
 trials/ID/          run folder of a trial
 logs/ID.txt         output of a trial
+logs/ID.N.txt       output of process N of a trial with several, from `genjax run_trial`
 results/ID.json     status, reason and seconds of a trial
 populations/ID/     trials that one program is training, and their checkpoints
 """
@@ -132,9 +133,10 @@ class Folder:
         """Run folder of a trial."""
         return self.path / 'trials' / trial
 
-    def log(self, trial: str) -> Path:
-        """Output file of a trial."""
-        return self.path / 'logs' / f'{trial}.txt'
+    def log(self, trial: str, process: int | None = None) -> Path:
+        """Output file of a trial, or of one of its processes."""
+        number = '' if process is None else f'.{process}'
+        return self.path / 'logs' / f'{trial}{number}.txt'
 
     def result_path(self, trial: str) -> Path:
         """Result file of a trial."""

@@ -95,6 +95,8 @@ def test_processes_of_a_trial_find_each_other(slurm, tmp_path):
     log = Folder(tmp_path).log(trial).read_text()
     assert result['status'] == 'complete', log
     assert '2 device(s)' in log and log.count('from step 0 to 12') == 1
+    logs = [Folder(tmp_path).log(trial, process).read_text() for process in (0, 1)]
+    assert 'from step 0 to 12' in logs[0] and 'process 1 of 2 on' in logs[1].splitlines()[0]
     steps = [line['step'] for line in metrics(tmp_path, trial) if 'vae/loss' in line]
     assert steps == list(range(1, 13))
 

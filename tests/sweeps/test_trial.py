@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -94,7 +95,9 @@ def test_a_trial_that_another_process_trains_is_left_to_it(printed, tmp_path):
 
 
 @pytest.mark.parametrize('index', [0, 1])
-def test_of_several_processes_the_first_writes(tmp_path, monkeypatch, index):
+def test_of_several_processes_the_first_writes_the_result_and_each_a_log(
+    tmp_path, monkeypatch, index
+):
     monkeypatch.setenv('JAX_COORDINATOR_ADDRESS', 'localhost:8476')
     monkeypatch.setenv('JAX_NUM_PROCESSES', '2')
     monkeypatch.setenv('JOB_COMPLETION_INDEX', str(index))
@@ -108,6 +111,9 @@ def test_of_several_processes_the_first_writes(tmp_path, monkeypatch, index):
     assert trial.run(folder, 'abc') == 1
     result = folder.result('abc')
     assert result is None if index else result['reason'] == 'a mistake'
+    began, *lines = folder.log('abc', index).read_text().splitlines()
+    assert f'process {index} of 2 on {socket.gethostname()}' in began
+    assert ''.join(lines) == 'genjax: error: a mistake'
 
 
 @pytest.mark.parametrize(
