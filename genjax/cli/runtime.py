@@ -157,8 +157,11 @@ def prepare() -> None:
     sys.unraisablehook = _unraisable
     if jax.config.jax_compilation_cache_dir is None:
         home = os.environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
-        if not home.startswith('~'):  # no cache without a home folder
-            jax.config.update('jax_compilation_cache_dir', os.path.join(home, 'genjax', 'xla'))
+        folder = os.path.join(home, 'genjax', 'xla')
+        with contextlib.suppress(OSError):  # no cache without a home folder that can be written
+            if not home.startswith('~'):
+                os.makedirs(folder, exist_ok=True)
+                jax.config.update('jax_compilation_cache_dir', folder)
         # The default skips programs that compile within a second; small models have many of them.
         jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
 
