@@ -11,15 +11,12 @@ _COMBINED = 128 * 2**20  # bytes of small transfers that become one
 
 TRAINING: dict[str, Options] = {
     # docs.jax.dev/en/latest/gpu_performance_tips.html, and NVIDIA's JAX-Toolbox: send while others
-    # compute, in an order that hides it; in a loop over layers, start in the turn before.
+    # compute, in an order that hides it. (XLA 0.12 no longer has options for pipelined transfers.)
     'gpu': {
         'xla_gpu_enable_latency_hiding_scheduler': True,
         'xla_gpu_all_gather_combine_threshold_bytes': _COMBINED,
         'xla_gpu_all_reduce_combine_threshold_bytes': _COMBINED,
         'xla_gpu_reduce_scatter_combine_threshold_bytes': _COMBINED,
-        'xla_gpu_enable_pipelined_all_gather': True,
-        'xla_gpu_enable_pipelined_all_reduce': True,
-        'xla_gpu_enable_pipelined_reduce_scatter': True,
     },
 }
 """Options of a training step on several devices."""

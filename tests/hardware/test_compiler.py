@@ -24,11 +24,12 @@ def test_xla_knows_the_options_for_gpus():
 def test_what_the_user_sets_is_left_to_him(monkeypatch):
     monkeypatch.setenv(
         'XLA_FLAGS',
-        '--xla_gpu_enable_latency_hiding_scheduler=false xla_gpu_enable_pipelined_all_gather',
+        '--xla_gpu_enable_latency_hiding_scheduler=false'
+        ' --xla_gpu_all_gather_combine_threshold_bytes=1',
     )
     left = set(TRAINING['gpu']) - set(training_options(devices('gpu')))
     assert left == {
-        'xla_gpu_enable_latency_hiding_scheduler', 'xla_gpu_enable_pipelined_all_gather'
+        'xla_gpu_enable_latency_hiding_scheduler', 'xla_gpu_all_gather_combine_threshold_bytes'
     }  # fmt: skip
 
 
