@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
+from genjax.models.conditions import paired, unpaired
 
 
 class Bijection(nn.Module, ABC):
@@ -38,10 +39,10 @@ class Bijection(nn.Module, ABC):
 
 
 class Guided(NamedTuple):
-    """Contexts of a batch whose second half repeats the first, for classifier-free guidance.
+    """Contexts of a batch of which each row is there twice, for classifier-free guidance.
 
     Attributes:
-        rows: contexts of the first half, then null contexts, [2 B, F].
+        rows: null contexts `paired` with contexts, [2 B, F].
         weight: the parameters of a map are those without context plus `weight` times the difference
             to those with it (Zhai et al., "Normalizing flows are capable generative models", 2024).
     """
@@ -59,9 +60,9 @@ def guided(params: Array, context: Array | Guided | None) -> Array:
     """Returns the parameters [B, ...] of a map, those of a guided batch mixed."""
     if not isinstance(context, Guided):
         return params
-    strong, weak = jnp.split(params, 2)
+    weak, strong = unpaired(params)
     mixed = weak + context.weight * (strong - weak)
-    return jnp.concatenate([mixed, mixed])
+    return paired(mixed, mixed)
 
 
 def given(context: Array | None) -> tuple[Array, ...]:

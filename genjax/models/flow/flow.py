@@ -239,15 +239,15 @@ class Flow(ConditionalModel):
         condition: Array | None,
         guidance: Array | float | None = None,
     ) -> Array:
-        num, context = len(z), self._context(condition)
+        context = self._context(condition)
         if guidance is not None:
-            both = jnp.concatenate([context, conditions.null(self, num)])
-            z, context = jnp.concatenate([z, z]), Guided(both, guidance)
+            both = conditions.paired(conditions.null(self, len(z)), context)
+            z, context = conditions.paired(z, z), Guided(both, guidance)
         (x, _), _ = flax_utils.apply(
             self.bijection, variables, 'flow', z.reshape(-1, *self.shape), context,
             method='inverse_and_log_det',
         )  # fmt: skip
-        return x[:num]
+        return x if guidance is None else conditions.unpaired(x)[1]
 
     def _context(self, condition: Array | None) -> Array | None:
         """The bijection's context: a condition with the feature of the null condition only if that
