@@ -121,9 +121,11 @@ def processes():
     started.close()
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def environment():
-    """The environment of processes that use an emulated store, and its faults."""
+    """The environment of processes that use an emulated store, and its faults. Clients of the store
+    are kept for the life of a process, and so is the store.
+    """
     with emulator.emulator() as (address, faults), pytest.MonkeyPatch.context() as patch:
         variables = emulator.variables(address)
         for name, value in variables.items():
