@@ -300,7 +300,7 @@ def test_a_path_that_begins_where_the_other_one_does_not(trained):
     moved = along(denoiser(trained), trained, Rectified())
     for t in (1.0, 1e-6):
         got = moved(jax.random.normal(KEY, (8, 2)), jnp.float32(t))
-        assert jnp.all(jnp.isfinite(jnp.stack(got)))
+        assert jnp.all(jnp.isfinite(jnp.stack([got.data, got.noise])))
     x = jax.random.normal(KEY, (500, 2))
     got = Heun()(moved, Rectified(), PowerSchedule()(Rectified(), 50), x, KEY)
     distance = jnp.min(jnp.sum((got[:, None] - MEANS) ** 2, axis=-1), axis=-1)
