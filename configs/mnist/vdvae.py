@@ -22,7 +22,7 @@ SIDES = (1, 1, 7, 7, 7, 7, 14, 14, 14, 14, 14, 14, 28, 28, 28, 28)
 
 def get_config():
     steps = FieldReference(200_000)
-    rate = spec(optax.warmup_cosine_decay_schedule, 0.0, 1e-3, 1000, steps)
+    rate = spec(optax.warmup_cosine_decay_schedule, 0.0, 1e-3, steps // 200, steps)
     return spec(
         Experiment,
         dataset=TFDS('mnist'),

@@ -4,7 +4,7 @@ import pytest
 
 from genjax.config import build, from_json
 from genjax.errors import UserError
-from genjax.models import GAN, GPT, MDLM, DiffusionModel, MaskGIT, MeanFlow, StyleGAN
+from genjax.models import GPT, MDLM, VAE, DiffusionModel, MaskGIT, MeanFlow, StyleGAN
 from genjax.models.autoregressive import TokenSampling
 from genjax.models.diffusion import (
     DDIM,
@@ -52,8 +52,8 @@ def test_options_are_replaced_by_name_or_whole():
 def test_options_that_the_model_does_not_have(change, line):
     with pytest.raises(UserError, match=line):
         with_sampling(MODEL, **change)
-    with pytest.raises(UserError, match='a GAN has no sampling options'):
-        with_sampling(GAN(MLP((4,), shape=(2,)), MLP((4,), shape=()), 2), **change)
+    with pytest.raises(UserError, match='a VAE has no sampling options'):
+        with_sampling(VAE(MLP((4,)), MLP((4,), shape=(2,)), 2), **change)
 
 
 @pytest.mark.parametrize(

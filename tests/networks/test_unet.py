@@ -8,7 +8,7 @@ import pytest
 from genjax.errors import UserError
 from genjax.networks import UNet
 from genjax.networks.layers import BatchNorm, GroupNorm, InstanceNorm, LayerNorm
-from genjax.networks.unet import TimedBlock, _resize
+from genjax.networks.unet import TimedBlock, resize
 
 pytestmark = pytest.mark.slow
 
@@ -76,13 +76,13 @@ def test_a_new_network_gives_zero_and_a_new_block_its_input():
 
 def test_halving_averages_and_doubling_repeats():
     x = np.random.default_rng(0).normal(size=(2, 3, 5, 2)).astype(np.float32)
-    halved = _resize(jnp.asarray(x), (2, 3))
+    halved = resize(jnp.asarray(x), (2, 3))
     assert halved.shape == (2, 2, 3, 2)
     for row in range(2):
         for column in range(3):
             pixels = x[:, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
             np.testing.assert_allclose(halved[:, row, column], pixels.mean((1, 2)), rtol=1e-5)
-    doubled = _resize(jnp.asarray(x), (5, 10))
+    doubled = resize(jnp.asarray(x), (5, 10))
     np.testing.assert_array_equal(doubled, x.repeat(2, axis=1).repeat(2, axis=2)[:, :5])
 
 
