@@ -1,9 +1,9 @@
 """`genjax use`: answers questions with a trained model."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from genjax import files
 from genjax.cli import runtime
@@ -17,21 +17,15 @@ if TYPE_CHECKING:
 
 HELP = 'classify, find novel examples, or infer parameters with a trained model'
 GROUPS = ('sampling', 'other')
-USES = {
-    'classify': 'classify examples: by a classifier, or by the densities of a class-conditional'
-    " model and Bayes' rule",
-    'novelty': 'measure how well scores of a model tell another data set from its own',
-    'posterior': 'draw parameters of a simulator given an observation',
-}
 _SHOWN = 10  # examples that `classify` prints
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     uses = parser.add_subparsers(dest='use', metavar='use', required=True)
-    for name, text in USES.items():
+    for name, (text, add_options, _) in _USES.items():
         use = uses.add_parser(name, help=text, description=text)
         runtime.add_run(use)
-        {'classify': _classify, 'novelty': _novelty, 'posterior': _posterior}[name](use)
+        add_options(use)
         runtime.add_arguments(use)
 
 
@@ -101,10 +95,7 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(f'--out={args.out}: name it .npz')
     trust.on_path('.')  # the user's data set may be in the current folder
     with runtime.computing(args):
-        loaded = runtime.load_run(args)
-        {'classify': _run_classify, 'novelty': _run_novelty, 'posterior': _run_posterior}[args.use](
-            args, loaded
-        )
+        _USES[args.use].run(args, runtime.load_run(args))
 
 
 def _run_classify(args: argparse.Namespace, run: 'Run') -> None:
@@ -191,3 +182,29 @@ def _numbers(text: str) -> Sequence[float]:
 
 
 _numbers.__name__ = 'shares'  # argparse: invalid shares value
+
+
+class _Use(NamedTuple):
+    """Attributes: its line of help, its options on a parser, and what answers."""
+
+    text: str
+    add_options: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace, 'Run'], None]
+
+
+_USES = {
+    'classify': _Use(
+        'classify examples: by a classifier, or by the densities of a class-conditional'
+        " model and Bayes' rule",
+        _classify,
+        _run_classify,
+    ),
+    'novelty': _Use(
+        'measure how well scores of a model tell another data set from its own',
+        _novelty,
+        _run_novelty,
+    ),
+    'posterior': _Use(
+        'draw parameters of a simulator given an observation', _posterior, _run_posterior
+    ),
+}

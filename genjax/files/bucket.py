@@ -1,4 +1,4 @@
-"""What a bucket has in place of locks, renames and appends; this needs the `gcs` extra."""
+"""Files of buckets, which have no locks, renames or appends; needs the `gcs` extra."""
 
 import base64
 import contextlib

@@ -3,8 +3,8 @@
 Each has fields or properties `dim`, the dimension of a vector, and `num_codes`, and the methods
 `__call__(h [..., dim], weight, train) -> Quantised` and `lookup(index [...]) -> z [..., dim]`.
 Updates in training weight each vector by `weight`, which broadcasts to [...]. The gradient is
-passed straight through to `h` (Bengio et al., 2013). With a field `depth` a vector has so many
-tokens: index [..., depth].
+passed straight through to `h` (Bengio et al., 2013). A field `depth` is the number of tokens of
+a vector: index [..., depth].
 """
 
 import math

@@ -170,7 +170,7 @@ def _type_bytes(text: str) -> int:
 
 
 def _crossing(kind: str, groups: np.ndarray, server: int | None) -> float:
-    """Least share of a transfer's bytes that goes between servers of so many devices.
+    """Computes the least share of a transfer's bytes that goes between servers of `server` devices.
 
     Of n devices in m servers, each gathers n - 1 parts; one of them per other server must come by
     the network, the others from the devices beside it. Reductions are gathers in reverse.

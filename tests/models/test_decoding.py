@@ -159,7 +159,7 @@ def test_a_perfect_draft_needs_few_passes():
 
 
 def reach(network, x, t):
-    """Which inputs the output at t depends on, by changing each."""
+    """Finds the inputs that the output at t depends on, by changing each."""
     variables = network.init(KEY, x)
     variables = {'params': _spread(variables['params'])}
     apply = jax.jit(lambda x: network.apply(variables, x)[0, t])

@@ -1,4 +1,4 @@
-"""How many steps a dispatch has where the config leaves it open."""
+"""The number of steps in a dispatch, where the config leaves it open."""
 
 import dataclasses
 

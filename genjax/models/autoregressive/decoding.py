@@ -99,8 +99,8 @@ class TokenSampling(GuidedSampling):
         repetition_penalty: before all else, positive logits of tokens that the sequence, or its
             prompt, already has are divided by this number, and negative ones multiplied (Keskar et
             al., CTRL, 2019). 1: no penalty.
-        beams: beam search: a sample is the most probable of so many sequences, kept at each token
-            by their total log-probability, and depends on no random number. None: sampling.
+        beams: number of sequences that beam search keeps at each token. A sample is the one with
+            the largest log-probability, and depends on no random number. None: sampling.
     """
 
     temperature: float = 1.0
@@ -118,7 +118,7 @@ class TokenSampling(GuidedSampling):
 
     @property
     def penalises(self) -> bool:
-        """Whether there is a repetition penalty."""
+        """True if there is a repetition penalty."""
         penalty = self.repetition_penalty
         return not (isinstance(penalty, int | float) and penalty == 1)
 

@@ -1,5 +1,6 @@
 """Normalizing flow: a generative model by change of variables."""
 
+import functools
 import math
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -127,7 +128,7 @@ class Flow(ConditionalModel):
     @full_precision
     def _denoised(self, variables: Variables, x: Array, condition: Array | None) -> Array:
         def total(x: Array) -> Array:
-            return jnp.sum(self._log_prob_and_log_det(variables, x, condition)[0])
+            return jnp.sum(self._log_prob(variables, x, None, condition))
 
         return x + self.sampling.denoise**2 * jax.grad(total)(x)
 
@@ -159,9 +160,7 @@ class Flow(ConditionalModel):
         label: Array | None,
         context: Array | None,
     ) -> Array:
-        def log_prob(condition: Array | None) -> Array:
-            return self._log_prob_and_log_det(variables, x, condition, key)[0]
-
+        log_prob = functools.partial(self._log_prob, variables, x, key)
         if self._learns_null and label is None and context is None:
             return log_prob(conditions.null(self, len(x)))
         return conditions.mixture(self, log_prob, len(x), label, context)
@@ -226,9 +225,7 @@ class Flow(ConditionalModel):
         label: Array | None,
         context: Array | None,
     ) -> Array | None:
-        def log_prob(condition: Array | None) -> Array:
-            return self._log_prob_and_log_det(variables, x, condition, key)[0]
-
+        log_prob = functools.partial(self._log_prob, variables, x, key)
         return conditions.given_or_likely(self, log_prob, len(x), label, context)
 
     @full_precision
@@ -280,6 +277,11 @@ class Flow(ConditionalModel):
         """
         del key
         return self._mapped(variables, x, condition)
+
+    def _log_prob(
+        self, variables: Variables, x: Array, key: Array | None, condition: Array | None
+    ) -> Array:
+        return self._log_prob_and_log_det(variables, x, condition, key)[0]
 
     def _log_prob_and_log_det(
         self,
