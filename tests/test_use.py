@@ -12,7 +12,7 @@ from genjax.config import spec
 from genjax.data import Binarise, Chain, SemiSupervised, Simulations
 from genjax.data.simulators import GaussianLinear
 from genjax.evaluation import Accuracy, BayesRule
-from genjax.inference import posterior_samples
+from genjax.inference import likelihood_posterior, posterior_samples
 from genjax.models import BayesClassifier, Flow, SemiSupervisedVAE
 from genjax.models.flow import Autoregressive
 from genjax.networks import MLP, MaskedMLP
@@ -83,22 +83,29 @@ def test_novelty(few, capsys):
     assert 'novelty/auroc_typicality' in shown and 'log_prob' not in shown.split('protocol')[0]
 
 
-def test_posterior(tmp_path, capsys):
+@pytest.mark.parametrize('modelled', ['parameters', 'observations'])
+def test_posterior(tmp_path, capsys, modelled):
     config = spec(
         Experiment,
-        dataset=spec(Simulations, task=spec(GaussianLinear), num=100),
+        dataset=spec(Simulations, task=spec(GaussianLinear), num=100, modelled=modelled),
         model=Flow(Autoregressive(MaskedMLP(())), (10,), context_shape=(10,)),
         optimizer=spec(optax.adam, 1e-2),
         steps=2,
         batch_size=8,
     )
     run, task = genjax.train(config, tmp_path / 'run'), GaussianLinear()
-    observation = run.experiment.dataset.source('test')[np.arange(1)]['context']
+    observed = 'context' if modelled == 'parameters' else 'x'
+    observation = run.experiment.dataset.source('test')[np.arange(1)][observed]
     np.save(tmp_path / 'x.npy', observation)
     use = ['use', 'posterior', f'--workdir={run.workdir}', f'--observation={tmp_path}/x.npy']
     assert main([*use, '--num=50', '--seed=3', f'--out={tmp_path}/theta.npz']) == 0
-    want = posterior_samples(
-        run.model, run.variables, observation[0], task.prior_log_prob, 50, seed=3
-    )
-    np.testing.assert_array_equal(np.load(tmp_path / 'theta.npz')['x'], want.samples)
-    assert f'parameter 0: {want.samples[:, 0].mean():.4g} ±' in capsys.readouterr().out
+    common = run.model, run.variables, observation[0]
+    if modelled == 'parameters':
+        want = posterior_samples(*common, task.prior_log_prob, 50, seed=3).samples
+    else:
+        want = likelihood_posterior(*common, task, 50, seed=3)
+    np.testing.assert_array_equal(np.load(tmp_path / 'theta.npz')['x'], want)
+    assert f'parameter 0: {want[:, 0].mean():.4g} ±' in capsys.readouterr().out
+    np.save(tmp_path / 'x.npy', observation[:, :3])
+    assert main(use) == 2
+    assert 'an observation is [10], not [1, 3]' in capsys.readouterr().err

@@ -139,28 +139,33 @@ def _run_novelty(args: argparse.Namespace, run: 'Run') -> None:
 
 
 def _run_posterior(args: argparse.Namespace, run: 'Run') -> None:
-    from genjax.inference import posterior_samples
+    from genjax.data import Simulations
+    from genjax.inference import simulated
     from genjax.parallel import distributed
 
-    dataset, model = run.experiment.dataset, run.model
-    task = getattr(dataset, 'task', None)
-    if task is None or dataset.modelled != 'parameters':
+    dataset = run.experiment.dataset
+    if not isinstance(dataset, Simulations):
         raise UserError(
-            f'posterior needs a run of parameters given observations, on Simulations: that in'
-            f' {args.workdir} is on {type(dataset).__name__}'
+            f'posterior needs a run on Simulations: that in {args.workdir} is on'
+            f' {type(dataset).__name__}'
         )
     observation = read_rows(args.observation, '--observation', 'context')
-    if observation.shape == (1, *model.context_shape):
-        observation = observation[0]
-    found = posterior_samples(
-        model, run.variables, observation, task.prior_log_prob, args.num, seed=args.seed,
-        preprocess=run.experiment.preprocess,
+    shape = tuple(dataset.task.observation_shape)
+    if observation.shape not in (shape, (1, *shape)):
+        raise UserError(
+            f'--observation={args.observation}: an observation is {list(shape)}, not'
+            f' {list(observation.shape)}'
+        )
+    found = simulated.samples(
+        run.model, run.variables, dataset, run.experiment.preprocess,
+        observation.reshape(shape), args.num, args.seed,
     )  # fmt: skip
     if not distributed.is_first():
         return
     for number, theta in enumerate(found.samples.T):
         print(f'parameter {number}: {theta.mean():.4g} ± {theta.std():.4g}')
-    print(f'{args.num:,} samples; {found.leakage:.2%} were outside of the prior and rejected')
+    leaked = f'; {found.leakage:.2%} were outside of the prior and rejected'
+    print(f'{args.num:,} samples{leaked if dataset.modelled == "parameters" else ""}')
     _write(args, x=found.samples)
 
 
@@ -205,6 +210,8 @@ _USES = {
         _run_novelty,
     ),
     'posterior': _Use(
-        'draw parameters of a simulator given an observation', _posterior, _run_posterior
+        'draw parameters given an observation, with a model of one or the other',
+        _posterior,
+        _run_posterior,
     ),
 }

@@ -164,7 +164,9 @@ class Calibration(Evaluator):
         truth, x = _pairs(data, data.split, self.num)
         seeds = np.random.SeedSequence(data.seed).generate_state(len(x))
         found = [
-            simulated.samples(model, variables, data, each, self.draws, int(seed))
+            simulated.samples(
+                model, variables, data.dataset, data.preprocess, each, self.draws, int(seed)
+            )
             for each, seed in zip(x, seeds, strict=True)
         ]
         samples = np.stack([each.samples for each in found])

@@ -84,7 +84,9 @@ class PosteriorC2ST(Evaluator):
         accuracies, leakages = [], []
         for number, (x, reference) in enumerate(self._references(data, key)):
             seed = int(seeds[number])
-            found = simulated.samples(model, variables, data, x, len(reference), seed)
+            found = simulated.samples(
+                model, variables, data.dataset, data.preprocess, x, len(reference), seed
+            )
             accuracies.append(posterior_c2st(reference, found.samples))
             leakages.append(found.leakage)
         spread = np.std(accuracies, ddof=1) if len(accuracies) > 1 else math.nan

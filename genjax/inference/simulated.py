@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from genjax.data.preprocessing import Chain
 from genjax.data.simulations import Simulations
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData
@@ -23,7 +24,8 @@ def check(evaluator: Any, data: EvaluationData) -> None:
 def samples(
     model: Any,
     variables: Variables,
-    data: EvaluationData,
+    dataset: Simulations,
+    preprocess: Chain,
     observation: np.ndarray,
     num: int,
     seed: int,
@@ -31,8 +33,8 @@ def samples(
     """Draws parameters given one observation: `posterior_samples` of a model of parameters,
     `likelihood_posterior`, without leakage, of one of observations; raises what they do.
     """
-    task, options = data.dataset.task, {'seed': seed, 'preprocess': data.preprocess}
-    if data.dataset.modelled == 'parameters':
+    task, options = dataset.task, {'seed': seed, 'preprocess': preprocess}
+    if dataset.modelled == 'parameters':
         prior = task.prior_log_prob
         return posterior_samples(model, variables, observation, prior, num, **options)
     return Posterior(likelihood_posterior(model, variables, observation, task, num, **options), 0.0)
