@@ -60,7 +60,7 @@ def _novelty(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         '--scores', metavar='NAME,…',
-        help='of log_prob, typicality, complexity, energy, mahalanobis'
+        help='of log_prob, typicality, complexity, regret, energy, mahalanobis'
         ' (default: log_prob,typicality)',
     )  # fmt: skip
     parser.add_argument(

@@ -23,6 +23,7 @@ NEEDS = {
     'typicality': 'log_prob',
     'complexity': 'log_prob',
     'ratio': 'log_prob',
+    'regret': 'posterior',
     'energy': 'classify',
     'mahalanobis': 'features',
 }
@@ -39,6 +40,7 @@ class Novelty(Evaluator):
     | 'typicality' | distance of log p(x) from its mean over training examples |
     | 'complexity' | -log p(x) minus the length of the image as PNG, in nats |
     | 'ratio' | -log p(x) plus the log-probability under a background model |
+    | 'regret' | nats that a posterior fitted to x alone adds to the bound of a VAE |
     | 'energy' | -log Σ exp(logits) of a classifier |
     | 'mahalanobis' | distance of the features to the nearest class of training examples |
 
@@ -138,6 +140,7 @@ class Novelty(Evaluator):
                 'ratio': lambda: novelty_scores.likelihood_ratio(
                     log_prob, self.background.log_prob(x)
                 ),
+                'regret': lambda: applied(apply.regret, x),
                 'energy': lambda: novelty_scores.energy(applied(apply.classify, x)),
                 'mahalanobis': lambda: novelty_scores.mahalanobis(
                     applied(apply.features, x), learned, train['label']

@@ -7,6 +7,7 @@ field `shape`, the shape of one example. Modules that take a condition are
 
 from genjax.bridge import FromNNX, from_nnx
 from genjax.networks.autoencoder import MapDecoder, MapEncoder
+from genjax.networks.causal_window import CausalWindow
 from genjax.networks.conditional import Conditional, condition_vector
 from genjax.networks.conv_ladder import ConvLadder
 from genjax.networks.convert import from_diffusers, to_diffusers
@@ -40,6 +41,7 @@ from genjax.networks.unet import UNet
 __all__ = [
     'MLP',
     'TCN',
+    'CausalWindow',
     'Conditional',
     'ConvDecoder',
     'ConvEncoder',

@@ -20,6 +20,7 @@ from genjax.errors import UserError
 from genjax.keys import key_of
 from genjax.models import classes
 from genjax.models.base import LogProb, Variables
+from genjax.models.vae.regret import likelihood_regret
 from genjax.parallel.host import fetch, mesh_of, spread
 from genjax.sampling.draw import chunk_size, conditions_of
 
@@ -111,6 +112,13 @@ def features(
 ) -> np.ndarray:
     """Features [N, D] of examples x [N, *event]."""
     return _applied(_features, 'features', model, preprocess, variables, x, seed, **given)
+
+
+def regret(
+    model: Any, preprocess: Chain, variables: Variables, x: np.ndarray, seed: int = 0
+) -> np.ndarray:
+    """Likelihood regret [N] of examples x [N, *event] in nats; see `likelihood_regret`."""
+    return _applied(_regret, 'posterior', model, preprocess, variables, x, seed)
 
 
 def classify(
@@ -214,6 +222,11 @@ def _features(
     model: Any, preprocess: Chain, variables: Variables, x: Array, key: Array, **given: Array
 ) -> Array:
     return model.features(variables, preprocess(x, key)[0], **given)
+
+
+def _regret(model: Any, preprocess: Chain, variables: Variables, x: Array, key: Array) -> Array:
+    preprocess_key, key = jax.random.split(key)
+    return likelihood_regret(model, variables, preprocess(x, preprocess_key)[0], key)
 
 
 def _classify(model: Any, preprocess: Chain, variables: Variables, x: Array, key: Array) -> Array:

@@ -149,3 +149,5 @@ def test_what_it_refuses():
     data = EvaluationData(Cloud(), 'test', None, Chain())
     with pytest.raises(UserError, match=r'no log_prob\(\)'):
         Novelty(Cloud())(object(), {}, data, KEY)
+    with pytest.raises(UserError, match=r'Normal: the model has no posterior\(\)'):
+        evaluated(('regret',), Cloud(2.0))

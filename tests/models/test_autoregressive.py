@@ -26,6 +26,7 @@ from genjax.models.diffusion import Confidence, MaskGITSampling
 from genjax.models.sampling_options import with_sampling
 from genjax.networks import (
     TCN,
+    CausalWindow,
     GatedPixelCNN,
     MaskedAutoencoder,
     PixelCNNPlusPlus,
@@ -75,6 +76,7 @@ BITS = {
         Recurrent((4, 4), features=6, cell='gru'), MaskedAutoencoder((4,), (8,))
     ),
     'pixelcnn': PixelCNN(GatedPixelCNN((4, 3, 1), 4, 1)),
+    'pixelcnn-window': PixelCNN(CausalWindow((4, 3, 1), 1, (8,))),
     'pixelcnn++': PixelCNN(PixelCNNPlusPlus((2, 4, 1), 4, 1, 2), LogisticMixture(2, levels=2)),
 }
 
@@ -123,7 +125,11 @@ def test_sequence_networks_are_causal(name):
 
 @pytest.mark.parametrize(
     'network',
-    [GatedPixelCNN((6, 5, 4), 5, 2), PixelCNNPlusPlus((6, 4, 4), 4, 1, 2)],
+    [
+        GatedPixelCNN((6, 5, 4), 5, 2),
+        PixelCNNPlusPlus((6, 4, 4), 4, 1, 2),
+        CausalWindow((4, 3, 4), 3, (20,)),
+    ],
     ids=lambda network: type(network).__name__,
 )
 def test_a_pixel_depends_on_all_before_it_and_on_none_after(network):

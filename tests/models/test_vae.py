@@ -1,6 +1,7 @@
 """The VAE against closed forms."""
 
 import dataclasses
+import functools
 import math
 
 import flax.linen as nn
@@ -18,6 +19,7 @@ from genjax.models.vae.bounds import (
     log_mean_exp,
     streaming_log_mean_exp,
 )
+from genjax.models.vae.regret import likelihood_regret
 from genjax.networks import MLP
 from tests.models.zoo import BY_NAME
 
@@ -95,6 +97,26 @@ def test_elbo_with_the_exact_posterior_equals_log_p(linear):
     out = jax.jit(model.phases[0].loss)(variables, {'x': x}, KEY)
     np.testing.assert_allclose(-out.values, exact, atol=0.05)
     np.testing.assert_allclose(out.metrics['elbo'], -out.values, rtol=1e-6)
+
+
+def test_regret_is_the_divergence_of_the_encoder_from_the_exact_posterior(linear):
+    model, variables, x, _ = linear
+    mean, log_std = model.posterior(variables, x)[:2]
+    bad, bad_log_std = model.posterior(_spoiled(variables), x)[:2]
+    ratio = np.exp(2 * (bad_log_std - log_std))
+    terms = ratio + (mean - bad) ** 2 * np.exp(-2 * log_std) - 1 - np.log(ratio)
+    expected = 0.5 * np.sum(terms, axis=1)  # KL of two normals
+
+    @jax.jit
+    def found(variables):  # the mean of an unbiased estimate
+        keys = jax.random.split(KEY, 200)
+        each = jax.vmap(
+            functools.partial(likelihood_regret, model, variables, x, steps=400, learning_rate=0.03)
+        )(keys)
+        return jnp.mean(each, axis=0)
+
+    np.testing.assert_allclose(found(_spoiled(variables)), expected, atol=0.03)
+    np.testing.assert_allclose(found(variables), 0, atol=0.03)
 
 
 def test_stl_has_no_variance_at_the_exact_posterior(linear):

@@ -41,9 +41,9 @@ class PixelCNN(ConditionalModel):
 
     Attributes:
         network: centred images [B, H, W, C] to [B, H, W, outputs]; a pixel's outputs depend on the
-            rows above and the pixels to its left only, as in `GatedPixelCNN` and
-            `PixelCNNPlusPlus`. Its field `shape` is the shape of an image; it is cloned with the
-            number of outputs in place of the channels.
+            rows above and the pixels to its left only, as in `GatedPixelCNN`,
+            `PixelCNNPlusPlus` and `CausalWindow`. Its field `shape` is the shape of an image;
+            it is cloned with the number of outputs in place of the channels.
         likelihood: distribution of a pixel: `Categorical` (2 levels: Bernoulli) or
             `LogisticMixture`.
         sampling: sampling options; guidance goes with the likelihood `Categorical`.
