@@ -3,6 +3,7 @@
 from genjax.models.flow.autoregressive import Autoregressive
 from genjax.models.flow.bases import StandardLogistic, StandardNormal
 from genjax.models.flow.bijection import Bijection, Chain, Inverse, Repeat
+from genjax.models.flow.conditioned import Conditioned
 from genjax.models.flow.continuous import ContinuousFlow
 from genjax.models.flow.coupling import Coupling
 from genjax.models.flow.dequantised import DequantisedFlow
@@ -18,6 +19,7 @@ __all__ = [
     'Autoregressive',
     'Bijection',
     'Chain',
+    'Conditioned',
     'ContinuousFlow',
     'Coupling',
     'DequantisedFlow',
