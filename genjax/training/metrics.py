@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import jax
 import numpy as np
@@ -111,22 +111,16 @@ class MetricLog:
         self._progress = progress
         self._pending: tuple[int, Mapping[str, Array]] | None = None
         self._means = Means(experiment, window)
-        self._waited, self._since = 0.0, time.perf_counter()
+        self._restart()
 
     @property
     def window(self) -> Mapping[str, tuple[float, int]]:
         """Sums of metrics not recorded yet, up to the last `flush`, for its checkpoint."""
         return dict(self._means.window)
 
-    @contextlib.contextmanager
-    def waiting_for_data(self) -> Iterator[None]:
+    def waiting_for_data(self) -> contextlib.AbstractContextManager:
         """Counts the time inside as waiting for data if the device is idle at its end."""
-        start = time.perf_counter()
-        yield
-        if self._pending is None or _finished(self._pending[1]):
-            seconds = time.perf_counter() - start
-            self._waited += seconds
-            self._timesheet.move(seconds, 'data')
+        return self._timesheet.waiting_for_data(lambda: self._pending[1] if self._pending else {})
 
     def push(self, step: int, metrics: Mapping[str, Array]) -> None:
         """Queues the metrics of the call that ended at `step`, and records those of the call
@@ -138,7 +132,7 @@ class MetricLog:
         before, self._pending = self._pending, (step, metrics)
         if before is None:  # it compiled, or followed an evaluation: not part of the rate
             self._progress.restart_clock(step)
-            self._waited, self._since = 0.0, time.perf_counter()
+            self._restart()
         self._record(before)
 
     def flush(self) -> None:
@@ -163,15 +157,19 @@ class MetricLog:
 
     def _write(self, step: int, means: Mapping[str, float]) -> None:
         rate = self._progress.update(step, means, self._means.skipped)
-        now = time.perf_counter()
-        share = self._waited / max(now - self._since, 1e-9)
+        waited = self._timesheet.seconds.get('data', 0.0) - self._waited
+        share = waited / max(time.perf_counter() - self._since, 1e-9)
         speed = {'steps_per_second': rate, 'data_wait': share}
         speed['goodput'] = self._timesheet.goodput
         self._timesheet.write(step)
         if self._mfu_per_rate is not None:
             speed['mfu'] = rate * self._mfu_per_rate
         self._writer.write(step, {**means, **self._rates(step), **speed})
-        self._waited, self._since = 0.0, now
+        self._restart()
+
+    def _restart(self) -> None:
+        """Begins what the next record's share of waiting for data is of."""
+        self._waited, self._since = self._timesheet.seconds.get('data', 0.0), time.perf_counter()
 
 
 def mfu_per_rate(experiment: Experiment, programs: Programs) -> float | None:
@@ -185,11 +183,6 @@ def mfu_per_rate(experiment: Experiment, programs: Programs) -> float | None:
     traced = programs.step.trace(programs.state, programs.batch)
     flops = flops_of_jaxpr(traced.jaxpr).model / experiment.calls
     return flops / (programs.mesh.size * chip.flops)
-
-
-def _finished(metrics: Mapping[str, Array]) -> bool:
-    """Returns whether the call that computes these metrics has finished."""
-    return all(value.is_ready() for value in metrics.values())
 
 
 def _check_finite(metrics: Mapping[str, np.ndarray], last: int) -> None:

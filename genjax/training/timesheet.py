@@ -2,9 +2,11 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
+
+from jax import Array
 
 from genjax import records
 from genjax.files import is_remote, write_json
@@ -72,6 +74,16 @@ class Timesheet:
         self._add(self._use, -seconds)
         self._add(use, seconds)
 
+    @contextlib.contextmanager
+    def waiting_for_data(self, pending: Callable[[], Mapping[str, Array]]) -> Iterator[None]:
+        """Accounts the time inside to 'data' if the devices are idle at its end: if the results of
+        the call before are there, or there was none.
+        """
+        start = time.monotonic()
+        yield
+        if all(value.is_ready() for value in pending().values()):
+            self.move(time.monotonic() - start, 'data')
+
     @property
     def goodput(self) -> float:
         """Share of the run's time that was used for steps."""
@@ -85,7 +97,16 @@ class Timesheet:
             return
         self.switch(self._use)
         self._written = self._since
-        write_json(self._path, {'step': self._done, 'until': time.time(), 'seconds': self.seconds})
+        self._write(self._path, self.seconds)
+
+    def divide(self, workdirs: Sequence[Path]) -> None:
+        """Keeps an equal share of the seconds for each of the runs that one program trains."""
+        seconds = {use: value / len(workdirs) for use, value in self.seconds.items()}
+        for workdir in workdirs:
+            self._write(workdir / records.TIMESHEET, seconds)
+
+    def _write(self, path: Path, seconds: Mapping[str, float]) -> None:
+        write_json(path, {'step': self._done, 'until': time.time(), 'seconds': seconds})
 
     def _add(self, use: str, seconds: float) -> None:
         self.seconds[use] = self.seconds.get(use, 0.0) + seconds

@@ -14,7 +14,7 @@ import pytest
 from genjax import cli
 from genjax.errors import CannotWrite
 from genjax.parallel import preemption
-from genjax.records import TIMES
+from genjax.records import TIMES, timesheet
 from genjax.sweeps.folder import Folder
 from genjax.training import loading as runs
 from genjax.training import loop
@@ -161,7 +161,7 @@ def test_a_member_ends_early_alone(sweep, tmp_path):
 
 
 def test_a_population_goes_on_bit_for_bit(sweep, tmp_path):
-    """Stopped by SIGTERM once, killed once."""
+    """Stopped by SIGTERM once, killed once; every second has one use."""
     words = 'product(optimizer.learning_rate=[1e-3,1e-2], seed=[0,1])'
     options = ('--config.steps=300', '--config.checkpoint_every=25')
     options += ('--config.evals.moved.every=100',)
@@ -170,13 +170,15 @@ def test_a_population_goes_on_bit_for_bit(sweep, tmp_path):
         f'--sweep={words}', f'--workdir={tmp_path / "runs"}', '--launcher=vectorized', *options,
     ]  # fmt: skip
     folder = Folder(tmp_path / 'runs')
-    before = 0
+    before, began = 0, None
     for number, status in ((signal.SIGTERM, 75), (signal.SIGKILL, -signal.SIGKILL)):
         flags = f'{os.environ["XLA_FLAGS"]} --xla_force_host_platform_device_count=1'
         environment = {**os.environ, 'XLA_FLAGS': flags}
         child = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
+            if began is None and any(folder.path.glob('populations/*')):
+                began = time.time()
             saved = [int(p.name) for p in folder.path.glob('populations/*/checkpoints/[0-9]*')
                      if p.name.isdigit()]  # fmt: skip
             if saved and max(saved) >= before + 25:
@@ -187,6 +189,11 @@ def test_a_population_goes_on_bit_for_bit(sweep, tmp_path):
         before = max(saved)
         assert {p.name for p in folder.path.glob('populations/*')}
     assert sweep('judged', words, *options)[0] == 0
+    sheets = [timesheet(folder.workdir(trial)) for trial in folder.trials()]
+    assert all(sheet['seconds'] == sheets[0]['seconds'] for sheet in sheets)
+    total = sum(sum(sheet['seconds'].values()) for sheet in sheets)
+    assert total == pytest.approx(sheets[0]['until'] - began, rel=0.01, abs=1)
+    assert min(sheets[0]['seconds'][use] for use in ('start', 'compile', 'step', 'idle')) > 0
     assert sweep('judged', words, *options, folder='whole')[0] == 0
     for trial in folder.trials():
         assert_same_runs(folder.workdir(trial), tmp_path / 'whole/trials' / trial, tolerance=0)

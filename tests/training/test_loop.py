@@ -165,7 +165,8 @@ def test_data_wait_is_the_share_of_the_time_in_which_data_held_up_the_device(
     making, work, waited, tmp_path, monkeypatch
 ):
     device = Device(work)
-    monkeypatch.setattr('time.perf_counter', lambda: device.now)
+    for clock in ('perf_counter', 'monotonic'):
+        monkeypatch.setattr(f'time.{clock}', lambda: device.now)
     monkeypatch.setattr(jax, 'device_get', device.get)
     settings = experiment_of(tiny.vae(steps=21, log_every=10))
     with writers.MetricWriter(tmp_path, 0) as writer, Progress(0, 21) as progress:

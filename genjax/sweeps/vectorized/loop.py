@@ -17,6 +17,7 @@ from genjax.errors import CannotWrite, Interrupted, UserError, line_of, summary
 from genjax.models.base import num_params
 from genjax.parallel import sharding
 from genjax.parallel.preemption import Preemption, Stop
+from genjax.records import shares
 from genjax.schedules import at_step
 from genjax.sweeps.folder import Folder
 from genjax.sweeps.trials import title
@@ -29,6 +30,7 @@ from genjax.training.prefetch import feed
 from genjax.training.programs import abstract_state, example_of
 from genjax.training.progress import Progress
 from genjax.training.state import TrainState
+from genjax.training.timesheet import Timesheet
 
 
 class PopulationLoop:
@@ -47,6 +49,8 @@ class PopulationLoop:
         """Traces the programs for the devices of this process."""
         self._folder, self._population, self._source = folder, population, source
         self._interruption = interruption
+        self._path = folder.population(population.trials)
+        self._timesheet = Timesheet(self._path, time.time())
         self._example = example_of(source)
         devices = jax.devices()
         self._programs = PopulationPrograms(population, self._example, devices)
@@ -62,9 +66,8 @@ class PopulationLoop:
     def train(self) -> None:
         """Trains; raises Interrupted on Ctrl-C or SIGTERM, after saving."""
         population, experiment = self._population, self._experiment
-        path = self._folder.population(population.trials)
         with (
-            Checkpoints(path / 'checkpoints', keep=experiment.keep) as checkpoints,
+            Checkpoints(self._path / 'checkpoints', keep=experiment.keep) as checkpoints,
             contextlib.ExitStack() as held,
         ):
             restored = checkpoints.restore(self._programs.state.train)
@@ -80,27 +83,34 @@ class PopulationLoop:
                 self._events(step, train, progress, Events.left)
                 state = PopulationState(train, self._going())
                 batches = feed(self._batches(step), self._programs.batch_sharding, experiment.calls)
+                self._timesheet.switch('compile')
                 while self._members:
                     count = len(self._members)
-                    state, metrics = self._programs.step(
-                        self._programs.values, state, next(batches)
-                    )
+                    with self._timesheet.waiting_for_data(self._running):
+                        batch = next(batches)
+                    state, metrics = self._programs.step(self._programs.values, state, batch)
                     step += experiment.calls
+                    self._timesheet.step(step)
                     self._push((step, metrics), progress)
                     self._interruption.sync_point()
                     if due := self._due(step):
                         self._push(None, progress)
                         if 'checkpoint' in due:
-                            checkpoints.save(step, state.train, window=self._windows())
+                            with self._timesheet.used_for('checkpoint'):
+                                checkpoints.save(step, state.train, window=self._windows())
                         self._events(step, state.train, progress, Events.due)
                     if len(self._members) < count:
                         state = state.replace(going=self._going())
-                checkpoints.wait()
+                with self._timesheet.used_for('checkpoint'):
+                    checkpoints.wait()
                 self._interruption.saved()
+                self._account(step)
             except Stop:
                 self._push(None, progress)
-                checkpoints.save(step, state.train, window=self._windows())
-                checkpoints.wait()
+                with self._timesheet.used_for('checkpoint'):
+                    checkpoints.save(step, state.train, window=self._windows())
+                    checkpoints.wait()
+                self._account(step)
                 for index in list(self._members):
                     self._end(index, 'stopped')
                 raise Interrupted(
@@ -115,7 +125,14 @@ class PopulationLoop:
         arrays, sources = starts.read(experiment.start, at_step(experiment.model, 0), one)
         arrays = jax.device_put(arrays, sharding.replicated(programs.mesh))
         stacked = sharding.place(next(self._batches(0)), programs.members)
-        return 0, programs.init(programs.values, stacked, arrays), sources
+        with self._timesheet.used_for('compile'):
+            return 0, programs.init(programs.values, stacked, arrays), sources
+
+    def _account(self, step: int) -> None:
+        """Keeps what the time was used for, in equal shares of all members, and prints it."""
+        self._timesheet.write(step, now=True)
+        self._timesheet.divide([self._folder.workdir(t.id) for t in self._population.trials])
+        print(shares(self._timesheet.seconds))
 
     def _windows(self) -> dict[str, Any]:
         return {m.trial.id: dict(m.means.window) for m in self._members.values()}
@@ -137,6 +154,7 @@ class PopulationLoop:
             self._members[index] = member = Member(
                 trial, experiment, self._folder.workdir(trial.id), step,
                 self._source, self._example, self._mesh, windows.get(trial.id, {}), sources,
+                self._timesheet,
             )  # fmt: skip
             held.callback(member.close)
         self._share = 1 / max(len(self._members), 1)
@@ -167,6 +185,10 @@ class PopulationLoop:
         """Events due at a step, the same for all active members."""
         return next((m.events.due(step) for m in self._members.values()), set())
 
+    def _running(self) -> Mapping[str, Array]:
+        """Metrics of the call before the next, which the devices may still compute."""
+        return self._pending[1] if self._pending else {}
+
     def _push(self, call: tuple[int, Mapping[str, Array]] | None, progress: Progress) -> None:
         """Queues the metrics of a call, and records those of the call before, which has finished by
         now.
@@ -189,9 +211,11 @@ class PopulationLoop:
         medians = {name: statistics.median(m[name] for m in means.values()) for name in names}
         skipped = sum(member.means.skipped for member in self._members.values())
         rate = progress.update(step, medians, skipped)
+        speed = {'steps_per_second': rate, 'goodput': self._timesheet.goodput}
+        self._timesheet.write(step)
         for index, found in means.items():
             member = self._members[index]
-            member.writer.write(step, {**found, **member.rates(step), 'steps_per_second': rate})
+            member.writer.write(step, {**found, **member.rates(step), **speed})
 
     def _events(
         self,

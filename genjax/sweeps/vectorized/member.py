@@ -1,7 +1,6 @@
 """Host side of one member of a population: an ordinary run in its own folder."""
 
 import contextlib
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -48,6 +47,7 @@ class Member:
         mesh: Mesh,
         window: Mapping[str, tuple[float, int]],
         sources: list[dict[str, Any]],
+        timesheet: Timesheet,
     ):
         """Opens the folder, until `close`; raises UserError where `genjax train` would.
 
@@ -61,6 +61,7 @@ class Member:
             mesh: devices for evaluation.
             window: sums of its metrics at that step.
             sources: records of what it starts from, if it begins.
+            timesheet: that of the population.
         """
         self.trial, self.experiment = trial, experiment
         with contextlib.ExitStack() as held:
@@ -74,7 +75,7 @@ class Member:
         self.writer.log_config(configs.to_json(trial.config))
         self.means = Means(experiment, window)
         self.rates = LearningRates(trial.config, experiment, step)
-        self.events = Events(experiment, workdir, mesh, checkpoints, Timesheet(None, time.time()))
+        self.events = Events(experiment, workdir, mesh, checkpoints, timesheet)
 
     def hold(self, due: set[str], step: int, state: TrainState, progress: Progress) -> None:
         """Runs the `due` events, except for checkpoints only to resume from, which the
