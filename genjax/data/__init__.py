@@ -28,6 +28,7 @@ from genjax.data.tokenizers import Bytes, Characters, Pixels
 from genjax.data.toy.conditional import ConditionalGaussian
 from genjax.data.toy.moving_digits import MovingDigits
 from genjax.data.toy.plane import Density
+from genjax.data.toy.reliefs import Reliefs
 from genjax.data.toy.world import WorldPoints
 from genjax.data.unpaired import Part, Transformed, Unpaired
 
@@ -63,6 +64,7 @@ __all__ = [
     'Part',
     'PianoRolls',
     'Pixels',
+    'Reliefs',
     'ResizedCrop',
     'Scale',
     'SemiSupervised',

@@ -83,7 +83,9 @@ def _gate(x: Array) -> Array:
 
 
 class _AddCondition(nn.Module):
-    """Adds a linear map of a condition vector [B, F] to all pixels of [B, H, W, C]."""
+    """Adds a linear map of a condition vector [B, F] to all pixels of [B, H, W, C], or that of
+    features [B, H, W, F] at each pixel.
+    """
 
     dtype: str
 
@@ -92,13 +94,16 @@ class _AddCondition(nn.Module):
         if condition is None:
             return x
         layer = nn.Dense(x.shape[-1], use_bias=False, dtype=self.dtype, name='condition')
-        return x + layer(condition)[:, None, None]
+        added = layer(condition)
+        return x + (added[:, None, None] if condition.ndim == 2 else added)
 
 
 class GatedPixelCNN(Conditional):
     """A vertical stack (all rows above) and a horizontal one (this row), with gated units (van den
     Oord et al., "Conditional image generation with PixelCNN decoders", 2016). A linear map of the
-    condition is added to both inputs of each gate (their equation 4).
+    condition is added to both inputs of each gate (their equation 4): the same for all pixels, or
+    of a context [H, W, C], whose sides are those of the image, at each pixel that of its features
+    there (equation 5), by residual convolutions.
 
     Attributes:
         shape: (height, width, outputs of a pixel).
@@ -106,6 +111,8 @@ class GatedPixelCNN(Conditional):
         num_layers: number of gated layers; each extends the receptive field by `kernel_size // 2`
             rows.
         kernel_size: odd; the first layer's kernel is larger by 4.
+        context_layers: 3 x 3 convolutions of a context [H, W, C]; each extends what a pixel sees of
+            it by one pixel in all directions.
         dropout: dropout rate before each gated layer.
         dtype: computation dtype; parameters and the output are float32.
     """
@@ -114,19 +121,20 @@ class GatedPixelCNN(Conditional):
     features: int = 64
     num_layers: int = 7
     kernel_size: int = 3
+    context_layers: int = 5
     dropout: float = 0.0
     dtype: str = 'float32'
 
     @nn.compact
     def __call__(self, x: Array, condition: Array | None = None, train: bool = False) -> Array:
         """Maps [B, H, W, C] to [B, *shape], float32; outputs do not see their own pixel. Raises a
-        UserError if the condition is missing.
+        UserError if the condition is missing, or a context [H, W, C] is not of the image's size.
         """
         if self.kernel_size % 2 == 0:
             raise UserError(f'GatedPixelCNN.kernel_size must be odd, not {self.kernel_size}')
         drop = Dropout(self.dropout, deterministic=not train)
         rows = self.kernel_size // 2 + 1
-        vector = self.condition_vector(condition, null=True)
+        added = self._added(condition, x.shape[1:3])
         x = _with_ones(x.astype(self.dtype))
 
         def vertical(width: int, size: int) -> DownConv:
@@ -145,13 +153,26 @@ class GatedPixelCNN(Conditional):
         for _ in range(self.num_layers):
             v_in = vertical(2 * self.features, self.kernel_size)(drop(v))
             h_in = horizontal(2 * self.features, rows)(drop(h)) + mix(2 * self.features)(v_in)
-            v = _gate(_AddCondition(self.dtype)(v_in, vector))
-            gated = _gate(_AddCondition(self.dtype)(h_in, vector))
+            v = _gate(_AddCondition(self.dtype)(v_in, added))
+            gated = _gate(_AddCondition(self.dtype)(h_in, added))
             h = h + mix(self.features)(gated)
             skips = skips + mix(self.features)(gated)
         h = jax.nn.relu(mix(self.features)(jax.nn.relu(skips)))
         self.sow('intermediates', 'features', h)
         return nn.Conv(self.shape[-1], (1, 1), dtype='float32', name='out')(h.astype(jnp.float32))
+
+    def _added(self, condition: Array | None, sides: tuple[int, ...]) -> Array | None:
+        """The condition as a vector [B, F], or as features of a context of the image's size
+        [B, H, W, features]; None for a network without one.
+        """
+        if len(self.context_shape or ()) != 3:
+            return self.condition_vector(condition, null=True)
+        s = _with_ones(self.condition_parts(condition, sides).channels.astype(self.dtype))
+        for layer in range(self.context_layers):
+            name = f'context_{layer}'
+            new = nn.Conv(self.features, (3, 3), dtype=self.dtype, name=name)(s)
+            s = jax.nn.relu(new if layer == 0 else s + new)
+        return s
 
 
 class _GatedResnet(nn.Module):

@@ -1,4 +1,4 @@
-"""Contexts of denoisers of images that are maps and tokens, with the null condition."""
+"""Contexts of networks of images that are maps and tokens, with the null condition."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from genjax.errors import UserError
-from genjax.networks import DiT, UNet
+from genjax.networks import DiT, GatedPixelCNN, UNet
 
 pytestmark = pytest.mark.slow
 
@@ -62,3 +62,26 @@ def test_the_output_follows_every_number_of_the_context(name, context_shape):
 def test_maps_of_another_size_are_refused():
     with pytest.raises(UserError, match=r'context_shape=\(4, 4, 1\).*sides are \(8, 8\)'):
         NETWORKS['unet'].clone(context_shape=(4, 4, 1)).init(KEY, X, TIME, jnp.zeros((3, 4, 4, 1)))
+
+
+def test_a_pixel_cnn_sees_the_map_around_each_pixel_and_no_later_pixels():
+    network = GatedPixelCNN((8, 8, 1), 4, 1, context_layers=2, context_shape=(8, 8, 2))
+    context = jnp.pad(jax.random.normal(KEY, (3, 128)), ((0, 0), (0, 1)))
+    variables = random(jax.jit(network.init)(KEY, X, context))
+
+    @jax.jit
+    def slopes(x, context):
+        of_pixel = lambda *args: jnp.sum(network.apply(variables, *args)[:, 3, 4])  # noqa: E731
+        return jax.grad(of_pixel, argnums=(0, 1))(x, context)
+
+    by_x, by_context = slopes(X, context)
+    seen = np.any(by_context[:, :-1].reshape(3, 8, 8, 2) != 0, axis=(0, 3))
+    # Two of its convolutions, and the rows above by one of the gated layer.
+    assert seen[3 - 2 : 3 + 3, 4 - 2 : 4 + 3].all() and not seen[6:].any()
+    before = np.arange(64).reshape(8, 8) < 8 * 3 + 4
+    assert np.any(by_x != 0) and not np.any(by_x[..., 0] * ~before)
+    null = jnp.zeros_like(context).at[:, -1].set(1)
+    out = jax.jit(network.apply)
+    assert np.any(out(variables, X, null) != out(variables, X, context))
+    with pytest.raises(UserError, match=r'context_shape=\(4, 4, 1\).*sides are \(8, 8\)'):
+        network.clone(context_shape=(4, 4, 1)).init(KEY, X, jnp.zeros((3, 4, 4, 1)))

@@ -53,13 +53,22 @@ class MovingDigits:
         """Returns the exact log p(x | context) [B] in nats of frames x [B, 10, 10, 1], given the
         two before: a sum over all digits, places and steps.
         """
-        frames = [jnp.asarray(context)[..., 0], jnp.asarray(context)[..., 1], jnp.asarray(x)]
-        (first, _), (second, _), (third, log_scale) = map(_emissions, frames)
+        emission, log_scale = _emissions(jnp.asarray(x))
+        after = self.next_states(context).reshape(*emission.shape, 9).sum(-1)
+        return jnp.log(jnp.sum(after * emission, axis=(1, 2))) + log_scale
+
+    def next_states(self, context: Array) -> Array:
+        """Returns the exact probabilities [B, 10, 432] of the digit and of the place and step, with
+        index 9 place + step, in the frame after the two of a context [B, 10, 10, 2].
+        """
+        first, second = (
+            jnp.repeat(_emissions(jnp.asarray(context)[..., frame])[0], 9, axis=2)
+            for frame in (0, 1)
+        )
         move = jnp.asarray(_transitions(), jnp.float32)
         before = jnp.matmul(first, move, precision='highest') * second
-        after = jnp.matmul(before, move, precision='highest') * third
-        total = [jnp.sum(part, axis=(1, 2)) for part in (after, before)]
-        return jnp.log(total[0]) - jnp.log(total[1]) + log_scale
+        before = before / jnp.sum(before, axis=(1, 2), keepdims=True)
+        return jnp.matmul(before, move, precision='highest')
 
     def source(self, split: str) -> InMemorySource:
         """Returns the examples of `'train'`, `'validation'` or `'test'`."""
@@ -98,8 +107,8 @@ def _transitions() -> np.ndarray:
 
 
 def _emissions(frame: Array) -> tuple[Array, Array]:
-    """Probabilities [B, 10, S] of frames [B, ...] given digit and state, divided by the largest,
-    and the logarithm [B] of that.
+    """Probabilities [B, 10, places] of frames [B, ...] given digit and place, divided by the
+    largest, and the logarithm [B] of that.
     """
     clean = screens().reshape(-1, SIDE * SIDE).astype(np.float32)
     frame = frame.reshape(len(frame), -1).astype(jnp.float32)
@@ -109,20 +118,51 @@ def _emissions(frame: Array) -> tuple[Array, Array]:
     ratio = math.log(_NOISE / (1 - _NOISE))
     relative = jnp.exp((flipped - least) * ratio).reshape(len(frame), len(_GLYPHS), -1)
     log_scale = least[:, 0] * ratio + SIDE * SIDE * math.log1p(-_NOISE)
-    return jnp.repeat(relative, 9, axis=2), log_scale
+    return relative, log_scale
+
+
+def read(frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the digit [...] and the place, its upper left corner [..., 2], whose frame without
+    noise has the fewest pixels other than those of frames [..., 10, 10].
+    """
+    flat = np.asarray(frames, np.float32).reshape(-1, SIDE * SIDE)
+    clean = screens().reshape(-1, SIDE * SIDE).astype(np.float32)
+    best = np.argmin(clean.sum(axis=1) - 2 * flat @ clean.T, axis=1)
+    digit, place = np.divmod(best.reshape(frames.shape[:-2]), len(_PLACES))
+    return digit, _PLACES[place]
+
+
+def clips(num: int, length: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draws `num` films of `length` frames.
+
+    Returns:
+        frames: bool [num, length, 10, 10].
+        digits: int [num].
+        places: upper left corners of the digit, int [num, length, 2].
+    """
+    frames, digits, places = _simulate(np.random.RandomState(seed), num, length)
+    return np.stack(frames, axis=1), digits, _PLACES[np.stack(places, axis=1)]
+
+
+def _simulate(
+    random: np.random.RandomState, size: int, length: int
+) -> tuple[list[np.ndarray], np.ndarray, list[np.ndarray]]:
+    """Frames bool [size, 10, 10] and indices of places [size], `length` of each, and digits."""
+    digit, place, step = (random.randint(0, n, size) for n in (len(_GLYPHS), len(_PLACES), 9))
+    clean, frames, places = screens(), [], []
+    for _ in range(length):
+        flips = random.uniform(size=(size, SIDE, SIDE)) < _NOISE
+        frames.append(clean[digit, place] ^ flips)
+        places.append(place)
+        drawn = random.uniform(size=size) < _TURN
+        place, step = _moved(place, np.where(drawn, random.randint(0, 9, size), step))
+    return frames, digit, places
 
 
 @functools.lru_cache(maxsize=4)
 def _draw(split: str, size: int) -> InMemorySource:
     # RandomState's streams are frozen by NumPy's policy; default_rng's may change.
-    random = np.random.RandomState(200 + SPLITS.index(split))
-    digit, place, step = (random.randint(0, n, size) for n in (len(_GLYPHS), len(_PLACES), 9))
-    clean, frames = screens(), []
-    for _ in range(3):
-        flips = random.uniform(size=(size, SIDE, SIDE)) < _NOISE
-        frames.append(clean[digit, place] ^ flips)
-        drawn = random.uniform(size=size) < _TURN
-        place, step = _moved(place, np.where(drawn, random.randint(0, 9, size), step))
+    frames, _, _ = _simulate(np.random.RandomState(200 + SPLITS.index(split)), size, 3)
     *context, x = frames
     return InMemorySource(
         {'x': x[..., None].astype(np.uint8), 'context': np.stack(context, -1).astype(np.float32)}
