@@ -177,7 +177,7 @@ def test_chunks_do_not_change_log_prob(linear, monkeypatch):
     model, variables, x, _ = linear
     variables = _spoiled(variables)
     whole = model.log_prob(variables, x, KEY).value
-    monkeypatch.setattr('genjax.models.vae.vae._ROWS', 37)
+    monkeypatch.setattr('genjax.models.vae.inference._ROWS', 37)
     np.testing.assert_allclose(model.log_prob(variables, x, KEY).value, whole, rtol=1e-5)
 
 

@@ -1,12 +1,13 @@
 """Objectives of VAEs: functions of the terms of the bound."""
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from genjax.models.base import Batch
 from genjax.models.vae.bounds import log_mean_exp, scale_gradient
 from genjax.models.vae.posterior import Posterior
 
@@ -153,3 +154,59 @@ def dreg_surrogate(log_weights: Callable[[Array], Array], z: Array, num_groups: 
     surrogate = jnp.sum(shares * weights, axis=0) / num_groups
     constant = jax.lax.stop_gradient(mean_bound(weights, num_groups) - surrogate)
     return constant + surrogate
+
+
+class Options(Protocol):
+    """The options of a `VAE` that its bounds use."""
+
+    beta: float
+    free_bits: float
+    free_bits_over: str
+    num_groups: int
+    elbo_share: float | None
+
+
+class Bound(NamedTuple):
+    """A choice of `VAE.bound`.
+
+    Attributes:
+        loss: the negated bound [B].
+        importance_weighted: of several samples together, which may be in groups.
+        with_flow: the bound of the same value that goes with a flow; None: this one does. The
+            others need the density of given codes.
+    """
+
+    loss: Callable[[Terms, Options, Batch], Array]
+    importance_weighted: bool = False
+    with_flow: str | None = None
+
+
+def _elbo(terms: Terms, vae: Options, batch: Batch) -> Array:
+    if terms.rate_per_dim is None:
+        return weighted_elbo(terms, vae.beta)
+    # Rates are non-negative: free_bits = 0 changes nothing.
+    mask = batch.get('mask', jnp.ones(len(batch['x']), bool))
+    mask = mask if vae.free_bits_over == 'batch' else None
+    return weighted_elbo(terms, vae.beta, with_free_bits(terms.rate_per_dim, vae.free_bits, mask))
+
+
+BOUNDS = {
+    'elbo': Bound(_elbo),
+    'stl': Bound(lambda terms, vae, batch: sticking_the_landing(terms), with_flow='elbo'),
+    'iwae': Bound(
+        lambda terms, vae, batch: importance_weighted(
+            terms, vae.beta, vae.num_groups, vae.elbo_share
+        ),
+        importance_weighted=True,
+    ),
+    'dreg': Bound(
+        lambda terms, vae, batch: -dreg_surrogate(terms.log_weights, terms.draw.z, vae.num_groups),
+        importance_weighted=True,
+        with_flow='iwae',
+    ),
+    'piwae': Bound(
+        lambda terms, vae, batch: partially_importance_weighted(terms, vae.num_groups),
+        importance_weighted=True,
+    ),
+}
+"""By name."""
