@@ -1,8 +1,7 @@
-"""The generative adversarial network."""
+"""The generative adversarial network: its options, and the use of its networks."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import flax.linen as nn
 import jax
@@ -10,24 +9,16 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
-from genjax.models import classes, conditions, flax_utils
-from genjax.models.base import Batch, LossOutput, Phase, Values, Variables, average_states
+from genjax.models import conditions, flax_utils
+from genjax.models.base import Batch, Values, Variables
 from genjax.models.checks import check_number, is_on
 from genjax.models.gan import auxiliary_classifier
 from genjax.models.gan.augment import Augment
 from genjax.models.gan.consistency import Consistency
-from genjax.models.gan.discriminator import Deal, Judge
-from genjax.models.gan.objectives import (
-    OBJECTIVES,
-    feature_distance,
-    gradient_norm_penalty,
-    interpolate,
-    lecam_penalty,
-    orthogonal_penalty,
-    r1_penalty,
-)
-
-LECAM_DECAY = 0.99
+from genjax.models.gan.discriminator import Judge
+from genjax.models.gan.game import Game
+from genjax.models.gan.objectives import OBJECTIVES
+from genjax.models.gan.penalties import gradient_penalties_on
 
 
 @dataclass(frozen=True)
@@ -52,7 +43,7 @@ class GANSampling:
 
 
 @dataclass(frozen=True)
-class GAN:
+class GAN(Game):
     """A generator against a discriminator (Goodfellow et al., 2014).
 
     Parameter groups and phases: 'discriminator', then 'generator'. Each phase updates the state
@@ -146,7 +137,7 @@ class GAN:
             )
 
     def _check_penalties(self) -> None:
-        on = [name for name in ('r1', 'r2', 'gradient_penalty') if is_on(getattr(self, name))]
+        on = gradient_penalties_on(self)
         if on and self._judge.keeps_batch_statistics(self.event_shape):
             raise UserError(
                 f'GAN.{on[0]} with a discriminator that normalises over the batch'
@@ -179,41 +170,11 @@ class GAN:
         return self.conditioning != 'input'
 
     @property
-    def phases(self) -> tuple[Phase, ...]:
-        """The discriminator, then the generator."""
-        loss, repeats = self._discriminator_loss, self.num_critic
-        return (
-            Phase('discriminator', ('discriminator',), loss, repeats, self._merged),
-            Phase('generator', ('generator',), self._generator_loss),
-        )
-
-    def _merged(self, before: Any, states: Any, weights: Array) -> Any:
-        """Merges the states of the discriminator's micro-batches: averages them, and adapts the
-        augmentation probability to the mean sign of all real logits.
-        """
-        if not self._adapts:
-            return average_states(before, states, weights)
-        unmoved = before['discriminator']['augment']
-        before = _with(before, {'augment': {**unmoved, 'sign': jnp.zeros(())}})
-        state = average_states(before, states, weights)
-        probability, sign = (state['discriminator']['augment'][k] for k in ('probability', 'sign'))
-        probability = self.augment.adapted(probability, sign, jnp.sum(weights))
-        return _with(state, {'augment': {'probability': probability}})
-
-    @property
-    def _generator(self) -> nn.Module:
-        return conditions.with_condition(self.generator, self)
-
-    @property
     def _judge(self) -> Judge:
         return Judge(
             self.discriminator, self.pack, self.augment, self.num_classes, self.context_shape,
             self.conditioning,
         )  # fmt: skip
-
-    @property
-    def _adapts(self) -> bool:
-        return self.augment is not None and self.augment.target is not None
 
     def init(self, key: Array, batch: Batch) -> Variables:
         """Draws the initial variables; `batch` gives shapes and dtypes only.
@@ -232,12 +193,7 @@ class GAN:
                 'discriminator': (self._judge.network, inputs),
             },
         )
-        extra = {}
-        if is_on(self.lecam):
-            extra['lecam'] = {'real': jnp.zeros(()), 'fake': jnp.zeros(())}
-        if self._adapts:
-            extra['augment'] = {'probability': jnp.asarray(self.augment.probability, jnp.float32)}
-        return {**variables, 'state': _with(variables['state'], extra)}
+        return {**variables, 'state': self._logit_state.start(variables['state'])}
 
     def sample(
         self,
@@ -303,138 +259,3 @@ class GAN:
         shape = (len(x), self.num_classes)
         each = jax.lax.map(lambda y: of(jnp.broadcast_to(y, shape)), jnp.eye(self.num_classes))
         return jnp.mean(each, axis=0)
-
-    def _generate(
-        self, variables: Variables, z: Array, condition: Array | None, **options: Any
-    ) -> tuple[Array, Any]:
-        x, state = flax_utils.apply(
-            self._generator, variables, 'generator', z, condition, **options
-        )
-        return x.astype(jnp.float32), state
-
-    def _deal(self, variables: Variables, batch: Batch, key: Array) -> Deal:
-        z_key, label_key, generator_key, real_key, fake_key = jax.random.split(key, 5)
-        real, condition = batch['x'].astype(jnp.float32), conditions.of_batch(self, batch)
-        if self.conditioning != 'input':
-            label = classes.complete(label_key, batch['label'], self.num_classes)
-            condition = jax.nn.one_hot(label, self.num_classes)
-        z = jax.random.normal(z_key, (len(real), self.latent_dim))
-        fake, state = self._generate(variables, z, condition, train=True, key=generator_key)
-
-        def near(key: Array) -> Array:
-            nearby = self.consistency.nearby(key, z)
-            return self._generate(variables, nearby, condition, train=True, key=generator_key)[0]
-
-        return Deal(real, fake, condition, real_key, fake_key, state, near)
-
-    def _discriminator_loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
-        deal_key, real_key, fake_key, penalty_key, line_key = jax.random.split(key, 5)
-        deal = self._deal(variables, batch, deal_key)
-        condition = deal.condition
-        real, state = self._judge(variables, deal.real, condition, keys=(deal.real_key, real_key))
-        variables = {**variables, 'state': state}
-        fake, state = self._judge(variables, deal.fake, condition, keys=(deal.fake_key, fake_key))
-        values = OBJECTIVES[self.loss].discriminator(real.logits, fake.logits)
-        metrics = {
-            'real_logit': real.logits,
-            'fake_logit': fake.logits,
-            'wasserstein': real.logits - fake.logits,
-        }
-        counts = batch.get('mask', jnp.ones(len(batch['x']), bool))
-        if real.class_logits is not None:
-            metrics['accuracy'] = classes.accuracy(real.class_logits, batch['label'], counts)
-            values += classes.cross_entropy(real.class_logits, batch['label'])
-        if self.conditioning == 'auxiliary':
-            values += classes.cross_entropy(fake.class_logits, jnp.argmax(condition, axis=-1))
-
-        penalties, extra = {}, {}
-        counts = jnp.all(counts.reshape(-1, self.pack), axis=1)
-        if is_on(self.r1):
-            penalties['r1'] = self.r1 * r1_penalty(real.gradient())
-        if is_on(self.r2):
-            penalties['r2'] = self.r2 * r1_penalty(fake.gradient())
-        if is_on(self.gradient_penalty):
-            between = interpolate(line_key, deal.real, deal.fake)
-            keys = jax.random.fold_in(penalty_key, 1), penalty_key
-            verdict, _ = self._judge(variables, between, condition, keys=keys)
-            penalty = gradient_norm_penalty(verdict.gradient())
-            penalties['gradient_penalty'] = self.gradient_penalty * penalty
-        if self.consistency is not None:
-            change_key, near_key = jax.random.split(jax.random.fold_in(penalty_key, 2))
-            keys = (deal.real_key, real_key), (deal.fake_key, fake_key)
-            penalties |= self.consistency.penalties(
-                change_key,
-                deal,
-                (real.logits, fake.logits),
-                tuple(
-                    lambda x, k=k: self._judge(variables, x, condition, keys=k)[0].logits
-                    for k in keys
-                ),
-                lambda: deal.near(near_key),
-            )
-        if is_on(self.lecam):
-            anchors = state['discriminator']['lecam']
-            penalty = lecam_penalty(real.logits, fake.logits, anchors['real'], anchors['fake'])
-            penalties['lecam'] = self.lecam * penalty
-            extra['lecam'] = {
-                name: LECAM_DECAY * anchors[name] + (1 - LECAM_DECAY) * _mean(logits, counts)
-                for name, logits in (('real', real.logits), ('fake', fake.logits))
-            }
-        if self._adapts:
-            probability = state['discriminator']['augment']['probability']
-            metrics['augment'] = probability
-            extra['augment'] = {
-                'probability': probability,
-                'sign': _mean(jnp.sign(real.logits), counts),
-            }
-        values = sum(penalties.values(), start=values)
-        return self._output(values, {**metrics, **penalties}, _with(state, extra))
-
-    def _generator_loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
-        deal_key, real_key, fake_key = jax.random.split(key, 3)
-        metrics = {}
-        deal = self._deal(variables, batch, deal_key)
-        condition = deal.condition
-        keys = (deal.real_key, real_key), (deal.fake_key, fake_key)
-        # What the loss ignores, such as the real logits, the compiler does not compute.
-        real, _ = self._judge(variables, deal.real, condition, keys=keys[0])
-        fake, _ = self._judge(variables, deal.fake, condition, keys=keys[1])
-        values = OBJECTIVES[self.loss].generator(real.logits, fake.logits)
-        if self.generator_loss == 'feature_matching':
-            counts = batch.get('mask', jnp.ones(len(batch['x']), bool))
-            counts = jnp.all(counts.reshape(-1, self.pack), axis=1)
-            features = (
-                self._judge.features(variables, x, condition, keys=each)
-                for x, each in zip((deal.real, deal.fake), keys, strict=True)
-            )
-            distance = feature_distance(*features, counts)
-            values = jnp.full(len(values), distance)
-        if fake.class_logits is not None:
-            values += classes.cross_entropy(fake.class_logits, jnp.argmax(condition, axis=-1))
-        if self.consistency is not None and is_on(self.consistency.spread):
-            near = deal.near(jax.random.fold_in(key, 3))
-            reward = jnp.mean(self.consistency.reward(deal.fake, near).reshape(-1, self.pack), 1)
-            values, metrics['spread'] = values - reward, reward
-        if is_on(self.orthogonal):
-            penalty = self.orthogonal * orthogonal_penalty(variables['params']['generator'])
-            values, metrics['orthogonal'] = values + penalty, penalty
-        return self._output(values, metrics, deal.state)
-
-    def _output(self, values: Array, metrics: Mapping[str, Array], state: Any) -> LossOutput:
-        """Repeats the values and metrics of each pack for its examples."""
-        return LossOutput(
-            *jax.tree.map(lambda a: jnp.repeat(a, self.pack) if a.ndim else a, (values, metrics)),
-            state,
-        )
-
-
-def _mean(values: Array, counts: Array) -> Array:
-    """Masked mean, a scalar."""
-    return jnp.sum(jnp.where(counts, values, 0.0)) / jnp.maximum(jnp.sum(counts), 1)
-
-
-def _with(state: Mapping[str, Any], collections: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Replaces or adds collections of the discriminator's state."""
-    if not collections:
-        return state
-    return {**state, 'discriminator': {**state.get('discriminator', {}), **collections}}
