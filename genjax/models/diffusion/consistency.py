@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -11,13 +11,14 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.models import conditions, flax_utils
-from genjax.models.base import Batch, LossOutput, Phase, Values, Variables
+from genjax.models.base import Batch, LossOutput, Variables
+from genjax.models.diffusion.few_step_base import FewStepModel, per_example
 from genjax.models.diffusion.sampling import FewStepSampling
 from genjax.models.sampling_options import gathered
 
 
 @dataclass(frozen=True)
-class ConsistencyModel:
+class ConsistencyModel(FewStepModel):
     """Improved consistency training (Song & Dhariwal, 2024), without a teacher: learns a function
     with f(x_σ, σ) = f(x_σ', σ') for neighbours σ' < σ with the same x and ε, x_σ = x + σ ε.
 
@@ -52,11 +53,8 @@ class ConsistencyModel:
     num_classes: int | None = None
     context_shape: tuple[int, ...] | None = None
 
-    FREE: ClassVar[tuple[str, ...]] = ('sampling',)
-
     def __post_init__(self):
-        flax_utils.event_shape(self.network, 'network')
-        conditions.check(self, network=self.network)
+        super().__post_init__()
         if isinstance(self.num_scales, (int, float)) and self.num_scales < 2:
             raise UserError(
                 f'ConsistencyModel.num_scales must be at least 2, not {self.num_scales}'
@@ -67,40 +65,13 @@ class ConsistencyModel:
         """Upgrades an older config, whose sampling options were fields of the model."""
         return gathered(fields, FewStepSampling, {'steps': 'steps'})
 
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        return flax_utils.event_shape(self.network, 'network')
-
-    @property
-    def data_values(self) -> Values:
-        return Values(type(self).__name__, unit=True)
-
-    @property
-    def phases(self) -> tuple[Phase, ...]:
-        return (Phase('network', ('network',), self._loss),)
-
     def init(self, key: Array, batch: Batch) -> Variables:
         """Draws the initial variables; `batch` gives shapes only."""
         x = batch['x'].astype(jnp.float32)
         args = (x, jnp.zeros(len(x)), conditions.of_batch(self, batch))
         return flax_utils.initialise(key, {'network': (self._network, args)})
 
-    def sample(
-        self,
-        variables: Variables,
-        key: Array,
-        num: int,
-        *,
-        label: Array | None = None,
-        context: Array | None = None,
-    ) -> Array:
-        """Draws [num, *event]; missing labels are drawn uniformly.
-
-        Raises:
-            UserError: a label or context that the model does not take, or a missing context.
-        """
-        label_key, key = jax.random.split(key)
-        condition = conditions.to_sample(self, label_key, num, label, context)
+    def _sample(self, variables: Variables, key: Array, num: int, condition: Array | None) -> Array:
 
         def step(x: Array, inputs: tuple[Array, Array]) -> tuple[Array, None]:
             sigma, key = inputs
@@ -112,12 +83,6 @@ class ConsistencyModel:
         sigmas = self._sigma(jnp.linspace(1.0, 0.0, self.sampling.steps + 1)[:-1])
         start = jnp.zeros((num, *self.event_shape))
         return jax.lax.scan(step, start, (sigmas, jax.random.split(key, self.sampling.steps)))[0]
-
-    @property
-    def _network(self) -> nn.Module:
-        """The network with this model's condition and `time_scale`."""
-        network = conditions.with_condition(self.network, self)
-        return flax_utils.with_time_scale(network, flax_utils.SMOOTH_TIME)
 
     def _sigma(self, place: Array) -> Array:
         """Computes σ at a position in [0, 1] of the spacing from σ_min to σ_max."""
@@ -134,14 +99,12 @@ class ConsistencyModel:
     ) -> tuple[Array, Any]:
         """Computes f(x, σ) for σ [B], and the new state."""
         time = 0.25 * jnp.log(sigma)
-        sigma, s = sigma.reshape(-1, *(1,) * (x.ndim - 1)), self.data_scale
+        sigma, s = per_example(sigma, x), self.data_scale
         norm = jnp.sqrt(sigma**2 + s**2)
         above = sigma - self.sigma_min
-        out, state = flax_utils.apply(
-            self._network, variables, 'network', x / norm, time, condition, **options
-        )
+        out, state = self._output(variables, x / norm, time, condition, **options)
         skip = s**2 / (above**2 + s**2)
-        return skip * x + s * above / norm * out.astype(jnp.float32), state
+        return skip * x + s * above / norm * out, state
 
     def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         sigma_key, noise_key, key = jax.random.split(key, 3)
@@ -160,7 +123,7 @@ class ConsistencyModel:
         noise = jax.random.normal(noise_key, x.shape)
 
         def denoised(sigma: Array) -> tuple[Array, Any]:
-            noisy = x + sigma.reshape(-1, *(1,) * (x.ndim - 1)) * noise
+            noisy = x + per_example(sigma, x) * noise
             return self._denoised(variables, noisy, sigma, condition, train=True, key=key)
 
         out, state = denoised(sigma)

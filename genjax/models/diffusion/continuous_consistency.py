@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -11,9 +11,10 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.models import conditions, flax_utils
-from genjax.models.base import Batch, LossOutput, Phase, Values, Variables
+from genjax.models.base import Batch, LossOutput, Phase, Variables
 from genjax.models.checks import check_number
 from genjax.models.diffusion.diffusion import DiffusionModel
+from genjax.models.diffusion.few_step_base import FewStepModel, per_example
 from genjax.models.diffusion.paths import Path
 from genjax.models.diffusion.samplers import along
 from genjax.models.diffusion.sampling import FewStepSampling
@@ -42,7 +43,7 @@ class _Circle(Path):
 
 
 @dataclass(frozen=True)
-class ContinuousConsistency:
+class ContinuousConsistency(FewStepModel):
     """sCM (Lu & Song, "Simplifying, stabilizing and scaling continuous-time consistency models",
     2025): learns f(x_t, t) = cos t x_t - s sin t F(x_t / s, t), constant along the trajectories of
     x_t = cos t x + s sin t ε, from its derivative along them, a Jacobian-vector product.
@@ -81,34 +82,23 @@ class ContinuousConsistency:
     num_classes: int | None = None
     context_shape: tuple[int, ...] | None = None
 
-    FREE: ClassVar[tuple[str, ...]] = ('sampling',)
-
     @property
     def given_groups(self) -> tuple[str, ...]:
         """Groups that no phase trains."""
         return () if self.teacher is None else ('teacher',)
 
     def __post_init__(self):
-        shape = flax_utils.event_shape(self.network, 'network')
-        conditions.check(self, network=self.network)
+        super().__post_init__()
         check_number('ContinuousConsistency.progress', self.progress, high=1.0)
         if self.teacher is None:
             return
-        if self.teacher.event_shape != shape:
+        if self.teacher.event_shape != self.event_shape:
             raise UserError(
                 f'ContinuousConsistency.teacher is of examples of shape {self.teacher.event_shape},'
-                f' the network of {shape}'
+                f' the network of {self.event_shape}'
             )
         if conditions.is_conditional(self.teacher):
             raise UserError('ContinuousConsistency.teacher must have no num_classes or context')
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        return flax_utils.event_shape(self.network, 'network')
-
-    @property
-    def data_values(self) -> Values:
-        return Values(type(self).__name__, unit=True)
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -125,28 +115,15 @@ class ContinuousConsistency:
             calls['teacher'] = self.teacher.with_condition(self.teacher.network), (x, time)
         return flax_utils.initialise(key, calls)
 
-    def sample(
-        self,
-        variables: Variables,
-        key: Array,
-        num: int,
-        *,
-        label: Array | None = None,
-        context: Array | None = None,
-    ) -> Array:
-        """Draws [num, *event]; missing labels are drawn uniformly.
-
-        Raises:
-            UserError: a label or context that the model does not take, or a missing context.
-        """
-        label_key, key = jax.random.split(key)
-        condition = conditions.to_sample(self, label_key, num, label, context)
+    def _sample(self, variables: Variables, key: Array, num: int, condition: Array | None) -> Array:
         path = self._path
 
         def step(x: Array, inputs: tuple[Array, Array]) -> tuple[Array, None]:
             t, key = inputs
             noisy = path.alpha(t) * x + path.sigma(t) * jax.random.normal(key, x.shape)
-            out, _ = self._output(variables, noisy, jnp.full((num,), t), condition)
+            out, _ = self._output(
+                variables, noisy / self.data_scale, jnp.full((num,), t), condition
+            )
             return path.alpha(t) * noisy - path.sigma(t) * out, None
 
         steps = self.sampling.steps
@@ -157,27 +134,6 @@ class ContinuousConsistency:
     @property
     def _path(self) -> Path:
         return _Circle(self.data_scale)
-
-    @property
-    def _network(self) -> nn.Module:
-        """The network with this model's condition and `time_scale`."""
-        network = conditions.with_condition(self.network, self)
-        return flax_utils.with_time_scale(network, flax_utils.SMOOTH_TIME)
-
-    def _output(
-        self,
-        variables: Variables,
-        x: Array,
-        t: Array,
-        condition: Array | None,
-        **options: Any,
-    ) -> tuple[Array, Any]:
-        """Computes F(x_t / s, t) for t [B], and the new state."""
-        x = x / self.data_scale
-        out, state = flax_utils.apply(
-            self._network, variables, 'network', x, t, condition, **options
-        )
-        return out.astype(jnp.float32), state
 
     def _velocity(self, variables: Variables, x: Array, noise: Array, t: Array) -> Array:
         """Computes dx_t / dt of the trajectories, t [B, 1, …]."""
@@ -203,7 +159,7 @@ class ContinuousConsistency:
         noise = jax.random.normal(noise_key, x.shape)
         out, tangent, state = self._tangent(variables, x, noise, t, condition, train=True, key=key)
         norm = jnp.linalg.norm(tangent.reshape(len(x), -1), axis=-1)
-        step = tangent / (norm + _NORM).reshape(-1, *(1,) * (x.ndim - 1))
+        step = tangent / per_example(norm + _NORM, x)
         target = jax.lax.stop_gradient(out - step)
         error = jnp.mean((out - target).reshape(len(x), -1) ** 2, axis=-1)
         log_error, _ = flax_utils.apply(self.uncertainty, variables, 'uncertainty', t)
@@ -222,13 +178,13 @@ class ContinuousConsistency:
         """Computes F, -cos t df/dt with its share `progress` (algorithm 1 of the paper, before the
         normalisation), and the new state, for t [B].
         """
-        angle = t.reshape(-1, *(1,) * (x.ndim - 1))
+        angle = per_example(t, x)
         cos, sin = jnp.cos(angle), jnp.sin(angle)
         noisy = cos * x + self.data_scale * sin * noise
         velocity = jax.lax.stop_gradient(self._velocity(variables, x, noise, angle))
 
         def output(x: Array, t: Array) -> tuple[Array, Any]:
-            return self._output(variables, x, t, condition, **options)
+            return self._output(variables, x / self.data_scale, t, condition, **options)
 
         scale = cos * sin
         with forward_mode():

@@ -10,7 +10,8 @@ from jax import Array
 from genjax.errors import UserError
 from genjax.models import conditions
 from genjax.models.base import Variables
-from genjax.models.diffusion.guidance import inpainting
+from genjax.models.diffusion.denoising import Denoising
+from genjax.models.diffusion.guided_denoisers import inpainting
 from genjax.models.diffusion.paths import Path
 from genjax.models.diffusion.samplers import (
     DDIM,
@@ -59,12 +60,10 @@ class RePaint(OneStep):
         return jax.lax.scan(once, x, jax.random.split(key, self.repeats))[1][-1]
 
 
-class Editing:
+class Editing(Denoising):
     """Methods of a `DiffusionModel` that start from data."""
 
-    path: Path
     sampling: DiffusionSampling
-    event_shape: tuple[int, ...]
     _sampling_denoiser: Callable[..., Denoiser]
 
     def inpaint(
@@ -79,7 +78,7 @@ class Editing:
         context: Array | None = None,
     ) -> Array:
         """Draws examples [B, *event] given the data `known` [B, *event] where `mask` (bool,
-        broadcast to it) is true; see `guidance.inpainting`.
+        broadcast to it) is true; see `guided_denoisers.inpainting`.
         """
         label_key, key = jax.random.split(key)
         condition = conditions.to_sample(self, label_key, len(known), label, context)

@@ -4,9 +4,8 @@ Both use straight paths x_t = (1 - t) x + t ε and learn the mean velocity betwe
 a single step can cover the whole path.
 """
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
@@ -15,7 +14,8 @@ from jax import Array
 
 from genjax.errors import UserError
 from genjax.models import conditions, flax_utils
-from genjax.models.base import Batch, LossOutput, Phase, Values, Variables
+from genjax.models.base import Batch, LossOutput, Variables
+from genjax.models.diffusion.few_step_base import FewStepModel, per_example
 from genjax.models.diffusion.paths import Rectified
 from genjax.models.diffusion.sampling import FewStepSampling
 from genjax.models.diffusion.weighting import LogitNormal, TimeSampling
@@ -23,41 +23,13 @@ from genjax.models.sampling_options import gathered
 from genjax.networks.attention import forward_mode
 
 
-class _MeanVelocity(ABC):
-    """Base class: a network of x_t, t and the length of the step from t.
-
-    Attributes:
-        time_scale: scale of the time embedding if the network's `time_scale` is None.
-    """
-
-    time_scale = 1000.0
-    network: nn.Module
-    sampling: FewStepSampling
-    num_classes: int | None
-    context_shape: tuple[int, ...] | None
-
-    FREE: ClassVar[tuple[str, ...]] = ('sampling',)
-
-    def __post_init__(self):
-        flax_utils.event_shape(self.network, 'network')
-        conditions.check(self, network=self.network)
+class _MeanVelocity(FewStepModel):
+    """Base class: a network of x_t, t and the length of the step from t."""
 
     @staticmethod
     def upgrade(fields: dict[str, Any]) -> dict[str, Any]:
         """Upgrades an older config, whose sampling options were fields of the model."""
         return gathered(fields, FewStepSampling, {'steps': 'steps'})
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        return flax_utils.event_shape(self.network, 'network')
-
-    @property
-    def data_values(self) -> Values:
-        return Values(type(self).__name__, unit=True)
-
-    @property
-    def phases(self) -> tuple[Phase, ...]:
-        return (Phase('network', ('network',), self._loss),)
 
     def init(self, key: Array, batch: Batch) -> Variables:
         """Draws the initial variables; `batch` gives shapes only."""
@@ -65,22 +37,7 @@ class _MeanVelocity(ABC):
         args = (x, jnp.zeros((len(x), 2)), conditions.of_batch(self, batch))
         return flax_utils.initialise(key, {'network': (self._network, args)})
 
-    def sample(
-        self,
-        variables: Variables,
-        key: Array,
-        num: int,
-        *,
-        label: Array | None = None,
-        context: Array | None = None,
-    ) -> Array:
-        """Draws [num, *event]; missing labels are drawn uniformly.
-
-        Raises:
-            UserError: a label or context that the model does not take, or a missing context.
-        """
-        label_key, key = jax.random.split(key)
-        condition = conditions.to_sample(self, label_key, num, label, context)
+    def _sample(self, variables: Variables, key: Array, num: int, condition: Array | None) -> Array:
         steps = self.sampling.steps
         length = jnp.full((num,), 1.0 / steps)
 
@@ -102,19 +59,7 @@ class _MeanVelocity(ABC):
     ) -> tuple[Array, Any]:
         """Computes the mean velocity [B, *event] from t [B] to t - length, and the new state."""
         time = jnp.stack([t, length], axis=-1)
-        out, state = flax_utils.apply(
-            self._network, variables, 'network', x, time, condition, **options
-        )
-        return out.astype(jnp.float32), state
-
-    @property
-    def _network(self) -> nn.Module:
-        """The network with this model's condition and `time_scale`."""
-        network = conditions.with_condition(self.network, self)
-        return flax_utils.with_time_scale(network, self.time_scale)
-
-    @abstractmethod
-    def _loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput: ...
+        return self._output(variables, x, time, condition, **options)
 
 
 @dataclass(frozen=True)
@@ -139,7 +84,6 @@ class MeanFlow(_MeanVelocity):
         context_shape: if given, the network is cloned with it and takes a context of this shape.
     """
 
-    time_scale = flax_utils.SMOOTH_TIME
     network: nn.Module
     times: TimeSampling = field(default_factory=lambda: LogitNormal(-0.4, 1.0))
     instant: float = 0.75
@@ -177,7 +121,7 @@ class MeanFlow(_MeanVelocity):
             out, slope, state = jax.jvp(
                 mean_velocity, (noisy, t - r, t), (tangent, ones, ones), has_aux=True
             )
-        target = velocity - _per_example(t - r, x) * slope
+        target = velocity - per_example(t - r, x) * slope
         error = _squared_error(out, jax.lax.stop_gradient(target))
         weight = jax.lax.stop_gradient((error + 1e-3) ** -self.power)
         return LossOutput(weight * error, {'error': error}, state)
@@ -202,6 +146,7 @@ class Shortcut(_MeanVelocity):
         context_shape: if given, the network is cloned with it and takes a context of this shape.
     """
 
+    time_scale = 1000.0
     network: nn.Module
     consistent: float = 0.25
     halvings: int = 7
@@ -251,7 +196,7 @@ class Shortcut(_MeanVelocity):
             return self._velocity(variables, x, t[:pairs], half[:pairs], rows)[0]
 
         first = step(noisy[:pairs], t)
-        middle = noisy[:pairs] - _per_example(half[:pairs], x) * first
+        middle = noisy[:pairs] - per_example(half[:pairs], x) * first
         mean = 0.5 * (first + step(middle, t - half))
         target = jnp.concatenate([mean, (noise - x)[pairs:]])
         length = jnp.where(is_pair, 2.0 * half, 0.0)
@@ -260,13 +205,8 @@ class Shortcut(_MeanVelocity):
         return LossOutput(error, {'error': error}, state)
 
 
-def _per_example(values: Array, x: Array) -> Array:
-    """Reshapes [B] to [B, 1, ...] with the dimensions of x."""
-    return values.reshape(-1, *(1,) * (x.ndim - 1))
-
-
 def _between(x: Array, noise: Array, t: Array) -> Array:
-    t = _per_example(t, x)
+    t = per_example(t, x)
     return (1.0 - t) * x + t * noise
 
 

@@ -32,7 +32,7 @@ from genjax.models.diffusion import (
     UniformLogSNR,
     V,
     Velocity,
-    guidance,
+    guided_denoisers,
 )
 from genjax.models.diffusion.coupling import optimal_noise
 from genjax.models.diffusion.likelihood import vlb_ends
@@ -173,7 +173,7 @@ def test_guidance_by_bayes_rule(path):
         logits = jax.nn.log_softmax(log_prob_of_parts(x, path.alpha(t), path.sigma(t)))
         return jnp.take_along_axis(logits, label[:, None], axis=-1)[:, 0]
 
-    guided = guidance.classifier(denoiser(path), path, log_prob, 1.0)
+    guided = guided_denoisers.classifier(denoiser(path), path, log_prob, 1.0)
     for t in (0.1, 0.5, 0.9):
         got, at = guided(X[:16], jnp.float32(t)), jnp.float32(t)
         for part in range(3):
@@ -259,7 +259,7 @@ def test_guided_samples_carry_their_label():
 def test_autoguidance_goes_away_from_the_weak_network():
     path = Rectified()
     strong, weak = denoiser(path), denoiser(path, 0)
-    guided = guidance.autoguidance(strong, weak, 3.0)
+    guided = guided_denoisers.autoguidance(strong, weak, 3.0)
     at = jnp.float32(0.4)
     want = 3.0 * strong(X, at).data - 2.0 * weak(X, at).data
     np.testing.assert_allclose(guided(X, at).data, want, atol=1e-5)
@@ -287,7 +287,7 @@ def test_what_is_known_stays_and_the_rest_goes_with_it():
 
 def test_bounds_hold_the_expected_data():
     path = CosineVP()
-    clipped = guidance.bounded(denoiser(path), path, -0.2, 0.2)
+    clipped = guided_denoisers.bounded(denoiser(path), path, -0.2, 0.2)
     at = jnp.float32(0.5)
     got = clipped(X, at)
     want = jnp.clip(denoiser(path)(X, at).data, -0.2, 0.2)

@@ -9,6 +9,7 @@ from genjax.errors import UserError
 from genjax.models.diffusion import (
     X0,
     Ancestral,
+    Autoguidance,
     CosineVP,
     DiffusionModel,
     DiffusionSampling,
@@ -161,3 +162,16 @@ def test_a_model_with_variances_samples_and_has_a_bound():
     assert found.kind == 'lower_bound' and model.log_prob_method == 'VLB of 8 times of 50'
     with pytest.raises(UserError, match='along its own path'):
         with_sampling(model, path=Rectified())
+
+
+def test_a_weak_network_learns_variances_too():
+    guide = Autoguidance(TimeMLP((2,), 4, 1))
+    sampling = DiffusionSampling(Ancestral(), PowerSchedule(), 4, guide=guide)
+    model = DiffusionModel(
+        TimeMLP((2,), 8, 1), PATH, X0(), variance=LearnedVariance(num_steps=50), sampling=sampling
+    )
+    batch = {'x': jnp.zeros((4, 2))}
+    variables = jax.eval_shape(model.init, KEY, batch)
+    weak = jax.eval_shape(model.phases[1].loss, variables, batch, KEY)
+    assert weak.metrics['bound'].shape == (4,)
+    assert jax.eval_shape(lambda v: model.sample(v, KEY, 3), variables).shape == (3, 2)
