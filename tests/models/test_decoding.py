@@ -14,7 +14,7 @@ from genjax.models import GPT
 from genjax.models.autoregressive import TokenSampling, speculative_sample
 from genjax.models.autoregressive.speculative import accepted_or_redrawn
 from genjax.networks import Recurrent, Transformer
-from tests.models.test_autoregressive import _spread
+from tests.models.spread import spread
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +32,7 @@ def variables_of(name, seed=0):
     model = MODELS[name]
     batch = {'x': EVERY[:2], 'label': jnp.zeros(2, jnp.int32)}
     variables = model.init(jax.random.key(seed), batch)
-    return {**variables, 'params': _spread(variables['params'], 1.0 + seed)}
+    return {**variables, 'params': spread(variables['params'], 1.0 + seed)}
 
 
 def sample(model, variables, num=2, **given):
@@ -161,7 +161,7 @@ def test_a_perfect_draft_needs_few_passes():
 def reach(network, x, t):
     """Finds the inputs that the output at t depends on, by changing each."""
     variables = network.init(KEY, x)
-    variables = {'params': _spread(variables['params'])}
+    variables = {'params': spread(variables['params'])}
     apply = jax.jit(lambda x: network.apply(variables, x)[0, t])
     return [bool(jnp.any(apply(x.at[0, s].set(6)) != apply(x))) for s in range(x.shape[1])]
 
@@ -177,7 +177,7 @@ def test_a_window_is_as_wide_as_it_says(layers):
 def test_packed_documents_do_not_see_each_other(scan):
     network = Transformer((9,), 7, 8, 2, 2, positions='rotary', separator=5, scan=scan)
     x = jnp.array([[7, 1, 2, 5, 3, 4, 5, 0, 1]])
-    variables = {'params': _spread(network.init(KEY, x)['params'])}
+    variables = {'params': spread(network.init(KEY, x)['params'])}
     packed = network.apply(variables, x)
     for start, end in ((0, 3), (3, 6), (6, 9)):
         alone = network.apply(variables, x[:, start:end])
