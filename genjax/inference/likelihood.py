@@ -10,7 +10,7 @@ from jax import Array
 
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
-from genjax.evaluation.ais import Density, hmc_step
+from genjax.evaluation.hmc import Density, hmc_step
 from genjax.keys import key_of
 from genjax.models.base import Variables
 from genjax.models.precision import full_precision

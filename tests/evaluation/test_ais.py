@@ -12,7 +12,8 @@ from genjax.data import Chain
 from genjax.data.pipeline import random_subset
 from genjax.errors import UserError
 from genjax.evaluation import AIS, EvaluationData
-from genjax.evaluation.ais import ais_bounds, anneal, hmc_step, sigmoid_schedule, tune_step_sizes
+from genjax.evaluation.annealing import ais_bounds, anneal, sigmoid_schedule, tune_step_sizes
+from genjax.evaluation.hmc import hmc_step
 from genjax.models import VAE, Gaussian
 from genjax.models.vae.bounds import gaussian_log_prob
 from genjax.networks import MLP
