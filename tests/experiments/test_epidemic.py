@@ -1,0 +1,51 @@
+"""The study of `experiments/epidemic`: its measures against closed forms, and a surrogate."""
+
+import numpy as np
+import pytest
+
+import genjax
+from experiments.epidemic import run as study
+
+pytestmark = pytest.mark.slow
+
+
+def test_distances_of_a_shift_and_their_ratio():
+    a = np.random.default_rng(0).standard_normal((50, 200, 2))
+    b = a + np.array([0.5, -2.0])
+    np.testing.assert_allclose(study.distances(a, b), np.tile([0.5, 2.0], (50, 1)))
+    floor = np.random.default_rng(1).uniform(1, 2, (4000, 2))
+    found = study.ratios(floor * [1.0, 3.0] + 0.1 * np.random.default_rng(2).normal(size=(4000, 2)),
+                         floor)  # fmt: skip
+    np.testing.assert_allclose(found['ratio'], [1, 3], atol=0.01)
+    np.testing.assert_allclose(found['stderr'], 0.1 / np.sqrt(4000) / 1.5, rtol=0.05)
+
+
+def test_the_grid_has_the_moments_of_a_conjugate_posterior():
+    x, scale = np.array([1.0, -0.5]), np.array([0.02, 0.5])
+
+    def likelihood(z):
+        return -0.5 * np.sum(((z - x) / scale) ** 2, axis=1)
+
+    found = study.grid_posterior(likelihood, 20_000, 0)
+    variance = 1 / (1 + scale**-2)
+    np.testing.assert_allclose(found.std(axis=0), np.sqrt(variance), rtol=0.03)
+    mean = variance * x / scale**2
+    assert np.all(np.abs(found.mean(axis=0) - mean) < 5 * np.sqrt(variance / 20_000))
+
+
+@pytest.mark.full
+def test_a_surrogate_draws_counts_like_the_simulator(tmp_path, monkeypatch):
+    monkeypatch.setattr('jax.device_count', lambda: 1)  # eight devices are for other tests
+    z = np.random.default_rng(0).standard_normal((40, 2)).astype(np.float32)
+    each = np.repeat(z, 100, axis=0)
+    first, second = (study.simulated(each, seed).reshape(40, 100, 10) for seed in range(2))
+    exact = study.calibration(study.exact_likelihood, z[:20], first[:20, 0])
+    assert exact['sbc_p'] > 0.001
+    run = genjax.train(study.config_of('flow', 20_000, 1500), tmp_path / 'run')
+    counts = study.counts_of(run, each, 0).reshape(40, 100, 10)
+    found = study.ratios(study.distances(first, counts), study.distances(first, second))
+    # Those of another θ are far: the surrogate follows θ.
+    other = study.ratios(study.distances(first, first[::-1]), study.distances(first, second))
+    assert np.mean(found['ratio']) < np.mean(other['ratio']) / 10
+    width = study.calibration(study.surrogate_likelihood(run), z[:20], first[:20, 0])['deviation']
+    assert exact['deviation'] / 2 < width < 2 * exact['deviation']
