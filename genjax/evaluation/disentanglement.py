@@ -12,9 +12,7 @@ from jax import Array
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
 from genjax.evaluation.base import EvaluationData, Evaluator, Results, require
-from genjax.models import conditions
-from genjax.models.base import HasNormalCodes, Variables
-from genjax.models.vae import VAE
+from genjax.models.base import Variables, has_normal_codes
 from genjax.parallel.host import fetch
 from genjax.protocols import protocol
 
@@ -207,8 +205,8 @@ class Disentanglement(Evaluator):
 def mean_codes(
     model: Any, variables: Variables, data: EvaluationData, key: Array, batch_size: int = 500
 ) -> np.ndarray:
-    """Computes the codes [N, D] of a split: the means of those of `encode`, if the model is an
-    unconditional VAE without a flow or has `code_moments`; otherwise one draw each.
+    """Computes the codes [N, D] of a split: the means of those of `encode`, if these are
+    normal (`has_normal_codes`); otherwise one draw each.
 
     Raises:
         UserError: the codes are tokens.
@@ -230,10 +228,8 @@ def _codes(
     """Codes [B, D] of a batch, and the key for the next batch."""
     next_key, preprocess_key, key = jax.random.split(key, 3)
     x, _ = preprocess(x, preprocess_key)
-    if isinstance(model, HasNormalCodes):
+    if has_normal_codes(model):
         z, _ = model.code_moments(variables, x)
-    elif isinstance(model, VAE) and model.flow is None and not conditions.is_conditional(model):
-        z = model.posterior(variables, x).mean
     else:
         z = model.encode(variables, x, key)
     return z.reshape(len(z), -1), next_key

@@ -230,6 +230,14 @@ class HasNormalCodes(Protocol):
         """Mean and standard deviation of the codes that `encode` draws for x [B, *event]."""
 
 
+def has_normal_codes(model: Any) -> bool:
+    """True if codes are Gaussian given x: `code_moments`, and no flow, label or context."""
+    changed = ('flow', 'num_classes', 'context_shape')
+    return isinstance(model, HasNormalCodes) and all(
+        getattr(model, name, None) is None for name in changed
+    )
+
+
 @runtime_checkable
 class HasFeatures(Protocol):
     """A model that provides a representation for downstream tasks."""

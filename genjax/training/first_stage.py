@@ -12,7 +12,7 @@ from jax import Array
 from genjax.data.preprocessing import Chain
 from genjax.data.sources import Dataset
 from genjax.errors import UserError
-from genjax.models.base import HasEncoder, HasNormalCodes, Variables
+from genjax.models.base import HasEncoder, Variables, has_normal_codes
 from genjax.parallel.host import fetch
 from genjax.training import loading as runs
 from genjax.training import workdir
@@ -73,7 +73,7 @@ class FirstStage:
         standard deviations float32 [B, 2, ...] of latents, the latter 0 for a deterministic
         encoder.
         """
-        if not isinstance(self.model, HasNormalCodes):
+        if not has_normal_codes(self.model):
             z = self.encode(variables, x, key)
             if jnp.issubdtype(z.dtype, jnp.integer):
                 return z
@@ -89,8 +89,8 @@ class FirstStage:
 
 
 def codes_of(stored: Array, key: Array) -> Array:
-    """Draws latents from the output of `FirstStage.stored`; equal, up to rounding, to
-    `FirstStage.encode` with this key.
+    """Draws latents from the output of `FirstStage.stored`, distributed as those of `encode`; of
+    a `KLAutoencoder` equal to them with this key, up to rounding.
     """
     if jnp.issubdtype(stored.dtype, jnp.integer):
         return stored

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from genjax.data.labelled import Labelled
 from genjax.data.latents import Latents
 from genjax.data.sources import Dataset
 from genjax.errors import UserError
@@ -123,7 +124,9 @@ class LoadLatents:
         return getattr(self._stage.model, 'num_codes', None)
 
     def check(self, dataset: Dataset) -> None:
-        """Raises UserError unless the data are latents of this first stage."""
+        """Raises UserError unless the data are latents of this first stage, or few labels of it."""
+        if isinstance(dataset, Labelled):
+            dataset = dataset.base
         if not isinstance(dataset, Latents):
             raise UserError(
                 f'LoadLatents takes the codes of a Latents data set, not {type(dataset).__name__}; '

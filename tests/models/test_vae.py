@@ -13,6 +13,7 @@ import scipy.stats
 
 from genjax.errors import UserError
 from genjax.models import VAE, Bernoulli, DiscretisedLogistic, Gaussian
+from genjax.models.base import has_normal_codes
 from genjax.models.vae.bounds import (
     gaussian_kl_to_standard,
     gaussian_log_prob,
@@ -117,6 +118,17 @@ def test_regret_is_the_divergence_of_the_encoder_from_the_exact_posterior(linear
 
     np.testing.assert_allclose(found(_spoiled(variables)), expected, atol=0.03)
     np.testing.assert_allclose(found(variables), 0, atol=0.03)
+
+
+def test_code_moments_are_those_of_the_codes_that_encode_draws(linear):
+    model, variables, x, _ = linear
+    z = model.encode(variables, jnp.repeat(x[:2], 20_000, axis=0), KEY).reshape(2, 20_000, -1)
+    mean, std = model.code_moments(variables, x[:2])
+    np.testing.assert_allclose(jnp.mean(z, axis=1), mean, atol=0.03)
+    np.testing.assert_allclose(jnp.std(z, axis=1), std, rtol=0.03)
+    assert has_normal_codes(model)
+    assert not has_normal_codes(dataclasses.replace(model, flow=Identity()))
+    assert not has_normal_codes(BY_NAME['vae-context'].model)
 
 
 def test_stl_has_no_variance_at_the_exact_posterior(linear):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from genjax.config import build, spec
-from genjax.data import Chain, Latents, eval_batches, latents
+from genjax.data import Chain, Latents, SemiSupervised, eval_batches, latents
 from genjax.errors import UserError
 from genjax.evaluation import LabelAccuracy
 from genjax.models import VQAutoencoder
@@ -114,6 +114,13 @@ def test_the_chain_of_commands(trained, tmp_path, genjax):
     decoded = first.experiment.model.decode(first.state.averaged, drawn, KEY)
     np.testing.assert_allclose(x, (decoded + 1) * 127.5, rtol=1e-3, atol=1e-2)
     assert x.shape == (5, *tiny.SHAPE)
+
+
+def test_few_labels_of_stored_codes_are_codes_of_the_first_stage(codes, trained, tmp_path):
+    few = SemiSupervised(Latents(str(codes)), per_class=2)
+    LoadLatents(str(trained)).check(few)
+    label = everything(few.source('train'))['label']
+    assert set(label[label >= 0]) == set(range(4)) and np.any(label == -1)
 
 
 @pytest.mark.full

@@ -111,6 +111,11 @@ class Inference(Generation):
         (z,), _ = self._codes(variables, self._encode(variables, x, condition), noise)
         return z if condition is None else jnp.concatenate([z, condition], axis=-1)
 
+    def code_moments(self, variables: Variables, x: Array) -> tuple[Array, Array]:
+        """Computes mean and standard deviation [B, latent_dim] of q(z|x), before a flow."""
+        posterior = self.posterior(variables, x)
+        return posterior.mean, jnp.exp(posterior.log_std)
+
     def features(
         self,
         variables: Variables,
