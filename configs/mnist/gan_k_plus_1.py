@@ -4,8 +4,9 @@
     genjax data prepare mnist
     genjax train --config=configs/mnist/gan_k_plus_1.py --workdir=runs/k_plus_1
 
-Published: .93 % test error from 100 labels, with wider networks, Gaussian noise between layers and
-300 epochs. This config has not been run to its end.
+Expected: test error of 39 % (two draws) after two minutes of CPU time, which is worse than 22 %
+with the generator frozen at random: too little training (experiments/few_labels). Published: .93 %
+from 100 labels, with wider networks, Gaussian noise between layers and 300 epochs.
 """
 
 import optax
@@ -19,7 +20,7 @@ from genjax.training import Experiment
 
 
 def get_config():
-    steps = FieldReference(3000)
+    steps = FieldReference(2000)
     adam = spec(optax.adam, spec(optax.linear_schedule, 1e-3, 1e-4, steps), b1=0.5)
     return spec(
         Experiment,

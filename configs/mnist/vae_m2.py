@@ -4,8 +4,9 @@ the digit and a classifier, from 100 labelled images and all others without labe
     genjax data prepare mnist
     genjax train --config=configs/mnist/vae_m2.py --workdir=runs/m2
 
-Published: test error of 11.97 % from 100 labels and 3.60 % from 1,000, with wider networks and far
-more steps. This config has not been run to its end.
+Expected: test error of 53.8 % (one draw, seed 0) after 127 seconds of CPU time, by far too little
+training (experiments/few_labels). Published: 11.97 % from 100 labels and 3.60 % from 1,000, with
+wider networks and far more steps.
 """
 
 import optax
@@ -19,7 +20,7 @@ from genjax.training import Experiment
 
 
 def get_config():
-    steps = FieldReference(2500)
+    steps = FieldReference(1200)
     net = {'activation': 'silu'}
     return spec(
         Experiment,
