@@ -129,8 +129,8 @@ def test_twenty_steps_are_those_on_file(entry, request):
     for group in ('losses', 'rms'):
         assert found[group].keys() == kept[group].keys(), f'{name}: {group}: {RENEW}'
         for key, values in found[group].items():
-            np.testing.assert_allclose(
-                values, kept[group][key], 1e-5, 1e-7, err_msg=f'{name}: {key}: {RENEW}'
+            np.testing.assert_allclose(  # a critic's loss is a small difference of larger numbers
+                values, kept[group][key], 1e-5, 1e-6, err_msg=f'{name}: {key}: {RENEW}'
             )
     # Another compiler rounds otherwise. Only with --full: on a very busy machine two entries have
     # had other last bits, with the same losses.

@@ -1,0 +1,63 @@
+"""What the parts share: the data, and small runs."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optax
+
+import genjax
+from genjax.config import FieldReference, spec
+from genjax.data import Chain, Digits
+from genjax.models import VAE
+from genjax.networks import MLP
+from genjax.training import Experiment
+
+SHAPE = (8, 8, 1)
+WIDTHS = (256, 256)
+
+
+def digits(split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Images uint8 [N, 8, 8, 1] and labels int [N] of a split."""
+    source = Digits().source(split)
+    examples = source[np.arange(len(source))]
+    return examples['x'], examples['label']
+
+
+def network(shape: tuple[int, ...] | None = None) -> MLP:
+    """The network of every model here."""
+    return MLP(WIDTHS, shape=shape, activation='silu')
+
+
+def vae(**options: Any) -> VAE:
+    """A VAE with a code of 16 dimensions."""
+    return VAE(encoder=network(), decoder=network(SHAPE), latent_dim=16, **options)
+
+
+def trained(
+    out: Path, name: str, seed: int, model: Any, preprocess: tuple, steps: int, **options: Any
+) -> genjax.Run:
+    """Trains a model with Adam, unless it is done, and returns the run at its end."""
+    steps = FieldReference(steps)
+    options = {'dataset': Digits(), 'batch_size': 100, 'steps_per_call': 10, **options}
+    config = spec(
+        Experiment,
+        preprocess=Chain(preprocess),
+        model=model,
+        optimizer=spec(optax.adam, spec(optax.cosine_decay_schedule, 2e-3, steps)),
+        steps=steps,
+        ema=(0.99,),
+        seed=seed,
+        log_every=steps,
+        checkpoint_every=0,
+        **options,
+    )
+    return genjax.train(config, out / f'{name}-{seed}')
+
+
+def cell(rows: list[dict], read: Callable[[dict], float], digits: int = 3) -> str:
+    """Mean ± standard deviation of a number over rows."""
+    values = [read(row) for row in rows]
+    spread = f' ± {np.std(values, ddof=1):.{digits}f}' if len(values) > 1 else ''
+    return f'{np.mean(values):.{digits}f}{spread}'
