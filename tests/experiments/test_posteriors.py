@@ -1,5 +1,8 @@
 """The study of `experiments/posteriors`: a posterior that is known."""
 
+import json
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
@@ -13,6 +16,11 @@ from genjax.models.flow import Autoregressive
 from genjax.networks import MaskedMLP
 
 pytestmark = pytest.mark.slow
+
+
+def test_the_tables_of_the_page_are_those_of_the_results():
+    rows = json.loads(study.RESULTS.read_text())
+    assert study.report(rows) in Path(study.__file__).with_name('README.md').read_text()
 
 
 @pytest.mark.full
