@@ -1,4 +1,4 @@
-"""What the parts share: the data, and small runs."""
+"""Data, networks and short training runs for all parts of the study."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -120,7 +120,7 @@ class MetricLog:
 
     def waiting_for_data(self) -> contextlib.AbstractContextManager:
         """Counts the time inside as waiting for data if the device is idle at its end."""
-        return self._timesheet.waiting_for_data(lambda: self._pending[1] if self._pending else {})
+        return self._timesheet.waiting_for_data(self._pending[1] if self._pending else {})
 
     def push(self, step: int, metrics: Mapping[str, Array]) -> None:
         """Queues the metrics of the call that ended at `step`, and records those of the call

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -75,13 +75,13 @@ class Timesheet:
         self._add(use, seconds)
 
     @contextlib.contextmanager
-    def waiting_for_data(self, pending: Callable[[], Mapping[str, Array]]) -> Iterator[None]:
-        """Accounts the time inside to 'data' if the devices are idle at its end: if the results of
-        the call before are there, or there was none.
+    def waiting_for_data(self, pending: Mapping[str, Array]) -> Iterator[None]:
+        """Accounts the time inside to 'data' if the devices are idle at its end: if the `pending`
+        results of the call before are there by then, or there are none.
         """
         start = time.monotonic()
         yield
-        if all(value.is_ready() for value in pending().values()):
+        if all(value.is_ready() for value in pending.values()):
             self.move(time.monotonic() - start, 'data')
 
     @property

@@ -86,7 +86,8 @@ class PopulationLoop:
                 self._timesheet.switch('compile')
                 while self._members:
                     count = len(self._members)
-                    with self._timesheet.waiting_for_data(self._running):
+                    running = self._pending[1] if self._pending else {}
+                    with self._timesheet.waiting_for_data(running):
                         batch = next(batches)
                     state, metrics = self._programs.step(self._programs.values, state, batch)
                     step += experiment.calls
@@ -184,10 +185,6 @@ class PopulationLoop:
     def _due(self, step: int) -> set[str]:
         """Events due at a step, the same for all active members."""
         return next((m.events.due(step) for m in self._members.values()), set())
-
-    def _running(self) -> Mapping[str, Array]:
-        """Metrics of the call before the next, which the devices may still compute."""
-        return self._pending[1] if self._pending else {}
 
     def _push(self, call: tuple[int, Mapping[str, Array]] | None, progress: Progress) -> None:
         """Queues the metrics of a call, and records those of the call before, which has finished by
