@@ -118,7 +118,7 @@ class Programs:
                 name: jax.ShapeDtypeStruct((*leading, *shape), dtype, sharding=batch_sharding)
                 for name, (shape, dtype) in example.items()
             },
-            init=functools.partial(compiled_init, np.int64(experiment.seed)),
+            init=functools.partial(_seeded, compiled_init, experiment.seed, replicated),
             step=jax.jit(
                 functools.partial(step, experiment, unroll=unroll),
                 in_shardings=(shardings, batch_sharding),
@@ -142,6 +142,11 @@ class Programs:
             x = experiment.check_shapes(jax.ShapeDtypeStruct(shape, self.batch['x'].dtype))
             check_abilities(at_step(experiment.model, 0), self.state.variables, x)
         return sorted(attention)
+
+
+def _seeded(program: Callable, seed: int, replicated: NamedSharding, *args: Any) -> TrainState:
+    """Calls a program that takes the seed first, on every device."""
+    return program(jax.device_put(np.uint32(seed), replicated), *args)
 
 
 def _on(mesh: Mesh, function: Callable) -> Callable:

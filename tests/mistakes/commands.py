@@ -84,7 +84,7 @@ COMMANDS = [
     ),
     (
         ['use', 'posterior', '--workdir={run}', '--observation=x.npy'],
-        'posterior needs a run of parameters given observations',
+        'posterior needs a run on Simulations',
     ),
     (['evaluate', '--workdir={tmp}/none'], 'is not the folder of a run'),
     (['evaluate', '--workdir={run}', '--step=latets'], "'best' or 'latest'"),

@@ -22,7 +22,8 @@ def test_runs_that_differ_in_the_seed_share_their_programs():
     texts = []
     for seed in (0, 1):
         _, programs, batch = programs_of(seed)
-        init = programs.init.func.lower(*programs.init.args, batch)
+        init_program, *_ = programs.init.args
+        init = init_program.lower(np.uint32(seed), batch)
         step = programs.step.lower(programs.state, programs.batch)
         texts.append((init.as_text(), step.as_text()))
     assert texts[0] == texts[1]
