@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genjax import files
@@ -59,7 +58,7 @@ def run(args: argparse.Namespace) -> None:
     saved in `evaluations/<step>.json`, those of a sweep in `evaluations/sampling/`.
     """
     trials = None if args.sweep is None else _trials(args.sweep)
-    if args.out and Path(args.out).suffix not in ('.json', '.png'):
+    if args.out and args.out.suffix not in ('.json', '.png'):
         raise UserError(f'--out={args.out}: name it .json or .png')
     if args.follow:
         for name, is_set in (
@@ -92,7 +91,7 @@ def run(args: argparse.Namespace) -> None:
             return
         show(found, title)
         if args.out:
-            write_json(Path(args.out), {'step': run.step, 'results': found, **_options(args)})
+            write_json(args.out, {'step': run.step, 'results': found, **_options(args)})
         elif args.sampling or _averaged(args) or (args.split and not args.evaluators):
             print('(other options or variables than those of the config: --out keeps this)')
         else:
@@ -231,7 +230,7 @@ def _evaluate_sweep(
         refuse_links(run.workdir)
     name = ','.join(dict.fromkeys(field for trial in trials for field in trial))
     default = run.workdir / 'evaluations' / 'sampling' / f'{run.step}-{name}'
-    out = default if args.out is None else Path(args.out).with_suffix('')
+    out = default if args.out is None else args.out.with_suffix('')
     content: Mapping[str, Any] = {
         'step': run.step,
         'trials': [{'sampling': trial, 'results': found} for trial, found in rows],

@@ -50,11 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     import io
-    from pathlib import Path
 
     from genjax.reports import report as reports
 
-    suffix = Path(args.out or '').suffix.removeprefix('.')
+    suffix = args.out.suffix.removeprefix('.') if args.out else ''
     kind = args.format or suffix or 'md'
     if kind not in _FORMATS:
         raise UserError(
@@ -68,7 +67,7 @@ def run(args: argparse.Namespace) -> None:
         _card(args, kind, report)
         return
     if kind in ('png', 'parquet'):
-        with files.replacing(Path(args.out)) as temporary:
+        with files.replacing(args.out) as temporary:
             if kind == 'png':
                 from genjax.reports import plots
 
@@ -93,7 +92,7 @@ def run(args: argparse.Namespace) -> None:
 
         content = '\n'.join(markdown.lines(report)) + '\n'
     if args.out:
-        with files.replacing(Path(args.out)) as temporary:
+        with files.replacing(args.out) as temporary:
             temporary.write_text(content, 'utf-8')
     else:
         print(content, end='')
@@ -101,7 +100,6 @@ def run(args: argparse.Namespace) -> None:
 
 def _card(args: argparse.Namespace, kind: str, report: 'Report') -> None:
     """Writes a card; with --out also as .json beside it."""
-    from pathlib import Path
 
     from genjax.reports import card, page
 
@@ -109,13 +107,13 @@ def _card(args: argparse.Namespace, kind: str, report: 'Report') -> None:
         raise UserError(f'--card is written as md, html or png, not {kind}')
     report = card.with_costs(report)
     if kind == 'png':
-        with files.replacing(Path(args.out)) as temporary:
+        with files.replacing(args.out) as temporary:
             card.save_pareto(report, temporary)
         return
     whole = page.card_html(report) if kind == 'html' else '\n'.join(card.lines(report)) + '\n'
     if not args.out:
         print(whole, end='')
         return
-    with files.replacing(Path(args.out)) as temporary:
+    with files.replacing(args.out) as temporary:
         temporary.write_text(whole, 'utf-8')
-    files.write_json(Path(args.out).with_suffix('.json'), card.content(report))
+    files.write_json(args.out.with_suffix('.json'), card.content(report))

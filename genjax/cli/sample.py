@@ -24,8 +24,12 @@ _FORMATS = ('png', 'npz', 'txt', 'images')
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     runtime.add_run(parser)
     parser.add_argument(
-        '--out', type=files.local, required=True, metavar='PATH', help='the file or folder to write'
-    )
+        '--out',
+        type=files.anywhere,
+        required=True,
+        metavar='PATH',
+        help='the file or folder to write',
+    )  # fmt: skip
     parser.add_argument(
         '--num', type=int, help='number of samples (default 64, or one of each --context)'
     )
@@ -68,7 +72,7 @@ def run(args: argparse.Namespace) -> None:
     """Draws samples and writes an image grid, an archive, text or a folder of images."""
     from genjax.config.ranges import check
 
-    out = Path(args.out)
+    out = files.as_path(args.out)
     kind = args.format or out.suffix.removeprefix('.')
     if kind != 'images':
         files.output(args.out)

@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from genjax import files
@@ -91,7 +90,7 @@ def run(args: argparse.Namespace) -> None:
 
     if args.other and args.use != 'novelty':
         raise UserError(f'--other.{args.other[0][0]} goes with `genjax use novelty`')
-    if getattr(args, 'out', None) and Path(args.out).suffix != '.npz':
+    if getattr(args, 'out', None) and args.out.suffix != '.npz':
         raise UserError(f'--out={args.out}: name it .npz')
     trust.on_path('.')  # the user's data set may be in the current folder
     with runtime.computing(args):
@@ -174,7 +173,7 @@ def _write(args: argparse.Namespace, **arrays: 'np.ndarray') -> None:
 
     if args.out is None:
         return
-    with files.replacing(Path(args.out)) as temporary, temporary.open('wb') as file:
+    with files.replacing(args.out) as temporary, temporary.open('wb') as file:
         np.savez(file, **arrays)
     print(args.out)
 

@@ -95,12 +95,13 @@ def disk_full(error: Exception) -> bool:
     return any(text in str(error) for text in full)
 
 
-def output(path: str) -> str:
-    """Returns the path of an output file; raises UserError if it is a folder, a device or a pipe,
-    or its folder is not writable.
+def output(path: str) -> Path:
+    """Returns the path of an output file, on this machine or in a bucket; raises UserError if it is
+    a folder, a device or a pipe, or its folder is not writable.
     """
-    path = local(path)
-    file = Path(path)
+    file = as_path(anywhere(path))
+    if is_remote(file):
+        return file
     with explained(file):
         if file.exists() and not file.is_file():
             kind = 'a folder' if file.is_dir() else 'no regular file'
@@ -108,7 +109,7 @@ def output(path: str) -> str:
         folder = next(parent for parent in file.absolute().parents if parent.exists())
         if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
             raise CannotWrite(f'cannot write {path}: {folder} is not writable')
-    return path
+    return file
 
 
 @contextlib.contextmanager

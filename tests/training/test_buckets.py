@@ -61,6 +61,30 @@ def test_a_report_is_that_of_a_copy_of_the_folder(genjax, bucket, tmp_path):
     assert pages[0].count('data:image/png') == 2  # samples and reconstructions
 
 
+def test_what_commands_write_is_written_there_too(genjax, bucket, tmp_path):
+    """Samples of all kinds, results and reports: the bytes are those of a file of this machine."""
+    assert genjax(*arguments(tmp_path / 'run', steps=2))[0] == 0
+    run = f'--workdir={tmp_path / "run"}'
+    commands = {
+        'grid.png': ('sample', run, '--num=4'),
+        'samples.npz': ('sample', run, '--num=4'),
+        'results.json': ('evaluate', run, '--evals=@genjax.evaluation.Likelihood'),
+        'report.html': ('report', tmp_path / 'run'),
+        'images': ('sample', run, '--num=3', '--format=images'),
+    }
+    for name, words in commands.items():
+        for folder in (tmp_path, bucket):
+            status, _, err = genjax(*words, f'--out={folder / name}')
+            assert (status, err) == (0, ''), name
+    download(bucket, tmp_path / 'copy')
+    files = [path for path in (tmp_path / 'copy').rglob('*') if path.is_file()]
+    assert len(files) == len(commands) - 1 + 3
+    for file in files:
+        assert file.read_bytes() == (tmp_path / file.relative_to(tmp_path / 'copy')).read_bytes()
+    status, _, err = genjax('sample', run, f'--out={bucket / "images"}', '--format=images')
+    assert status == 2 and 'images are written to a new or empty folder' in err
+
+
 def test_a_run_is_audited_and_started_from(genjax, bucket, tmp_path):
     assert genjax(*arguments(bucket / 'run', steps=2))[0] == 0
     copy = download(bucket / 'run', tmp_path / 'copy')
