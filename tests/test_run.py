@@ -195,6 +195,7 @@ def test_the_front_door_is_lazy():
         genjax.laod  # noqa: B018
 
 
+@pytest.mark.full
 def test_a_curve_over_sampling_options_of_one_checkpoint(folder, tmp_path):
     words = ['evaluate', f'--workdir={folder / "flow"}', f'--out={tmp_path / "curve.png"}']
     sweep = '--sweep=product(sampling.guide.weight=[0.0,2.0])'

@@ -17,6 +17,7 @@ from genjax.models import BayesClassifier, Flow, SemiSupervisedVAE
 from genjax.models.flow import Autoregressive
 from genjax.networks import MLP, MaskedMLP
 from genjax.training import Experiment
+from tests.tiers import full
 from tests.training import tiny
 
 pytestmark = pytest.mark.slow
@@ -83,7 +84,7 @@ def test_novelty(few, capsys):
     assert 'novelty/auroc_typicality' in shown and 'log_prob' not in shown.split('protocol')[0]
 
 
-@pytest.mark.parametrize('modelled', ['parameters', 'observations'])
+@pytest.mark.parametrize('modelled', ['parameters', full('observations')])
 def test_posterior(tmp_path, capsys, modelled):
     config = spec(
         Experiment,

@@ -10,6 +10,7 @@ from sklearn.datasets import load_digits
 from genjax import data
 from genjax.data import datasets
 from genjax.errors import UserError
+from tests.tiers import full
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +54,7 @@ def test_digits_never_change():
     }
 
 
-@pytest.mark.parametrize('layout', ['ring', 'grid'])
+@pytest.mark.parametrize('layout', [full('ring'), 'grid'])
 def test_gaussians_have_the_density_that_is_claimed(layout):
     dataset = data.Gaussians(layout)
     batch = everything(dataset.source('test'))

@@ -7,6 +7,7 @@ from scipy import integrate, stats
 
 from genjax.data import Simulations
 from genjax.data.simulators import SIR, LotkaVolterra
+from tests.tiers import full
 
 pytestmark = pytest.mark.slow
 
@@ -84,7 +85,7 @@ def test_predators_and_prey_are_scipys():
     ('task', 'means', 'scales'),
     [
         (SIR(), np.log([0.4, 0.125]), [0.5, 0.2]),
-        (LotkaVolterra(), [-0.125, -3, -0.125, -3], [0.5] * 4),
+        full(LotkaVolterra(), [-0.125, -3, -0.125, -3], [0.5] * 4),
     ],
     ids=['sir', 'lotka-volterra'],
 )

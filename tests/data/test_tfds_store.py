@@ -32,6 +32,7 @@ def start(code, data_dir):
     )
 
 
+@pytest.mark.full
 def test_processes_that_prepare_at_once_agree_and_are_quiet_and_need_no_tensorflow(tmp_path):
     processes = [start(FINGERPRINT, tmp_path) for _ in range(2)]
     outputs = [process.communicate(timeout=120) for process in processes]

@@ -137,6 +137,7 @@ def test_evaluator(linear):
     assert figures['protocol'] == 'AIS of 200 steps, 64 chains, test (20 examples)'
 
 
+@pytest.mark.full
 def test_a_part_of_the_split_is_chosen_at_random(linear):
     """A split in the order of its log-probabilities, of which the first half are far from all."""
     model, variables, _, x, exact = linear

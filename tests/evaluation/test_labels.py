@@ -65,6 +65,7 @@ def test_the_classifiers_know_the_digits(learner):
     assert len(set(classifier(strange))) == 1
 
 
+@pytest.mark.full
 def test_convolutions_learn_digits_in_few_updates(monkeypatch):
     monkeypatch.setattr(convolutional, '_UPDATES', 150)
     train = Digits().source('train')[np.arange(1000)]

@@ -15,6 +15,7 @@ from genjax.evaluation import EvaluationData, Likelihood
 from genjax.evaluation.likelihood import Moments, bits_per_dim, masked_moments
 from genjax.models.base import LogProb
 from tests.models.zoo import BY_NAME
+from tests.tiers import full
 
 KEY = jax.random.key(0)
 
@@ -99,7 +100,7 @@ def test_the_kind_of_a_figure_is_never_better_than_its_parts(kind, step, want):
         ('vae-gaussian', np.arange(50).reshape(10, 5) % 7, 'density'),
         ('joint-table', np.zeros((10, 3), np.int32), 'exact'),
         ('made', np.zeros((10, 9), np.uint8), 'exact'),
-        ('vae-conv-logistic', np.zeros((2, 9, 10, 2), np.uint8), 'lower_bound'),
+        full('vae-conv-logistic', np.zeros((2, 9, 10, 2), np.uint8), 'lower_bound'),
     ],
 )
 def test_a_density_of_discrete_data_is_called_that(name, x, want):

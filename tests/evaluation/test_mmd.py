@@ -12,6 +12,7 @@ from genjax.errors import UserError
 from genjax.evaluation import MMD, EvaluationData, Outliers
 from genjax.evaluation.mmd import median_distance, mmd2
 from genjax.evaluation.outliers import outlier_share
+from tests.tiers import full
 
 pytestmark = pytest.mark.slow
 
@@ -118,7 +119,7 @@ def test_the_evaluator_sees_a_shift_and_no_difference_where_there_is_none():
         MMD(bandwidths=(0.0,))
 
 
-@pytest.mark.parametrize(('far', 'expected'), [(0.0, 0.01), (0.2, 0.2 + 0.8 * 0.01)])
+@pytest.mark.parametrize(('far', 'expected'), [full(0.0, 0.01), (0.2, 0.2 + 0.8 * 0.01)])
 def test_outliers_are_the_share_that_data_never_reach(far, expected):
     evaluator = Outliers(num_samples=20_000, quantile=0.01)
     figures = evaluator(Points(far=far), {}, _data(Gaussians('grid')), KEY)

@@ -13,6 +13,7 @@ from genjax.models import GPT, MDLM, VAE, DiscreteDiffusion
 from genjax.models.base import LogProb
 from genjax.models.diffusion import Masking, UniformNoise
 from genjax.networks import MLP, Transformer
+from tests.tiers import full
 
 pytestmark = pytest.mark.slow
 
@@ -70,7 +71,7 @@ class Copies(nn.Module):
     'model',
     [
         MDLM(Copies(), eval_samples=64),
-        DiscreteDiffusion(Copies(), Masking(), chain=50),
+        full(DiscreteDiffusion(Copies(), Masking(), chain=50)),
         DiscreteDiffusion(Copies(), UniformNoise(), chain=50),
     ],
     ids=['mdlm', 'masks', 'noise'],

@@ -7,11 +7,12 @@ from sklearn.model_selection import KFold, cross_val_score
 from sklearn.neural_network import MLPClassifier
 
 from genjax.inference import posterior_c2st
+from tests.tiers import full
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize('shift', [0.0, 2.0])
+@pytest.mark.parametrize('shift', [full(0.0), 2.0])
 def test_it_is_that_of_sklearn(shift):
     random = np.random.default_rng(0)
     reference, samples = random.standard_normal((2, 501, 2))

@@ -11,6 +11,7 @@ from genjax.models.autoregressive import TokenSampling
 from genjax.models.conditional import GuidedSampling
 from genjax.networks import TCN, MaskedAutoencoder, Recurrent, Transformer
 from tests.models.spread import KEY, spread, variables_of
+from tests.tiers import few, full
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +41,7 @@ CACHED = {  # more are in test_conditional.py
 }
 
 
-@pytest.mark.parametrize('name', CACHED)
+@pytest.mark.parametrize('name', few(list(CACHED), ['gru', 'packed']))
 def test_cached_and_uncached_sampling_draw_the_same_tokens(name):
     network = CACHED[name]
     cached, plain = (
@@ -59,7 +60,7 @@ def test_cached_and_uncached_sampling_draw_the_same_tokens(name):
     assert len(np.unique(x)) > 3
 
 
-@pytest.mark.parametrize('scan', [False, True])
+@pytest.mark.parametrize('scan', [full(False), True])
 def test_a_cache_that_grows_holds_all_earlier_tokens(scan):
     network = Transformer((130,), 7, 8, 2, 2, positions='rotary', scan=scan)  # 64, 128, 130
     cached, plain = GPT(network), GPT(Plain(network))
@@ -98,8 +99,8 @@ class ByPasses(MaskedAutoencoder):
     'features, options, given',
     [
         ((9, 30), {'num_masks': 3}, {}),  # degrees without units, and with several
-        ((20,), {'natural': True, 'direct': False, 'activation': 'sigmoid'}, {}),
-        ((20,), {'num_masks': 2}, GUIDED),
+        full((20,), {'natural': True, 'direct': False, 'activation': 'sigmoid'}, {}),
+        full((20,), {'num_masks': 2}, GUIDED),
     ],
 )
 def test_made_draws_the_same_bits_unit_by_unit(features, options, given):

@@ -29,6 +29,7 @@ from genjax.networks import (
     TimeMLP,
     Transformer,
 )
+from tests.tiers import few, full
 
 pytestmark = pytest.mark.slow
 
@@ -103,7 +104,7 @@ def assert_close(shares, masses, num=4000):
     assert np.all(np.abs(error) < 5), error
 
 
-@pytest.mark.parametrize('name', BITS)
+@pytest.mark.parametrize('name', few(list(BITS), ['made', 'pixelcnn', 'gpt-end', 'frames-within']))
 def test_probabilities_sum_to_one_given_each_label_and_the_mixture_is_their_mean(name):
     given = masses(BITS[name])
     np.testing.assert_allclose(given.sum(axis=1), 1, atol=1e-5)
@@ -145,7 +146,7 @@ def _steps(mass):
     return first, mass.reshape(2, 2) / first
 
 
-@pytest.mark.parametrize('name', GUIDED)
+@pytest.mark.parametrize('name', few(list(GUIDED), ['made', 'gpt']))
 def test_guidance_extrapolates_the_logits_of_each_element(name):
     """p(x_t | x_<t, c)^w p(x_t | x_<t)^(1 - w), normalised."""
     model, weight = GUIDED[name], 3.0
@@ -241,7 +242,11 @@ class Plain(Conditional):
 
 @pytest.mark.parametrize(
     'network',
-    [Transformer((6,), 7, 8, 2, 2, scan=True), Recurrent((6,), 7, 8), TCN((6,), 7, 5, 2, 3)],
+    [
+        Transformer((6,), 7, 8, 2, 2, scan=True),
+        full(Recurrent((6,), 7, 8)),
+        full(TCN((6,), 7, 5, 2, 3)),
+    ],
     ids=['transformer', 'lstm', 'tcn'],
 )
 def test_cached_and_uncached_sampling_agree_with_guidance_and_prompt(network):

@@ -35,10 +35,8 @@ LABELLED = [
 FEW = (
     'vae-labels-free-bits',
     'made',
-    'mdlm',
     'flow-maf-spline',
     'diffusion-labels',
-    'shortcut',
 )
 
 

@@ -11,7 +11,7 @@ from genjax.errors import UserError
 from genjax.models.base import HasEncoder, HasFeatures, HasLogProb, LogProb
 from genjax.models.tabular import UniformBox
 from tests.models.probe import KEY, LABELS, MASK, conditions_of, probed, variables_of
-from tests.models.zoo import BY_NAME, ZOO, every
+from tests.models.zoo import BY_NAME, VARIANTS, ZOO, every
 
 EVERY = every()
 SAMPLED = every([entry for entry in ZOO if hasattr(entry.model, 'sample')])
@@ -21,14 +21,22 @@ WITH_FEATURES = every(
     [entry for entry in ZOO if isinstance(entry.model, HasFeatures)],
     few=(
         'classifier',
-        'gan-sagan',
+        'gan-dcgan-batch-norm',
         'gpt-rotary-scan',
         'frames-made',
-        'pixelcnn++',
-        'diffusion-dit',
+        'pixelcnn',
+        'flow-matching-optimal',
     ),
 )
 WITH_CODES = every([entry for entry in ZOO if isinstance(entry.model, HasEncoder)])
+
+
+def test_each_variant_stands_for_nothing_that_the_normal_tier_lacks():
+    kept = [entry for entry in ZOO if entry.name not in VARIANTS]
+    assert {type(entry.model) for entry in ZOO} == {type(entry.model) for entry in kept}
+    for name, other in VARIANTS.items():
+        assert other not in VARIANTS
+        assert type(BY_NAME[name].model) is type(BY_NAME[other].model)
 
 
 @EVERY

@@ -10,6 +10,7 @@ import pytest
 from genjax.errors import UserError
 from genjax.models import CycleGAN
 from genjax.networks import MLP, PatchDiscriminator, Translator
+from tests.tiers import full
 
 pytestmark = pytest.mark.slow
 
@@ -123,7 +124,9 @@ def test_what_does_not_fit_is_refused():
         _model().translate({}, jnp.zeros((1, *SHAPE)), 'a')
 
 
-@pytest.mark.parametrize(('shape', 'halvings'), [((8, 8, 1), 1), ((9, 6, 3), 2), ((5, 5, 2), 0)])
+@pytest.mark.parametrize(
+    ('shape', 'halvings'), [full((8, 8, 1), 1), ((9, 6, 3), 2), full((5, 5, 2), 0)]
+)
 def test_a_translator_keeps_the_shape_and_does_not_see_contrast(shape, halvings):
     """Instance normalisation after a linear layer: a picture times two is the same picture."""
     network = Translator(shape, 4, num_halvings=halvings, num_blocks=1, kernel=3)

@@ -15,6 +15,7 @@ from genjax.models.autoregressive import TokenSampling, speculative_sample
 from genjax.models.autoregressive.speculative import accepted_or_redrawn
 from genjax.networks import Recurrent, Transformer
 from tests.models.spread import spread
+from tests.tiers import few, full
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +40,7 @@ def sample(model, variables, num=2, **given):
     return jax.jit(lambda v: model.sample(v, KEY, num, **given))(variables)
 
 
-@pytest.mark.parametrize('name', MODELS)
+@pytest.mark.parametrize('name', few(list(MODELS), ['gru', 'transformer']))
 def test_enough_beams_find_the_most_probable_sequence(name):
     model, variables = MODELS[name], variables_of(name)
     options = {'guidance': 2.0} if name == 'labels' else {}
@@ -118,7 +119,7 @@ def test_a_redrawn_token_has_the_law_of_the_target():
 
 @pytest.mark.parametrize(
     ('name', 'ahead', 'options'),
-    [('transformer', 2, {}), ('gru', 3, {'temperature': 0.8, 'top_k': 2})],
+    [full('transformer', 2, {}), ('gru', 3, {'temperature': 0.8, 'top_k': 2})],
 )
 def test_speculative_samples_have_the_law_of_the_target(name, ahead, options):
     """The masses of all 81 sequences; the draft is another network of other weights."""
@@ -173,7 +174,7 @@ def test_a_window_is_as_wide_as_it_says(layers):
     assert [s for s in range(8) if seen[s]] == list(range(6 - 2 * layers, 7))
 
 
-@pytest.mark.parametrize('scan', [False, True])
+@pytest.mark.parametrize('scan', [False, full(True)])
 def test_packed_documents_do_not_see_each_other(scan):
     network = Transformer((9,), 7, 8, 2, 2, positions='rotary', separator=5, scan=scan)
     x = jnp.array([[7, 1, 2, 5, 3, 4, 5, 0, 1]])

@@ -25,6 +25,7 @@ from genjax.networks.quantisers import (
     nearest_code,
 )
 from tests.models.zoo import BY_NAME
+from tests.tiers import full
 
 pytestmark = pytest.mark.slow
 
@@ -114,7 +115,9 @@ def test_gradients_pass_straight_through(quantiser):
         np.testing.assert_allclose(gradient, want, rtol=1e-4)
 
 
-@pytest.mark.parametrize('levels', [(3, 3), (8, 5, 4), (7,), (1001,), (1024,), (3, 4096)])
+@pytest.mark.parametrize(
+    'levels', [full((3, 3)), (8, 5, 4), full((7,)), full((1001,)), full((1024,)), (3, 4096)]
+)
 def test_all_codes_of_fsq_are_found_and_come_back(levels):
     quantiser = FiniteScalarQuantiser(levels)
     index = jnp.arange(quantiser.num_codes)

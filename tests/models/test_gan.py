@@ -20,6 +20,7 @@ from genjax.models.gan.objectives import (
 )
 from genjax.networks import MLP, DCGANDiscriminator, DCGANGenerator
 from tests.models.zoo import BY_NAME
+from tests.tiers import full
 
 pytestmark = pytest.mark.slow
 
@@ -126,7 +127,7 @@ class _Smooth(nn.Module):
         return nn.Dense(1)(x)
 
 
-@pytest.mark.parametrize('penalty', ['r1', 'r2', 'gradient_penalty'])
+@pytest.mark.parametrize('penalty', ['r1', full('r2'), 'gradient_penalty'])
 def test_second_derivatives_against_finite_differences(penalty):
     """Through an operation with a derivative of its own: a penalty's slope along the parameters."""
     model = GAN(MLP((16,), shape=(2,)), _Smooth(), 3, **{penalty: 10.0})
@@ -175,7 +176,7 @@ def test_gradient_penalty_is_smooth_where_the_gradient_vanishes():
     assert jnp.all(jnp.isfinite(slope))
 
 
-@pytest.mark.parametrize('name', ['r1', 'r2', 'gradient_penalty', 'lecam'])
+@pytest.mark.parametrize('name', ['r1', full('r2'), full('gradient_penalty'), 'lecam'])
 def test_weights_of_penalties_may_be_traced(name):
     model, variables, batch = _setup()
 

@@ -14,6 +14,7 @@ from genjax.models.vae.bounds import gaussian_kl_to_standard
 from genjax.networks import MLP, ConvLadder, ConvNet
 from genjax.networks.conv_ladder import _pooled
 from genjax.networks.ladder import Ladder, _gaussian_kl
+from tests.tiers import few
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +31,7 @@ PARTS = {
 }
 
 
-@pytest.fixture(scope='module', params=PARTS)
+@pytest.fixture(scope='module', params=few(list(PARTS), ['vectors']))
 def linear(request):
     """Two levels without activations and with scales that do not depend on the code above."""
     encoder, ladder = PARTS[request.param]

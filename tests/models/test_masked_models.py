@@ -9,6 +9,7 @@ import pytest
 from genjax.models import MDLM, MaskGIT
 from genjax.models.sampling_options import with_sampling
 from tests.models.spread import KEY
+from tests.tiers import full
 
 pytestmark = pytest.mark.slow
 
@@ -43,7 +44,7 @@ def test_the_bound_of_masked_diffusion_is_tight_for_independent_tokens():
 
 
 @pytest.mark.parametrize('kind', [MDLM, MaskGIT])
-@pytest.mark.parametrize('steps', [1, 6])
+@pytest.mark.parametrize('steps', [full(1), 6])
 def test_masked_models_unmask_everything_and_follow_independent_tokens(kind, steps):
     model = with_sampling(kind(Fixed((5,), 3)), steps=steps)
     variables = model.init(KEY, {'x': jnp.zeros((1, 5), jnp.int32)})

@@ -15,7 +15,7 @@ from genjax.models.diffusion.coupling import optimal_noise
 from genjax.models.gan.stylegan import _moved
 from genjax.networks import quantisers
 from tests.models.probe import conditions_of
-from tests.models.zoo import ZOO
+from tests.models.zoo import ZOO, every
 
 pytestmark = pytest.mark.slow
 
@@ -77,9 +77,7 @@ def _abstract(entry):
     return batch, jax.eval_shape(entry.model.init, KEY, batch)
 
 
-@pytest.mark.parametrize(
-    'entry', [e for e in ZOO if hasattr(e.model, 'log_prob')], ids=lambda e: e.name
-)
+@every([entry for entry in ZOO if hasattr(entry.model, 'log_prob')])
 def test_densities_and_bounds(entry):
     model, (batch, variables) = entry.model, _abstract(entry)
     for name in _EXACT:
@@ -92,11 +90,7 @@ def test_densities_and_bounds(entry):
         assert not rounded_products(method, variables, batch['x'], KEY), name
 
 
-@pytest.mark.parametrize(
-    'entry',
-    [e for e in ZOO if isinstance(e.model, flow.Flow | flow.ContinuousFlow)],
-    ids=lambda e: e.name,
-)
+@every([e for e in ZOO if isinstance(e.model, flow.Flow | flow.ContinuousFlow)])
 def test_inverses_of_flows(entry):
     model, (batch, variables) = entry.model, _abstract(entry)
     given = {name: batch[name] for name in conditions_of(entry) if name == 'context'}

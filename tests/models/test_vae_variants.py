@@ -20,6 +20,7 @@ from genjax.models.vae.objectives import dreg_surrogate, with_free_bits
 from genjax.models.vae.priors import mixture_log_prob, mixture_sample
 from genjax.networks import MLP
 from tests.models.zoo import BY_NAME
+from tests.tiers import full
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +41,7 @@ def _gradients(model, variables, batch, keys):
 
 
 @pytest.mark.parametrize(
-    ('bound', 'usual', 'groups'), [('dreg', 'iwae', 1), ('dreg', 'iwae', 4), ('stl', 'elbo', 1)]
+    ('bound', 'usual', 'groups'), [full('dreg', 'iwae', 1), ('dreg', 'iwae', 4), ('stl', 'elbo', 1)]
 )
 def test_gradients_have_the_expectation_of_the_usual_ones(bound, usual, groups):
     fields = {'num_samples': 16, 'num_groups': groups}

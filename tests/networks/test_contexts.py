@@ -7,6 +7,7 @@ import pytest
 
 from genjax.errors import UserError
 from genjax.networks import DiT, GatedPixelCNN, UNet
+from tests.tiers import full
 
 pytestmark = pytest.mark.slow
 
@@ -28,8 +29,15 @@ def random(variables):
     )
 
 
-@pytest.mark.parametrize('context_shape', [(8, 8, 2), (4, 3)], ids=['map', 'text'])
-@pytest.mark.parametrize('name', NETWORKS)
+@pytest.mark.parametrize(
+    ('name', 'context_shape'),
+    [
+        full('unet', (8, 8, 2), id='unet-map'),
+        pytest.param('unet', (4, 3), id='unet-text'),
+        pytest.param('dit', (8, 8, 2), id='dit-map'),
+        full('dit', (4, 3), id='dit-text'),
+    ],
+)
 def test_the_output_follows_every_number_of_the_context(name, context_shape):
     network = NETWORKS[name].clone(context_shape=context_shape)
     context = jax.random.normal(KEY, (3, *context_shape))

@@ -14,6 +14,7 @@ import pytest
 from genjax.errors import UserError
 from genjax.networks import MLP, DiT, UNet, from_diffusers, to_diffusers
 from genjax.networks.convert import check_config, config_of
+from tests.tiers import few, full
 
 FIXTURES = Path(__file__).parent.parent / 'fixtures'
 ADDITIVE = UNet(
@@ -67,7 +68,7 @@ def _compare(arrays, name):
     np.testing.assert_allclose(output(network, jnp.float32(time) / 1000), want, atol=1e-4)
 
 
-@pytest.mark.parametrize('name', NETWORKS)
+@pytest.mark.parametrize('name', few(list(NETWORKS), ['additive']))
 def test_outputs_are_those_of_diffusers(name):
     _compare(_load(), name)
 
@@ -83,7 +84,7 @@ def _compare_dit(arrays, scan=False):
     return state, params, network
 
 
-@pytest.mark.parametrize('scan', [False, True])
+@pytest.mark.parametrize('scan', [full(False), True])
 def test_a_transformer_has_the_outputs_of_theirs_and_goes_back_byte_by_byte(scan):
     state, params, network = _compare_dit(_load(FIXTURES / 'dit.npz'), scan)
     assert_same_bytes(to_diffusers(params, network), state)

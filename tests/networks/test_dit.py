@@ -10,6 +10,7 @@ import pytest
 from genjax.errors import UserError
 from genjax.networks import DiT
 from genjax.networks.dit import grid_positions
+from tests.tiers import full
 
 pytestmark = pytest.mark.slow
 
@@ -125,7 +126,7 @@ def _stacked(variables):
     return {'params': params | {'blocks': jax.tree.map(lambda *a: jnp.stack(a), *blocks)}}
 
 
-@pytest.mark.parametrize('remat', ['none', 'dots', 'full'])
+@pytest.mark.parametrize('remat', [full('none'), 'dots', full('full')])
 def test_scan_and_remat_change_neither_output_nor_gradient(remat):
     variables = _variables()
 

@@ -90,6 +90,7 @@ def test_labels_scale_and_shift_the_normalised_features():
     assert np.any(scale[0] != scale[1])
 
 
+@pytest.mark.full
 def test_batch_norm_uses_running_averages_in_sampling():
     z = _random(16, 5)
     network = ResNetGenerator((8, 8, 1), 4)

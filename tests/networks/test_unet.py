@@ -9,6 +9,7 @@ from genjax.errors import UserError
 from genjax.networks import UNet
 from genjax.networks.layers import BatchNorm, GroupNorm, InstanceNorm, LayerNorm
 from genjax.networks.unet import TimedBlock, resize
+from tests.tiers import full
 
 pytestmark = pytest.mark.slow
 
@@ -113,6 +114,7 @@ def test_norms_keep_a_variance_of_one_beside_a_mean_of_ten_thousand():
     assert 'batch_stats' in variables
 
 
+@pytest.mark.full
 @pytest.mark.parametrize('remat', ['dots', 'full'])
 def test_remat_changes_no_gradient(remat):
     network = SMALLEST.clone(dropout=0.1)
@@ -132,7 +134,7 @@ def test_remat_changes_no_gradient(remat):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * float(jnp.abs(a).max()))
 
 
-@pytest.mark.parametrize('scale_shift', [False, True])
+@pytest.mark.parametrize('scale_shift', [False, full(True)])
 def test_half_precision_stays_close(scale_shift):
     network = SMALLEST.clone(scale_shift=scale_shift, num_classes=3)
     x, time, label = jax.random.normal(KEY, (2, 8, 8, 1)), jnp.array([0.1, 0.7]), jnp.array([0, 3])

@@ -13,12 +13,15 @@ import pytest
 
 from genjax.errors import Interrupted
 from genjax.parallel.preemption import Preemption, Stop, sync_point
+from tests.tiers import full
 from tests.training.moments import Moments
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize(('family', 'count', 'times'), [('eventful', 1, 1), ('eventful_gan', 2, 1)])
+@pytest.mark.parametrize(
+    ('family', 'count', 'times'), [('eventful', 1, 1), full('eventful_gan', 2, 1)]
+)
 def test_runs_that_are_stopped_at_random_moments(family, count, times, processes, tmp_path):
     moments = Moments(processes, tmp_path / 'runs', family, count, seed=0)
     for _ in range(times):

@@ -15,6 +15,7 @@ from genjax.planning.collectives import Collective, collectives_of
 from genjax.sampling.draw import chunk_program, chunk_size
 from genjax.training import Experiment, MeshShape
 from genjax.training.programs import Programs
+from tests.tiers import few
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +43,7 @@ def sent(model, batch_size):
     return sum(c.bytes for c in found)
 
 
-@pytest.mark.parametrize('name', MODELS)
+@pytest.mark.parametrize('name', few(list(MODELS), ['gpt']))
 def test_what_devices_send_does_not_grow_with_the_batch(name):
     few, many = (sent(MODELS[name], size) for size in (32, 128))
     assert many < 1.1 * few

@@ -17,6 +17,7 @@ from genjax.training import MeshShape
 from genjax.training.checkpoints import Checkpoints
 from genjax.training.experiment import experiment_of
 from genjax.training.programs import Programs, abstract_state, example_of
+from tests.tiers import full
 from tests.training import tiny
 from tests.training.conftest import assert_same
 
@@ -53,7 +54,7 @@ def trained(settings, steps=STEPS):
     return state, metrics, programs
 
 
-@pytest.mark.parametrize('family', [pytest.param('vae', marks=pytest.mark.full), 'gan'])
+@pytest.mark.parametrize('family', [full('vae'), 'gan'])
 def test_data_parallel_and_fsdp_train_like_one_device(family, devices):
     devices(1)
     # Plain descent: Adam turns rounding of vanishing gradients into whole steps.
@@ -88,7 +89,7 @@ def test_fsdp_divides_large_arrays_and_everything_made_from_them(devices):
     assert set(shares.values()) == {0.25}
 
 
-@pytest.mark.parametrize('family', ['vae', 'gan'])
+@pytest.mark.parametrize('family', [full('vae'), 'gan'])
 def test_checkpoint_of_eight_devices_restores_on_four_and_on_one(family, devices, tmp_path):
     devices(8)
     settings = experiment(family, FSDP)

@@ -45,6 +45,7 @@ def test_a_plan_in_words_and_as_json(capsys):
     assert answer['plan']['mesh'] == {'data': 3, 'fsdp': 1, 'tensor': 1}
 
 
+@pytest.mark.full
 def test_what_the_process_finds_wrong_is_one_line(capsys):
     assert 'does not fit 3 device(s)' in failure(
         capsys, DIGITS, '--topology=cpu-3', '--config.mesh.fsdp=2'

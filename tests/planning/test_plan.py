@@ -23,6 +23,7 @@ from genjax.planning.plan import refusal_of
 from genjax.training.experiment import experiment_of
 from genjax.training.layout import bytes_per_device
 from genjax.training.programs import Programs, example_of
+from tests.tiers import full
 from tests.training import tiny
 
 
@@ -36,7 +37,7 @@ def built(config):
     return experiment, Programs.of(experiment, example_of(experiment.dataset.source('train')))
 
 
-@pytest.mark.parametrize('make', [tiny.vae, tiny.gan], ids=['vae', 'gan'])
+@pytest.mark.parametrize('make', [tiny.vae, full(tiny.gan)], ids=['vae', 'gan'])
 def test_it_is_the_step_of_training(make):
     experiment, programs = built(make())
     shapes, missing = planned.example(experiment)

@@ -12,6 +12,7 @@ from genjax.reports import report, table
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.full
 def test_a_tiny_sweep(tmp_path, capsys):
     folder = tmp_path / 'tiny'
     environment = {**os.environ, 'JAX_PLATFORMS': 'cpu', 'XDG_CACHE_HOME': str(tmp_path / 'cache')}

@@ -8,6 +8,7 @@ from genjax.sweeps.trials import trials_of
 from genjax.sweeps.vectorized.grouping import populations_of, summary
 from genjax.training.experiment import experiment_of
 from genjax.training.programs import example_of
+from tests.tiers import full
 
 pytestmark = pytest.mark.slow
 
@@ -53,18 +54,18 @@ def test_numbers_that_enter_arithmetic_share_a_program(family, fields):
     ('family', 'field', 'values'),
     [
         ('vae', 'model.latent_dim', '[2,3]'),  # a shape
-        ('vae', 'model.num_samples', '[1,2]'),
-        ('vae', 'model.encoder.features', '[(16,),(8,)]'),
+        full('vae', 'model.num_samples', '[1,2]'),
+        full('vae', 'model.encoder.features', '[(16,),(8,)]'),
         ('vae', 'model.encoder.dropout', '[.1,.3]'),  # Flax looks whether it is zero
-        ('vae', 'model.eval_samples', '[2,4]'),  # checked when the model is made
-        ('vae', 'model.encoder.activation', "['relu','silu']"),
-        ('vae', 'ema', '[(.9,),(.9,.99)]'),  # how many there are
+        full('vae', 'model.eval_samples', '[2,4]'),  # checked when the model is made
+        full('vae', 'model.encoder.activation', "['relu','silu']"),
+        full('vae', 'ema', '[(.9,),(.9,.99)]'),  # how many there are
         ('vae', 'clip_norm', '[None,1]'),  # no number
-        ('vae', 'batch_size', '[8,16]'),  # read by the loop
+        full('vae', 'batch_size', '[8,16]'),  # read by the loop
         ('vae', 'steps', '[12,24]'),
-        ('vae', 'dataset.variant', '[0,1]'),
-        ('gan', 'model.num_critic', '[1,2]'),
-        ('gan', 'model.loss', "['hinge','wasserstein']"),
+        full('vae', 'dataset.variant', '[0,1]'),
+        full('gan', 'model.num_critic', '[1,2]'),
+        full('gan', 'model.loss', "['hinge','wasserstein']"),
         ('gan', 'model.lecam', '[0,1]'),  # and with it a part of the state
     ],
 )
@@ -78,7 +79,7 @@ def test_what_decides_shapes_or_control_flow_splits(family, field, values):
 @pytest.mark.parametrize(
     ('family', 'field', 'off'),
     # Zero switches the penalty off.
-    [('gan', 'model.r1', '0.0'), ('vae', 'clip_norm', 'None')],
+    [full('gan', 'model.r1', '0.0'), ('vae', 'clip_norm', 'None')],
 )
 def test_what_is_switched_off_is_a_program_and_the_rest_another(family, field, off):
     lines, sizes = grouped(family, f'product({field}=[{off},.1,1], seed=[0,1])')

@@ -95,6 +95,7 @@ def test_another_folder_is_refused(environment, tmp_path):
     assert result.returncode == 2 and "it holds 'notes.txt'" in result.stderr
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     'signals',
     [

@@ -87,6 +87,7 @@ def test_an_array_runs_what_is_neither_complete_nor_in_the_queue(slurm, tmp_path
     slurm.wait_until_done()
 
 
+@pytest.mark.full
 def test_processes_of_a_trial_find_each_other(slurm, tmp_path):
     started = slurm.sweep(tmp_path, '--sweep=seeds(1)', '--slurm.ntasks=2')
     assert started.returncode == 0, started.stderr

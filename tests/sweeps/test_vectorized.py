@@ -19,6 +19,7 @@ from genjax.sweeps.folder import Folder
 from genjax.training import loading as runs
 from genjax.training import loop
 from genjax.training.writers import MetricWriter
+from tests.tiers import full
 from tests.training import tiny
 from tests.training.conftest import assert_same, steps_saved
 
@@ -88,21 +89,19 @@ def assert_same_runs(one, other, tolerance=TOLERANCE):
             'accumulated',
             'zip(optimizer.learning_rate=[1e-3,1e-2], model.beta=[.5,2.], seed=[0,7])',
         ),
-        (
+        full(
             'gan',
             'zip(optimizer.generator.learning_rate=[1e-3,1e-2],'
             ' optimizer.discriminator.b1=[.5,.9], ema=[(.9,),(.8,)], clip_norm=[.1,1.])',
         ),
-        pytest.param(
+        full(
             'optimized',
             'zip(optimizer.generator.learning_rate=[1e-3,1e-2],'
             ' optimizer.discriminator.learning_rate=[1e-2,1e-3])',
-            marks=pytest.mark.full,
         ),
-        pytest.param(
+        full(
             'convolutions',
             'zip(optimizer.generator.learning_rate=[1e-3,1e-2], seed=[1,2])',
-            marks=pytest.mark.full,
         ),
     ],
 )
@@ -120,6 +119,7 @@ def test_members_are_single_runs(family, words, sweep, tmp_path):
     assert f'{len(trials)} of {len(trials)} trials have ended already' in sweep(family, words)[1]
 
 
+@pytest.mark.full
 def test_members_lie_on_all_devices(sweep, monkeypatch, tmp_path):
     """Three members on eight devices, some of which have nothing to do."""
     words = 'product(optimizer.learning_rate=[1e-3,3e-3,1e-2])'
@@ -147,6 +147,7 @@ def test_a_member_that_is_not_finite_ends_alone(sweep, tmp_path):
     assert '3 of 3 trials have ended already' in out and again == err
 
 
+@pytest.mark.full
 def test_a_member_ends_early_alone(sweep, tmp_path):
     options = ('--config.patience=2', '--config.steps=20')
     status, _, err = sweep('judged', 'product(optimizer.learning_rate=[1e-12,.01])', *options)
@@ -199,9 +200,8 @@ def test_a_population_goes_on_bit_for_bit(sweep, tmp_path):
         assert_same_runs(folder.workdir(trial), tmp_path / 'whole/trials' / trial, tolerance=0)
 
 
-@pytest.mark.parametrize(
-    ('step', 'mode'), [(2, 'max'), pytest.param(12, 'min', marks=pytest.mark.full)]
-)
+@pytest.mark.full
+@pytest.mark.parametrize(('step', 'mode'), [(2, 'max'), (12, 'min')])
 def test_a_population_killed_between_a_record_and_its_checkpoint(
     step, mode, sweep, monkeypatch, tmp_path
 ):
@@ -264,6 +264,7 @@ def test_an_evaluator_that_fails_on_one_member_ends_it_alone(sweep, monkeypatch,
     assert folder.result(good)['status'] == 'complete'
 
 
+@pytest.mark.full
 def test_a_disk_that_is_full_ends_no_member(sweep, monkeypatch, tmp_path):
     write = MetricWriter.write
 
@@ -282,6 +283,7 @@ def test_a_disk_that_is_full_ends_no_member(sweep, monkeypatch, tmp_path):
     assert all(steps_saved(folder.workdir(trial))[-1] == 12 for trial in folder.trials())
 
 
+@pytest.mark.full
 def test_a_population_that_was_not_asked_for_is_left_alone(sweep, monkeypatch, tmp_path):
     with monkeypatch.context() as patch:
         patch.setattr(MetricWriter, 'write', lambda *_: 1 / 0)
@@ -315,6 +317,7 @@ def test_what_members_cannot_have_is_refused(field, name, sweep, tmp_path):
     assert not (tmp_path / 'runs' / 'trials').exists()
 
 
+@pytest.mark.full
 def test_a_trial_that_was_begun_alone_is_left_to_the_local_launcher(sweep, tmp_path):
     words = 'product(seed=[3])'
     assert sweep('vae', words)[0] == 0

@@ -14,15 +14,22 @@ from genjax.config import spec
 from genjax.errors import UserError
 from genjax.training import HalfLife, PowerEMA, loop
 from genjax.training.averages import Average, coefficients, exponent, rate
+from tests.tiers import full
 from tests.training import tiny
 
 STEPS = 4096
 
 
-def weights(average, steps=STEPS, batch_size=8):
+@functools.cache
+def rates_of(average):
+    """Its rates at all steps, [STEPS]."""
+    rates = jax.vmap(lambda n: rate(average, n, batch_size=8))(jnp.arange(1.0, STEPS + 1))
+    return np.asarray(rates, np.float64)
+
+
+def weights(average, steps=STEPS):
     """Weight of the parameters after each step in their average, [steps]."""
-    rates = jax.vmap(lambda n: rate(average, n, batch_size))(jnp.arange(1.0, steps + 1))
-    rates = np.asarray(rates, np.float64)
+    rates = rates_of(average)[:steps]
     return rates * np.append(np.cumprod((1 - rates)[:0:-1])[::-1], 1.0)
 
 
@@ -93,7 +100,7 @@ class Twin(Average):
         return PowerEMA(self.std).rate(updates, batch_size)
 
 
-@pytest.mark.parametrize(('std', 'number'), [(0.08, 3), (0.15, 4)])
+@pytest.mark.parametrize(('std', 'number'), [(0.08, 3), full(0.15, 4)])
 def test_an_average_computed_after_training_is_the_one_tracked(folder, std, number):
     difference = functools.partial(jax.tree.map, lambda a, b: a - b)
     for step in (256, 192):

@@ -62,6 +62,7 @@ def test_what_fits_is_taken_over_and_the_rest_is_named(origin, train, workdir):
     assert keys[0] != keys[1]
 
 
+@pytest.mark.full
 def test_branches_that_cannot_be(origin, train, refused, workdir, tmp_path):
     assert 'no config.json' in refused(f'--branch_from={tmp_path}/nothing')
     assert 'config.steps=6, but the run it branches' in refused(f'--branch_from={origin}', steps=6)

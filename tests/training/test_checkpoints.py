@@ -20,6 +20,7 @@ from genjax.parallel.preemption import Preemption
 from genjax.training import checksums
 from genjax.training.checkpoints import Checkpoints
 from genjax.training.state import TrainState
+from tests.tiers import few, full
 from tests.training.conftest import (
     arguments,
     assert_same,
@@ -101,7 +102,7 @@ def test_without_a_best_the_latest_are_kept(train, workdir):
     assert steps_saved(workdir) == [10, 11, 12]
 
 
-@pytest.mark.parametrize(('mode', 'choose'), [('min', min), ('max', max)])
+@pytest.mark.parametrize(('mode', 'choose'), [('min', min), full('max', max)])
 def test_evaluate_takes_the_best_the_latest_or_a_step(mode, choose, train, genjax, workdir):
     status, out, _ = train(**WITH_FIGURES, best_mode=mode, keep=1)
     figures = {r['step']: r[EVALUATED] for r in records(workdir, EVALUATED)}
@@ -160,6 +161,8 @@ DAMAGES = {
     'other figures': lambda f: _edit(f / 'metrics' / 'metrics', '"moved/moved": ', '1'),
     'no figures': lambda folder: (folder / 'metrics' / 'metrics').unlink(),
 }
+# What checksums find, what they cannot, and a part that is missing as a whole.
+KEPT = ('one bit of the data', 'no checksums', 'no state', 'other figures')
 
 
 @pytest.fixture(scope='module')
@@ -177,7 +180,7 @@ def copy(complete, workdir):
     return shutil.copytree(complete, workdir)
 
 
-@pytest.mark.parametrize('damage', DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.parametrize('damage', few(DAMAGES, KEPT))
 def test_damaged_checkpoint_is_put_aside_and_the_one_before_used(damage, copy, complete, train):
     damage(copy / 'checkpoints' / '12')
     status, out, err = train(**WITH_FIGURES)
@@ -290,7 +293,7 @@ def _mounted(folder, options):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     'kilobytes',
-    [8, pytest.param(300, marks=pytest.mark.full), 600, pytest.param(1000, marks=pytest.mark.full)],
+    [8, full(300), full(600), full(1000)],
 )
 def test_full_disk(kilobytes, train, tmp_path):
     """A run fills the disk with checkpoints; with room again it goes on as if nothing had been."""

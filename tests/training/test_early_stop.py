@@ -38,6 +38,7 @@ def test_a_run_goes_on_with_more_patience(train, tmp_path):
     assert steps == [2, 4, 6, 8, 10, 12]
 
 
+@pytest.mark.full
 def test_a_run_that_gets_better_comes_to_its_last_step(train, tmp_path):
     assert train(**{**WORSE, 'best_mode': 'min'}, patience=1)[0] == 0
     assert max(record['step'] for record in records(tmp_path / 'run')) == 20
@@ -49,6 +50,7 @@ def test_patience_that_means_nothing_is_refused(train):
     assert 'patience=2 must be at least 1 and needs best' in err
 
 
+@pytest.mark.full
 def test_records_after_the_checkpoint_do_not_count(train, tmp_path):
     """A killed run has records of steps that it will do again."""
     train(**{**WORSE, 'steps': 4}, patience=3)
@@ -59,6 +61,7 @@ def test_records_after_the_checkpoint_do_not_count(train, tmp_path):
     assert max(record['step'] for record in records(tmp_path / 'run')) == 8
 
 
+@pytest.mark.full
 def test_a_run_from_before_evals_had_names_goes_on_with_its_best(train, genjax, tmp_path):
     """Its evaluations count for `best` and `patience`, under the names that they have now."""
     train(**WORSE, patience=3)

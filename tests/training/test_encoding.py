@@ -82,6 +82,7 @@ def test_what_is_drawn_and_decoded_is_what_encode_draws_and_decodes(codes, train
     np.testing.assert_allclose(shown, encode.inverse(stored[:, 0]), rtol=1e-3, atol=0.02)
 
 
+@pytest.mark.full
 def test_training_on_stored_codes_is_training_through_encode(codes, trained, tmp_path):
     loop.train(second_stage(trained), tmp_path / 'encode')
     loop.train(of_stored(codes, trained), tmp_path / 'stored')
@@ -132,6 +133,7 @@ def test_resumed_it_is_the_same_bit_for_bit(codes, trained, tmp_path):
     assert_same(runs.load(tmp_path / 'halves').state, runs.load(tmp_path / 'whole').state)
 
 
+@pytest.mark.full
 def test_token_likelihood(tmp_path):
     first, out = tmp_path / 'first', tmp_path / 'codes'
     loop.train(first_stage(VQAutoencoder), first)
@@ -146,6 +148,7 @@ def test_token_likelihood(tmp_path):
     np.testing.assert_allclose(step.show(found), step.inverse(found), rtol=1e-4, atol=0.01)
 
 
+@pytest.mark.full
 def test_codes_of_a_model_that_knows_no_moments_are_points(tmp_path):
     config = tiny.vae(steps=1, accumulate=1)
     with config.ignore_type():

@@ -14,6 +14,7 @@ import pytest
 from genjax import load
 from genjax.config import spec
 from genjax.training import loop
+from tests.tiers import full
 from tests.training import tiny
 from tests.training.denoisers import Places, diffusion
 
@@ -60,7 +61,7 @@ def programs(folder, tmp_path_factory):
     return out
 
 
-@pytest.mark.parametrize('name', ['vae', 'flow'])
+@pytest.mark.parametrize('name', ['vae', full('flow')])
 def test_programs_do_what_the_run_does_for_any_number_of_rows(name, programs, folder):
     run, exported = load(folder / name), loaded(programs / name)
     described = exported.CARD['programs']

@@ -12,6 +12,7 @@ import pytest
 from genjax.config import build
 from genjax.errors import EXIT_BUSY, UserError
 from genjax.training.metrics import Means
+from tests.tiers import full
 from tests.training import tiny
 from tests.training.conftest import (
     arguments,
@@ -82,7 +83,7 @@ def test_what_a_killed_run_was_writing_is_removed(train, workdir):
     assert not any(path.exists() for path in left)
 
 
-@pytest.mark.parametrize('content', ['', '{"config": ', '[]', '{}', None])
+@pytest.mark.parametrize('content', [full(''), '{"config": ', full('[]'), full('{}'), None])
 def test_damaged_config_json(content, train, refused, genjax, workdir):
     assert train(steps=1)[0] == 0
     path = workdir / 'config.json'
@@ -98,6 +99,7 @@ def test_damaged_config_json(content, train, refused, genjax, workdir):
     assert path.read_text() == content and steps_saved(workdir) == [1]
 
 
+@pytest.mark.full
 def test_changed_config_is_refused_by_the_name_of_the_field(train, refused, workdir):
     assert train(steps=2)[0] == 0
     before = (workdir / 'config.json').read_text()
@@ -155,6 +157,7 @@ def test_loss_that_is_not_finite_stops_the_run_with_the_last_good_checkpoint(
     assert out.count('  skipped 1') == 7
 
 
+@pytest.mark.full
 def test_parameters_that_the_last_update_spoils_are_neither_saved_nor_a_success(
     train, refused, workdir
 ):

@@ -82,6 +82,7 @@ def one_step(settings, **options):
     return programs.step(programs.init(batch), batch)[0], programs
 
 
+@pytest.mark.full
 def test_what_is_not_frozen_moves_as_without():
     """Plain descent treats each parameter alone."""
     sgd = spec(optax.sgd, learning_rate=0.1)
@@ -130,6 +131,7 @@ def test_a_wrong_pattern_is_one_line(patterns, line, tmp_path):
     assert not (tmp_path / 'run').exists()
 
 
+@pytest.mark.full
 @pytest.mark.slow
 def test_a_branch_trains_what_was_frozen(tmp_path, monkeypatch):
     monkeypatch.setattr('jax.device_count', lambda: 1)

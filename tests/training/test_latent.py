@@ -54,6 +54,7 @@ def test_the_chain(trained, tmp_path, genjax):
     assert record['run'] == {name: source[name] for name in ('id', 'config', 'fingerprint', 'data')}
 
 
+@pytest.mark.full
 def test_the_first_stage_is_found_from_anywhere_and_after_a_move(
     trained, tmp_path, monkeypatch, genjax
 ):
@@ -123,6 +124,7 @@ def test_likelihoods_are_refused(trained, tmp_path):
         loop.train(config, tmp_path / 'run')
 
 
+@pytest.mark.full
 def test_another_first_stage_is_refused(trained, tmp_path, genjax):
     first, second = tmp_path / 'first', tmp_path / 'second'
     shutil.copytree(trained, first)

@@ -19,6 +19,7 @@ from genjax.training.experiment import experiment_of
 from genjax.training.loop import Loop
 from genjax.training.metrics import MetricLog
 from genjax.training.progress import Progress
+from tests.tiers import full
 from tests.training import tiny
 from tests.training.conftest import records
 
@@ -47,7 +48,7 @@ class Compilations(logging.Handler):
             self.found.append((self.step, message.split(' with ')[0]))
 
 
-@pytest.mark.parametrize('family', ['vae', 'gan'])
+@pytest.mark.parametrize('family', [full('vae'), 'gan'])
 def test_nothing_is_compiled_after_the_first_of_each_event(family, train, monkeypatch):
     compilations = Compilations()
     original = Events.hold
@@ -78,7 +79,7 @@ def test_nothing_is_compiled_after_the_first_of_each_event(family, train, monkey
     assert not after
 
 
-@pytest.mark.parametrize('family', ['judged', 'gan'])
+@pytest.mark.parametrize('family', ['judged', full('gan')])
 def test_loop_transfers_nothing_implicitly(family, train, monkeypatch):
     """From the first batch to the last checkpoint, with validation and pictures."""
     original = Loop.train
@@ -234,6 +235,7 @@ def test_final_results_the_config_and_the_learning_rate_are_logged(workdir):
     assert b'"steps": 4' in values['config/text_summary'].tensor.string_val[0]
 
 
+@pytest.mark.full
 def test_every_player_has_its_learning_rate(workdir):
     loop.train(tiny.gan(steps=1), workdir)
     (record,) = records(workdir, 'generator/loss')

@@ -12,6 +12,7 @@ from genjax.hardware.flops import flops_of
 from genjax.training import loop, metrics, step
 from genjax.training.experiment import experiment_of
 from genjax.training.programs import Programs, example_of
+from tests.tiers import full
 from tests.training import tiny
 
 PEAK = 1e9
@@ -29,7 +30,7 @@ def records(workdir):
     return [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
 
 
-@pytest.mark.parametrize('steps_per_call', [1, 2])
+@pytest.mark.parametrize('steps_per_call', [full(1), 2])
 def test_it_is_the_rate_times_the_work_of_a_step_over_the_peak(tmp_path, chip, steps_per_call):
     run = tiny.vae(steps_per_call=steps_per_call)
     experiment = experiment_of(run)

@@ -17,6 +17,7 @@ from genjax.training.frozen import path_of
 from genjax.training.state import init_state
 from genjax.training.step import train_step
 from tests.models.zoo import BY_NAME
+from tests.tiers import full
 from tests.training import tiny
 from tests.training.conftest import assert_same
 from tests.training.test_step import experiment, line, numbers
@@ -85,7 +86,7 @@ def orthogonal(gradient, rows):
     return (scale * u @ v).reshape(gradient.shape)
 
 
-@pytest.mark.parametrize('name', ['gpt-rotary-scan', 'vae-conv-logistic'])
+@pytest.mark.parametrize('name', ['gpt-rotary-scan', full('vae-conv-logistic')])
 def test_muon_makes_the_gradient_of_each_matrix_orthogonal(name):
     params = params_of(name)
     gradient = jax.tree.map(lambda a: jnp.cos(7 * a), params)

@@ -71,6 +71,7 @@ def test_augmentation_is_of_training_only(train, tmp_path):
     assert found['plain'][1] == found['augmented'][1]
 
 
+@pytest.mark.full
 def test_what_was_done_to_an_image_is_a_condition(tmp_path, monkeypatch):
     monkeypatch.setattr('jax.device_count', lambda: 1)
     config = spec(

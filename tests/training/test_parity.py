@@ -72,6 +72,7 @@ def test_averages_on_the_host_go_through_many_steps_in_a_call():
     assert step.out_info[0].step.shape == ()
 
 
+@pytest.mark.full
 def test_muon_and_schedule_free_on_four_devices_are_those_of_one(monkeypatch):
     """And their average, which is evaluated, lies where the parameters do."""
     monkeypatch.setattr(sharding, 'MIN_SIZE_TO_SHARD', 2)

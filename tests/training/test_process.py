@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from tests.tiers import full
 from tests.training.conftest import arguments, records, steps_saved
 from tests.training.processes import Processes
 
@@ -24,7 +25,7 @@ def wait_for_a_record(workdir, log):
     raise AssertionError(log.read_text())
 
 
-@pytest.mark.parametrize('name', ['SIGHUP', 'SIGUSR1', 'SIGALRM'])
+@pytest.mark.parametrize('name', ['SIGHUP', full('SIGUSR1'), full('SIGALRM')])
 def test_sighup_and_sigusr1_save_like_sigterm(name, processes, workdir, tmp_path):
     log = tmp_path / 'log'
     child = processes.start(arguments(workdir, steps=100_000, checkpoint_every=0), log)
@@ -46,6 +47,7 @@ def test_a_run_ends_with_its_time(processes, workdir, tmp_path):
     assert 'genjax: --max_time: ' in log.read_text()
 
 
+@pytest.mark.full
 def test_sighup_that_is_ignored_stays_so(workdir, tmp_path):
     log = tmp_path / 'log'
     nohup = signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -93,7 +95,7 @@ def test_a_list_that_cannot_be_printed_is_not_a_success(tmp_path):
     assert done.stderr == 'genjax: warning: output is lost: No space left on device\n'
 
 
-@pytest.mark.parametrize('name', ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR1'])
+@pytest.mark.parametrize('name', ['SIGTERM', 'SIGINT', full('SIGHUP'), full('SIGUSR1')])
 def test_a_signal_in_the_middle_of_an_import_ends_the_process(name, tmp_path, monkeypatch):
     """Exceptions there crash extension modules, or are lost in them."""
     (tmp_path / 'helper.py').write_text(

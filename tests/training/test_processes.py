@@ -193,6 +193,7 @@ def test_what_is_wrong_for_all_is_said_once(processes, tmp_path):
         assert not workdir.exists()
 
 
+@pytest.mark.full
 def test_what_the_first_finds_wrong_ends_all(processes, train, workdir, tmp_path):
     assert train(steps=1)[0] == 0
     log = tmp_path / 'changed'
@@ -203,6 +204,7 @@ def test_what_the_first_finds_wrong_ends_all(processes, train, workdir, tmp_path
     assert steps_saved(workdir) == [1]
 
 
+@pytest.mark.full
 def test_a_process_that_hangs_is_missed(processes, tmp_path):
     workdir, log = tmp_path / 'run', tmp_path / 'log'
     words = arguments(workdir, steps=100_000, checkpoint_every=0)

@@ -28,6 +28,7 @@ from genjax.training import loop, results
 from genjax.training.checkpoints import Checkpoints
 from genjax.training.metrics import MetricLog
 from genjax.training.workdir import begin, claim
+from tests.tiers import full
 from tests.training import tiny
 from tests.training.conftest import assert_same, records, state_of, steps_saved, the_line
 
@@ -75,7 +76,7 @@ def test_the_record_is_that_of_the_checkpoints(train, refused, workdir):
     assert record_of(workdir)['config']['steps'] == 6
 
 
-@pytest.mark.parametrize('what', ['the folder', 'all that is in it'])
+@pytest.mark.parametrize('what', [full('the folder'), 'all that is in it'])
 def test_checkpoints_that_are_gone_are_missed(what, train, refused, workdir):
     assert train(steps=2)[0] == 0
     metrics = (workdir / 'metrics.jsonl').read_text()
@@ -107,7 +108,7 @@ def test_settings_that_make_other_numbers_are_refused(train, genjax, workdir):
     assert steps_saved(workdir) == [1] and not (workdir / 'damaged_checkpoints').exists()
 
 
-@pytest.mark.parametrize('calls', [1, 2])
+@pytest.mark.parametrize('calls', [full(1), 2])
 def test_the_metrics_of_a_resumed_run_are_bit_for_bit_those_of_one_that_was_not(
     calls, train, tmp_path
 ):
@@ -199,6 +200,7 @@ def scheduled(steps, decay_steps):
     return tiny.vae(steps=steps, optimizer=spec(optax.adam, learning_rate=schedule))
 
 
+@pytest.mark.full
 def test_a_run_that_is_extended_keeps_its_schedule(workdir, tmp_path, capsys):
     for length in (2, 4):
         steps = FieldReference(length)
@@ -213,6 +215,7 @@ def test_a_run_that_is_extended_keeps_its_schedule(workdir, tmp_path, capsys):
         loop.train(scheduled(FieldReference(6), 4), workdir)
 
 
+@pytest.mark.full
 def test_a_schedule_is_named_where_there_is_a_number_now(train, refused, workdir):
     schedule = spec(optax.cosine_decay_schedule, init_value=0.01, decay_steps=9)
     config = tiny.vae(steps=1, optimizer=spec(optax.adam, learning_rate=schedule))

@@ -9,13 +9,14 @@ import pytest
 
 from genjax.records import timesheet as timesheet_of
 from genjax.training.metrics import MetricLog
+from tests.tiers import few, full
 from tests.training.conftest import arguments, assert_same, records, state_of, steps_saved
 
 KEY = {'vae': 'vae/loss', 'gan': 'generator/loss', 'optimized': 'generator/loss'}
 FAMILIES = pytest.mark.parametrize('family', ['vae', 'gan'])
 
 
-@pytest.mark.parametrize('family', KEY)
+@pytest.mark.parametrize('family', few(list(KEY), ['vae', 'gan']))
 def test_twice_n_steps_are_n_and_n(family, train, tmp_path):
     for steps in (6, 12):
         status, _, err = train(family=family, steps=steps)
@@ -31,8 +32,8 @@ def test_twice_n_steps_are_n_and_n(family, train, tmp_path):
     ('family', 'kills'),
     [
         ('gan', 4),
-        pytest.param('gan', 10, marks=pytest.mark.full),
-        pytest.param('vae', 10, marks=pytest.mark.full),
+        full('gan', 10),
+        full('vae', 10),
     ],
 )
 def test_kills_at_random_moments(family, kills, processes, tmp_path):

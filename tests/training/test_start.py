@@ -170,6 +170,7 @@ def test_arrays_are_placed_like_the_parameters(sources, monkeypatch):
     assert kernel.sharding.shard_shape(kernel.shape) == (4, 64)
 
 
+@pytest.mark.full
 def test_members_of_a_population_start_too(sources, tmp_path, genjax, monkeypatch):
     devices = jax.devices()[:1]
     monkeypatch.setattr('jax.devices', lambda: devices)

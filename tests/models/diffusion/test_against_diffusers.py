@@ -87,6 +87,7 @@ def test_steps_of_euler(denoise):
         assert_close(got, states[i + 1])
 
 
+@pytest.mark.full
 def test_steps_of_heun(denoise):
     """Theirs gives every inner step's end twice, and the state after each of its two calls."""
     moved = samplers.along(denoise, VP, SIGMA)

@@ -12,13 +12,14 @@ from genjax.config import build
 from genjax.models import DiffusionModel
 from genjax.networks import TimeMLP
 from tests.models.diffusion.trained import MEANS, train
+from tests.tiers import few
 
 pytestmark = pytest.mark.slow
 
 RECIPES = {'config': None, 'defaults': DiffusionModel(TimeMLP((8,)))}
 
 
-@pytest.mark.parametrize('recipe', RECIPES)
+@pytest.mark.parametrize('recipe', few(list(RECIPES), ['defaults']))
 def test_the_expected_data_at_high_noise_are_the_mean_of_the_label(recipe):
     model = RECIPES[recipe] or build(get_config()).model
     network = TimeMLP((8,), 64, 2)

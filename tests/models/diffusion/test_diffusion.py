@@ -46,6 +46,7 @@ from tests.models.diffusion.gaussians import (
     log_prob,
     log_prob_of_parts,
 )
+from tests.tiers import full
 
 pytestmark = pytest.mark.slow
 
@@ -196,7 +197,7 @@ def test_classifier_free_guidance_and_its_interval():
         np.testing.assert_allclose(guided(X[:16], at).data, want, atol=1e-4)
 
 
-@pytest.mark.parametrize('share', [0.7, 1.0])
+@pytest.mark.parametrize('share', [0.7, full(1.0)])
 def test_rescaled_guidance(share):
     """Eqs. 15 and 16 of Lin et al. (2024), of the network's outputs."""
     path, label = CosineVP(), jnp.arange(16) % 3
@@ -218,6 +219,7 @@ def test_rescaled_guidance(share):
     np.testing.assert_allclose(path.alpha(at) * got.data + path.sigma(at) * got.noise, X[:16], 1e-4)
 
 
+@pytest.mark.full
 def test_the_uncertainty_is_the_logarithm_of_the_error():
     """Of a network that predicts 0 the error is known: that of the target, b² + a² E x²."""
     network = TimeMLP((2,), 4, 1)  # its output is 0 at first
@@ -324,6 +326,7 @@ def test_the_optimal_coupling_keeps_noise_within_its_class():
         np.testing.assert_array_equal(masked[rows[real]], noise[rows[real][columns]])
 
 
+@pytest.mark.full
 def test_labels_act_under_the_optimal_coupling():
     """Two classes on either side of 0, a network trained for 300 steps."""
     network = TimeMLP((1,), 32, 2, time_scale=10.0)

@@ -17,6 +17,7 @@ from genjax.models import MDLM, DiscreteDiffusion
 from genjax.models.diffusion import Confidence, DiscreteSampling, Masking, UniformNoise
 from genjax.models.diffusion.discrete_paths import log_one_hot
 from genjax.networks import TimeMLP, Transformer
+from tests.tiers import full
 
 pytestmark = pytest.mark.slow
 
@@ -226,9 +227,9 @@ CASES = pytest.mark.parametrize(
     ('path', 'num_values'),
     [
         (UniformNoise(), 2),
-        (UniformNoise('cosine'), 3),
+        full(UniformNoise('cosine'), 3),
         (Masking(), 3),
-        (Masking('sine'), 3),
+        full(Masking('sine'), 3),
     ],
     ids=['binomial', 'uniform', 'masking', 'masking-sine'],
 )
@@ -319,7 +320,7 @@ def follows(x, every, want):
     return scipy.stats.chisquare(counts[possible], expected).pvalue > 1e-3
 
 
-@pytest.mark.parametrize('sharpness', [1.0, 1.7])
+@pytest.mark.parametrize('sharpness', [full(1.0), 1.7])
 def test_masking_in_many_steps_has_the_bound_of_mdlm(sharpness, monkeypatch):
     model = exact_model(Masking('cosine'), sharpness=sharpness, chain=2000)
     want = expected_bound(model, monkeypatch)

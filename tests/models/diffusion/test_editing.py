@@ -65,6 +65,7 @@ def test_noise_of_data_and_back(path):
     np.testing.assert_allclose(back, x, atol=0.02)
 
 
+@pytest.mark.full
 def test_the_round_trip_of_a_mixture_gets_better_with_steps():
     x = jnp.array([[1.0, 0.7], [-1.2, 0.1], [0.0, -1.0]])
     errors = []
@@ -97,6 +98,7 @@ def test_an_edit_has_its_law(path):
         model.edit(VARIABLES, KEY, x[None], 0.0)
 
 
+@pytest.mark.full
 def test_completion_by_repetition():
     """The second coordinate given the first, in closed form; a single pass ignores much of it."""
     num, known = 10_000, 1.2

@@ -29,6 +29,7 @@ from genjax.models.diffusion import (
 from genjax.models.sampling_options import with_sampling
 from genjax.networks import TimeMLP
 from tests.models.diffusion.trained import train
+from tests.tiers import full
 
 pytestmark = pytest.mark.slow
 
@@ -60,7 +61,7 @@ class ExactMeanVelocity(nn.Module):
     'model',
     [
         MeanFlow(ExactMeanVelocity(), power=0.0, instant=0.3),
-        MeanFlow(ExactMeanVelocity(), power=0.0, instant=0.3, tangent='predicted'),
+        full(MeanFlow(ExactMeanVelocity(), power=0.0, instant=0.3, tangent='predicted')),
         Shortcut(ExactMeanVelocity(), 0.5),
     ],
     ids=['mean-flow', 'predicted-tangent', 'shortcut'],
@@ -150,7 +151,7 @@ def test_every_network_is_exact_at_the_least_noise():
     np.testing.assert_allclose(got, X[:8], atol=1e-6)
 
 
-@pytest.mark.parametrize('num_scales', [11, 160, 1281])
+@pytest.mark.parametrize('num_scales', [11, full(160), full(1281)])
 def test_noise_is_drawn_by_the_papers_probabilities(num_scales, monkeypatch):
     """Song & Dhariwal (2024), section 3.5: that of the i-th σ is in proportion to
     erf((log σ_i+1 - mean) / √2 std) - erf((log σ_i - mean) / √2 std).

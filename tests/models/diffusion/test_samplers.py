@@ -32,6 +32,7 @@ from genjax.models.diffusion import (
 )
 from genjax.models.diffusion.samplers import along, posterior_variance
 from tests.models.diffusion.gaussians import MEANS, SCALE, denoiser
+from tests.tiers import few, full
 
 pytestmark = pytest.mark.slow
 
@@ -82,7 +83,7 @@ def exact(path, x, start, end):
     return solution.y[:, -1].reshape(-1, 2)
 
 
-@pytest.mark.parametrize('name', PATHS)
+@pytest.mark.parametrize('name', few(list(PATHS), ['vp', 'rectified']))
 @pytest.mark.parametrize(
     'sampler, order', [(Euler(), 1), (DDIM(), 1), (Heun(), 2), (DPM2M(), 2)], ids=str
 )
@@ -181,7 +182,7 @@ def test_the_posterior_is_that_of_bayes():
     np.testing.assert_allclose(posterior_variance(path, t, s), want, rtol=1e-5)
 
 
-@pytest.mark.parametrize('upper', [False, True])
+@pytest.mark.parametrize('upper', [False, full(True)])
 def test_ancestral_samples_of_many_steps_have_the_variance_of_the_data(upper):
     path, mean, scale = LinearVP(), 0.7, 0.3
     got = Ancestral(upper)(
@@ -197,7 +198,7 @@ def test_ancestral_samples_of_many_steps_have_the_variance_of_the_data(upper):
 
 @pytest.mark.parametrize('path', [LinearVP(), Rectified(), Karras(20.0, 1e-4)], ids=str)
 @pytest.mark.parametrize(
-    'sampler, steps', [(Multistep(2, noise=1.0), 40), (Multistep(3, noise=0.5), 40)], ids=str
+    'sampler, steps', [full(Multistep(2, noise=1.0), 40), (Multistep(3, noise=0.5), 40)], ids=str
 )
 def test_few_steps_of_the_reverse_sde_have_the_law_of_the_data(path, sampler, steps):
     mean, scale, num = 0.7, 0.3, 40_000

@@ -32,6 +32,7 @@ from genjax.models.diffusion.paths import Path
 from genjax.models.sampling_options import with_sampling
 from genjax.networks import TimeMLP
 from tests.models.diffusion.trained import MEANS, SCALE, STD, Unlabelled, cluster, draw, train
+from tests.tiers import full
 
 pytestmark = pytest.mark.slow
 
@@ -39,11 +40,7 @@ KEY = jax.random.key(5)
 PATHS = (Rectified(), CosineVP(), LinearVP(), SubVP(), DiscreteVP(), VE(), Karras())
 SAMPLERS = (
     Heun(),
-    Ancestral(),
-    *(
-        pytest.param(sampler, marks=pytest.mark.full)
-        for sampler in (DPM2M(), Euler(), DDIM(0.5), Churn(growth=0.1))
-    ),
+    *map(full, (Ancestral(), DPM2M(), Euler(), DDIM(0.5), Churn(growth=0.1))),
 )
 TRUTH = draw(jax.random.key(3), 200)
 MASK = np.arange(8) < 4
@@ -116,6 +113,7 @@ def test_guidance_along_every_path(sampler):
         assert rms(inpainted) < 1.35 * RMS, path
 
 
+@pytest.mark.full
 def test_inpainting_with_all_defaults():
     model = DiffusionModel(TimeMLP((8,), 64, 2), sampling=DiffusionSampling(steps=30))
     variables = train(model)

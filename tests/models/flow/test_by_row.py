@@ -9,6 +9,7 @@ import pytest
 
 from genjax.models.flow import Affine, Autoregressive, Spline
 from genjax.networks import MaskedMLP
+from tests.tiers import full
 
 pytestmark = pytest.mark.slow
 
@@ -23,8 +24,10 @@ class ByPasses(MaskedMLP):
     'shape, features, transform, context',
     [
         ((11,), (16, 25), Spline(4), None),  # degrees with one, two and three units
-        ((9, 2), (5, 30), Affine(), (5, 3)),  # degrees without units; a context before the tokens
-        ((8,), (), Affine(), (5, 2)),
+        full(
+            (9, 2), (5, 30), Affine(), (5, 3)
+        ),  # degrees without units; a context before the tokens
+        full((8,), (), Affine(), (5, 2)),
     ],
 )
 def test_inverse_log_determinant_and_gradients(shape, features, transform, context):

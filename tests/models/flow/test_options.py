@@ -27,6 +27,7 @@ from genjax.models.flow import (
 )
 from genjax.networks import MLP, MaskedMLP, TokenTransformer
 from tests.models.flow.test_bijections import random_params
+from tests.tiers import full
 
 pytestmark = pytest.mark.slow
 
@@ -39,7 +40,7 @@ class ByPasses(TokenTransformer):
     step = None
 
 
-@pytest.mark.parametrize('context', [None, (4, 5), (4, 2)])
+@pytest.mark.parametrize('context', [None, full((4, 5)), full((4, 2))])
 @pytest.mark.parametrize('transform', [Affine(), Spline(4)])
 def test_a_cache_does_not_change_the_inverse(transform, context):
     z = jax.random.normal(KEY, (4, 6, 3))

@@ -16,6 +16,7 @@ from genjax.models.gan.objectives import orthogonal_penalty
 from genjax.models.gan.pool import empty, exchange
 from genjax.models.sampling_options import with_sampling
 from genjax.networks import MLP
+from tests.tiers import full
 
 pytestmark = pytest.mark.slow
 
@@ -100,7 +101,7 @@ def test_codes_are_truncated_by_drawing_again():
         GANSampling(0.0)
 
 
-@pytest.mark.parametrize('num_classes', [None, 3])
+@pytest.mark.parametrize('num_classes', [full(None), 3])
 def test_standing_statistics_are_those_of_the_final_parameters(num_classes):
     """The first layer's, in closed form; and samples do not remember the moving averages."""
     model = GAN(

@@ -12,6 +12,7 @@ from genjax.models import GAN, StyleGAN
 from genjax.models.gan import StyleGANSampling
 from genjax.models.sampling_options import with_sampling
 from genjax.networks import MLP, StyleGANDiscriminator, StyleGANGenerator
+from tests.tiers import full
 
 pytestmark = pytest.mark.slow
 
@@ -67,6 +68,7 @@ def test_path_length_is_the_norm_of_the_jacobians_product():
         np.testing.assert_allclose(got[i], np.sqrt(np.mean(np.sum(product**2, axis=1))), rtol=1e-4)
 
 
+@pytest.mark.full
 def test_path_length_penalty_and_its_gradient():
     """Against its definition and finite differences in one direction; so does its average."""
     model = dataclasses.replace(MODEL, path_length=3.0)
@@ -102,7 +104,7 @@ def test_path_length_penalty_and_its_gradient():
 
 @pytest.mark.parametrize(
     'name, every, weight',
-    [('discriminator', 'r1_every', 'r1'), ('generator', 'path_length_every', 'path_length')],
+    [('discriminator', 'r1_every', 'r1'), full('generator', 'path_length_every', 'path_length')],
 )
 def test_lazy_regularisation_counts_as_much_as_the_plain_kind(name, every, weight):
     """Summed over a whole turn of k updates, at fixed parameters and equal noise, the penalties and
