@@ -1,4 +1,4 @@
-"""Why model p(x)? Five questions about densities and labels, on the 8x8 digits.
+"""Why model p(x)? Questions about densities and labels, on the 8x8 digits.
 
     python -m experiments.why_densities.run [--out=runs/why_densities] [--parts ...]
 
@@ -12,11 +12,14 @@ import json
 import time
 from pathlib import Path
 
-from experiments.why_densities import codes, cues, energies, kinds, labels
+from experiments.why_densities import attacks, codes, cues, energies, kinds, labels
 from genjax.files import write_json
 
-PARTS = {'codes': codes, 'labels': labels, 'kinds': kinds, 'cues': cues, 'energies': energies}
-SEEDS = {'codes': 3, 'labels': 3, 'kinds': 1, 'cues': 1, 'energies': 3}
+PARTS = {
+    'codes': codes, 'labels': labels, 'kinds': kinds, 'cues': cues, 'energies': energies,
+    'attacks': attacks,
+}  # fmt: skip
+SEEDS = {'codes': 3, 'labels': 3, 'kinds': 1, 'cues': 3, 'energies': 3, 'attacks': 5}
 RESULTS = Path(__file__).with_name('results.json')
 IMAGE = Path(__file__).parents[2] / 'docs' / 'images' / 'why_densities.png'
 

@@ -5,6 +5,7 @@ runs evaluators by name; its results are named `<eval name>/<result>`.
 """
 
 from genjax.evaluation.accuracy import Accuracy
+from genjax.evaluation.adversarial import Adversarial, pgd
 from genjax.evaluation.aggregate import AggregatePosterior
 from genjax.evaluation.ais import AIS
 from genjax.evaluation.base import EvaluationData, Evaluator, FunctionEvaluator
@@ -72,6 +73,7 @@ __all__ = [
     'MMD',
     'PCA',
     'Accuracy',
+    'Adversarial',
     'AggregatePosterior',
     'BayesRule',
     'Card',
@@ -133,6 +135,7 @@ __all__ = [
     'mahalanobis',
     'mig',
     'nearest',
+    'pgd',
     'prdc',
     'risk_at',
     'risk_coverage',

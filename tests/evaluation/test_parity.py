@@ -48,6 +48,7 @@ CASES = {
     'digits/classifier_mlp': (
         {
             'Accuracy': {'batch_size': 22},
+            'Adversarial': {'radii': '(0.1,)', 'num_examples': 60, 'batch_size': 22},
             'Selective': {'batch_size': 22},
             'Probe': {},
             'Novelty': NOVELTY | {'scores': '("energy","mahalanobis")'},
