@@ -32,7 +32,7 @@ def measure(out: Path, seed: int) -> list[dict]:
             num_classes=10,
             conditioning='k_plus_1',
         ),
-        'VAE': vae(num_classes=10, eval_samples=16),
+        'VAE': vae(num_classes=10, eval_samples=4),
     }
     rows = []
     for arm, model in models.items():

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 def test_the_tables_of_the_page_are_those_of_the_results():
     rows = json.loads(study.RESULTS.read_text())
-    for part in ('codes', 'labels', 'energies'):
+    for part in ('codes', 'labels', 'cues', 'energies', 'attacks'):
         assert len({row['seed'] for row in rows if row['part'] == part}) >= 3
     assert study.report(rows) in Path(study.__file__).with_name('README.md').read_text()
 
