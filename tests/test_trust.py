@@ -167,6 +167,7 @@ def forget():
         sys.modules.pop(name, None)
 
 
+@pytest.mark.full
 def test_a_run_with_modules_beside_its_config_is_found_again_by_its_user(
     tmp_path, monkeypatch, capsys
 ):

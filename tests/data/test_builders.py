@@ -10,7 +10,6 @@ from sklearn.datasets import load_digits
 from genjax import data
 from genjax.data import datasets
 from genjax.errors import UserError
-from tests.tiers import full
 
 pytestmark = pytest.mark.slow
 
@@ -54,7 +53,8 @@ def test_digits_never_change():
     }
 
 
-@pytest.mark.parametrize('layout', [full('ring'), 'grid'])
+@pytest.mark.full
+@pytest.mark.parametrize('layout', ['ring', 'grid'])
 def test_gaussians_have_the_density_that_is_claimed(layout):
     dataset = data.Gaussians(layout)
     batch = everything(dataset.source('test'))

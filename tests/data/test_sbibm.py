@@ -79,6 +79,7 @@ def test_posteriors_of_dynamics_are_those_of_the_benchmark(name, task):
         assert size == len(mean)
 
 
+@pytest.mark.full
 def test_posteriors_of_slcp_are_those_of_the_benchmark():
     """By the sequential sampler and the exact likelihood. The signs of two parameters do not matter
     to it, and the weights of these four modes are noisy: they are left out.

@@ -127,6 +127,7 @@ def _data(x):
     return EvaluationData(_Points(), 'test', batches, Chain(()))
 
 
+@pytest.mark.full
 def test_evaluator(linear):
     model, variables, _, x, exact = linear
     ais = AIS(num_steps=200, num_chains=64, num_leapfrog=10, batch_size=20)

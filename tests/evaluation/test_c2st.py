@@ -68,6 +68,7 @@ def _data(size, low=0.0, preprocess=Chain()):  # noqa: B008
     return EvaluationData(None, 'test', batches, preprocess)
 
 
+@pytest.mark.full
 def test_the_evaluator_compares_in_the_space_of_the_model():
     evaluator = C2ST(num_samples=300, batch_size=128)
     for data in (_data(350), _data(350, -2.0, Chain((Scale(-2.0, 1.0),)))):

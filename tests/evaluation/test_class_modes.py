@@ -39,6 +39,7 @@ def _judge(model, dataset, num_samples):
     return ClassModes(num_samples, batch_size=4000)(model, {}, data, KEY)
 
 
+@pytest.mark.full
 def test_stacks_of_real_digits_show_all_modes_and_reach_the_floor():
     figures = _judge(Stacks(), Stacked(), 26_000)
     assert figures['modes'] == figures['num_modes'] == 1000

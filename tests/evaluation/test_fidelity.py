@@ -51,6 +51,7 @@ def halves(x):
     return np.stack([x.reshape(len(x), -1).mean(1), np.ones(len(x))], axis=1)
 
 
+@pytest.mark.full
 def test_evaluators_compare_what_is_stored():
     data, model = data_of(Gaussians(), Scale(-1.0, 1.0)), Cloud()
     samples = np.asarray(data.preprocess.inverse(draw(model, {}, 300, 5)))

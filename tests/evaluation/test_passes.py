@@ -37,7 +37,7 @@ KNOWN = {
     'vq': 2,  # the prior's, over two codes
     'joint-table': 0,
 }
-SHORT = ('vae', 'flow-matching', 'diffusion-labels', 'flow-maf-spline', 'made', 'gpt-rotary-scan')
+SHORT = ('vae', 'flow-matching', 'diffusion-labels', 'flow-maf-spline', 'made')
 
 
 @pytest.mark.parametrize(

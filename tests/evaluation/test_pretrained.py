@@ -18,6 +18,7 @@ from genjax.networks.convert import pretrained
 from genjax.networks.inception import resize_as_tensorflow_1
 from genjax.protocols import check_same, protocol
 from tests.fixtures import random_weights
+from tests.tiers import few
 
 with np.load(Path(__file__).parent.parent / 'fixtures' / 'pretrained.npz') as file:
     THEIRS = dict(file)
@@ -90,7 +91,7 @@ def test_inception_from_a_file_has_the_features_of_torch_fidelity(tmp_path):
         assert label.startswith('Inception-v3 pool3, weights ')
 
 
-@pytest.mark.parametrize('network', TINY)
+@pytest.mark.parametrize('network', few(TINY, ['dinov2_registers', 'transformers']))
 def test_dinov2_has_the_features_of_the_public_code(network, tmp_path):
     save_file(arrays_of(network), tmp_path / 'weights.safetensors')
     for name, theirs in theirs_of(network).items():

@@ -12,6 +12,7 @@ from genjax.errors import UserError
 from genjax.evaluation import EvaluationData, RateDistortion
 from genjax.models import VAE, Gaussian, InverseAutoregressive
 from genjax.networks import MLP
+from tests.tiers import full
 
 pytestmark = pytest.mark.slow
 
@@ -69,7 +70,7 @@ def test_closed_rate_is_the_mean_of_the_log_ratio():
     np.testing.assert_allclose(rate, jnp.mean(log_q - log_p, 0), rtol=0.02, atol=0.02)
 
 
-@pytest.mark.parametrize('fields', [{}, {'flow': InverseAutoregressive()}])
+@pytest.mark.parametrize('fields', [{}, full({'flow': InverseAutoregressive()})])
 def test_they_add_up_to_the_bound_of_one_sample(fields):
     # A scale that the decoder gives, exponential in z, has means that few draws do not show.
     model, variables, x = vae(scale=1.0, eval_samples=1, **fields)

@@ -72,7 +72,7 @@ class Copies(nn.Module):
     [
         MDLM(Copies(), eval_samples=64),
         full(DiscreteDiffusion(Copies(), Masking(), chain=50)),
-        DiscreteDiffusion(Copies(), UniformNoise(), chain=50),
+        full(DiscreteDiffusion(Copies(), UniformNoise(), chain=50)),
     ],
     ids=['mdlm', 'masks', 'noise'],
 )
@@ -107,6 +107,7 @@ def test_what_cannot_be_judged_is_refused():
         TokenLikelihood(given=3)(Model(), {}, _data(X), jax.random.key(0))
 
 
+@pytest.mark.full
 def test_conditions_of_the_data_are_given():
     """Labels if asked for, contexts always."""
     network = Transformer((2,), 3, 8, 1, 2)

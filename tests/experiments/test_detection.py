@@ -15,6 +15,7 @@ from genjax.evaluation import cross_generator_ap
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.full
 def test_the_detector_finds_independent_pixels_and_not_held_out_data():
     """Pixels of the one are drawn at the rates of the data, those of the other are data."""
     rows = Digits().source('train')[np.arange(1200)]['x']

@@ -15,11 +15,12 @@ from genjax.models import Flow
 from genjax.models.flow import Autoregressive
 from genjax.networks import MaskedMLP
 from genjax.training import Experiment
+from tests.tiers import full
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize('modelled', ['parameters', 'observations'])
+@pytest.mark.parametrize('modelled', ['parameters', full('observations')])
 def test_a_linear_flow_learns_the_posterior_and_swapped_the_likelihood(modelled, tmp_path):
     task = GaussianLinear()
     config = spec(
@@ -42,7 +43,9 @@ def test_a_linear_flow_learns_the_posterior_and_swapped_the_likelihood(modelled,
         return
     x = run.experiment.dataset.source('test')[np.arange(100)]
     samples = [
-        posterior_samples(run.model, run.variables, each, task.prior_log_prob, 64, seed=i).samples
+        posterior_samples(
+            run.model, run.variables, each, task.prior_log_prob, 64, seed=i, batch_size=64
+        ).samples
         for i, each in enumerate(x['context'])
     ]
     assert rank_test(sbc_ranks(samples, x['x']), 64) > 0.01

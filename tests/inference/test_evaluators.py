@@ -18,6 +18,7 @@ from genjax.evaluation import EvaluationData
 from genjax.inference import Calibration, PosteriorC2ST
 from genjax.models.base import LogProb
 from tests.inference.test_likelihood import Exact
+from tests.tiers import full
 
 pytestmark = pytest.mark.slow
 
@@ -103,7 +104,7 @@ class Decoded:
         )
 
 
-@pytest.mark.parametrize(('shift', 'low', 'high'), [(0.0, 0.35, 0.6), (1.0, 0.65, 1)])
+@pytest.mark.parametrize(('shift', 'low', 'high'), [full(0.0, 0.35, 0.6), (1.0, 0.65, 1)])
 def test_c2st_of_samples_given_observations_of_the_split(shift, low, high):
     task = GaussianMixture()
     model = Decoded(task, decoding=lambda x: x + shift)

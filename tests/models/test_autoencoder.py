@@ -158,6 +158,7 @@ def test_each_player_follows_its_own_gradient():
     assert float(found) == pytest.approx(want, abs=0.02)
 
 
+@pytest.mark.full
 def test_what_is_not_weighted_gives_no_gradient():
     model, variables = of_pixels(feature=0.0, adversarial=0.0, kl=0.0)
 

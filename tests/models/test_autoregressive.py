@@ -17,7 +17,7 @@ from genjax.networks import (
     Transformer,
 )
 from tests.models.spread import KEY, is_tokens, variables_of
-from tests.tiers import few
+from tests.tiers import few, full
 
 pytestmark = pytest.mark.slow
 
@@ -116,8 +116,8 @@ def test_what_follows_an_end_is_certain():
     'network',
     [
         Transformer((6,), 7, 16, 1, 2),
-        Transformer((6,), 7, 16, 1, 2, tied=False),
-        Transformer((6,), 7, 16, 1, 2, scan=True, causal=False),
+        full(Transformer((6,), 7, 16, 1, 2, tied=False)),
+        full(Transformer((6,), 7, 16, 1, 2, scan=True, causal=False)),
         Recurrent((6,), 7, 16),
         TCN((6,), 7, 16, 1),
     ],

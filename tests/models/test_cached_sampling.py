@@ -60,6 +60,7 @@ def test_cached_and_uncached_sampling_draw_the_same_tokens(name):
     assert len(np.unique(x)) > 3
 
 
+@pytest.mark.full
 @pytest.mark.parametrize('scan', [full(False), True])
 def test_a_cache_that_grows_holds_all_earlier_tokens(scan):
     network = Transformer((130,), 7, 8, 2, 2, positions='rotary', scan=scan)  # 64, 128, 130
@@ -75,6 +76,7 @@ def test_a_cache_that_grows_holds_all_earlier_tokens(scan):
     np.testing.assert_array_equal(x[:, :60], prompt)
 
 
+@pytest.mark.full
 def test_cached_frames_are_the_same():
     network = TCN((6, 3), features=5, num_layers=2, kernel_size=3)
     within = MaskedAutoencoder(network.shape[1:], (8,))

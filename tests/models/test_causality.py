@@ -44,7 +44,7 @@ def _touched(network, places, features):
     return np.array([np.any(np.asarray(gradient(place)) != 0, axis=-1) for place in range(size)])
 
 
-@pytest.mark.parametrize('name', few(list(SEQUENCES), ['transformer', 'gru', 'tcn']))
+@pytest.mark.parametrize('name', few(list(SEQUENCES), ['transformer', 'tcn']))
 def test_sequence_networks_are_causal(name):
     touched = _touched(SEQUENCES[name], (6,), (3,))
     np.testing.assert_array_equal(touched, np.tri(6, dtype=bool))

@@ -34,7 +34,6 @@ LABELLED = [
 ]
 FEW = (
     'vae-labels-free-bits',
-    'made',
     'flow-maf-spline',
     'diffusion-labels',
 )

@@ -78,6 +78,7 @@ def test_without_a_weight_there_is_no_identity_loss():
     assert not [name for name in metrics if name.startswith('identity')]
 
 
+@pytest.mark.full
 def test_a_shift_between_domains_is_found():
     """Means of two domains of points differ; each point moves by their difference."""
     generator = MLP((), shape=(2,))

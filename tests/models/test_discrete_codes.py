@@ -275,6 +275,7 @@ def test_without_a_prior_codes_are_uniform():
     np.testing.assert_allclose(model._log_prior(variables, codes[:2]), -2 * np.log(4), rtol=1e-6)
 
 
+@pytest.mark.full
 def test_log_prob_is_one_term_of_the_sum_over_codes():
     entry = BY_NAME['vq']
     model, variables, x = entry.model, _trained_a_little(entry), entry.batch()['x']

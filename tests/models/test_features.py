@@ -11,6 +11,7 @@ from genjax.models import GAN, DiffusionModel, flax_utils
 from genjax.networks import MLP, TimeMLP
 from tests.models.probe import variables_of
 from tests.models.zoo import BY_NAME
+from tests.tiers import full
 
 pytestmark = pytest.mark.slow
 
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.slow
     ('name', 'group', 'layer'),
     [
         ('gan', 'discriminator', 'output'),
-        ('gpt-rotary-scan', 'network', 'out'),
+        full('gpt-rotary-scan', 'network', 'out'),
         ('frames-tcn', 'network', 'out'),
         ('pixelcnn', 'network', 'out'),
         ('flow-matching', 'network', 'output'),

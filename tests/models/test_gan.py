@@ -210,6 +210,7 @@ def test_num_critic_repeats_the_discriminators_turn():
     ]
 
 
+@pytest.mark.full
 def test_labels_reach_both_networks():
     entry = BY_NAME['gan-dcgan-labels']
     batch = entry.batch()

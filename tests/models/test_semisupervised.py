@@ -12,12 +12,13 @@ from genjax.models import VAE, BayesClassifier, SemiSupervisedVAE
 from genjax.networks import MLP
 from tests.models.probe import KEY, variables_of
 from tests.models.zoo import BY_NAME, PICTURE
+from tests.tiers import full
 
 ENTRY = BY_NAME['vae-semi-supervised']
 # Without dropout, the classifier of the loss is that of `classify`.
 MODEL = dataclasses.replace(ENTRY.model, classifier=MLP((16,)))
 BOUNDS = pytest.mark.parametrize(
-    'options', [{}, {'bound': 'iwae', 'num_samples': 3}], ids=['elbo', 'iwae']
+    'options', [{}, full({'bound': 'iwae', 'num_samples': 3})], ids=['elbo', 'iwae']
 )
 
 

@@ -23,6 +23,7 @@ from genjax.models.vae.bounds import (
 from genjax.models.vae.regret import likelihood_regret
 from genjax.networks import MLP
 from tests.models.zoo import BY_NAME
+from tests.tiers import full
 
 pytestmark = pytest.mark.slow
 
@@ -173,7 +174,7 @@ def test_iwae_loss_estimates_the_same_bound_as_log_prob(linear):
     np.testing.assert_allclose(-np.mean(loss), np.mean(bound), atol=0.05)
 
 
-@pytest.mark.parametrize('samples', [1, 7, 10])
+@pytest.mark.parametrize('samples', [full(1), 7, full(10)])
 @pytest.mark.parametrize('rows', [1, 12, 1000])
 def test_chunks_do_not_change_the_bound(samples, rows):
     keys = jax.random.split(KEY, samples)
@@ -249,7 +250,7 @@ def test_gaussian_against_scipy():
 
 @pytest.mark.parametrize('levels', [2, 5, 256])
 @pytest.mark.parametrize('location', [-3.0, -1.0, 0.1, 1.0, 40.0])
-@pytest.mark.parametrize('log_scale', [-200.0, -6.0, -2.0, 0.0, 5.0])
+@pytest.mark.parametrize('log_scale', [-200.0, full(-6.0), -2.0, full(0.0), 5.0])
 def test_discretised_logistic_sums_to_one(levels, location, log_scale):
     likelihood = DiscretisedLogistic(levels)
     params = jnp.broadcast_to(jnp.array([location, log_scale]), (levels, 2))

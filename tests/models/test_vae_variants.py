@@ -146,6 +146,7 @@ def test_free_bits_cost_what_lies_above_them():
     np.testing.assert_array_equal(slope(rates), [[0, 1], [0, 1], [0, 0]])
 
 
+@pytest.mark.full
 def test_free_bits_over_the_batch_of_levels_and_dimensions():
     for name, rates in (('ladder', 'rate_1'), ('vae-labels-free-bits', 'rate')):
         entry = BY_NAME[name]
@@ -234,6 +235,7 @@ def test_permuting_keeps_each_dimension():
     assert not np.array_equal(order[:, 0], order[:, 1])
 
 
+@pytest.mark.full
 def test_factor_vae_turns():
     entry = BY_NAME['vae-factor']
     model, batch = entry.model, entry.batch()

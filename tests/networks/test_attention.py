@@ -12,7 +12,7 @@ from genjax.models import DiffusionModel, MeanFlow
 from genjax.models.diffusion import DiscreteVP, Epsilon
 from genjax.networks import DiT, attention
 from genjax.networks.attention import attend, attend_in_chunks
-from tests.tiers import few
+from tests.tiers import few, full
 
 KEY = jax.random.key(0)
 
@@ -128,7 +128,7 @@ def of_likelihood(network):
     return model, lambda model, variables, batch, key: model.log_prob(variables, batch['x'], key)
 
 
-@pytest.mark.parametrize('of', [of_mean_flow, of_likelihood])
+@pytest.mark.parametrize('of', [of_mean_flow, full(of_likelihood)])
 def test_models_that_need_forward_mode_leave_out_cudnn(of, monkeypatch):
     """Derivatives of cuDNN's attention raise an error when traced, on any device."""
     model, use = of(DiT((4, 4, 1), 2, 16, 1, 2, dtype='bfloat16'))
@@ -140,6 +140,7 @@ def test_models_that_need_forward_mode_leave_out_cudnn(of, monkeypatch):
     assert kinds == {'plain (4 keys; not cuDNN: forward-mode derivatives)'}
 
 
+@pytest.mark.full
 def test_networks_are_the_same_with_any_kind(monkeypatch):
     monkeypatch.setattr(attention, 'CHUNK', 3)
     x, time = jax.random.normal(KEY, (2, 4, 4, 1)), jnp.array([0.2, 0.7])

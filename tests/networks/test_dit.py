@@ -107,6 +107,7 @@ def test_positions_tell_every_place_apart():
     assert (distances + np.eye(15) > 0.1).all()
 
 
+@pytest.mark.full
 def test_a_new_network_gives_zero_and_new_blocks_do_nothing():
     """adaLN-zero: whatever the other weights, the blocks' gates are closed."""
     out, variables = jax.jit(TINY.init_with_output)(KEY, X, TIME, LABEL)

@@ -28,6 +28,7 @@ def test_every_part_keeps_the_variance():
     assert float(first / second) == pytest.approx(1.0, rel=0.02)
 
 
+@pytest.mark.full
 def test_activations_of_the_network_have_variance_1_whatever_the_scale_of_the_weights():
     network = MPUNet((8, 8, 1), (16, 24), 1, attention_at=(4,), head_features=12, num_classes=3)
     x, time, label = jax.random.normal(KEY, (16, 8, 8, 1)), jnp.linspace(-1, 1, 16), jnp.arange(16)

@@ -15,6 +15,7 @@ from genjax.networks import (
     DCGANGenerator,
 )
 from genjax.networks.layers import activation_function
+from tests.tiers import full
 
 pytestmark = pytest.mark.slow
 
@@ -125,8 +126,8 @@ def test_other_shapes_are_refused(module, x):
 
 NETWORKS = (
     (MLP((16,), shape=(3,)), (2, 8, 8, 1)),
-    (MLP((16,)), (2, 8, 8, 1)),
-    (ConvEncoder((8, 8)), (2, 8, 8, 1)),
+    full(MLP((16,)), (2, 8, 8, 1)),
+    full(ConvEncoder((8, 8)), (2, 8, 8, 1)),
     (ConvDecoder((8, 8, 1), (8, 8)), (2, 4)),
     (DCGANGenerator((8, 8, 1), 4, norm='batch'), (2, 4)),
     (DCGANDiscriminator(4, spectral_norm=True), (2, 8, 8, 1)),
@@ -161,7 +162,7 @@ def test_bf16_is_really_used(module, shape):
     ('module', 'shape'),
     [
         (MLP((16,), shape=(), num_classes=3), (2, 5)),
-        (DCGANGenerator((8, 8, 1), 4, num_classes=3), (2, 5)),
+        full(DCGANGenerator((8, 8, 1), 4, num_classes=3), (2, 5)),
         (DCGANDiscriminator(4, num_classes=3), (2, 8, 8, 1)),
     ],
 )

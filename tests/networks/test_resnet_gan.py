@@ -45,6 +45,7 @@ def test_attention_is_its_definition_and_starts_at_nothing():
     np.testing.assert_allclose(got, np.array(want).reshape(x.shape), atol=1e-5)
 
 
+@pytest.mark.full
 def test_spectral_norm_divides_by_the_largest_singular_value():
     """After many power iterations, every linear map of the network has norm 1."""
     x = _random(2, 8, 8, 3)

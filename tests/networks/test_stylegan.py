@@ -212,6 +212,7 @@ def test_a_large_generator_has_the_layers_of_the_paper():
     assert 30.0e6 < size < 30.7e6
 
 
+@pytest.mark.full
 def test_each_latent_reaches_its_layers_only():
     """The coarsest features do not see the latents of finer levels, and noise has its strength."""
     generator = StyleGANGenerator((8, 8, 1), 4, 8, latent_features=6, mapping_layers=1)

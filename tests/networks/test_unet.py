@@ -9,7 +9,6 @@ from genjax.errors import UserError
 from genjax.networks import UNet
 from genjax.networks.layers import BatchNorm, GroupNorm, InstanceNorm, LayerNorm
 from genjax.networks.unet import TimedBlock, resize
-from tests.tiers import full
 
 pytestmark = pytest.mark.slow
 
@@ -63,6 +62,7 @@ def test_it_fits_any_size(shape, resample):
     assert out.dtype == jnp.float32
 
 
+@pytest.mark.full
 def test_a_new_network_gives_zero_and_a_new_block_its_input():
     x = jax.random.normal(KEY, (2, 8, 8, 1))
     out = jax.jit(SMALLEST.init_with_output)(KEY, x, jnp.ones(2))[0]
@@ -134,7 +134,8 @@ def test_remat_changes_no_gradient(remat):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * float(jnp.abs(a).max()))
 
 
-@pytest.mark.parametrize('scale_shift', [False, full(True)])
+@pytest.mark.full
+@pytest.mark.parametrize('scale_shift', [False, True])
 def test_half_precision_stays_close(scale_shift):
     network = SMALLEST.clone(scale_shift=scale_shift, num_classes=3)
     x, time, label = jax.random.normal(KEY, (2, 8, 8, 1)), jnp.array([0.1, 0.7]), jnp.array([0, 3])

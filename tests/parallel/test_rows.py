@@ -54,6 +54,7 @@ def test_without_a_mesh_rows_are_as_they_are():
     assert keep_rows(x) is x
 
 
+@pytest.mark.full
 def test_guided_samples_are_computed_where_they_are():
     """Both passes of a sample are on one device: all that is sent are finished samples. The same of
     one step for a batch [B], as in a program of one's own.

@@ -54,7 +54,8 @@ def trained(settings, steps=STEPS):
     return state, metrics, programs
 
 
-@pytest.mark.parametrize('family', [full('vae'), 'gan'])
+@pytest.mark.full
+@pytest.mark.parametrize('family', ['vae', 'gan'])
 def test_data_parallel_and_fsdp_train_like_one_device(family, devices):
     devices(1)
     # Plain descent: Adam turns rounding of vanishing gradients into whole steps.

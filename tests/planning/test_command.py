@@ -31,7 +31,7 @@ def test_mistakes_are_one_line(capsys, words, expected):
 
 
 @pytest.mark.slow
-def test_a_plan_in_words_and_as_json(capsys):
+def test_a_plan_in_words(capsys):
     """Three devices: not those of this process."""
     words = ['plan', DIGITS, '--topology=cpu-3', '--quick', '--config.batch_size=96']
     words.append('--config.steps_per_call=1')
@@ -39,6 +39,12 @@ def test_a_plan_in_words_and_as_json(capsys):
     shown = capsys.readouterr().out
     assert 'data=3 x fsdp=1 x tensor=1; 96 examples, 32 on a device at a time' in shown
     assert 'decoder/output/kernel  float32[200, 64]  (-, -)  50 KiB' in shown
+
+
+@pytest.mark.full
+def test_a_plan_as_json(capsys):
+    words = ['plan', DIGITS, '--topology=cpu-3', '--quick', '--config.batch_size=96']
+    words.append('--config.steps_per_call=1')
     assert main([*words, '--json']) == 0
     answer = json.loads(capsys.readouterr().out)
     assert answer['plan']['devices'] == 3

@@ -72,6 +72,7 @@ def test_memory_is_what_a_state_takes():
     assert plan['fits'] is None and plan['bound'] is None  # nothing is known of a CPU
 
 
+@pytest.mark.full
 def test_a_plan_is_of_one_step():
     one, two = (ask(tiny.vae(steps_per_call=n))['plan'] for n in (1, 2))
     assert one['flops']['model'] == two['flops']['model']
@@ -80,6 +81,7 @@ def test_a_plan_is_of_one_step():
     assert sent[0] == pytest.approx(sent[1], rel=0.05)
 
 
+@pytest.mark.full
 def test_layouts_are_those_of_the_config():
     config = tiny.vae()
     configs.override(config, 'mesh.fsdp', 2)
@@ -246,6 +248,7 @@ def test_gpus_have_the_layout_of_as_many_cpus_and_their_own_rates(monkeypatch):
         ask(config, topology='h100:4x2')
 
 
+@pytest.mark.full
 def test_chunks_stand_for_the_attention_of_cudnn():
     network = spec(DiT, shape=(8, 8, 1), patch=4, features=8, num_layers=1, num_heads=1)
     model = spec(DiffusionModel, network, spec(DiscreteVP), spec(Epsilon))

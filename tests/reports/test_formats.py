@@ -123,6 +123,7 @@ def test_thinned_curves_keep_their_last_point():
     assert plot_series.thin([], 120) == []
 
 
+@pytest.mark.full
 def test_the_picture_has_a_row_a_metric(mixed, tmp_path):
     out = tmp_path / 'plot.png'
     sizes = []

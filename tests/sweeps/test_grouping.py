@@ -56,7 +56,7 @@ def test_numbers_that_enter_arithmetic_share_a_program(family, fields):
         ('vae', 'model.latent_dim', '[2,3]'),  # a shape
         full('vae', 'model.num_samples', '[1,2]'),
         full('vae', 'model.encoder.features', '[(16,),(8,)]'),
-        ('vae', 'model.encoder.dropout', '[.1,.3]'),  # Flax looks whether it is zero
+        full('vae', 'model.encoder.dropout', '[.1,.3]'),  # Flax looks whether it is zero
         full('vae', 'model.eval_samples', '[2,4]'),  # checked when the model is made
         full('vae', 'model.encoder.activation', "['relu','silu']"),
         full('vae', 'ema', '[(.9,),(.9,.99)]'),  # how many there are

@@ -36,6 +36,7 @@ def printed(tmp_path, capsys):
     return run
 
 
+@pytest.mark.full
 def test_the_printed_lines_are_commands_and_those_of_complete_trials_are_left_out(
     printed, tmp_path
 ):
@@ -63,6 +64,7 @@ def test_the_printed_lines_are_commands_and_those_of_complete_trials_are_left_ou
     assert printed('--sweep=chain(seeds(1), product(optimizer.learning_rate=[1e30]))') == lines[1:]
 
 
+@pytest.mark.full
 def test_sigterm_goes_on_to_the_training_which_saves(printed, tmp_path):
     (line,) = printed('--sweep=seeds(1)', '--config.steps=1000000', '--config.log_every=100')
     process = subprocess.Popen(
@@ -83,6 +85,7 @@ def test_sigterm_goes_on_to_the_training_which_saves(printed, tmp_path):
     assert folder.result(name)['status'] == 'stopped'
 
 
+@pytest.mark.full
 def test_a_trial_that_another_process_trains_is_left_to_it(printed, tmp_path):
     (line,) = printed('--sweep=seeds(1)')
     folder = Folder(tmp_path / 'my runs')

@@ -131,6 +131,7 @@ def test_members_lie_on_all_devices(sweep, monkeypatch, tmp_path):
         assert_same_runs(tmp_path / 'runs/trials' / trial, tmp_path / 'one/trials' / trial)
 
 
+@pytest.mark.full
 def test_a_member_that_is_not_finite_ends_alone(sweep, tmp_path):
     status, out, err = sweep('nan', 'product(model.beta.schedule.step=[99,5,98])')
     assert status == 2
@@ -161,6 +162,7 @@ def test_a_member_ends_early_alone(sweep, tmp_path):
         assert_same_runs(folder.workdir(trial), tmp_path / trial)
 
 
+@pytest.mark.full
 def test_a_population_goes_on_bit_for_bit(sweep, tmp_path):
     """Stopped by SIGTERM once, killed once; every second has one use."""
     words = 'product(optimizer.learning_rate=[1e-3,1e-2], seed=[0,1])'
@@ -200,8 +202,7 @@ def test_a_population_goes_on_bit_for_bit(sweep, tmp_path):
         assert_same_runs(folder.workdir(trial), tmp_path / 'whole/trials' / trial, tolerance=0)
 
 
-@pytest.mark.full
-@pytest.mark.parametrize(('step', 'mode'), [(2, 'max'), (12, 'min')])
+@pytest.mark.parametrize(('step', 'mode'), [(2, 'max'), full(12, 'min')])
 def test_a_population_killed_between_a_record_and_its_checkpoint(
     step, mode, sweep, monkeypatch, tmp_path
 ):
@@ -228,6 +229,7 @@ def test_a_population_killed_between_a_record_and_its_checkpoint(
         assert_same_runs(tmp_path / 'runs/trials' / trial, tmp_path / 'whole/trials' / trial, 0)
 
 
+@pytest.mark.full
 def test_a_population_stopped_in_its_tests_loses_no_member(sweep, monkeypatch, tmp_path):
     moved, stops = tiny.moved, [True]
 
@@ -294,6 +296,7 @@ def test_a_population_that_was_not_asked_for_is_left_alone(sweep, monkeypatch, t
     assert len(list(tmp_path.glob('runs/populations/*'))) == 1
 
 
+@pytest.mark.full
 def test_max_parallel_bounds_a_population(sweep):
     _, out, _ = sweep('vae', 'product(seed=[0,1,2])', '--max_parallel=2')
     assert '3 trials in 2 program(s)\nprogram 1: 2 trials; traced: seed\nprogram 2: 1 ' in out

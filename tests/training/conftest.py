@@ -54,7 +54,7 @@ def workdir(tmp_path):
     return tmp_path / 'run'
 
 
-@pytest.fixture(scope='module')
+@pytest.fixture(scope='session')
 def trained(tmp_path_factory):
     """The folder of a trained first stage."""
     workdir = tmp_path_factory.mktemp('runs') / 'first'

@@ -19,7 +19,7 @@ from tests.training import tiny
 
 pytestmark = pytest.mark.slow
 
-FEW = ('vq', 'gan-lecam', 'naive-bayes', 'uniform-box')
+FEW = ('vq', 'naive-bayes', 'uniform-box')
 
 
 def _settings(entry, accumulate):

@@ -11,6 +11,7 @@ from genjax.training import loading as runs
 from tests.training import tiny
 
 
+@pytest.mark.full
 def test_the_ratio_is_that_of_two_runs(tmp_path):
     for seed in (0, 1):
         loop.train(tiny.vae(steps=2, seed=seed), tmp_path / f'{seed}')

@@ -97,6 +97,7 @@ def test_the_latest_and_the_best_are_kept(mode, best, tmp_path):
         assert untracked.best_step is None
 
 
+@pytest.mark.full
 def test_without_a_best_the_latest_are_kept(train, workdir):
     assert train(checkpoint_every=1, keep=3)[0] == 0
     assert steps_saved(workdir) == [10, 11, 12]
@@ -120,6 +121,7 @@ def test_evaluate_takes_the_best_the_latest_or_a_step(mode, choose, train, genja
         )
 
 
+@pytest.mark.full
 def test_best_that_no_eval_gives_is_found_at_the_first_evaluation(refused, train, workdir):
     fields = {**WITH_FIGURES, 'best': 'moved/nll'}
     assert "config.best='moved/nll' is none of moved/moved" in refused(**fields)
@@ -201,7 +203,9 @@ def test_a_checkpoint_that_was_renamed_is_not_one_of_that_step(copy, train, genj
     assert status == 0 and 'from step 8 to 12' in out and 'renamed' in err
 
 
-@pytest.mark.parametrize('file', ['sha256.json', 'state/manifest.ocdbt', 'metrics/metrics'])
+@pytest.mark.parametrize(
+    'file', [full('sha256.json'), 'state/manifest.ocdbt', full('metrics/metrics')]
+)
 def test_a_file_that_may_not_be_read_is_not_damaged(file, copy, refused, monkeypatch):
     opened = io.open
 

@@ -44,6 +44,7 @@ def test_long_steps_and_other_devices_have_one(monkeypatch, gpu):
     assert chosen(steps=4000) == 1
 
 
+@pytest.mark.full
 def test_a_run_takes_as_many_and_resumes_from_any_step(gpu, tmp_path, monkeypatch):
     taken = []
     feed = loop.feed

@@ -31,6 +31,7 @@ def test_a_run_ends_when_its_best_result_stays_behind(train, tmp_path):
     assert max(record['step'] for record in records(run)) == 8
 
 
+@pytest.mark.full
 def test_a_run_goes_on_with_more_patience(train, tmp_path):
     train(**WORSE, patience=3)
     assert train(**WORSE, patience=5)[0] == 0

@@ -210,7 +210,7 @@ def test_a_dry_run_needs_neither_codes_nor_first_stage(codes, trained, tmp_path)
         planned.dataset.source('train')
 
 
-def test_what_does_not_belong_together_is_refused(codes, trained, tmp_path, genjax):
+def test_what_does_not_belong_together_is_refused(codes, trained, tmp_path):
     def refused(config, match):
         with pytest.raises(UserError, match=match):
             loop.train(config, tmp_path / 'run')
@@ -228,9 +228,15 @@ def test_what_does_not_belong_together_is_refused(codes, trained, tmp_path, genj
     refused(of_stored(codes, trained, dataset=stated), r'shape=\(4, 4, 2\), but .* \(4, 4, 4\)')
     stated = spec(Latents, path=str(codes), classes=5)
     refused(of_stored(codes, trained, dataset=stated), 'classes=5, but .* 4')
+
+
+@pytest.mark.full
+def test_codes_of_another_first_stage_are_refused(codes, trained, tmp_path, genjax):
     other = tmp_path / 'other'
     loop.train(first_stage(seed=1), other)
-    refused(of_stored(codes, other), 'of another first stage than step 4 of .*other')
+    with pytest.raises(UserError, match=r'of another first stage than step 4 of .*other'):
+        loop.train(of_stored(codes, other), tmp_path / 'run')
+    assert not (tmp_path / 'run').exists()
 
     second = tmp_path / 'second'
     shutil.copytree(trained, tmp_path / 'first')
@@ -262,6 +268,7 @@ def test_codes_are_written_whole_or_not_at_all(codes, trained, tmp_path, genjax,
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.full
 def test_some_splits_only(trained, tmp_path):
     encoding.encode(FirstStage.load(trained), tmp_path / 'codes', ('train',), batch_size=16)
     with pytest.raises(UserError, match="no codes of the split 'test', only of train"):

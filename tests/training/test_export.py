@@ -18,6 +18,7 @@ from genjax.errors import UserError
 from genjax.networks import DiT
 from genjax.training import Start, loop
 from genjax.training.weights import fingerprint, named
+from tests.tiers import full
 from tests.training import tiny
 from tests.training.conftest import assert_same
 from tests.training.denoisers import DIT, UNET, diffusion
@@ -83,7 +84,7 @@ def test_weights_with_a_card(run_of, tmp_path, genjax):
     assert card(tmp_path / 'twice')['fingerprint'] == made['fingerprint']
 
 
-@pytest.mark.parametrize('name', [pytest.param('unet', marks=pytest.mark.full), 'dit'])
+@pytest.mark.parametrize('name', [full('unet'), 'dit'])
 def test_a_folder_of_diffusers_goes_into_a_run_and_back_byte_for_byte(name, run_of, tmp_path):
     run = load(run_of(name))
     run.export(tmp_path / 'out', 'diffusers')
@@ -196,7 +197,7 @@ def test_a_folder_is_there_whole_or_not_at_all(run_of, tmp_path):
         ),
         ('vae', ['--format=onnx'], "invalid choice: 'onnx'"),
         ('vae', ['--step=7'], 'has no step 7'),
-        ('flow', ['--sampling.stepz=1'], "no option 'sampling.stepz'; did you mean"),
+        full('flow', ['--sampling.stepz=1'], "no option 'sampling.stepz'; did you mean"),
     ],
 )
 def test_a_mistake_is_one_line(name, words, line, run_of, tmp_path, genjax):

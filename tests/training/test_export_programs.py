@@ -1,11 +1,11 @@
 """Programs of `genjax export --format=jax`: the samples and figures of the run, elsewhere."""
 
+import functools
 import importlib.util
 import os
 import subprocess
 import sys
 import venv
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -32,14 +32,16 @@ def _one_device(monkeypatch):
 
 
 @pytest.fixture(scope='module')
-def folder(tmp_path_factory):
-    """Runs of a VAE, and of a flow with classes."""
+def run_of(tmp_path_factory):
+    """The run of a 'vae', or of a 'flow' with classes, each trained once."""
     path = tmp_path_factory.mktemp('runs')
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr('jax.device_count', lambda: 1)
-        loop.train(tiny.vae(steps=2), path / 'vae')
-        loop.train(diffusion(), path / 'flow')
-    return path
+
+    @functools.cache
+    def trained(name):
+        loop.train({'vae': tiny.vae(steps=2), 'flow': diffusion()}[name], path / name)
+        return load(path / name)
+
+    return trained
 
 
 def loaded(folder):
@@ -51,19 +53,21 @@ def loaded(folder):
 
 
 @pytest.fixture(scope='module')
-def programs(folder, tmp_path_factory):
-    """Exported programs of the VAE and of the flow."""
+def programs_of(run_of, tmp_path_factory):
+    """The folder of the programs of a run, each exported once."""
     out = tmp_path_factory.mktemp('programs')
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr('jax.device_count', lambda: 1)
-        for name in ('vae', 'flow'):
-            load(folder / name).export(out / name, 'jax')
-    return out
+
+    @functools.cache
+    def exported(name):
+        run_of(name).export(out / name, 'jax')
+        return out / name
+
+    return exported
 
 
 @pytest.mark.parametrize('name', ['vae', full('flow')])
-def test_programs_do_what_the_run_does_for_any_number_of_rows(name, programs, folder):
-    run, exported = load(folder / name), loaded(programs / name)
+def test_programs_do_what_the_run_does_for_any_number_of_rows(name, programs_of, run_of):
+    run, exported = run_of(name), loaded(programs_of(name))
     described = exported.CARD['programs']
     assert all(program['batch'] is None for program in described.values())
     assert described['sample']['platforms'] == ['cpu', 'cuda', 'tpu']
@@ -122,7 +126,7 @@ assert not names & {'flax', 'optax', 'genjax', 'orbax', 'tensorflow'}, names
 
 
 @pytest.mark.full
-def test_programs_run_where_only_jax_and_numpy_are(programs, folder, tmp_path):
+def test_programs_run_where_only_jax_and_numpy_are(programs_of, run_of, tmp_path):
     """In the Python of $GENJAX_CLEAN, or in a new environment."""
     python = os.environ.get('GENJAX_CLEAN')
     if python is None:
@@ -134,18 +138,20 @@ def test_programs_run_where_only_jax_and_numpy_are(programs, folder, tmp_path):
         if found.returncode:
             pytest.skip(f'jax and numpy cannot be installed: {found.stderr.splitlines()[-1]}')
     environment = {k: v for k, v in os.environ.items() if k != 'PYTHONPATH'}
-    command = [python, '-I', '-c', CLEAN, programs / 'flow', tmp_path / 'out.npz']
+    command = [python, '-I', '-c', CLEAN, programs_of('flow'), tmp_path / 'out.npz']
     subprocess.run(command, check=True, env=environment, cwd=tmp_path)
-    run = load(folder / 'flow')
+    run = run_of('flow')
     with np.load(tmp_path / 'out.npz') as there:
         np.testing.assert_allclose(there['x'], run.sample(5, seed=3), rtol=1e-5, atol=1e-3)
         want = run.log_prob(np.clip(there['x'], 0, 255).astype(np.uint8)).value
         np.testing.assert_allclose(there['log_prob'], want, rtol=1e-4)
 
 
-def test_the_snippet_of_the_folder_runs(programs):
-    text = (programs / 'flow' / 'README.md').read_text()
+@pytest.mark.full
+def test_the_snippet_of_the_folder_runs(programs_of):
+    folder = programs_of('flow')
+    text = (folder / 'README.md').read_text()
     lines = [line.strip() for line in text.splitlines() if line.startswith('    ')]
     command = [sys.executable, '-c', '\n'.join([*lines, 'assert x.shape == (16, 8, 8, 1)'])]
     environment = {**os.environ, 'PYTHONPATH': ''}
-    subprocess.run(command, check=True, cwd=Path(programs / 'flow'), env=environment)
+    subprocess.run(command, check=True, cwd=folder, env=environment)

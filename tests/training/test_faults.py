@@ -182,6 +182,7 @@ def test_a_run_of_skipped_updates_ends_with_a_line():
     assert means.skipped == 19
 
 
+@pytest.mark.full
 def test_loss_that_is_not_finite_within_a_call_of_many_steps(refused, workdir):
     message = refused(family='nan', steps_per_call=4, checkpoint_every=4)
     assert message.startswith("step 6: the loss of phase 'vae' is nan")

@@ -111,9 +111,8 @@ def test_what_is_no_run_is_refused(tmp_path):
         next(following(tmp_path, {}))
 
 
-@pytest.mark.parametrize(
-    'kills', [pytest.param(1, marks=pytest.mark.slow), pytest.param(50, marks=pytest.mark.full)]
-)
+@pytest.mark.full
+@pytest.mark.parametrize('kills', [1, 50])
 def test_killed_at_any_moment_it_loses_and_repeats_nothing(workdir, tmp_path, kills):
     """What was not kept before a kill is evaluated again, at most once for each kill."""
     random = np.random.default_rng(kills)

@@ -29,6 +29,7 @@ def _one_device(monkeypatch):
     monkeypatch.setattr('jax.device_count', lambda: 1)
 
 
+@pytest.mark.full
 def test_the_chain(trained, tmp_path, genjax):
     second = tmp_path / 'second'
     loop.train(second_stage(trained), second)
@@ -142,6 +143,7 @@ def test_another_first_stage_is_refused(trained, tmp_path, genjax):
     assert record['preprocess']['steps[0]']['step'] == 4
 
 
+@pytest.mark.full
 def test_what_cannot_be_encoded_is_refused(trained, tmp_path):
     with pytest.raises(
         UserError, match=r'config.preprocess.steps\[0\]: .* is not the folder of a run'

@@ -48,7 +48,8 @@ class Compilations(logging.Handler):
             self.found.append((self.step, message.split(' with ')[0]))
 
 
-@pytest.mark.parametrize('family', [full('vae'), 'gan'])
+@pytest.mark.full
+@pytest.mark.parametrize('family', ['vae', 'gan'])
 def test_nothing_is_compiled_after_the_first_of_each_event(family, train, monkeypatch):
     compilations = Compilations()
     original = Events.hold
@@ -252,6 +253,7 @@ def test_profile_of_a_few_steps(train, workdir):
     assert any('train_step' in name for name in names)
 
 
+@pytest.mark.full
 def test_weights_and_biases(train, monkeypatch, workdir):
     calls = []
     run = types.SimpleNamespace(

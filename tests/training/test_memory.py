@@ -1,6 +1,7 @@
 """What a step keeps on each device."""
 
 import jax
+import pytest
 
 from genjax.parallel import sharding
 from genjax.training import MeshShape
@@ -28,6 +29,7 @@ def test_the_step_writes_the_new_state_over_the_old_one(entry):
     assert 0.99 * size < report.alias_size_in_bytes <= size
 
 
+@pytest.mark.full
 def test_fsdp_leaves_each_device_its_share_of_the_state():
     programs = programs_of(BY_NAME['diffusion-dit'], EIGHT)
     state = start(BY_NAME['diffusion-dit'], EIGHT)

@@ -58,6 +58,7 @@ def test_it_resumes_bit_for_bit_and_is_given_back(trained, tmp_path, monkeypatch
     assert graph is not None
 
 
+@pytest.mark.full
 def test_linen_networks_are_given_as_modules_of_nnx(tmp_path, monkeypatch):
     monkeypatch.setattr('jax.device_count', lambda: 1)
     loop.train(tiny.gan(steps=1, accumulate=1), tmp_path / 'run')
@@ -71,6 +72,7 @@ def test_linen_networks_are_given_as_modules_of_nnx(tmp_path, monkeypatch):
     assert len(kernels) == len(jax.tree.leaves(run.variables['params']['generator']))
 
 
+@pytest.mark.full
 def test_fsdp_trains_like_one_device():
     rules = ((r'layers/0/kernel', (None, 'fsdp')),)
     states = []

@@ -25,6 +25,7 @@ from tests.training.conftest import assert_same, records, state_of
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.full
 def test_twice_n_steps_are_n_and_n(train, tmp_path):
     """Augmented images of a folder, streamed and then from memory, as from memory alone."""
     options = {

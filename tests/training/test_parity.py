@@ -46,6 +46,7 @@ def test_twenty_steps_on_eight_devices_are_those_of_one(entry, name):
     assert_same(others, figures, 1e-4)
 
 
+@pytest.mark.full
 def test_averages_on_the_host_change_nothing_but_their_place():
     """And the step takes and gives them back there."""
     entry = BY_NAME['vae']

@@ -20,6 +20,7 @@ def paths_in(tmp_path):
     return workdir, weights
 
 
+@pytest.mark.full
 def test_the_command_line_names_the_network_and_its_weights(tmp_path, genjax):
     workdir, weights = paths_in(tmp_path)
     command = (

@@ -122,6 +122,7 @@ def test_the_metrics_of_a_resumed_run_are_bit_for_bit_those_of_one_that_was_not(
     assert_same(state_of(tmp_path / 'run'), state_of(tmp_path / 'whole'))
 
 
+@pytest.mark.full
 def test_changes_that_do_not_change_the_training_are_accepted(train):
     changes = {'accumulate': 1, 'model__eval_samples': 7, 'mesh__fsdp': 1, 'num_samples': 9}
     assert train(steps=1)[0] == 0

@@ -16,7 +16,7 @@ KEY = {'vae': 'vae/loss', 'gan': 'generator/loss', 'optimized': 'generator/loss'
 FAMILIES = pytest.mark.parametrize('family', ['vae', 'gan'])
 
 
-@pytest.mark.parametrize('family', few(list(KEY), ['vae', 'gan']))
+@pytest.mark.parametrize('family', few(list(KEY), ['vae', 'optimized']))
 def test_twice_n_steps_are_n_and_n(family, train, tmp_path):
     for steps in (6, 12):
         status, _, err = train(family=family, steps=steps)
@@ -109,7 +109,7 @@ def signalled(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ('number', 'name'), [(signal.SIGTERM, 'SIGTERM'), (signal.SIGINT, 'Ctrl-C')]
+    ('number', 'name'), [full(signal.SIGTERM, 'SIGTERM'), (signal.SIGINT, 'Ctrl-C')]
 )
 def test_signals_save_and_say_how_to_go_on(number, name, signalled, train, workdir):
     signalled(number, 5)
@@ -124,6 +124,7 @@ def test_signals_save_and_say_how_to_go_on(number, name, signalled, train, workd
     assert [r['step'] for r in records(workdir)] == list(range(1, 13))
 
 
+@pytest.mark.full
 def test_a_signal_during_the_last_step_leaves_pictures_and_evaluation_to_the_next_start(
     signalled, train, workdir
 ):
@@ -139,6 +140,7 @@ def test_a_signal_during_the_last_step_leaves_pictures_and_evaluation_to_the_nex
     assert status == 0 and 'is complete' in out
 
 
+@pytest.mark.full
 def test_a_signal_outside_of_the_steps_ends_at_once(train, monkeypatch, workdir):
     monkeypatch.setattr(
         'genjax.training.results.keep', lambda *_: os.kill(os.getpid(), signal.SIGTERM)
@@ -180,6 +182,7 @@ def test_a_complete_run_says_so_and_more_steps_continue_it(train, workdir):
     assert (status, err) == (0, '') and 'from step 2 to 4' in out
 
 
+@pytest.mark.full
 def test_a_resumed_run_needs_calls_that_end_at_its_last_step(train, refused):
     assert train(steps=3)[0] == 0
     assert 'steps_per_call=2 does not divide step 3' in refused(steps=6, steps_per_call=2)

@@ -99,6 +99,7 @@ def test_it_resumes_bit_for_bit_without_its_source(sources, tmp_path, genjax):
         loop.train(tiny.vae(steps=5, **changes), tmp_path / 'halves')
 
 
+@pytest.mark.full
 def test_a_changed_head_trains_and_the_rest_is_started(sources, tmp_path):
     wider = tiny.vae_model(latent_dim=4)
     with pytest.raises(UserError) as refused:

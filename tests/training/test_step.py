@@ -177,6 +177,7 @@ def test_the_decay_of_an_average_follows_its_schedule():
         np.testing.assert_allclose(state.ema[0]['line']['w'], want, rtol=1e-6)
 
 
+@pytest.mark.full
 def test_averaged_parameters_have_averaged_batch_statistics():
     """Samples of the averaged network are those with its own statistics, not with the latest."""
     model = GAN(MLP((16, 16), shape=(3,), norm='batch'), MLP((4,), shape=()), 2)

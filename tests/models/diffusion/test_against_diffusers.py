@@ -99,6 +99,7 @@ def test_steps_of_heun(denoise):
         assert_close(got, starts[i + 1])
 
 
+@pytest.mark.full
 def test_dpm_solver(denoise):
     times = jnp.asarray(vp_times('dpm'))
     got = DPM2M()(denoise, VP, times, FIXTURE['start'], KEY)

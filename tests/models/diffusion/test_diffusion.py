@@ -98,7 +98,7 @@ def test_every_parameterisation_draws_the_same_samples(parameterisation):
     np.testing.assert_allclose(model.sample(VARIABLES, KEY, 16), want, atol=2e-3)
 
 
-@pytest.mark.parametrize('parameterisation', [Epsilon(), V(), EDM()], ids=str)
+@pytest.mark.parametrize('parameterisation', [full(Epsilon()), V(), EDM()], ids=str)
 @pytest.mark.parametrize('times', [Uniform(), UniformLogSNR()], ids=str)
 def test_the_elbo_loss_is_the_bound_whatever_is_predicted_and_drawn(parameterisation, times):
     """In nats a dimension and without the ends, for any distribution of times."""
@@ -118,7 +118,7 @@ def test_the_elbo_loss_is_the_bound_whatever_is_predicted_and_drawn(parameterisa
     'model',
     [
         exact_model(Rectified(t_min=1e-3), Velocity()),
-        exact_model(Karras(sigma_max=2000.0, t_min=1e-6), EDM()),
+        full(exact_model(Karras(sigma_max=2000.0, t_min=1e-6), EDM())),
     ],
     ids=['flow', 'edm'],
 )

@@ -352,6 +352,7 @@ def test_unmasking_by_confidence_one_token_a_pass():
     assert np.abs(sharpened - share).sum() > 0.1
 
 
+@pytest.mark.full
 def test_an_untrained_network_of_bits_knows_the_noise():
     """Its logits are 0, which is right for even bits: the bound is tight in any number of steps."""
     for num in (1, 300):

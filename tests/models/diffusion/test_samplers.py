@@ -108,10 +108,10 @@ def test_samplers_converge_at_their_order(name, sampler, order):
 @pytest.mark.parametrize(
     'sampler, order',
     [
-        (Multistep(1), 1),
+        full(Multistep(1), 1),
         (Multistep(2), 2),
         (Multistep(3), 3),
-        (Multistep(1, corrector=True), 2),
+        full(Multistep(1, corrector=True), 2),
         (Multistep(2, corrector=True), 3),
     ],
     ids=str,
@@ -147,7 +147,7 @@ STOCHASTIC = {
 }
 
 
-@pytest.mark.parametrize('name', STOCHASTIC)
+@pytest.mark.parametrize('name', few(list(STOCHASTIC), ['ancestral', 'ddim-half']))
 def test_the_noise_of_stochastic_samplers(name):
     """With a linear denoiser every x is normal, with mean and variance by recursion."""
     sampler, share = STOCHASTIC[name]
@@ -182,7 +182,8 @@ def test_the_posterior_is_that_of_bayes():
     np.testing.assert_allclose(posterior_variance(path, t, s), want, rtol=1e-5)
 
 
-@pytest.mark.parametrize('upper', [False, full(True)])
+@pytest.mark.full
+@pytest.mark.parametrize('upper', [False, True])
 def test_ancestral_samples_of_many_steps_have_the_variance_of_the_data(upper):
     path, mean, scale = LinearVP(), 0.7, 0.3
     got = Ancestral(upper)(
@@ -196,7 +197,7 @@ def test_ancestral_samples_of_many_steps_have_the_variance_of_the_data(upper):
     assert float(jnp.std(got)) == pytest.approx(scale, rel=0.02)
 
 
-@pytest.mark.parametrize('path', [LinearVP(), Rectified(), Karras(20.0, 1e-4)], ids=str)
+@pytest.mark.parametrize('path', [full(LinearVP()), Rectified(), Karras(20.0, 1e-4)], ids=str)
 @pytest.mark.parametrize(
     'sampler, steps', [full(Multistep(2, noise=1.0), 40), (Multistep(3, noise=0.5), 40)], ids=str
 )
@@ -267,7 +268,9 @@ def test_the_config_of_ddpm_has_the_variance_of_the_figure_it_quotes():
     assert (sampling.steps, sampling.bounds) == (1000, (-1.0, 1.0))
 
 
-@pytest.mark.parametrize('path', [DiscreteVP(), LinearVP(), CosineVP(), Karras()], ids=str)
+@pytest.mark.parametrize(
+    'path', [full(DiscreteVP()), LinearVP(), full(CosineVP()), Karras()], ids=str
+)
 @pytest.mark.parametrize('share', [1.0, 0.99])
 def test_churn_adds_no_noise_beyond_that_of_the_path(path, share):
     """At t_max nothing, just below it no more than is missing: the network has seen no more."""
@@ -336,13 +339,13 @@ def test_grids():
     'sampler',
     [
         Euler(),
-        Heun(),
-        DDIM(),
+        full(Heun()),
+        full(DDIM()),
         DPM2M(),
         Ancestral(),
-        EulerMaruyama(),
+        full(EulerMaruyama()),
         Multistep(3),
-        Multistep(2, True, 1.0),
+        full(Multistep(2, True, 1.0)),
     ],
     ids=str,
 )

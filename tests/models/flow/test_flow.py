@@ -25,6 +25,7 @@ from genjax.models.flow import (
 )
 from genjax.networks import MLP, MaskedMLP
 from tests.models.flow.test_bijections import random_params
+from tests.tiers import few, full
 
 KEY = jax.random.key(0)
 SIDE = 161
@@ -51,7 +52,7 @@ def trained(model):
     return random_params(init, GRID[:8], seed=1)
 
 
-@pytest.mark.parametrize('name', PLANE)
+@pytest.mark.parametrize('name', few(list(PLANE), ['realnvp', 'maf', 'cnf']))
 def test_the_density_integrates_to_one(name):
     """With classes, that of their mixture."""
     model = PLANE[name]
@@ -61,7 +62,7 @@ def test_the_density_integrates_to_one(name):
     assert jnp.sum(jnp.exp(result.value)) * cell == pytest.approx(1, abs=2e-3)
 
 
-@pytest.mark.parametrize('name', ['realnvp', 'nsf', 'maf'])
+@pytest.mark.parametrize('name', ['realnvp', full('nsf'), 'maf'])
 def test_samples_follow_the_density(name):
     """The mean of log p over samples is what integrating p log p over the plane gives."""
     model = PLANE[name]
@@ -95,6 +96,7 @@ def test_a_bijection_that_changes_the_shape_is_refused():
         Flow(Squeeze(), (2, 2, 1)).init(KEY, {'x': jnp.ones((1, 2, 2, 1))})
 
 
+@pytest.mark.full
 def test_test_images_are_no_outliers_to_a_flow_that_starts_from_training_images():
     shape, source = (8, 8, 1), {name: Digits().source(name) for name in ('train', 'test')}
     x = {name: jnp.asarray(s[np.arange(len(s))]['x']) for name, s in source.items()}

@@ -13,7 +13,7 @@ from genjax.errors import UserError
 from genjax.models import GAN
 from genjax.models.gan import Augment, augment
 from genjax.networks import MLP
-from tests.tiers import full
+from tests.tiers import few, full
 
 pytestmark = pytest.mark.slow
 
@@ -110,8 +110,12 @@ def test_quarter_turns_against_numpy(quarters, channels):
     np.testing.assert_array_equal(got, np.rot90(x, quarters))
 
 
+# Pixels that are moved, drawn anew between others, mixed, covered, and added to.
+KEPT = ('flip', 'scale', 'translate', 'hue', 'cutout', 'noise')
+
+
 @pytest.mark.parametrize('channels', [full(1), 3])
-@pytest.mark.parametrize('name', augment.TRANSFORMS)
+@pytest.mark.parametrize('name', few(list(augment.TRANSFORMS), KEPT))
 def test_gradients_against_finite_differences(name, channels):
     """A key fixes what is done, which is affine in the picture: differences are derivatives."""
     apply = jax.jit(lambda x: Augment((name,))(x, KEY, 1.0))
@@ -123,7 +127,7 @@ def test_gradients_against_finite_differences(name, channels):
     np.testing.assert_allclose(slope, want, rtol=1e-4, atol=1e-3)
 
 
-@pytest.mark.parametrize('name', augment.TRANSFORMS)
+@pytest.mark.parametrize('name', few(list(augment.TRANSFORMS), KEPT))
 def test_each_picture_is_transformed_with_the_given_probability(name):
     x = jnp.asarray(np.stack([_picture(3, (8, 8))] * 2000))
 

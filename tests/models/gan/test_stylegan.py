@@ -12,7 +12,6 @@ from genjax.models import GAN, StyleGAN
 from genjax.models.gan import StyleGANSampling
 from genjax.models.sampling_options import with_sampling
 from genjax.networks import MLP, StyleGANDiscriminator, StyleGANGenerator
-from tests.tiers import full
 
 pytestmark = pytest.mark.slow
 
@@ -102,9 +101,10 @@ def test_path_length_penalty_and_its_gradient():
     assert abs(difference - plain_slope) > 0.1 * abs(difference)  # the penalty has its share
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     'name, every, weight',
-    [('discriminator', 'r1_every', 'r1'), full('generator', 'path_length_every', 'path_length')],
+    [('discriminator', 'r1_every', 'r1'), ('generator', 'path_length_every', 'path_length')],
 )
 def test_lazy_regularisation_counts_as_much_as_the_plain_kind(name, every, weight):
     """Summed over a whole turn of k updates, at fixed parameters and equal noise, the penalties and
@@ -136,6 +136,7 @@ def test_lazy_regularisation_counts_as_much_as_the_plain_kind(name, every, weigh
     )
 
 
+@pytest.mark.full
 def test_lazy_r1_is_that_of_the_gan():
     """Where R1 is always due, the loss is that of a GAN with R1 (equal but for rounding)."""
     model = dataclasses.replace(MODEL, r1=2.0, r1_every=1)
@@ -148,6 +149,7 @@ def test_lazy_r1_is_that_of_the_gan():
     np.testing.assert_allclose(got, want, rtol=1e-5)
 
 
+@pytest.mark.full
 def test_average_latent_follows_the_latents_that_count():
     variables, key = _variables(), jax.random.key(4)
     mask = jnp.array([True, False, True, True])
@@ -161,6 +163,7 @@ def test_average_latent_follows_the_latents_that_count():
     )
 
 
+@pytest.mark.full
 def test_truncation_draws_latents_towards_their_average():
     variables = _variables()
     average = jnp.arange(6.0)

@@ -42,6 +42,7 @@ VARIANTS = {
     'vq-gumbel': 'vq',
     'vq-lookup-free': 'vq',
     'ladder-maps': 'ladder',
+    'autoencoder-kl': 'autoencoder-vq',
     'gan': 'gan-wasserstein',
     'gan-dcgan-labels': 'gan-k-plus-1',
     'gan-sagan': 'gan-k-plus-1',
@@ -63,9 +64,9 @@ VARIANTS = {
     'diffusion-classifier': 'diffusion-edm-autoguided-context',
     'diffusion-dit': 'flow-matching-optimal',
 }
-"""Models of the full tier, each with a model of the normal tier that is of the same class and goes
-the same way through the training loop: what a variant has of its own is mathematics, which has its
-own tests.
+"""Models of the full tier, each with one of the normal tier that has the same code of the loss and
+goes the same way through the training loop. What a variant has of its own is mathematics, which has
+its own tests.
 """
 
 
