@@ -180,15 +180,15 @@ def report(rows: list[dict]) -> str:
         ]  # fmt: skip
         lines.append(f'| {task} | {" | ".join([*p, *cells])} |')
     if of(SBI_TASK, 'sbi'):
+        common = min(len(r['c2st']) for name in ('npe', 'sbi') for r in of(SBI_TASK, name))
         lines += [
             '',
-            f'| {SBI_TASK} | training, s | 100,000 samples, s | C2ST |',
+            f'| {SBI_TASK} | training, s | 100,000 samples, s | C2ST, first {common} |',
             '|---|---|---|---|',
         ]
         for name in ('npe', 'sbi'):
             found = of(SBI_TASK, name)
             cells = [spread([r[k] for r in found], 1) for k in ('train_s', 'sample_s')]
-            common = min(len(r['c2st']) for r in found)
             cells.append(spread([np.mean(r['c2st'][:common]) for r in found], 3))
             label = {'npe': 'genjax', 'sbi': f'sbi {found[0].get("version")}'}[name]
             lines.append(f'| {label} | {" | ".join(cells)} |')
