@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from scipy.special import log_softmax, logsumexp, softmax
 
 import genjax
+from experiments import records
 from genjax.config import FieldReference, spec
 from genjax.data import TFDS, Binarise, Chain, Digits, Scale
 from genjax.data.pipeline import random_subset
@@ -208,8 +209,7 @@ def report(rows: list[dict]) -> str:
                     value = value[part]
                 values.append(value)
         factor, digits = (100, 2) if percent else (1, 3)
-        mean, spread = factor * np.mean(values), factor * np.std(values, ddof=1)
-        return f'{mean:.{digits}f} ± {spread:.{digits}f}'
+        return records.spread(factor * np.array(values), digits)
 
     lines = ['| | accuracy % | ECE % | NLL, nats | Brier |', '|---|---|---|---|---|']
     for name, model, key in (
@@ -282,8 +282,7 @@ def main() -> None:
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
     args = parser.parse_args()
     if args.out is not None:
-        lines = ',\n'.join(map(json.dumps, measure(args.out, args.seeds)))
-        RESULTS.write_text(f'[\n{lines}\n]\n')
+        records.write_rows(RESULTS, measure(args.out, args.seeds))
     rows = json.loads(RESULTS.read_text())
     print(report(rows))
     plot(rows).savefig(IMAGE, dpi=130)

@@ -9,7 +9,6 @@ information of x and c.
 """
 
 import argparse
-import json
 import statistics
 import time
 from pathlib import Path
@@ -17,10 +16,10 @@ from pathlib import Path
 import optax
 
 import genjax
+from experiments import records
 from genjax.config import spec
 from genjax.data import ConditionalGaussian
 from genjax.evaluation import KL, Likelihood
-from genjax.files import replacing
 from genjax.models import VAE, DiffusionModel, Flow, Gaussian
 from genjax.models.flow import ActNorm, Chain, Coupling, Repeat, Reverse
 from genjax.networks import MLP, TimeMLP
@@ -77,28 +76,24 @@ def experiment(model, steps: int, shuffled: bool = False, clip_norm: float | Non
 
 
 def missed(name: str, seed: int, out: Path) -> dict[str, float]:
-    """Trains a model if it has not been trained; returns the nats that it misses the truth by."""
-    record = out / f'{name}-{seed}.json'
-    if not record.exists():
-        start = time.perf_counter()
-        config = MODELS[name]()
-        config.seed = seed
-        run = genjax.train(config, out / f'{name}-{seed}')
-        world = ConditionalGaussian()
-        found = {'seconds': time.perf_counter() - start}
-        if name == 'vae':
-            x = world.source('test')
-            results = run.evaluate({'nll': Likelihood()})
-            rows = x[range(len(x))]
-            exact = float(world.log_prob(rows['x'], rows['context']).mean())
-            found |= {'kl': results['nll/nll'] + exact, 'stderr': results['nll/stderr']}
-        else:
-            results = run.evaluate({'kl': KL()})
-            found |= {'kl': results['kl/kl'], 'stderr': results['kl/stderr']}
-            found['nll'] = results['kl/data_entropy'] + results['kl/kl']
-        with replacing(record) as temporary:
-            temporary.write_text(json.dumps(found))
-    return json.loads(record.read_text())
+    """Trains a model; returns the nats that it misses the truth by."""
+    start = time.perf_counter()
+    config = MODELS[name]()
+    config.seed = seed
+    run = genjax.train(config, out / f'{name}-{seed}')
+    world = ConditionalGaussian()
+    found = {'seconds': time.perf_counter() - start}
+    if name == 'vae':
+        x = world.source('test')
+        results = run.evaluate({'nll': Likelihood()})
+        rows = x[range(len(x))]
+        exact = float(world.log_prob(rows['x'], rows['context']).mean())
+        found |= {'kl': results['nll/nll'] + exact, 'stderr': results['nll/stderr']}
+    else:
+        results = run.evaluate({'kl': KL()})
+        found |= {'kl': results['kl/kl'], 'stderr': results['kl/stderr']}
+        found['nll'] = results['kl/data_entropy'] + results['kl/kl']
+    return found
 
 
 def main() -> None:
@@ -107,7 +102,13 @@ def main() -> None:
     parser.add_argument('--models', nargs='+', choices=MODELS, default=[*MODELS])
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
     args = parser.parse_args()
-    found = {name: [missed(name, seed, args.out) for seed in args.seeds] for name in args.models}
+    found = {
+        name: [
+            records.once(args.out / f'{name}-{seed}.json', missed, name, seed, args.out)
+            for seed in args.seeds
+        ]
+        for name in args.models
+    }
     for name, runs in found.items():
         kls = ' '.join(f'{run["kl"]:.4f}' for run in runs)
         print(f'{name:14} nats missed: {kls}; {statistics.mean(r["seconds"] for r in runs):.0f} s')

@@ -8,16 +8,15 @@ images, and computes the tests of `genjax.evaluation` on 64 principal components
 """
 
 import argparse
-import json
 from pathlib import Path
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from experiments import records
 from genjax import evaluation
 from genjax.data import TFDS
-from genjax.files import write_json
 
 SHARES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 SEEDS = range(5)
@@ -106,10 +105,7 @@ def plot(rows: list[dict]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--out', type=Path, default=Path('runs/copying'))
-    out = parser.parse_args().out
-    path = out / 'planted.json'
-    rows = json.loads(path.read_text()) if path.exists() else measure()
-    write_json(path, rows)
+    rows = records.once(parser.parse_args().out / 'planted.json', measure)
     print(table(rows))
     plot(rows)
 

@@ -33,7 +33,6 @@ of a whole run: compilation, training, test, and genjax's checkpoint and picture
 import argparse
 import functools
 import itertools
-import json
 import logging
 import math
 import os
@@ -51,12 +50,12 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
+from experiments import records
 from genjax import config as configs
 from genjax.data.pipeline import train_batches
 from genjax.data.toy.densities import DENSITIES
 from genjax.errors import Interrupted
 from genjax.evaluation import KL
-from genjax.files import replacing
 from genjax.models.base import num_params
 from genjax.training import loading as runs
 from genjax.training import loop
@@ -249,16 +248,16 @@ def figures_of(library: str, model: str, config: ConfigDict, out: Path) -> dict:
     """The figures of one run, which is done if it has not been."""
     rate = config.optimizer.learning_rate.init_value
     name = f'{library}-{model}-{config.dataset.name}-{config.steps}-{rate:g}-{config.seed}'
-    record = out / f'{name}.json'
-    if not record.exists():
+
+    def measure() -> dict:
         configs.build(config.dataset).source('train')  # drawn once, and in nobody's time
         start = time.perf_counter()
         figures = LIBRARIES[library](model, config)
         figures['seconds'] = time.perf_counter() - start
-        with replacing(record) as temporary:
-            temporary.write_text(json.dumps(figures))
         print(name, figures, flush=True)
-    return json.loads(record.read_text())
+        return figures
+
+    return records.once(out / f'{name}.json', measure)
 
 
 def cell(figures: list[dict]) -> str:

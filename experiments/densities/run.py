@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments import records
 from genjax.data.toy.densities import DENSITIES
 from genjax.files import replacing
 
@@ -25,32 +26,24 @@ MODELS = ('realnvp', 'maf', 'nsf', 'cnf')
 REACH, PIXELS = 4.5, 180  # of a picture: half its side in data units, and its pixels
 
 
-def train(model: str, density: str, seed: int, out: Path, overrides: list[str]) -> dict:
-    """Runs one config, if it has not been run, and returns its test results and its seconds."""
-    workdir = out / f'{model}-{density}-{seed}'
-    record = workdir / 'result.json'
-    if not record.exists():
-        command = [
-            sys.executable, '-m', 'genjax', 'train', f'--config=configs/densities/{model}.py',
-            f'--workdir={workdir}', f'--config.dataset.name={density}', f'--config.seed={seed}',
-            *overrides,
-        ]  # fmt: skip
-        start = time.perf_counter()
-        subprocess.run(command, check=True)
-        seconds = time.perf_counter() - start
-        newest = max((workdir / 'evaluations').glob('*.json'), key=lambda path: int(path.stem))
-        results = json.loads(newest.read_text())['evals']['test_kl']['results']
-        record.write_text(json.dumps({**results, 'seconds': seconds}))
-    return json.loads(record.read_text())
+def train(model: str, density: str, seed: int, workdir: Path, overrides: list[str]) -> dict:
+    """Runs one config, and returns its test results and its seconds."""
+    command = [
+        sys.executable, '-m', 'genjax', 'train', f'--config=configs/densities/{model}.py',
+        f'--workdir={workdir}', f'--config.dataset.name={density}', f'--config.seed={seed}',
+        *overrides,
+    ]  # fmt: skip
+    start = time.perf_counter()
+    subprocess.run(command, check=True)
+    seconds = time.perf_counter() - start
+    newest = max((workdir / 'evaluations').glob('*.json'), key=lambda path: int(path.stem))
+    results = json.loads(newest.read_text())['evals']['test_kl']['results']
+    return {**results, 'seconds': seconds}
 
 
 def row(model: str, results: dict[str, list[dict]]) -> str:
     """A line of the table: mean and standard deviation over the seeds, for each density."""
-    cells = []
-    for runs in results.values():
-        kl = [run['kl'] for run in runs]
-        spread = f' ± {statistics.stdev(kl):.4f}' if len(kl) > 1 else ''
-        cells.append(f'{statistics.mean(kl):.4f}{spread}')
+    cells = [records.spread([run['kl'] for run in runs], 4) for runs in results.values()]
     seconds = [run['seconds'] for runs in results.values() for run in runs]
     return f'| {model} | {" | ".join(cells)} | {statistics.median(seconds):.0f} s |'
 
@@ -107,7 +100,9 @@ def main() -> None:
     for model in args.models:
         results = {density: [] for density in args.densities}
         for density, seed in itertools.product(args.densities, args.seeds):
-            results[density].append(train(model, density, seed, args.out, overrides))
+            workdir = args.out / f'{model}-{density}-{seed}'
+            case = model, density, seed, workdir, overrides
+            results[density].append(records.once(workdir / 'result.json', train, *case))
         rows.append(row(model, results))
     print(f'\n| model | {" | ".join(args.densities)} | a run |')
     print('|---' * (len(args.densities) + 2) + '|')

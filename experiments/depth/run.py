@@ -19,11 +19,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 import genjax
+from experiments import records
 from experiments.depth import stereo
 from genjax.config import FieldReference, spec
 from genjax.data import Chain, Reliefs, Standardise
 from genjax.data.toy.reliefs import shade
-from genjax.files import replacing
 from genjax.models import DiffusionModel, diffusion
 from genjax.networks import TimeMLP
 from genjax.training import Experiment
@@ -166,43 +166,44 @@ def of_maps(maps: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     return scores(maps[:, DRAWS // 2], maps[:, LOW], maps[:, HIGH], truth)
 
 
+def trial(world: str, seed: int, workdir: Path, shown: bool) -> dict:
+    """Results of a world and a seed; writes maps for the figure, if they are to be shown. The test
+    examples are the first of the test split.
+    """
+    made = config(world)
+    made.seed = seed
+    begin = time.process_time()
+    run = genjax.train(made, workdir)
+    trained = time.process_time()
+    dataset = run.experiment.dataset
+    train = dataset.source('train')[np.arange(dataset.train_size)]
+    test = dataset.source('test')[np.arange(TEST)]
+    row = {'world': world, 'seed': seed, **without_model(dataset, train, test)}
+    maps, truth = drawn(run, test['context'], seed), test['x'][..., 0]
+    row['model'] = of_maps(maps, truth)
+    if dataset.linear:
+        mean, covariance = dataset.posterior(test['context'])
+        spread = np.sqrt(np.diag(covariance)).mean()
+        row['mean_gap'] = float(np.sqrt(np.mean((maps.mean(axis=1) - mean) ** 2)))
+        row['spread'] = [float(maps.std(axis=1).mean()), float(spread)]
+    row['seconds'] = [round(trained - begin), round(time.process_time() - trained)]
+    if shown:
+        parts = {'truth': truth, 'image': test['context'][..., 0]}
+        parts |= {'median': maps[:, DRAWS // 2], 'low': maps[:, LOW], 'high': maps[:, HIGH]}
+        parts['regression'] = regression(train, test['context'])[0]
+        parts = {name: a[:4].astype(np.float16) for name, a in parts.items()}
+        np.savez_compressed(SHOWN, **parts)
+    return row
+
+
 def measure(out: Path, seeds: list[int]) -> dict:
-    """All results; the test examples are the first of the test split."""
+    """All results."""
     found = {'stereo': [photometric(n, side) for n in NOISES for side in SIDES], 'runs': []}
     for world in WORLDS:
         for seed in seeds:
-            record = out / f'{world}-{seed}.json'
-            if not record.exists():
-                made = config(world)
-                made.seed = seed
-                begin = time.process_time()
-                run = genjax.train(made, out / f'{world}-{seed}')
-                trained = time.process_time()
-                dataset = run.experiment.dataset
-                train = dataset.source('train')[np.arange(dataset.train_size)]
-                test = dataset.source('test')[np.arange(TEST)]
-                row = {'world': world, 'seed': seed, **without_model(dataset, train, test)}
-                maps, truth = drawn(run, test['context'], seed), test['x'][..., 0]
-                row['model'] = of_maps(maps, truth)
-                if dataset.linear:
-                    mean, covariance = dataset.posterior(test['context'])
-                    spread = np.sqrt(np.diag(covariance)).mean()
-                    row['mean_gap'] = float(np.sqrt(np.mean((maps.mean(axis=1) - mean) ** 2)))
-                    row['spread'] = [float(maps.std(axis=1).mean()), float(spread)]
-                row['seconds'] = [round(trained - begin), round(time.process_time() - trained)]
-                if seed == seeds[0] and world == 'lambertian':
-                    parts = {'truth': truth, 'image': test['context'][..., 0]}
-                    parts |= {
-                        'median': maps[:, DRAWS // 2],
-                        'low': maps[:, LOW],
-                        'high': maps[:, HIGH],
-                    }
-                    parts['regression'] = regression(train, test['context'])[0]
-                    parts = {name: a[:4].astype(np.float16) for name, a in parts.items()}
-                    np.savez_compressed(SHOWN, **parts)
-                with replacing(record) as temporary:
-                    temporary.write_text(json.dumps(row))
-            found['runs'].append(json.loads(record.read_text()))
+            name = f'{world}-{seed}'
+            args = world, seed, out / name, world == 'lambertian' and seed == seeds[0]
+            found['runs'].append(records.once(out / f'{name}.json', trial, *args))
             print(json.dumps(found['runs'][-1]), flush=True)
     return found
 
@@ -234,8 +235,7 @@ def report(found: dict) -> str:
 
 
 def _cell(values: np.ndarray, digits: int) -> str:
-    spread = np.std(values, ddof=1) if len(values) > 1 else 0
-    return f'{np.mean(values):.{digits}f}' + (f' ± {spread:.{digits}f}' if spread > 1e-9 else '')
+    return records.spread(values if np.std(values) > 1e-9 else values[:1], digits)
 
 
 def plot(shown: dict[str, np.ndarray]) -> Figure:

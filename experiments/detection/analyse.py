@@ -16,6 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 import genjax
+from experiments import records
 from experiments.detection.detector import Convolutional
 from experiments.detection.sweep import FAMILIES
 from genjax.data import TFDS
@@ -76,15 +77,14 @@ def matrix(row: dict) -> np.ndarray:
 def report(rows: Sequence[dict]) -> str:
     """Mean over the seeds and standard deviation of each cell; and the drop of each detector."""
     tables = np.stack([matrix(row) for row in rows])
-    mean, spread = tables.mean(axis=0), tables.std(axis=0, ddof=1)
+    drop = drops(tables.mean(axis=0)).mean(axis=1)
     lines = [
         f'| trained on | {" | ".join(NAMES[each] for each in FAMILIES)} | mean drop |',
         '|---' * (len(FAMILIES) + 2) + '|',
     ]
     for number, family in enumerate(FAMILIES):
-        cells = (f'{m:.3f} ± {s:.3f}' for m, s in zip(mean[number], spread[number], strict=True))
-        drop = drops(mean)[number].mean()
-        lines.append(f'| {NAMES[family]} | {" | ".join(cells)} | {drop:.3f} |')
+        cells = (records.spread(each, 3) for each in tables[:, number].T)
+        lines.append(f'| {NAMES[family]} | {" | ".join(cells)} | {drop[number]:.3f} |')
     return '\n'.join(lines)
 
 
@@ -119,8 +119,7 @@ def main() -> None:
     parser.add_argument('dir', type=Path, nargs='?', help='folder of the sweeps')
     folder = parser.parse_args().dir
     if folder is not None:
-        lines = ',\n'.join(map(json.dumps, measure(folder)))
-        RESULTS.write_text(f'[\n{lines}\n]\n')
+        records.write_rows(RESULTS, measure(folder))
     rows = json.loads(RESULTS.read_text())
     print(report(rows))
     found = [drops(matrix(row)) for row in rows]

@@ -16,6 +16,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from experiments import records
 from experiments.disentanglement.sweep import METHODS, WORLDS
 from genjax.reports.load import read
 
@@ -114,7 +115,7 @@ def report(rows: Sequence[dict], world: str) -> str:
     for metric in METRICS:
         values = table(rows, world, metric)
         found = components(values)
-        means = ' | '.join(f'{each.mean():.3f} ± {each.std(ddof=1):.3f}' for each in values)
+        means = ' | '.join(records.spread(each, 3) for each in values)
         above = ' '
         if metric in METRICS[:-1]:
             above = f' {table(rows, world, metric, "supervised").mean():.3f} '
@@ -161,8 +162,7 @@ def main() -> None:
     parser.add_argument('dir', type=Path, nargs='?', help='folder of the sweeps')
     folder = parser.parse_args().dir
     if folder is not None:
-        lines = ',\n'.join(map(json.dumps, collect(folder)))
-        RESULTS.write_text(f'[\n{lines}\n]\n')
+        records.write_rows(RESULTS, collect(folder))
     rows = json.loads(RESULTS.read_text())
     for world in WORLDS:
         print(report(rows, world), end='\n\n')

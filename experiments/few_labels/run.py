@@ -18,11 +18,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 import genjax
+from experiments import records
 from genjax import config as configs
 from genjax.data import TFDS
 from genjax.data.labelled import labelled_rows, labels_of
 from genjax.evaluation.probe import fit_probe
-from genjax.files import write_json
 from genjax.training.encoding import encode
 from genjax.training.first_stage import FirstStage
 
@@ -164,9 +164,7 @@ def measure(out: Path, cases: list[str]) -> list[dict]:
         method, labels, draws = case.split(':')
         for draw in range(int(draws)):
             record = out / f'{method}-{labels}-{draw}.json'
-            if not record.exists():
-                write_json(record, trial(method, int(labels), draw, out, features))
-            found = json.loads(record.read_text())
+            found = records.once(record, trial, method, int(labels), draw, out, features)
             rows.append({'method': method, 'labels': int(labels), 'draw': draw, **found})
             print(json.dumps(rows[-1]), flush=True)
     return rows
@@ -191,9 +189,7 @@ def _errors(rows: list[dict], method: str, labels: int, learner: str) -> np.ndar
 
 def _cell(rows: list[dict], method: str, labels: int, learner: str) -> str:
     found = _errors(rows, method, labels, learner)
-    if len(found) < 2:
-        return f'{found[0]:.1f} (1)' if len(found) else ''
-    return f'{found.mean():.1f} ± {found.std(ddof=1):.1f} ({len(found)})'
+    return f'{records.spread(found, 1)} ({len(found)})' if len(found) else ''
 
 
 def plot(rows: list[dict]) -> Figure:
@@ -227,8 +223,7 @@ def main() -> None:
     parser.add_argument('--cases', nargs='+', default=CASES, help='method:labels:draws')
     args = parser.parse_args()
     if args.out is not None:
-        lines = ',\n'.join(map(json.dumps, measure(args.out, args.cases)))
-        RESULTS.write_text(f'[\n{lines}\n]\n')
+        records.write_rows(RESULTS, measure(args.out, args.cases))
     rows = json.loads(RESULTS.read_text())
     print(report(rows))
     plot(rows).savefig(IMAGE, dpi=130)

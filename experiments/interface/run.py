@@ -24,10 +24,10 @@ from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.svm import SVC
 
 import genjax
+from experiments import records
 from genjax.config import FieldReference, spec
 from genjax.data import TFDS, Chain, Latents, Scale
 from genjax.data.labelled import labelled_rows, labels_of
-from genjax.files import write_json
 from genjax.models import VAE, Classifier, DiffusionModel
 from genjax.networks import MLP, ConvNet, TimeMLP
 from genjax.training import Experiment, LoadLatents
@@ -203,10 +203,7 @@ def measure(out: Path, seeds: list[int]) -> list[dict]:
     first_stage(autoencoder(), out)
     rows = []
     for seed in seeds:
-        record = out / f'{seed}.json'
-        if not record.exists():
-            write_json(record, trial(out, seed))
-        rows.append(json.loads(record.read_text()))
+        rows.append(records.once(out / f'{seed}.json', trial, out, seed))
         print(json.dumps(rows[-1]), flush=True)
     return rows
 
@@ -215,8 +212,7 @@ def report(rows: list[dict]) -> str:
     """The tables: mean ± standard deviation over the seeds, in %."""
 
     def cell(of) -> str:
-        values = 100 * np.array([of(row) for row in rows])
-        return f'{values.mean():.2f} ± {values.std(ddof=1):.2f}'
+        return records.spread(100 * np.array([of(row) for row in rows]), 2)
 
     head = ' | '.join(f'{num:,}' for num in SIZES)
     lines = [f'| test error in %, images learned from | {head} |', '|---' * (len(SIZES) + 1) + '|']
@@ -264,8 +260,7 @@ def main() -> None:
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
     args = parser.parse_args()
     if args.out is not None:
-        lines = ',\n'.join(map(json.dumps, measure(args.out, args.seeds)))
-        RESULTS.write_text(f'[\n{lines}\n]\n')
+        records.write_rows(RESULTS, measure(args.out, args.seeds))
     rows = json.loads(RESULTS.read_text())
     print(report(rows))
     plot(rows).savefig(IMAGE, dpi=130)

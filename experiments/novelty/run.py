@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from scipy.stats import chi2, f
 
 import genjax
+from experiments import records
 from experiments.novelty.models import FAMILIES, classifier, dataset, density, omniglot
 from genjax.evaluation import Novelty, auroc, fpr_at, typicality
 from genjax.training import Background
@@ -76,7 +77,7 @@ def measure(out: Path, folder: Path, seeds: list[int]) -> list[dict]:
                     begin = time.process_time()
                     rows.append(row)
                     print(json.dumps(row), flush=True)
-                    RESULTS.write_text('[\n' + ',\n'.join(map(json.dumps, rows)) + '\n]\n')
+                    records.write_rows(RESULTS, rows)
     return rows
 
 
@@ -118,7 +119,7 @@ def report(rows: list[dict]) -> str:
 
     def cell(*args) -> str:
         found = values(rows, *args)
-        return f'{found.mean():.3f} ± {found.std(ddof=1):.3f}' if len(found) else '–'
+        return records.spread(found, 3) if len(found) else '–'
 
     lines = []
     for key, title in (('auroc', 'AUROC'), ('fpr95', 'FPR95')):

@@ -19,11 +19,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 import genjax
+from experiments import records
 from experiments.video import forecasts
 from genjax.config import FieldReference, spec
 from genjax.data import MovingDigits
 from genjax.data.toy import moving_digits as world
-from genjax.files import replacing
 from genjax.models import Categorical, PixelCNN
 from genjax.networks import GatedPixelCNN
 from genjax.training import Experiment
@@ -125,26 +125,28 @@ def films(seed: int, run: genjax.Run, num: int, length: int) -> tuple[dict, dict
     return found, kept
 
 
+def trial(seed: int, workdir: Path, shown: bool) -> dict:
+    """Results of a seed; writes films for the figure, if they are to be shown."""
+    made = config()
+    made.seed = seed
+    begin = time.process_time()
+    run = genjax.train(made, workdir)
+    trained = time.process_time()
+    found = {'seed': seed, 'bits': bits(seed, run, TEST)}
+    found['films'], kept = films(seed, run, FILMS, LENGTH)
+    found['seconds'] = [round(trained - begin), round(time.process_time() - trained)]
+    if shown:
+        kept = {name: film[:8].astype(bool) for name, film in kept.items()}
+        np.savez_compressed(SHOWN, **kept)
+    return found
+
+
 def measure(out: Path, seeds: list[int]) -> list[dict]:
     """Results of all seeds."""
     rows = []
     for seed in seeds:
-        record = out / f'{seed}.json'
-        if not record.exists():
-            made = config()
-            made.seed = seed
-            begin = time.process_time()
-            run = genjax.train(made, out / str(seed))
-            trained = time.process_time()
-            found = {'seed': seed, 'bits': bits(seed, run, TEST)}
-            found['films'], kept = films(seed, run, FILMS, LENGTH)
-            found['seconds'] = [round(trained - begin), round(time.process_time() - trained)]
-            if seed == seeds[0]:
-                kept = {name: film[:8].astype(bool) for name, film in kept.items()}
-                np.savez_compressed(SHOWN, **kept)
-            with replacing(record) as temporary:
-                temporary.write_text(json.dumps(found))
-        rows.append(json.loads(record.read_text()))
+        args = seed, out / str(seed), seed == seeds[0]
+        rows.append(records.once(out / f'{seed}.json', trial, *args))
         print(json.dumps({'seed': seed, 'bits': rows[-1]['bits']}), flush=True)
     return rows
 
@@ -153,8 +155,7 @@ def report(rows: list[dict]) -> str:
     """The tables: mean ± standard deviation over the seeds, where it is not 0."""
 
     def cell(values: list[float], digits: int) -> str:
-        mean, spread = np.mean(values), np.std(values, ddof=1)
-        return f'{mean:.{digits}f}' + (f' ± {spread:.{digits}f}' if spread > 1e-9 else '')
+        return records.spread(values if np.std(values) > 1e-9 else values[:1], digits)
 
     lines = ['| | bits a frame | above exact, % |', '|---|---|---|']
     labels = {'exact': 'exact', 'independent': 'exact, pixels independent', 'model': 'model'}
@@ -211,8 +212,7 @@ def main() -> None:
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
     args = parser.parse_args()
     if args.out is not None:
-        lines = ',\n'.join(map(json.dumps, measure(args.out, args.seeds)))
-        RESULTS.write_text(f'[\n{lines}\n]\n')
+        records.write_rows(RESULTS, measure(args.out, args.seeds))
     rows = json.loads(RESULTS.read_text())
     print(report(rows))
     plot(rows, dict(np.load(SHOWN))).savefig(IMAGE, dpi=110)

@@ -8,6 +8,7 @@ import numpy as np
 import optax
 
 import genjax
+from experiments import records
 from genjax.config import FieldReference, spec
 from genjax.data import Chain, Digits
 from genjax.models import VAE
@@ -58,6 +59,4 @@ def trained(
 
 def cell(rows: list[dict], read: Callable[[dict], float], digits: int = 3) -> str:
     """Mean ± standard deviation of a number over rows."""
-    values = [read(row) for row in rows]
-    spread = f' ± {np.std(values, ddof=1):.{digits}f}' if len(values) > 1 else ''
-    return f'{np.mean(values):.{digits}f}{spread}'
+    return records.spread([read(row) for row in rows], digits)

@@ -12,8 +12,8 @@ import json
 import time
 from pathlib import Path
 
+from experiments import records
 from experiments.why_densities import attacks, codes, cues, energies, kinds, labels
-from genjax.files import write_json
 
 PARTS = {
     'codes': codes, 'labels': labels, 'kinds': kinds, 'cues': cues, 'energies': energies,
@@ -25,14 +25,11 @@ IMAGE = Path(__file__).parents[2] / 'docs' / 'images' / 'why_densities.png'
 
 
 def measure(out: Path, part: str, seed: int) -> list[dict]:
-    """Rows of a part and a seed, measured once; each has the seconds of processor time of all."""
-    record = out / f'{part}-{seed}.json'
-    if not record.exists():
-        begin = time.process_time()
-        rows = PARTS[part].measure(out / part, seed)
-        seconds = round(time.process_time() - begin)
-        write_json(record, [{**row, 'seconds': seconds} for row in rows])
-    return json.loads(record.read_text())
+    """Rows of a part and a seed; each has the seconds of processor time of all."""
+    begin = time.process_time()
+    rows = PARTS[part].measure(out / part, seed)
+    seconds = round(time.process_time() - begin)
+    return [{**row, 'seconds': seconds} for row in rows]
 
 
 def report(rows: list[dict]) -> str:
@@ -57,11 +54,10 @@ def main() -> None:
             row
             for part in args.parts
             for seed in range(SEEDS[part])
-            for row in measure(args.out, part, seed)
+            for row in records.once(args.out / f'{part}-{seed}.json', measure, args.out, part, seed)
         ]
         if args.parts == list(PARTS):
-            lines = ',\n'.join(map(json.dumps, rows))
-            RESULTS.write_text(f'[\n{lines}\n]\n')
+            records.write_rows(RESULTS, rows)
             energies.plot(args.out / 'energies', 0).savefig(IMAGE, dpi=130)
     print(report(rows))
 
