@@ -11,20 +11,20 @@ from genjax.files import replacing, write_json
 
 
 def once(path: Path, measure: Callable[..., Any], *args: Any) -> Any:
-    """Return the content of a JSON file; if there is none, keep what `measure(*args)` returns."""
+    """Returns the content of a JSON file; if there is none, keeps what `measure(*args)` returns."""
     if not path.exists():
         write_json(path, measure(*args))
     return json.loads(path.read_text())
 
 
 def write_rows(path: Path, rows: Sequence[Any]) -> None:
-    """Write a JSON list with a row a line; whole, or the file stays as it was."""
+    """Writes a JSON list with a row a line; whole, or the file stays as it was."""
     lines = ',\n'.join(map(json.dumps, rows))
     with replacing(path) as temporary:
         temporary.write_text(f'[\n{lines}\n]\n')
 
 
 def spread(values: Sequence[float] | np.ndarray, digits: int) -> str:
-    """Format mean ± standard deviation for a table; of a single value, that alone."""
+    """Formats mean ± standard deviation for a table; of a single value, that alone."""
     around = f' ± {np.std(values, ddof=1):.{digits}f}' if len(values) > 1 else ''
     return f'{np.mean(values):.{digits}f}{around}'

@@ -26,18 +26,19 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 import genjax
+from experiments import records
 from genjax.config import FieldReference, spec
 from genjax.data import Chain, Simulations, Standardise
 from genjax.data.simulators import SIR, Dequantised, Rescaled, observed
 from genjax.data.simulators.base import normal_log_prob
-from genjax.files import write_json
 from genjax.inference import rank_test, sbc_ranks
 from genjax.models import Flow, flow
 from genjax.networks import MLP
 from genjax.sampling import log_prob
 from genjax.training import Experiment
 
-MODELS = ('flow', 'gaussian')
+STEPS = {'flow': 4000, 'longer': 40_000, 'gaussian': 4000}
+MODELS = tuple(STEPS)
 SIMULATIONS = 300_000
 THETAS, DRAWS = 250, 1000  # for the distances
 POSTERIORS, SAMPLES = 200, 199  # for the calibration
@@ -71,14 +72,14 @@ def rates(z: Array) -> Array:
     return jnp.array([0.4, 0.125]) * jnp.exp(jnp.array([0.5, 0.2]) * z)
 
 
-def config_of(model: str, num: int = SIMULATIONS, steps: int = 4000):
+def config_of(model: str, num: int = SIMULATIONS, steps: int | None = None):
     """A surrogate: square roots of counts, which have a similar deviation for all means, less
     the noise that makes them continuous. The counts of days are independent given θ.
     """
     affine = flow.Conditioned(MLP((128, 128), activation='silu'), flow.Affine(bound=6.0))
     spline = flow.Conditioned(MLP((64, 64), activation='silu'), flow.Spline(bins=8))
-    layers = {'flow': (affine, spline), 'gaussian': (affine,)}[model]
-    steps = FieldReference(steps)
+    layers = (affine,) if model == 'gaussian' else (affine, spline)
+    steps = FieldReference(steps or STEPS[model])
     return spec(
         Experiment,
         dataset=Simulations(
@@ -190,9 +191,8 @@ def measure(out: Path, seeds: list[int]) -> list[dict]:
     for seed in seeds:
         for model in MODELS:
             record = out / f'{model}-{seed}.json'
-            if not record.exists():
-                write_json(record, measured(model, seed, out, each, first, floor, truth, x))
-            rows.append(json.loads(record.read_text()))
+            given = model, seed, out, each, first, floor, truth, x
+            rows.append(records.once(record, measured, *given))
             short = {name: rows[-1][name] for name in ('model', 'seed', 'ratio', 'sbc_p')}
             print(json.dumps(short), flush=True)
     return rows
@@ -237,19 +237,15 @@ def report(rows: list[dict]) -> str:
         '|---' * 7 + '|',
     ]
 
-    def cell(values: list[float], digits: int) -> str:
-        spread = f' ± {np.std(values, ddof=1):.{digits}f}' if len(values) > 1 else ''
-        return f'{np.mean(values):,.{digits}f}{spread}'
-
     for model in ('simulator', *MODELS):
         found = [row for row in rows if row['model'] == model]
         cells = [
-            cell([np.mean(row['ratio']) for row in found], 3),
-            cell([max(row['ratio']) for row in found], 3),
+            records.spread([np.mean(row['ratio']) for row in found], 3),
+            records.spread([max(row['ratio']) for row in found], 3),
             ', '.join(f'{row["sbc_p"]:.2g}' for row in found),
-            cell([row['deviation'] for row in found], 4),
-            cell([row['train_s'] for row in found], 0) if model in MODELS else '',
-            cell([THETAS * DRAWS / row['sample_s'] for row in found], 0),
+            records.spread([row['deviation'] for row in found], 4),
+            records.spread([row['train_s'] for row in found], 0) if model in MODELS else '',
+            records.spread([THETAS * DRAWS / row['sample_s'] for row in found], 0),
         ]
         lines.append(f'| {model} | {" | ".join(cells)} |')
     days = ' | '.join(str(17 * day) for day in range(10))
@@ -266,7 +262,8 @@ def plot(rows: list[dict]) -> Figure:
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     names = {
-        'simulator': 'the simulator again', 'flow': 'flow', 'gaussian': 'Gaussian head',
+        'simulator': 'the simulator again', 'flow': 'flow', 'longer': 'flow, 40,000 steps',
+        'gaussian': 'Gaussian head',
     }  # fmt: skip
     for number, (model, name) in enumerate(names.items()):
         for row in (row for row in rows if row['model'] == model):
@@ -287,8 +284,7 @@ def main() -> None:
     parser.add_argument('--seeds', nargs='+', type=int, default=[0, 1, 2])
     args = parser.parse_args()
     if args.out is not None:
-        lines = ',\n'.join(map(json.dumps, measure(args.out, args.seeds)))
-        RESULTS.write_text(f'[\n{lines}\n]\n')
+        records.write_rows(RESULTS, measure(args.out, args.seeds))
     rows = json.loads(RESULTS.read_text())
     print(report(rows))
     plot(rows).savefig(IMAGE, dpi=130)

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 import genjax
+from experiments import records
 from genjax import config as configs
 from genjax.data import Simulations
 from genjax.data.simulators import TwoMoons, observed
@@ -51,25 +52,23 @@ def config_of(task: str, seed: int):
 
 
 def train(task: str, seed: int, references: Path, out: Path) -> dict:
-    """Trains a model, unless that is done, and stores its samples; returns its record: CPU seconds
+    """Trains a model and stores its samples; returns its record: CPU seconds
     of training and of all samples, leakage by observation, and calibration.
     """
-    record = out / f'npe-{task}-{seed}.json'
-    if not record.exists():
-        begin = time.process_time()
-        run = genjax.train(config_of(task, seed), out / f'npe-{task}-{seed}')
-        trained = time.process_time()
-        samples, leakage = draw(run, references / f'{task}.npz', SAMPLES)
-        drawn = time.process_time()
-        with replacing(record.with_suffix('.npz')) as path, path.open('wb') as file:
-            np.savez(file, samples=samples)
-        calibration = run.evaluate({'c': Calibration()})
-        write_json(record, {
-            'estimator': 'npe', 'task': task, 'seed': seed, 'step': run.step,
-            'train_s': trained - begin, 'sample_s': drawn - trained,
-            **{k.removeprefix('c/'): v for k, v in calibration.items()}, 'leakages': leakage,
-        })  # fmt: skip
-    return json.loads(record.read_text())
+    name = f'npe-{task}-{seed}'
+    begin = time.process_time()
+    run = genjax.train(config_of(task, seed), out / name)
+    trained = time.process_time()
+    samples, leakage = draw(run, references / f'{task}.npz', SAMPLES)
+    drawn = time.process_time()
+    with replacing(out / f'{name}.npz') as path, path.open('wb') as file:
+        np.savez(file, samples=samples)
+    calibration = run.evaluate({'c': Calibration()})
+    return {
+        'estimator': 'npe', 'task': task, 'seed': seed, 'step': run.step,
+        'train_s': trained - begin, 'sample_s': drawn - trained,
+        **{k.removeprefix('c/'): v for k, v in calibration.items()}, 'leakages': leakage,
+    }  # fmt: skip
 
 
 def draw(run: genjax.Run, reference: Path, num: int) -> tuple[np.ndarray, list[float]]:
@@ -91,20 +90,18 @@ def train_sbi(python: str, seed: int, references: Path, out: Path) -> dict:
     """Trains the package sbi's NPE with its defaults, in another interpreter, on the same 10,000
     simulations of two moons, and stores samples given the same observations; returns the record.
     """
-    record = out / f'sbi-{SBI_TASK}-{seed}.json'
-    if not record.exists():
-        dataset = Simulations(TwoMoons(), 8000)
-        rows = [dataset.source(split) for split in ('train', 'validation')]
-        rows = [source[np.arange(len(source))] for source in rows]
-        pairs = {name: np.concatenate([r[name] for r in rows]) for name in ('x', 'context')}
-        with np.load(references / f'{SBI_TASK}.npz') as file:
-            x = np.stack([file[f'obs_{number}'] for number in range(1, 11)])
-        np.savez(out / 'simulations.npz', theta=pairs['x'], x=pairs['context'], observations=x)
-        words = [python, SBI, 'simulations.npz', f'{record.stem}.npz', str(seed), str(SAMPLES)]
-        done = subprocess.run(words, cwd=out, stdout=subprocess.PIPE, text=True, check=True)
-        found = json.loads(done.stdout.splitlines()[-1])
-        write_json(record, {'estimator': 'sbi', 'task': SBI_TASK, 'seed': seed, **found})
-    return json.loads(record.read_text())
+    dataset = Simulations(TwoMoons(), 8000)
+    rows = [dataset.source(split) for split in ('train', 'validation')]
+    rows = [source[np.arange(len(source))] for source in rows]
+    pairs = {name: np.concatenate([r[name] for r in rows]) for name in ('x', 'context')}
+    with np.load(references / f'{SBI_TASK}.npz') as file:
+        x = np.stack([file[f'obs_{number}'] for number in range(1, 11)])
+    np.savez(out / 'simulations.npz', theta=pairs['x'], x=pairs['context'], observations=x)
+    samples = f'sbi-{SBI_TASK}-{seed}.npz'
+    words = [python, SBI, 'simulations.npz', samples, str(seed), str(SAMPLES)]
+    done = subprocess.run(words, cwd=out, stdout=subprocess.PIPE, text=True, check=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    return {'estimator': 'sbi', 'task': SBI_TASK, 'seed': seed, **found}
 
 
 def judge(record: dict, references: Path, out: Path) -> Iterator[float]:
@@ -124,14 +121,22 @@ def judge(record: dict, references: Path, out: Path) -> Iterator[float]:
 def measure(references: Path, out: Path, tasks: list[str], seeds: list[int], python: str | None):
     """Trains everything, then judges; prints and stores the results so far after each record."""
     out.mkdir(parents=True, exist_ok=True)
-    records = [train(task, seed, references, out) for seed in seeds for task in tasks]
+    found = [
+        records.once(out / f'npe-{task}-{seed}.json', train, task, seed, references, out)
+        for seed in seeds
+        for task in tasks
+    ]
     if python is not None:
-        records += [train_sbi(python, seed, references, out) for seed in seeds]
+        found += [
+            records.once(
+                out / f'sbi-{SBI_TASK}-{seed}.json', train_sbi, python, seed, references, out
+            )
+            for seed in seeds
+        ]
     rows = []
-    for record in sorted(records, key=lambda r: tasks.index(r['task'])):
+    for record in sorted(found, key=lambda r: tasks.index(r['task'])):
         rows.append({**record, 'c2st': list(judge(record, references, out))})
-        lines = ',\n'.join(map(json.dumps, rows))
-        (out / 'results.json').write_text(f'[\n{lines}\n]\n')
+        records.write_rows(out / 'results.json', rows)
         name = ' '.join(str(record[k]) for k in ('estimator', 'task', 'seed'))
         print(f'{name}: C2ST {np.mean(rows[-1]["c2st"]):.3f}', flush=True)
     return rows
@@ -142,10 +147,6 @@ def report(rows: list[dict]) -> str:
 
     def of(task: str, estimator: str = 'npe') -> list[dict]:
         return [r for r in rows if (r['task'], r['estimator']) == (task, estimator)]
-
-    def spread(values: list[float], digits: int) -> str:
-        around = f' ± {np.std(values, ddof=1):.{digits}f}' if len(values) > 1 else ''
-        return f'{np.mean(values):.{digits}f}{around}'
 
     lines = [
         '| task | observations | C2ST, seed 0 | worst | all seeds, on the first | published NPE |',
@@ -158,7 +159,7 @@ def report(rows: list[dict]) -> str:
         seeds = [np.mean(row['c2st'][:common]) for row in found]
         lines.append(
             f'| {task} | {len(first["c2st"])} | {np.mean(first["c2st"]):.3f} |'
-            f' {max(first["c2st"]):.3f} | {common}: {spread(seeds, 3)} | {published:.3f} |'
+            f' {max(first["c2st"]):.3f} | {common}: {records.spread(seeds, 3)} | {published:.3f} |'
         )
     lines += [
         '',
@@ -172,7 +173,7 @@ def report(rows: list[dict]) -> str:
             for name in ('sbc_p', 'coverage_p', 'tarp_p')
         ]
         cells = [
-            spread([scale * row[name] for row in of(task)], digits)
+            records.spread([scale * row[name] for row in of(task)], digits)
             for name, scale, digits in (
                 ('coverage_90', 100, 1), ('information', 1, 3), ('leakage', 100, 2),
                 ('train_s', 1, 0),
@@ -188,8 +189,8 @@ def report(rows: list[dict]) -> str:
         ]
         for name in ('npe', 'sbi'):
             found = of(SBI_TASK, name)
-            cells = [spread([r[k] for r in found], 1) for k in ('train_s', 'sample_s')]
-            cells.append(spread([np.mean(r['c2st'][:common]) for r in found], 3))
+            cells = [records.spread([r[k] for r in found], 1) for k in ('train_s', 'sample_s')]
+            cells.append(records.spread([np.mean(r['c2st'][:common]) for r in found], 3))
             label = {'npe': 'genjax', 'sbi': f'sbi {found[0].get("version")}'}[name]
             lines.append(f'| {label} | {" | ".join(cells)} |')
     return '\n'.join(lines)

@@ -1,5 +1,8 @@
 """The study of `experiments/epidemic`: its measures against closed forms, and a surrogate."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -7,6 +10,12 @@ import genjax
 from experiments.epidemic import run as study
 
 pytestmark = pytest.mark.slow
+
+
+def test_the_tables_of_the_page_are_those_of_the_results():
+    rows = json.loads(study.RESULTS.read_text())
+    assert {row['seed'] for row in rows if row['model'] == 'flow'} == {0, 1, 2}
+    assert study.report(rows) in Path(study.__file__).with_name('README.md').read_text()
 
 
 def test_distances_of_a_shift_and_their_ratio():

@@ -205,6 +205,13 @@ def test_much_smaller_values_are_said(digits, caplog):
     assert 'values from 0 to 1' in caplog.text and 'values from -1 to 1' in caplog.text
 
 
+def test_a_text_need_not_have_all_tokens(tmp_path, caplog):
+    (tmp_path / 'text').write_text('only letters and spaces ' * 100)
+    text = Text(str(tmp_path / 'text'), 'bytes', context=6)
+    check(GPT(Transformer((6,), 256, 4, 1, 2)), text)
+    assert not caplog.text
+
+
 @pytest.mark.parametrize('family', [GPT, MDLM])
 def test_the_vocabulary_is_that_of_the_text(tmp_path, family):
     (tmp_path / 'text').write_text('abcde\n' * 100)
