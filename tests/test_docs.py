@@ -77,7 +77,6 @@ def test_every_test_that_the_table_of_promises_names_exists():
         assert file.exists() and f'\ndef {name}(' in file.read_text('utf-8'), f'{path}::{name}'
 
 
-@pytest.mark.full
 @pytest.mark.slow
 def test_the_python_of_the_readme(tmp_path, monkeypatch):
     (block,) = re.findall(
