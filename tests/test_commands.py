@@ -136,7 +136,6 @@ def shown(start):
     return words[1:]
 
 
-@pytest.mark.full
 @pytest.mark.slow
 def test_the_cheap_ones_run(here, capsys):
     """The five minutes of the README with two steps, data sets, one's own builder, and clusters."""
