@@ -65,11 +65,11 @@ def test_what_a_killed_process_left_can_be_removed(tmp_path):
         ('train', '--config=c.py', '--workdir=file:///tmp/run'),
         ('sweep', '--config=c.py', '--workdir=hdfs://host/sweep'),
         ('sweep', '--config=c.py', '--workdir=run', '--launcher=jobset', '--out=gs://bucket/jobs'),
-        ('sample', '--workdir=run', '--out=gs://bucket/a.png'),
+        ('sample', '--workdir=run', '--out=hdfs://host/a.png'),
         ('evaluate', '--workdir=hdfs://host/run'),
-        ('report', 'run', '--out=gs://bucket/a.md'),
+        ('report', 'run', '--out=hdfs://host/a.md'),
         ('data', 'list', '--data_dir=gs://bucket/data'),
-        ('data', 'show', 'digits', '--out=gs://bucket/a.png'),
+        ('data', 'show', 'digits', '--out=hdfs://host/a.png'),
     ],
 )
 def test_a_url_is_refused_before_anything_is_read(words, capsys, tmp_path, monkeypatch):
@@ -150,7 +150,7 @@ def test_only_a_regular_file_is_replaced(tmp_path, capsys):
 @pytest.mark.parametrize('kind', [files.local, files.workdir, files.output])
 def test_a_tilde_is_the_home_folder(kind, monkeypatch, tmp_path):
     monkeypatch.setenv('HOME', str(tmp_path))
-    assert kind('~/a') == str(tmp_path / 'a')
+    assert str(kind('~/a')) == str(tmp_path / 'a')
     with pytest.raises(UserError, match='~nobody_at_all/a: there is no such home folder'):
         kind('~nobody_at_all/a')
 
