@@ -1,4 +1,4 @@
-"""What the studies keep, and how they show it: results measured once, files of rows, cells."""
+"""Stores results of studies in JSON files and formats cells of their tables."""
 
 import json
 from collections.abc import Callable, Sequence

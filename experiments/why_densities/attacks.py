@@ -7,9 +7,7 @@ rule. Images are then changed by an attack that knows the model, or by noise.
 
 from pathlib import Path
 
-import numpy as np
-
-from experiments.why_densities.common import SHAPE, cell, network, trained, vae
+from experiments.why_densities.common import SHAPE, accuracy, cell, network, trained, vae
 from genjax.data import Corrupted, Digits, Scale
 from genjax.evaluation import Adversarial
 from genjax.models import GAN, Classifier
@@ -39,7 +37,7 @@ def measure(out: Path, seed: int) -> list[dict]:
         run = trained(out, arm.lower(), seed, model, (Scale(),), STEPS)
         attack = Adversarial(radii=RADII, draws=10 if arm == 'VAE' else 1)
         found = run.evaluate({'attack': attack})
-        noisy = [_accuracy(run, Corrupted(Digits(), 'noise', noise)) for noise in NOISE]
+        noisy = [accuracy(run, Corrupted(Digits(), 'noise', noise)) for noise in NOISE]
         rows.append(
             {
                 'part': 'attacks',
@@ -51,12 +49,6 @@ def measure(out: Path, seed: int) -> list[dict]:
             }
         )
     return rows
-
-
-def _accuracy(run, data) -> float:
-    source = data.source('test')
-    test = source[np.arange(len(source))]
-    return float(np.mean(np.argmax(run.classify(test['x']), axis=1) == test['label']))
 
 
 def report(rows: list[dict]) -> str:

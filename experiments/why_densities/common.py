@@ -26,6 +26,13 @@ def digits(split: str) -> tuple[np.ndarray, np.ndarray]:
     return examples['x'], examples['label']
 
 
+def accuracy(run: genjax.Run, dataset: Any) -> float:
+    """Computes the share of the test split of a data set that a run classifies correctly."""
+    source = dataset.source('test')
+    test = source[np.arange(len(source))]
+    return float(np.mean(np.argmax(run.classify(test['x']), axis=1) == test['label']))
+
+
 def network(shape: tuple[int, ...] | None = None) -> MLP:
     """The network of every model here."""
     return MLP(WIDTHS, shape=shape, activation='silu')

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.why_densities.common import cell, trained, vae
+from experiments.why_densities.common import accuracy, cell, trained, vae
 from genjax.data import Corrupted, Digits, Mutate, Scale
 from genjax.models import Classifier
 from genjax.networks import ConvNet
@@ -25,7 +25,7 @@ def measure(out: Path, seed: int) -> list[dict]:
     rows = []
     for arm in ARMS:
         hidden = _train(out, f'plain-{arm}', arm, seed, Digits())
-        accuracies = [_accuracy(hidden, Corrupted(Digits(), 'occluded', c)) for c in COVERED]
+        accuracies = [accuracy(hidden, Corrupted(Digits(), 'occluded', c)) for c in COVERED]
         striped = _train(out, f'striped-{arm}', arm, seed, Corrupted(Digits(), 'texture', 1.0))
         rows.append(
             {
@@ -33,8 +33,8 @@ def measure(out: Path, seed: int) -> list[dict]:
                 'seed': seed,
                 'arm': arm,
                 'covered': accuracies,
-                'agreeing': _accuracy(striped, Corrupted(Digits(), 'texture', 1.0)),
-                'shape': _accuracy(striped, Corrupted(Digits(), 'texture', 0.0)),
+                'agreeing': accuracy(striped, Corrupted(Digits(), 'texture', 1.0)),
+                'shape': accuracy(striped, Corrupted(Digits(), 'texture', 0.0)),
             }
         )
     return rows
@@ -49,12 +49,6 @@ def _train(out: Path, name: str, arm: str, seed: int, data):
         out, name, seed, model, (Scale(),), STEPS[arm], dataset=data, augment=augment,
         steps_per_call=1,
     )  # fmt: skip
-
-
-def _accuracy(run, data) -> float:
-    source = data.source('test')
-    test = source[np.arange(len(source))]
-    return float(np.mean(np.argmax(run.classify(test['x']), axis=1) == test['label']))
 
 
 def report(rows: list[dict]) -> str:

@@ -24,10 +24,7 @@ _FORMATS = ('png', 'npz', 'txt', 'images')
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     runtime.add_run(parser)
     parser.add_argument(
-        '--out',
-        type=files.anywhere,
-        required=True,
-        metavar='PATH',
+        '--out', type=files.anywhere, required=True, metavar='PATH',
         help='the file or folder to write',
     )  # fmt: skip
     parser.add_argument(

@@ -95,11 +95,10 @@ def log_posteriors(
         UserError: the model does not classify, or there are no labels.
     """
     require(evaluator, model, classes.needed(model))
-    missing = f'{type(evaluator).__name__} needs labels: the {data.split} split has none'
     parts = []
     for batch in data.batches(evaluator.batch_size):
         if 'label' not in batch:
-            raise UserError(missing)
+            raise no_labels(evaluator, data)
         logits, key = _logits(model, data.preprocess, variables, batch['x'], key)
         logits, label, mask = fetch((logits, batch['label'], batch['mask']))
         counts = mask & (label >= 0)
@@ -109,8 +108,13 @@ def log_posteriors(
         parts.append((log_p, label[counts]))
     log_p, label = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     if not len(label):
-        raise UserError(missing)
+        raise no_labels(evaluator, data)
     return log_p, label
+
+
+def no_labels(evaluator: Any, data: EvaluationData) -> UserError:
+    """Returns the error of an evaluator that needs labels, for a split without."""
+    return UserError(f'{type(evaluator).__name__} needs labels: the {data.split} split has none')
 
 
 def protocol_of(model: Any, data: EvaluationData, num: int) -> list[str]:

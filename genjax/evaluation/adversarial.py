@@ -13,7 +13,7 @@ from jax import Array
 
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
-from genjax.evaluation.accuracy import protocol_of
+from genjax.evaluation.accuracy import no_labels, protocol_of
 from genjax.evaluation.base import EvaluationData, Evaluator, Results, require
 from genjax.models import classes
 from genjax.models.base import Variables
@@ -53,8 +53,9 @@ def pgd(
     keys = jax.random.split(key, steps + 1)
     start = x + jax.random.uniform(keys[0], x.shape, x.dtype, -radius, radius)
 
+    slope = jax.grad(lambda y, key: jnp.sum(loss(y, key)))
+
     def step(y: Array, key: Array) -> tuple[Array, None]:
-        slope = jax.grad(lambda y, key: jnp.sum(loss(y, key)))
         slopes = jax.lax.map(lambda key: slope(y, key), jax.random.split(key, draws))
         change = 2.5 * radius / steps * jnp.sign(jnp.sum(slopes, axis=0))
         return jnp.clip(y + change, low, high), None
@@ -118,7 +119,7 @@ class Adversarial(Evaluator):
             if seen == self.num_examples:
                 break
         if not seen:
-            raise UserError(f'Adversarial needs labels: the {data.split} split has none')
+            raise no_labels(self, data)
         if not slopes:
             raise UserError(
                 'Adversarial: the gradient of the class loss is zero for all examples: the'
@@ -143,8 +144,11 @@ def _attacked(
     label: Array,
     key: Array,
 ) -> tuple[Array, Array, Array]:
-    """Whether examples are classified as their label, bool [B, 1 + radii], as they are and after
-    each attack; whether any gradient is not zero; and the key for the next batch.
+    """Classifies examples before and after the attack of each radius.
+
+    Returns:
+        Correctness, bool [B, 1 + radii], the unchanged examples first; whether any gradient is
+        nonzero; and the key for the next batch.
     """
     key, clean_key, *keys = jax.random.split(key, 2 + len(evaluator.radii))
     image = x.dtype == jnp.uint8

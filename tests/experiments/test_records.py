@@ -1,4 +1,4 @@
-"""What the studies keep: results measured once, files of rows, cells of tables."""
+"""Tests the JSON files and table cells of `experiments.records`."""
 
 import json
 from pathlib import Path
