@@ -19,6 +19,7 @@ from genjax.models import classes
 from genjax.models.base import Variables
 from genjax.models.checks import check_number
 from genjax.parallel.host import fetch
+from genjax.sampling import apply
 
 
 def pgd(
@@ -155,9 +156,7 @@ def _attacked(
     low, high = (0.0, 255.0) if image else (-math.inf, math.inf)
     x = x.astype(jnp.float32)
 
-    def logits(x: Array, key: Array) -> Array:
-        preprocess_key, key = jax.random.split(key)
-        return classes.classify(model, variables, preprocess(x, preprocess_key)[0], key)
+    logits = functools.partial(apply.logits, model, preprocess, variables)
 
     def loss(x: Array, key: Array) -> Array:
         return classes.cross_entropy(logits(x, key), label)

@@ -125,7 +125,7 @@ def classify(
     model: Any, preprocess: Chain, variables: Variables, x: np.ndarray, seed: int = 0
 ) -> np.ndarray:
     """Class logits [N, num_classes] of examples x [N, *event]; see `classes.classify`."""
-    return _applied(_classify, classes.needed(model), model, preprocess, variables, x, seed)
+    return _applied(logits, classes.needed(model), model, preprocess, variables, x, seed)
 
 
 def translate(
@@ -229,7 +229,8 @@ def _regret(model: Any, preprocess: Chain, variables: Variables, x: Array, key: 
     return likelihood_regret(model, variables, preprocess(x, preprocess_key)[0], key)
 
 
-def _classify(model: Any, preprocess: Chain, variables: Variables, x: Array, key: Array) -> Array:
+def logits(model: Any, preprocess: Chain, variables: Variables, x: Array, key: Array) -> Array:
+    """Class logits [B, K] of a batch x [B, *event] in the range of the data, all with one key."""
     preprocess_key, key = jax.random.split(key)
     return classes.classify(model, variables, preprocess(x, preprocess_key)[0], key)
 
