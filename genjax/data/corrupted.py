@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from genjax.data.sources import Dataset, Source
+from genjax.data.sources import Dataset, OfBase, Source
 from genjax.data.splits import SPLITS
 from genjax.errors import UserError, nearest
 
@@ -18,7 +18,7 @@ _WAVELENGTH = 4.0  # of the stripes, in pixels
 
 
 @dataclass(frozen=True)
-class Corrupted:
+class Corrupted(OfBase):
     """Corrupts the images of another data set, in all splits; labels are kept.
 
     The corruption of an example is a function of the seed, the split and its index.
@@ -65,16 +65,6 @@ class Corrupted:
         """The shape of one image."""
         shape = self.base.event_shape
         return (*shape[:-1], 3) if self.kind == 'coloured' else shape
-
-    @property
-    def num_classes(self) -> int | None:
-        """The number of classes, or None."""
-        return self.base.num_classes
-
-    @property
-    def context_shape(self) -> tuple[int, ...] | None:
-        """The shape of one context, or None."""
-        return getattr(self.base, 'context_shape', None)
 
     def source(self, split: str) -> Source:
         """Returns the images of `'train'`, `'validation'` or `'test'`.

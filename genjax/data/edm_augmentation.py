@@ -14,7 +14,7 @@ import numpy as np
 from jax import Array
 
 from genjax.data.augmentation import as_type, images_of
-from genjax.data.sources import Dataset, Source
+from genjax.data.sources import Dataset, OfBase, Source
 from genjax.errors import UserError
 
 NUM_LABELS = 9
@@ -134,7 +134,7 @@ def _resampled(image: Array, matrix: Array, shift: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class AugmentLabels:
+class AugmentLabels(OfBase):
     """Another data set, whose examples have contexts for `EDMAugment`: their class, one-hot, if it
     has classes, and nine zeros, which say that an image is as it is.
 
@@ -143,16 +143,6 @@ class AugmentLabels:
     """
 
     base: Dataset
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        """The shape of one image."""
-        return self.base.event_shape
-
-    @property
-    def num_classes(self) -> int | None:
-        """The number of classes, or None."""
-        return self.base.num_classes
 
     @property
     def context_shape(self) -> tuple[int, ...]:

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from genjax.data.sources import Dataset, Source
+from genjax.data.sources import Dataset, OfBase, Source
 from genjax.errors import UserError
 
 _CHUNK = 4096  # examples whose labels are read at a time; limits memory
 
 
 @dataclass(frozen=True)
-class Labelled:
+class Labelled(OfBase):
     """Hides all but a few labels of the training split; the others are -1.
 
     The labelled examples of a class are random; those of a smaller `per_class` with the same seed
@@ -34,21 +34,6 @@ class Labelled:
             raise UserError(
                 f'{type(self).__name__}.per_class must be at least 1, not {self.per_class}'
             )
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        """The shape of one example."""
-        return self.base.event_shape
-
-    @property
-    def num_classes(self) -> int | None:
-        """The number of classes."""
-        return self.base.num_classes
-
-    @property
-    def context_shape(self) -> tuple[int, ...] | None:
-        """The shape of one context, or None."""
-        return getattr(self.base, 'context_shape', None)
 
     def source(self, split: str) -> Source:
         """Returns the examples of `'train'`, `'validation'` or `'test'`.

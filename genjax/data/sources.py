@@ -63,6 +63,29 @@ class Dataset(Protocol):
         """Returns the examples of `'train'`, `'validation'` or `'test'`."""
 
 
+class OfBase:
+    """Base class of data sets made of another, their field `base`: shapes and classes are those of
+    `base` where a subclass has no others.
+    """
+
+    base: Dataset
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """The shape of one example."""
+        return self.base.event_shape
+
+    @property
+    def num_classes(self) -> int | None:
+        """The number of classes, or None."""
+        return self.base.num_classes
+
+    @property
+    def context_shape(self) -> tuple[int, ...] | None:
+        """The shape of one context, or None."""
+        return getattr(self.base, 'context_shape', None)
+
+
 @dataclass(frozen=True)
 class Columns:
     """Features read from each record of a TFDS data set.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from genjax.data.sources import Dataset, Source
+from genjax.data.sources import Dataset, OfBase, Source
 from genjax.errors import UserError, nearest
 
 _BLUE, _YELLOW = np.array([0, 40, 160]), np.array([255, 220, 0])
@@ -28,7 +28,7 @@ yellow on blue, [B, H, W, 3].
 
 
 @dataclass(frozen=True)
-class Part:
+class Part(OfBase):
     """Every `step`-th training example of a data set; held-out splits stay whole.
 
     Attributes:
@@ -45,16 +45,6 @@ class Part:
         if not 0 <= self.start < self.step:
             raise UserError(f'Part: start={self.start} must be from 0 to step - 1={self.step - 1}')
 
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        """The shape of one example."""
-        return self.base.event_shape
-
-    @property
-    def num_classes(self) -> int | None:
-        """The number of classes, or None."""
-        return self.base.num_classes
-
     def source(self, split: str) -> Source:
         """Returns the examples of `'train'`, `'validation'` or `'test'`."""
         source = self.base.source(split)
@@ -64,7 +54,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Transformed:
+class Transformed(OfBase):
     """Transforms the grey images of another data set; labels are kept.
 
     Attributes:
@@ -84,11 +74,6 @@ class Transformed:
     def event_shape(self) -> tuple[int, ...]:
         """The shape of one image."""
         return DOMAINS[self.domain](np.zeros(self.base.event_shape, np.uint8)).shape
-
-    @property
-    def num_classes(self) -> int | None:
-        """The number of classes, or None."""
-        return self.base.num_classes
 
     def source(self, split: str) -> Source:
         """Returns the images of `'train'`, `'validation'` or `'test'`."""

@@ -22,8 +22,38 @@ from genjax.training.first_stage import FirstStage, codes_of
 _SHOWN = 256  # latents decoded at a time, to be shown
 
 
+@dataclass(frozen=True, eq=False)
+class _OfFirstStage:
+    """Base class: a preprocessing step whose inverse decodes by the model of another run, which
+    subclasses have as `_stage`.
+    """
+
+    workdir: str
+    step: int | None = None
+
+    PATHS: ClassVar[tuple[str, ...]] = ('workdir',)
+    FREE: ClassVar[tuple[str, ...]] = ('step',)
+    bound: ClassVar[bool] = False
+    lossy: ClassVar[bool] = True
+    takes_pixels: ClassVar[bool] = True
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """Identity of the first stage."""
+        return self._stage.provenance
+
+    @property
+    def num_values(self) -> int | None:
+        """Number of tokens; None for continuous latents."""
+        return getattr(self._stage.model, 'num_codes', None)
+
+    def inverse(self, y: Array) -> Array:
+        """Decodes latents y to data."""
+        return self._stage.decode(_constants(self._stage), y)
+
+
 @dataclass(frozen=True)
-class EncodeLatents:
+class EncodeLatents(_OfFirstStage):
     """Encodes data with the trained model of another run, the first stage; the inverse decodes.
 
     It must be the first step, since it includes the preprocessing of that run. Latents are the
@@ -45,32 +75,13 @@ class EncodeLatents:
         step: its checkpoint; None: the best by its config, or the latest.
     """
 
-    workdir: str
-    step: int | None = None
-
     fingerprint: str = field(init=False)
-
-    PATHS: ClassVar[tuple[str, ...]] = ('workdir',)
-    FREE: ClassVar[tuple[str, ...]] = ('step',)
-    bound: ClassVar[bool] = False
-    lossy: ClassVar[bool] = True
-    takes_pixels: ClassVar[bool] = True
 
     def __post_init__(self):
         stage = _load(self.workdir, self.step)
         # Kept out of the fields so that equality uses the fingerprint only.
         object.__setattr__(self, '_stage', stage)
         object.__setattr__(self, 'fingerprint', stage.provenance['fingerprint'][:16])
-
-    @property
-    def provenance(self) -> Mapping[str, Any]:
-        """Identity of the first stage."""
-        return self._stage.provenance
-
-    @property
-    def num_values(self) -> int | None:
-        """Number of tokens; None for continuous latents."""
-        return getattr(self._stage.model, 'num_codes', None)
 
     def __call__(self, x: Array, key: Array) -> tuple[Array, Array]:
         """Returns latents of x [B, *shape], data of the first stage, and a NaN log-determinant.
@@ -86,13 +97,9 @@ class EncodeLatents:
             )
         return stage.encode(_constants(stage), x, key), jnp.full(len(x), jnp.nan)
 
-    def inverse(self, y: Array) -> Array:
-        """Decodes latents y to data."""
-        return self._stage.decode(_constants(self._stage), y)
-
 
 @dataclass(frozen=True, eq=False)
-class LoadLatents:
+class LoadLatents(_OfFirstStage):
     """Draws latents from the output of `genjax encode` (`Latents`); the inverse decodes.
 
     Equivalent to `EncodeLatents` without running the encoder in each step. The first stage, which
@@ -103,25 +110,6 @@ class LoadLatents:
         workdir: run folder of the first stage.
         step: its checkpoint; None: the best by its config, or the latest.
     """
-
-    workdir: str
-    step: int | None = None
-
-    PATHS: ClassVar[tuple[str, ...]] = ('workdir',)
-    FREE: ClassVar[tuple[str, ...]] = ('step',)
-    bound: ClassVar[bool] = False
-    lossy: ClassVar[bool] = True
-    takes_pixels: ClassVar[bool] = True
-
-    @property
-    def provenance(self) -> Mapping[str, Any]:
-        """Identity of the first stage."""
-        return self._stage.provenance
-
-    @property
-    def num_values(self) -> int | None:
-        """Number of tokens; None for continuous latents."""
-        return getattr(self._stage.model, 'num_codes', None)
 
     def check(self, dataset: Dataset) -> None:
         """Raises UserError unless the data are latents of this first stage, or few labels of it."""
@@ -144,10 +132,6 @@ class LoadLatents:
         if x.dtype == jnp.uint8:
             raise UserError('LoadLatents takes the codes of a Latents data set, not pictures')
         return codes_of(x, key), jnp.full(len(x), jnp.nan)
-
-    def inverse(self, y: Array) -> Array:
-        """Decodes latents y to data."""
-        return self._stage.decode(_constants(self._stage), y)
 
     @property
     def shown_shape(self) -> tuple[int, ...]:

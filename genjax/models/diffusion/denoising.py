@@ -10,6 +10,7 @@ from jax import Array
 from genjax.errors import UserError
 from genjax.models import conditions, flax_utils
 from genjax.models.base import Batch, LossOutput, Variables
+from genjax.models.diffusion.continuous_base import ContinuousModel
 from genjax.models.diffusion.coupling import optimal_noise
 from genjax.models.diffusion.learned_variance import LearnedVariance
 from genjax.models.diffusion.parameterisations import Parameterisation, Prediction
@@ -20,13 +21,12 @@ from genjax.models.diffusion.weighting import TimeSampling, Weighting
 _FEATURE_NOISE = 0.1
 
 
-class Denoising:
+class Denoising(ContinuousModel):
     """Methods of a `DiffusionModel` that call its networks: what guides use.
 
     A network has a parameter group: 'network' is that of the model, others are those of its guide.
     """
 
-    network: nn.Module
     path: Path
     parameterisation: Parameterisation
     weighting: Weighting
@@ -34,14 +34,8 @@ class Denoising:
     coupling: str
     variance: LearnedVariance | None
     uncertainty: nn.Module | None
-    num_classes: int | None
-    context_shape: tuple[int, ...] | None
     condition_dropout: float
     _networks: dict[str, nn.Module]
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        return flax_utils.event_shape(self.network, 'network')
 
     def with_condition(self, network: nn.Module) -> nn.Module:
         """Configures a denoising network with this model's condition, `time_scale` and variance."""

@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError
 from genjax.models import conditions, flax_utils
-from genjax.models.base import Batch, LogProb, Phase, Values, Variables
+from genjax.models.base import Batch, LogProb, Phase, Variables
 from genjax.models.diffusion import likelihood
 from genjax.models.diffusion.editing import Editing
 from genjax.models.diffusion.guidance import Guide
@@ -85,8 +84,7 @@ class DiffusionModel(Editing):
     FREE: ClassVar[tuple[str, ...]] = ('sampling', 'likelihood', 'eval_samples', 'tolerance')
 
     def __post_init__(self):
-        flax_utils.event_shape(self.network, 'network')
-        conditions.check(self, network=self.network)
+        super().__post_init__()
         for name, known in (
             ('coupling', ('independent', 'optimal')),
             ('likelihood', _LIKELIHOODS),
@@ -129,10 +127,6 @@ class DiffusionModel(Editing):
         return networks if self._guide is None else networks | self._guide.networks(self)
 
     @property
-    def data_values(self) -> Values:
-        return Values(type(self).__name__, unit=True)
-
-    @property
     def phases(self) -> tuple[Phase, ...]:
         """The denoiser, then the phases of the guide."""
         guide = () if self._guide is None else self._guide.phases(self)
@@ -152,22 +146,7 @@ class DiffusionModel(Editing):
             calls['uncertainty'] = self.uncertainty, (time,)
         return flax_utils.initialise(key, calls)
 
-    def sample(
-        self,
-        variables: Variables,
-        key: Array,
-        num: int,
-        *,
-        label: Array | None = None,
-        context: Array | None = None,
-    ) -> Array:
-        """Draws [num, *event]; missing labels are drawn uniformly.
-
-        Raises:
-            UserError: a label or context that the model does not take, or a missing context.
-        """
-        label_key, key = jax.random.split(key)
-        condition = conditions.to_sample(self, label_key, num, label, context)
+    def _sample(self, variables: Variables, key: Array, num: int, condition: Array | None) -> Array:
         return self._run(self._sampling_denoiser(variables, condition), key, num)
 
     @full_precision
