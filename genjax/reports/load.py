@@ -1,8 +1,6 @@
 """Reads the folder of a sweep, a folder of sweeps or of runs, or a single run, finished or not."""
 
 import contextlib
-import json
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -14,6 +12,14 @@ from genjax import config as configs
 from genjax import records
 from genjax.errors import UserError, plain
 from genjax.files import committed
+from genjax.reports.json_values import (
+    as_finite,
+    as_number,
+    as_text,
+    as_whole,
+    hashable,
+    read_json,
+)
 from genjax.sweeps.folder import RECORD, Folder
 
 STATUSES = ('complete', 'stopped', 'failed', 'unfinished', 'not begun')
@@ -147,16 +153,16 @@ def _of_sweep(folder: Folder, trial: str) -> Trial:
 
 def _trial_of_sweep(folder: Folder, trial: str) -> Trial:
     workdir, path = folder.workdir(trial), folder.result_path(trial)
-    result = _json(path) if path.exists() else None
+    result = read_json(path) if path.exists() else None
     begun = (workdir / 'config.json').exists()
-    record = _json(workdir / 'config.json') if begun else None
+    record = read_json(workdir / 'config.json') if begun else None
     if result is not None and not (record and _began_after(record, folder, trial)):
         status, reason = result['status'], result['reason']
     else:
         status = 'unfinished' if begun or folder.log(trial).exists() else 'not begun'
         reason = ''
     seconds = None if result is None else result['seconds']
-    record = record or {'config': configs.origin.parts(_json(folder.config(trial)))[0]}
+    record = record or {'config': configs.origin.parts(read_json(folder.config(trial)))[0]}
     return _trial(trial, workdir, record, status, reason, seconds)
 
 
@@ -169,7 +175,7 @@ def _began_after(record: Mapping[str, Any], folder: Folder, trial: str) -> bool:
 def _alone(workdir: Path) -> Trial:
     name = plain(workdir.resolve().name)
     with _explained(workdir):
-        return _trial(name, workdir, _json(workdir / 'config.json'), None, '', None)
+        return _trial(name, workdir, read_json(workdir / 'config.json'), None, '', None)
 
 
 def _trial(
@@ -185,13 +191,13 @@ def _trial(
     """
     config = records.upgrade(record['config'])
     fields = {
-        path.removesuffix(f'.{configs.TARGET}'): _plain(value)
+        path.removesuffix(f'.{configs.TARGET}'): hashable(value)
         for path, value in configs.leaves(config)
     }
     fingerprint = record.get('fingerprint') or configs.fingerprint(record['config'])
     evaluated = {
         found['step']: found['evals']
-        for found in map(records.evaluation, map(_json, workdir.glob('evaluations/*.json')))
+        for found in map(records.evaluation, map(read_json, workdir.glob('evaluations/*.json')))
         if found['config'] == fingerprint
     }
     evals = config.get('evals', {})
@@ -203,7 +209,7 @@ def _trial(
     if evaluated:
         kept = evaluated.get(best, evaluated[max(evaluated)])
         results |= {
-            f'{plain(name)}/{plain(result)}': value if isinstance(value, str) else _finite(value)
+            f'{plain(name)}/{plain(result)}': value if isinstance(value, str) else as_finite(value)
             for name in kept
             for result, value in kept[name]['results'].items()
         }
@@ -218,17 +224,17 @@ def _trial(
     there = committed(workdir / 'checkpoints')
     checkpoints = [int(path.name) for path in there if path.name.isdecimal()]
     recorded = [curve[-1][0] for curve in curves.values()]
-    steps = max(map(_whole, [0, *checkpoints, *recorded, *evaluated]))
+    steps = max(map(as_whole, [0, *checkpoints, *recorded, *evaluated]))
     if status is None:
         early = fields.get('patience') is not None and bool(evaluated)
         status = 'complete' if early or steps >= fields['steps'] else 'unfinished'
     starts = list(map(_start, record.get('starts', [])))
-    data, fingerprint = _text(record.get('data', '')), _text(fingerprint)
-    status, reason = _text(status), _text(reason)
+    data, fingerprint = as_text(record.get('data', '')), as_text(fingerprint)
+    status, reason = as_text(status), as_text(reason)
     uses = records.timesheet(workdir).get('seconds', {})
     if seconds is None and status == 'complete' and uses:
         seconds = sum(uses.values()) - uses.get('idle', 0.0)
-    seconds = None if seconds is None else _number(seconds)
+    seconds = None if seconds is None else as_number(seconds)
     curves = {m: curve for m, curve in curves.items() if m.partition('/')[0] not in final}
     return Trial(
         name, workdir, status, reason, fields, fingerprint, data, steps, seconds, uses, starts,
@@ -240,7 +246,7 @@ def _curves(workdir: Path) -> dict[str, Curve]:
     curves: dict[str, Curve] = {}
     for step, record in records.metrics(workdir):
         for metric, value in record.items():
-            curves.setdefault(plain(metric), []).append((step, _finite(value)))
+            curves.setdefault(plain(metric), []).append((step, as_finite(value)))
     return curves
 
 
@@ -254,7 +260,7 @@ def _evaluation_curves(
             for result, value in evaluated[step][name]['results'].items():
                 if not isinstance(value, str):
                     curve = curves.setdefault(f'{plain(name)}/{plain(result)}', [])
-                    curve.append((step, _finite(value)))
+                    curve.append((step, as_finite(value)))
     return curves
 
 
@@ -268,61 +274,14 @@ def _best_step(curves: Mapping[str, Curve], fields: Mapping[str, Any]) -> int | 
     return min(finite, key=lambda pair: -pair[0] if largest else pair[0])[1]
 
 
-def _finite(value: float | None) -> float | None:
-    return _number(value) if value is not None and math.isfinite(value) else None
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f'{value!r} is not a number')
-    return value
-
-
-def _whole(value: Any) -> int:
-    if type(value) is not int:
-        raise TypeError(f'{value!r} is not a number of steps')
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f'{value!r} is not text')
-    return value
-
-
 def _start(start: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of a start's provenance that reports use."""
     source = start.get('source') or {}
     number = start['devices'].partition(' x ')[0]
     return {
-        **{name: _text(start[name]) for name in ('time', 'genjax', 'python')},
-        'devices': _text(start['devices']) if int(number) >= 0 else '',
-        'commit': start['commit'] and _text(start['commit']),
-        'config commit': source.get('commit') and _text(source['commit']),
-        'packages': {name: _text(found) for name, found in start['packages'].items()},
+        **{name: as_text(start[name]) for name in ('time', 'genjax', 'python')},
+        'devices': as_text(start['devices']) if int(number) >= 0 else '',
+        'commit': start['commit'] and as_text(start['commit']),
+        'config commit': source.get('commit') and as_text(source['commit']),
+        'packages': {name: as_text(found) for name, found in start['packages'].items()},
     }
-
-
-def _plain(value: Any) -> Any:
-    """Converts a value to a hashable one."""
-    if isinstance(value, dict):
-        return tuple((name, _plain(item)) for name, item in value.items())
-    return tuple(map(_plain, value)) if isinstance(value, list) else value
-
-
-def _json(path: Path) -> Any:
-    """Content of a JSON file, with all text `plain`."""
-    try:
-        return _made_plain(json.loads(path.read_text('utf-8')))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f'cannot read {path}: {error}') from None
-
-
-def _made_plain(data: Any) -> Any:
-    if isinstance(data, str):
-        return plain(data)
-    if isinstance(data, list):
-        return list(map(_made_plain, data))
-    if isinstance(data, dict):
-        return {plain(name): _made_plain(value) for name, value in data.items()}
-    return data
