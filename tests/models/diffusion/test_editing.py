@@ -16,9 +16,11 @@ from genjax.models.diffusion import (
     KarrasSchedule,
     Multistep,
     Rectified,
+    V,
 )
 from genjax.networks import TimeMLP
-from tests.models.diffusion.test_diffusion import VARIABLES, exact_model
+from tests.models.diffusion.exact import VARIABLES, exact_model
+from tests.models.diffusion.gaussians import MEANS, SCALE
 
 pytestmark = pytest.mark.slow
 
@@ -117,3 +119,18 @@ def test_completion_by_repetition():
     other = gaussian(CosineVP(), Multistep(3), 60)
     with pytest.raises(UserError, match=r'repaint\(\) needs a sampler of single steps'):
         other.repaint(VARIABLES, KEY, data, mask)
+
+
+def test_what_is_known_stays_and_the_rest_goes_with_it():
+    """Given the first coordinate, the second is drawn near the part that has it."""
+    model = exact_model(CosineVP(), V())
+    known = jnp.tile(jnp.array([[1.0, 0.0], [-1.0, 0.0]]), (500, 1))
+    mask = jnp.array([True, False])
+    x = jax.jit(lambda: model.inpaint(VARIABLES, KEY, known, mask, data_scale=SCALE))()
+    np.testing.assert_array_equal(x[:, 0], known[:, 0])
+    # Exactly, the second coordinate at 1 is of the part at .5 mostly, at -1 of that at 0.
+    right, left = x[::2, 1], x[1::2, 1]
+    weights = np.exp(-0.5 * (np.array([1.0, -1.0])[:, None] - MEANS[:, 0]) ** 2 / 0.16)
+    want = weights @ MEANS[:, 1] / weights.sum(axis=1)
+    assert float(jnp.mean(right)) == pytest.approx(want[0], abs=0.12)
+    assert float(jnp.mean(left)) == pytest.approx(want[1], abs=0.12)
