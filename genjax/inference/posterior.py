@@ -11,7 +11,8 @@ from jax import Array
 from genjax.data.preprocessing import Chain
 from genjax.errors import UserError
 from genjax.models.base import Variables
-from genjax.sampling.draw import BATCH_SIZE, IDENTITY, draws
+from genjax.parallel.host import mesh_of
+from genjax.sampling.draw import BATCH_SIZE, IDENTITY, chunk_size, draws, num_shares
 
 _MOST_DRAWS = 100  # for each sample wanted
 
@@ -53,7 +54,7 @@ def posterior_samples(
         num: number of samples.
         seed: random seed.
         preprocess: that of the run, `run.experiment.preprocess`.
-        batch_size: draws per batch.
+        batch_size: draws per batch, at most.
 
     Raises:
         UserError: `num` is below 1; the model takes no context, or another shape; or fewer than one
@@ -61,10 +62,13 @@ def posterior_samples(
     """
     if num < 1:
         raise UserError(f'num={num} must be at least 1')
+    mesh = mesh_of(variables)
+    rows = chunk_size(mesh)
+    enough = -(-num // rows) * rows // num_shares(mesh)  # unless some are outside
     accepted, drawn, found = [], 0, 0
     for part in draws(
         model, variables, _MOST_DRAWS * num, seed, context=observation, preprocess=preprocess,
-        batch_size=batch_size,
+        batch_size=min(batch_size, enough),
     ):  # fmt: skip
         inside = np.asarray(_inside(prior_log_prob, part['x']))
         (places,) = np.nonzero(inside)

@@ -140,7 +140,7 @@ def contexts_of(model: Any, num: int, context: np.ndarray | None) -> np.ndarray:
         raise UserError(f'a context of {num} samples is numbers {all_}, or {one}; not {found}')
     if not np.all(np.isfinite(contexts)):
         raise UserError('the context has a number that is not finite')
-    return np.broadcast_to(contexts, (num, *shape)).astype(np.float32)
+    return np.broadcast_to(contexts.astype(np.float32), (num, *shape))
 
 
 def labels_of(model: Any, num: int, label: int | np.ndarray | None) -> np.ndarray | None:

@@ -13,6 +13,7 @@ from genjax.inference import posterior_samples
 from genjax.models import Flow
 from genjax.models.flow import Autoregressive
 from genjax.networks import MaskedMLP
+from genjax.sampling.draw import chunk_size
 
 pytestmark = pytest.mark.slow
 
@@ -67,6 +68,17 @@ def test_leakage_is_rejected_and_its_share_is_that_of_the_closed_form(linear):
     np.testing.assert_array_equal(found.samples[: len(inside)], inside)
     few = posterior_samples(FLOW, variables, X, prior, 100, batch_size=16)
     np.testing.assert_array_equal(few.samples, found.samples[:100])
+
+
+def test_few_samples_take_few_draws(linear):
+    sizes = []
+
+    def prior(theta):
+        sizes.append(len(theta))
+        return jnp.zeros(len(theta))
+
+    posterior_samples(FLOW, linear[0], X, prior, 10)
+    assert sizes == [chunk_size(None)]
 
 
 def test_preprocessing_is_inverted_before_the_prior(linear):
