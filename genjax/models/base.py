@@ -87,8 +87,9 @@ def average_states(before: Any, states: Any, weights: Array) -> Any:
         if len(weights) == 1 or not jnp.issubdtype(new.dtype, jnp.floating):
             return new[0]
         shares = weights.reshape(-1, *[1] * (new.ndim - 1))
-        # Divide the sum, not the weights, so that the mean of equal integers is exact.
         mean = jnp.sum(shares * new, axis=0) / jnp.maximum(jnp.sum(weights), 1.0)
+        # The mean of equal numbers rounds: what a phase leaves alone, or counts, stays exact.
+        mean = jnp.where(jnp.all(new == new[0], axis=0), new[0], mean)
         return jnp.where(jnp.sum(weights) > 0, mean, old).astype(new.dtype)
 
     return jax.tree.map(average, before, states)
