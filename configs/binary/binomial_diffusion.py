@@ -18,7 +18,7 @@ from genjax.evaluation import Likelihood
 from genjax.models import DiscreteDiffusion
 from genjax.models.diffusion import DiscreteSampling, UniformNoise
 from genjax.networks import TimeMLP
-from genjax.training import Experiment
+from genjax.training import DecayWeights, Experiment
 
 
 def get_config():
@@ -34,7 +34,10 @@ def get_config():
             eval_samples=100,
         ),
         optimizer=spec(
-            optax.adamw, spec(optax.cosine_decay_schedule, 2e-3, steps), weight_decay=0.01
+            optax.adamw,
+            spec(optax.cosine_decay_schedule, 2e-3, steps),
+            weight_decay=0.01,
+            mask=DecayWeights(),
         ),
         steps=steps,
         batch_size=256,

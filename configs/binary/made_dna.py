@@ -18,7 +18,7 @@ from genjax.data import Binary
 from genjax.evaluation import Likelihood
 from genjax.models import MADE
 from genjax.networks import MaskedAutoencoder
-from genjax.training import Experiment
+from genjax.training import DecayWeights, Experiment
 
 
 def get_config(masks: Literal['fixed', 'sampled'] = 'fixed'):
@@ -32,7 +32,10 @@ def get_config(masks: Literal['fixed', 'sampled'] = 'fixed'):
         dataset=Binary('dna.{split}.data.gz'),
         model=MADE(MaskedAutoencoder((180,), features=(500,), num_masks=num_masks, dropout=0.5)),
         optimizer=spec(
-            optax.adamw, spec(optax.cosine_decay_schedule, learning_rate, steps), weight_decay=decay
+            optax.adamw,
+            spec(optax.cosine_decay_schedule, learning_rate, steps),
+            weight_decay=decay,
+            mask=DecayWeights(),
         ),
         steps=steps,
         batch_size=100,

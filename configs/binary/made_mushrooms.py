@@ -3,8 +3,8 @@
     genjax train --config=configs/binary/made_mushrooms.py --workdir=runs/made_mushrooms
 
 The files are looked for as mushrooms.train.data.gz and so on; --config.dataset.path=… names another
-place, with {split} in the name. Expected: 9.59 nats on the test split, exact, after a minute.
-Published (Germain et al., 2015): 9.68.
+place, with {split} in the name. Expected: 9.59 nats on the test split, exact, after a minute,
+measured when biases decayed too. Published (Germain et al., 2015): 9.68.
 """
 
 import optax
@@ -14,7 +14,7 @@ from genjax.data import Binary
 from genjax.evaluation import Likelihood
 from genjax.models import MADE
 from genjax.networks import MaskedAutoencoder
-from genjax.training import Experiment
+from genjax.training import DecayWeights, Experiment
 
 
 def get_config():
@@ -24,7 +24,10 @@ def get_config():
         dataset=Binary('mushrooms.{split}.data.gz'),
         model=MADE(MaskedAutoencoder((112,), features=(500,), num_masks=32, dropout=0.2)),
         optimizer=spec(
-            optax.adamw, spec(optax.cosine_decay_schedule, 1e-2, steps), weight_decay=0.01
+            optax.adamw,
+            spec(optax.cosine_decay_schedule, 1e-2, steps),
+            weight_decay=0.01,
+            mask=DecayWeights(),
         ),
         steps=steps,
         batch_size=100,

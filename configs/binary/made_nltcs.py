@@ -14,7 +14,7 @@ from genjax.data import Binary
 from genjax.evaluation import Likelihood
 from genjax.models import MADE
 from genjax.networks import MaskedAutoencoder
-from genjax.training import Experiment
+from genjax.training import DecayWeights, Experiment
 
 
 def get_config():
@@ -24,7 +24,10 @@ def get_config():
         dataset=Binary('nltcs.{split}.data.gz'),
         model=MADE(MaskedAutoencoder((16,), features=(500,), num_masks=8, dropout=0.0)),
         optimizer=spec(
-            optax.adamw, spec(optax.cosine_decay_schedule, 2e-3, steps), weight_decay=0.01
+            optax.adamw,
+            spec(optax.cosine_decay_schedule, 2e-3, steps),
+            weight_decay=0.01,
+            mask=DecayWeights(),
         ),
         steps=steps,
         batch_size=100,

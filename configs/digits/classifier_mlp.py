@@ -12,7 +12,7 @@ from genjax.data import Chain, Digits, Scale
 from genjax.evaluation import Accuracy
 from genjax.models import Classifier
 from genjax.networks import MLP
-from genjax.training import Experiment
+from genjax.training import DecayWeights, Experiment
 
 
 def get_config():
@@ -23,7 +23,10 @@ def get_config():
         preprocess=Chain((Scale(),)),
         model=Classifier(MLP((256, 256), dropout=0.3), num_classes=10),
         optimizer=spec(
-            optax.adamw, spec(optax.cosine_decay_schedule, 2e-3, steps), weight_decay=1e-2
+            optax.adamw,
+            spec(optax.cosine_decay_schedule, 2e-3, steps),
+            weight_decay=1e-2,
+            mask=DecayWeights(),
         ),
         steps=steps,
         steps_per_call=10,

@@ -12,7 +12,7 @@ from genjax.data import Binarise, Chain, Digits
 from genjax.evaluation import Likelihood
 from genjax.models import FactorVAE
 from genjax.networks import MLP
-from genjax.training import Experiment
+from genjax.training import DecayWeights, Experiment
 
 
 def get_config():
@@ -31,7 +31,10 @@ def get_config():
         ),
         optimizer={
             'vae': spec(
-                optax.adamw, spec(optax.cosine_decay_schedule, 2e-3, steps), weight_decay=1e-4
+                optax.adamw,
+                spec(optax.cosine_decay_schedule, 2e-3, steps),
+                weight_decay=1e-4,
+                mask=DecayWeights(),
             ),
             'discriminator': spec(optax.adam, 1e-4, b1=0.5),
         },

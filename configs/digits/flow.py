@@ -17,7 +17,7 @@ from genjax.data import Chain, Dequantise, Digits, Logit
 from genjax.evaluation import Likelihood
 from genjax.models import Flow, flow
 from genjax.networks import MLP
-from genjax.training import Experiment
+from genjax.training import DecayWeights, Experiment
 
 SHAPE = (8, 8, 1)
 
@@ -35,7 +35,10 @@ def get_config():
         preprocess=Chain((Dequantise(), Logit(alpha=0.05))),
         model=Flow(bijection=flow.Chain((flatten, stack, back)), shape=SHAPE),
         optimizer=spec(
-            optax.adamw, spec(optax.cosine_decay_schedule, 1e-3, steps), weight_decay=0.1
+            optax.adamw,
+            spec(optax.cosine_decay_schedule, 1e-3, steps),
+            weight_decay=0.1,
+            mask=DecayWeights(),
         ),
         steps=steps,
         batch_size=128,

@@ -13,7 +13,7 @@ from genjax.data import Digits
 from genjax.evaluation import Likelihood
 from genjax.models import flow
 from genjax.networks import MLP
-from genjax.training import Experiment
+from genjax.training import DecayWeights, Experiment
 
 SHAPE = (8, 8, 1)
 
@@ -34,7 +34,10 @@ def get_config():
             noise=flow.Chain((flatten, noise_stack, back)),
         ),
         optimizer=spec(
-            optax.adamw, spec(optax.cosine_decay_schedule, 1e-3, steps), weight_decay=0.1
+            optax.adamw,
+            spec(optax.cosine_decay_schedule, 1e-3, steps),
+            weight_decay=0.1,
+            mask=DecayWeights(),
         ),
         steps=steps,
         batch_size=128,

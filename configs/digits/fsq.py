@@ -14,7 +14,7 @@ from genjax.data import Binarise, Chain, Digits
 from genjax.evaluation import CodebookUse, Likelihood
 from genjax.models import VQVAE
 from genjax.networks import MLP, FiniteScalarQuantiser, MaskedMLP
-from genjax.training import Experiment
+from genjax.training import DecayWeights, Experiment
 
 
 def get_config():
@@ -31,7 +31,10 @@ def get_config():
             prior=MaskedMLP((256,)),
         ),
         optimizer=spec(
-            optax.adamw, spec(optax.cosine_decay_schedule, 2e-3, steps), weight_decay=1e-4
+            optax.adamw,
+            spec(optax.cosine_decay_schedule, 2e-3, steps),
+            weight_decay=1e-4,
+            mask=DecayWeights(),
         ),
         steps=steps,
         steps_per_call=10,

@@ -18,7 +18,7 @@ from genjax.data import Binarise, Chain, Digits
 from genjax.evaluation import Likelihood
 from genjax.models import LadderVAE
 from genjax.networks import MLP, ConvLadder, ConvNet, Ladder
-from genjax.training import Experiment
+from genjax.training import DecayWeights, Experiment
 
 
 def get_config(levels: Literal['vectors', 'maps'] = 'vectors'):
@@ -36,7 +36,10 @@ def get_config(levels: Literal['vectors', 'maps'] = 'vectors'):
             eval_samples=500,
         ),
         optimizer=spec(
-            optax.adamw, spec(optax.cosine_decay_schedule, 2e-3, steps), weight_decay=1e-4
+            optax.adamw,
+            spec(optax.cosine_decay_schedule, 2e-3, steps),
+            weight_decay=1e-4,
+            mask=DecayWeights(),
         ),
         steps=steps,
         steps_per_call=10 if vectors else 1,

@@ -34,7 +34,7 @@ from genjax.data import Chain, Digits, Latents
 from genjax.evaluation import C2ST, LabelAccuracy, TokenLikelihood
 from genjax.models import GPT, DiffusionModel
 from genjax.networks import TimeMLP, Transformer
-from genjax.training import EncodeLatents, Experiment, LoadLatents
+from genjax.training import DecayWeights, EncodeLatents, Experiment, LoadLatents
 
 
 def get_config(code: Literal['kl', 'stored', 'vq'] = 'kl'):
@@ -65,7 +65,10 @@ def get_config(code: Literal['kl', 'stored', 'vq'] = 'kl'):
         preprocess=spec(Chain, (step,)),
         model=model,
         optimizer=spec(
-            optax.adamw, spec(optax.cosine_decay_schedule, 1e-3, steps), weight_decay=1e-4
+            optax.adamw,
+            spec(optax.cosine_decay_schedule, 1e-3, steps),
+            weight_decay=1e-4,
+            mask=DecayWeights(),
         ),
         clip_norm=1.0,
         steps=steps,

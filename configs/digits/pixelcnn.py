@@ -13,7 +13,7 @@ from genjax.data import Binarise, Chain, Digits
 from genjax.evaluation import Likelihood
 from genjax.models import Categorical, PixelCNN
 from genjax.networks import GatedPixelCNN
-from genjax.training import Experiment
+from genjax.training import DecayWeights, Experiment
 
 
 def get_config():
@@ -27,7 +27,10 @@ def get_config():
             likelihood=Categorical(levels=2),
         ),
         optimizer=spec(
-            optax.adamw, spec(optax.cosine_decay_schedule, 3e-3, steps), weight_decay=1e-2
+            optax.adamw,
+            spec(optax.cosine_decay_schedule, 3e-3, steps),
+            weight_decay=1e-2,
+            mask=DecayWeights(),
         ),
         steps=steps,
         batch_size=64,

@@ -13,7 +13,7 @@ from genjax.data import Binarise, Chain, Digits
 from genjax.evaluation import Likelihood
 from genjax.models import VAE, VampPrior
 from genjax.networks import MLP
-from genjax.training import Experiment
+from genjax.training import DecayWeights, Experiment
 
 
 def get_config():
@@ -30,7 +30,10 @@ def get_config():
             eval_samples=500,
         ),
         optimizer=spec(
-            optax.adamw, spec(optax.cosine_decay_schedule, 2e-3, steps), weight_decay=1e-4
+            optax.adamw,
+            spec(optax.cosine_decay_schedule, 2e-3, steps),
+            weight_decay=1e-4,
+            mask=DecayWeights(),
         ),
         steps=steps,
         steps_per_call=10,

@@ -28,7 +28,7 @@ from genjax.networks import (
     VectorQuantiser,
 )
 from genjax.schedules import Scheduled
-from genjax.training import Experiment
+from genjax.training import DecayWeights, Experiment
 
 
 def get_config(quantiser: Literal['vq', 'residual', 'lookup_free', 'gumbel'] = 'vq'):
@@ -53,7 +53,10 @@ def get_config(quantiser: Literal['vq', 'residual', 'lookup_free', 'gumbel'] = '
             prior=MaskedMLP((256,)),
         ),
         optimizer=spec(
-            optax.adamw, spec(optax.cosine_decay_schedule, 2e-3, steps), weight_decay=1e-4
+            optax.adamw,
+            spec(optax.cosine_decay_schedule, 2e-3, steps),
+            weight_decay=1e-4,
+            mask=DecayWeights(),
         ),
         steps=steps,
         steps_per_call=10,

@@ -20,7 +20,7 @@ from genjax.data import PianoRolls
 from genjax.evaluation import TokenLikelihood
 from genjax.models import FrameModel
 from genjax.networks import TCN, MaskedAutoencoder
-from genjax.training import Experiment
+from genjax.training import DecayWeights, Experiment
 
 FRAMES = 160
 
@@ -41,7 +41,10 @@ def get_config(within: Literal['independent', 'made'] = 'independent'):
             within=made if within == 'made' else None,
         ),
         optimizer=spec(
-            optax.adamw, spec(optax.cosine_decay_schedule, 2e-3, steps), weight_decay=0.01
+            optax.adamw,
+            spec(optax.cosine_decay_schedule, 2e-3, steps),
+            weight_decay=0.01,
+            mask=DecayWeights(),
         ),
         steps=steps,
         batch_size=16,

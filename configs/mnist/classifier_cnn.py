@@ -13,7 +13,7 @@ from genjax.data import TFDS, Chain, Scale
 from genjax.evaluation import Accuracy
 from genjax.models import Classifier
 from genjax.networks import ConvNet
-from genjax.training import Experiment
+from genjax.training import DecayWeights, Experiment
 
 
 def get_config():
@@ -24,7 +24,10 @@ def get_config():
         preprocess=Chain((Scale(),)),
         model=Classifier(ConvNet((16, 32, 64), pool=2), num_classes=10),
         optimizer=spec(
-            optax.adamw, spec(optax.cosine_decay_schedule, 3e-3, steps), weight_decay=1e-2
+            optax.adamw,
+            spec(optax.cosine_decay_schedule, 3e-3, steps),
+            weight_decay=1e-2,
+            mask=DecayWeights(),
         ),
         steps=steps,
         batch_size=128,

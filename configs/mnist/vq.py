@@ -19,7 +19,7 @@ from genjax.data import TFDS, Binarise, Chain
 from genjax.evaluation import CodebookUse, Likelihood
 from genjax.models import VQVAE
 from genjax.networks import MLP, FiniteScalarQuantiser, MaskedMLP, VectorQuantiser
-from genjax.training import Experiment
+from genjax.training import DecayWeights, Experiment
 
 
 def get_config(quantiser: Literal['vq', 'fsq'] = 'vq'):
@@ -40,7 +40,10 @@ def get_config(quantiser: Literal['vq', 'fsq'] = 'vq'):
             prior=MaskedMLP((256,)),
         ),
         optimizer=spec(
-            optax.adamw, spec(optax.cosine_decay_schedule, 1e-3, steps), weight_decay=1e-4
+            optax.adamw,
+            spec(optax.cosine_decay_schedule, 1e-3, steps),
+            weight_decay=1e-4,
+            mask=DecayWeights(),
         ),
         steps=steps,
         steps_per_call=10,

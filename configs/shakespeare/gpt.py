@@ -14,7 +14,7 @@ from genjax.data import Text
 from genjax.evaluation import TokenLikelihood
 from genjax.models import GPT
 from genjax.networks import Transformer
-from genjax.training import Experiment
+from genjax.training import DecayWeights, Experiment
 
 CONTEXT = 256
 VOCAB = 65
@@ -45,6 +45,7 @@ def get_config():
             spec(optax.warmup_cosine_decay_schedule, 0.0, 1e-3, steps // 50, steps, end_value=1e-4),
             b2=0.99,
             weight_decay=0.1,
+            mask=DecayWeights(),
         ),
         steps=steps,
         batch_size=64,

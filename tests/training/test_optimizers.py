@@ -1,6 +1,7 @@
 """Weight decay of weights alone, Muon, Schedule-Free and norms, against NumPy."""
 
 import functools
+from pathlib import Path
 
 import flax.linen as nn
 import jax
@@ -9,7 +10,7 @@ import numpy as np
 import optax
 import pytest
 
-from genjax.config import build
+from genjax.config import build, leaves, load
 from genjax.errors import UserError
 from genjax.models.base import LossOutput, Phase
 from genjax.training import DecayWeights, MuonWeights
@@ -64,6 +65,17 @@ def test_weights_alone_decay(name, kept):
         else:
             found.add(last)
     assert found == kept
+
+
+def test_our_configs_decay_weights_alone():
+    decaying = 0
+    for file in sorted(Path('configs').rglob('*.py')):
+        fields = dict(leaves(load(str(file))))
+        for path in [path for path in fields if path.endswith('.weight_decay') and fields[path]]:
+            mask = path.replace('weight_decay', 'mask._target_')
+            assert fields.get(mask) == 'genjax.training.DecayWeights', file
+            decaying += 1
+    assert decaying > 20
 
 
 def test_patterns_choose_what_decays():
