@@ -79,6 +79,30 @@ def test_a_linear_velocity_has_the_flow_of_the_matrix_exponential():
     np.testing.assert_allclose(penalty, 0.5 * kinetic + 2 * (matrix**2).sum(), rtol=1e-3)
 
 
+def test_the_error_is_of_fourth_order_and_has_its_weight():
+    """A step of length h errs by order h⁵, the N steps of a path by N⁻⁴."""
+    flow = VARIABLES['params']['flow']
+    stiff = {**flow, 'head': jax.tree.map(lambda a: 30 * a, flow['head'])}
+    variables = {**VARIABLES, 'params': {'flow': stiff}}
+
+    def loss(train_steps, error=0.0):
+        model = dataclasses.replace(MODEL, train_steps=train_steps, error=error)
+        return jax.jit(model.phases[0].loss)(variables, {'x': X}, KEY)
+
+    plain, weighted = loss(4), loss(4, error=1000.0)
+    errors = plain.metrics['error']
+    assert 8 < jnp.mean(errors) / jnp.mean(loss(8).metrics['error']) < 32
+    np.testing.assert_allclose(weighted.values - plain.values, 1000 * errors, rtol=1e-2)
+
+
+def test_the_error_of_a_flow_at_rest_has_no_gradient():
+    def error(variables):
+        return jnp.sum(MODEL.phases[0].loss(variables, {'x': X}, KEY).metrics['error'])
+
+    gradient = jax.jit(jax.grad(error))(MODEL.init(KEY, {'x': X}))
+    assert all(jnp.all(jnp.abs(g) < 1e-6) for g in jax.tree.leaves(gradient))
+
+
 def test_an_estimate_says_so():
     model = dataclasses.replace(MODEL, divergence='hutchinson', tolerance=1e-2)
     assert jax.eval_shape(model.log_prob, VARIABLES, X, KEY).kind == 'estimate'
