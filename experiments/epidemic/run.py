@@ -24,6 +24,7 @@ import optax
 from jax import Array
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from scipy.special import ndtr
 
 import genjax
 from experiments import records
@@ -35,11 +36,11 @@ from genjax.inference import rank_test, sbc_ranks
 from genjax.models import Flow, flow
 from genjax.networks import MLP
 from genjax.sampling import log_prob
-from genjax.training import Experiment
+from genjax.training import Experiment, MuonWeights
 
-STEPS = {'flow': 4000, 'longer': 40_000, 'gaussian': 4000}
+STEPS = {'flow': 4000, 'tuned': 8000, 'gaussian': 4000}
 MODELS = tuple(STEPS)
-SIMULATIONS = 300_000
+SIMULATIONS = {'flow': 300_000, 'tuned': 1_000_000, 'gaussian': 300_000}
 THETAS, DRAWS = 250, 1000  # for the distances
 POSTERIORS, SAMPLES = 200, 199  # for the calibration
 EDGE, COARSE, FINE = 4.0, 48, 61  # of the prior's standard deviations; points along an axis
@@ -72,27 +73,40 @@ def rates(z: Array) -> Array:
     return jnp.array([0.4, 0.125]) * jnp.exp(jnp.array([0.5, 0.2]) * z)
 
 
-def config_of(model: str, num: int = SIMULATIONS, steps: int | None = None):
+def config_of(model: str, num: int | None = None, steps: int | None = None):
     """A surrogate: square roots of counts, which have a similar deviation for all means, less
     the noise that makes them continuous. The counts of days are independent given θ.
     """
-    affine = flow.Conditioned(MLP((128, 128), activation='silu'), flow.Affine(bound=6.0))
-    spline = flow.Conditioned(MLP((64, 64), activation='silu'), flow.Spline(bins=8))
-    layers = (affine,) if model == 'gaussian' else (affine, spline)
     steps = FieldReference(steps or STEPS[model])
+    network, pieces, ema = MLP((128, 128), activation='silu'), flow.Spline(bins=8), (0.999,)
+    optimizer = spec(optax.adam, spec(optax.cosine_decay_schedule, 2e-3, steps))
+    if model == 'tuned':
+        network = MLP((64, 64, 64, 64), activation='silu', frequencies=(2.0,))
+        # Beyond its bound a spline is the identity: .3 % of draws for 3, 6e-7 for 5.
+        pieces, ema = flow.Spline(bins=10, bound=5.0), ()
+        optimizer = spec(
+            optax.contrib.muon,
+            spec(optax.cosine_decay_schedule, 2e-2, steps),
+            muon_weight_dimension_numbers=MuonWeights(),
+        )
+    affine = flow.Conditioned(network, flow.Affine(bound=6.0))
+    spline = flow.Conditioned(MLP((64, 64), activation='silu'), pieces)
+    layers = (affine,) if model == 'gaussian' else (affine, spline)
     return spec(
         Experiment,
         dataset=Simulations(
-            Rescaled(Dequantised(Epidemic()), 'sqrt'), num, modelled='observations'
+            Rescaled(Dequantised(Epidemic()), 'sqrt'),
+            num or SIMULATIONS[model],
+            modelled='observations',
         ),
         preprocess=Chain((Standardise(),)),
         model=Flow(flow.Chain(layers=layers), (10,), context_shape=(2,)),
-        optimizer=spec(optax.adam, spec(optax.cosine_decay_schedule, 2e-3, steps)),
+        optimizer=optimizer,
         steps=steps,
         steps_per_call=10,
         batch_size=512,
         clip_norm=1.0,
-        ema=(0.999,),
+        ema=ema,
         log_every=1000,
         checkpoint_every=0,
     )
@@ -102,6 +116,16 @@ def counts_of(run: genjax.Run, z: np.ndarray, seed: int) -> np.ndarray:
     """Counts [N, 10] drawn by a surrogate, one for each row of z [N, 2]."""
     root = run.sample(len(z), context=z, seed=seed, batch_size=10_000)
     return np.clip(np.floor(np.maximum(root, 0) ** 2), 0, 1000)
+
+
+def mean_counts(run: genjax.Run, z: np.ndarray) -> np.ndarray:
+    """Means [T, 10] of a surrogate's counts given each row of z [T, 2], as sums of P(count > k),
+    without the noise of draws.
+    """
+    edges = np.sqrt(np.arange(1, 1001, dtype=np.float32))
+    rows = np.tile(edges[:, None], (len(z), 10))
+    codes = run.encode(rows, context=np.repeat(z, len(edges), axis=0))[:, :10]
+    return np.sum(ndtr(-codes).reshape(len(z), -1, 10), axis=1)
 
 
 @jax.jit
@@ -212,9 +236,14 @@ def measured(
     drawing = time.process_time()
     counts = counts_of(run, each, seed).reshape(first.shape)
     drawn = time.process_time()
+    # The simulator's law with the surrogate's means: only its location is wrong.
+    share = np.clip(mean_counts(run, each[:: first.shape[1]]) / 1000, 0, 1)[:, None]
+    near = np.random.default_rng(seed).binomial(1000, share, first.shape)
     return {
         'model': model, 'seed': seed, 'train_s': trained - begin, 'sample_s': drawn - drawing,
         **ratios(distances(first, counts), floor),
+        'location': ratios(distances(first, near), floor)['ratio'],
+        'shape': ratios(distances(near, counts), floor)['ratio'],
         **calibration(surrogate_likelihood(run), truth, x),
     }  # fmt: skip
 
@@ -251,8 +280,12 @@ def report(rows: list[dict]) -> str:
     days = ' | '.join(str(17 * day) for day in range(10))
     lines += ['', f'| W₁ ratio on day | {days} |', '|---' * 11 + '|']
     for model in ('simulator', *MODELS):
-        ratio = np.mean([row['ratio'] for row in rows if row['model'] == model], axis=0)
-        lines.append(f'| {model} | {" | ".join(f"{value:.2f}" for value in ratio)} |')
+        found = [row for row in rows if row['model'] == model]
+        for part, name in (('ratio', ''), ('location', ', location'), ('shape', ', shape')):
+            if all(part in row for row in found):
+                ratio = np.mean([row[part] for row in found], axis=0)
+                cells = ' | '.join(f'{value:.2f}' for value in ratio)
+                lines.append(f'| {model}{name} | {cells} |')
     return '\n'.join(lines)
 
 
@@ -262,7 +295,7 @@ def plot(rows: list[dict]) -> Figure:
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     names = {
-        'simulator': 'the simulator again', 'flow': 'flow', 'longer': 'flow, 40,000 steps',
+        'simulator': 'the simulator again', 'flow': 'flow', 'tuned': 'flow, tuned',
         'gaussian': 'Gaussian head',
     }  # fmt: skip
     for number, (model, name) in enumerate(names.items()):

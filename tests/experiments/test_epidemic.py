@@ -29,6 +29,23 @@ def test_distances_of_a_shift_and_their_ratio():
     np.testing.assert_allclose(found['stderr'], 0.1 / np.sqrt(4000) / 1.5, rtol=0.05)
 
 
+class Rounded:
+    """Counts that are the square of a normal variable, rounded down."""
+
+    def encode(self, x, context):
+        return np.concatenate([(x - 3 * context[:, :1]) / 0.5, context], axis=1)
+
+
+def test_means_of_counts_are_those_of_draws():
+    z = np.array([[1.0, 0], [0.2, 0], [4, 0]], np.float32)
+    root = 3 * z[:, :1] + 0.5 * np.random.default_rng(0).standard_normal((3, 400_000))
+    want = np.floor(np.maximum(root, 0) ** 2)
+    found = study.mean_counts(Rounded(), z)
+    assert found.shape == (3, 10)
+    error = want.std(axis=1, keepdims=True) / np.sqrt(400_000)
+    assert np.all(np.abs(found - want.mean(axis=1, keepdims=True)) < 5 * error)
+
+
 def test_the_grid_has_the_moments_of_a_conjugate_posterior():
     x, scale = np.array([1.0, -0.5]), np.array([0.02, 0.5])
 
