@@ -43,7 +43,7 @@ def get_config():
         batch_size=128,
         ema=(0.998,),
         evals={
-            'nll': Likelihood(split='validation', every=1000, batch_size=200),
+            'nll': Likelihood(split='validation', every=1000, batch_size=300),
             'test_nll': Likelihood(batch_size=300, num_draws=10),
         },
         best='nll',

@@ -44,7 +44,7 @@ def get_config():
         clip_norm=10.0,
         ema=(0.99,),
         evals={
-            'nll': Likelihood(split='validation', every=50, batch_size=200),
+            'nll': Likelihood(split='validation', every=50, batch_size=300),
             'test_nll': Likelihood(batch_size=300, num_draws=10),
         },
         best='nll',

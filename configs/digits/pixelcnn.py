@@ -36,7 +36,7 @@ def get_config():
         batch_size=64,
         ema=(0.995,),
         evals={
-            'nll': Likelihood(split='validation', every=500, batch_size=200),
+            'nll': Likelihood(split='validation', every=500, batch_size=300),
             'test_nll': Likelihood(batch_size=300, num_draws=20),
         },
         best='nll',

@@ -40,7 +40,7 @@ def get_config():
         batch_size=64,
         ema=(0.995,),
         evals={
-            'nll': Likelihood(split='validation', every=500, batch_size=200, given_label=True),
+            'nll': Likelihood(split='validation', every=500, batch_size=300, given_label=True),
             'test_nll': Likelihood(batch_size=300, num_draws=20, given_label=True),
             'without': Likelihood(batch_size=300, num_draws=20),
             'labels': LabelAccuracy(),

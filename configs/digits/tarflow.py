@@ -43,7 +43,7 @@ def get_config():
         clip_norm=1.0,
         ema=(0.998,),
         evals={
-            'nll': Likelihood(split='validation', every=500, batch_size=200),
+            'nll': Likelihood(split='validation', every=500, batch_size=300),
             'test_nll': Likelihood(batch_size=300, num_draws=10),
         },
         best='nll',

@@ -62,7 +62,7 @@ def get_config(quantiser: Literal['vq', 'residual', 'lookup_free', 'gumbel'] = '
         steps_per_call=10,
         batch_size=128,
         evals={
-            'nll': Likelihood(split='validation', every=1000, batch_size=200),
+            'nll': Likelihood(split='validation', every=1000, batch_size=300),
             'codes': CodebookUse(),
             'test_nll': Likelihood(batch_size=300, num_draws=10),
         },

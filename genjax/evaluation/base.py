@@ -1,12 +1,12 @@
 """The contract of evaluators."""
 
 import abc
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
@@ -126,8 +126,12 @@ def kind_of(result: LogProb, preprocess: Chain, batch: Mapping[str, Array]) -> s
     if not np.issubdtype(x.dtype, np.integer) and len(np.unique(x)) > few:
         return result.kind
     with jax.transfer_guard('allow'):
-        _, log_det = preprocess(jnp.asarray(x[:1]), jax.random.key(0))
-        return 'density' if result.density or float(log_det[0]) else result.kind
+        return 'density' if result.density or _rescales(preprocess, x[:1]) else result.kind
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _rescales(preprocess: Chain, x: Array) -> Array:
+    return preprocess(x, jax.random.key(0))[1][0] != 0
 
 
 def require(evaluator: Any, model: Any, method: str) -> None:

@@ -96,16 +96,20 @@ class Likelihood(Evaluator):
         require(self, model, 'log_prob')
         require_density(self, data)
         program = self.program(model, data.preprocess)
-        parts, first = [], None
+        parts, kind = [], None
         for batch in data.batches(self.batch_size):
-            part, key = program(variables, batch, key)
-            parts.append(part)
-            first = batch if first is None else first
+            result, key = program(variables, batch, key)
+            kind = kind or kind_of(result, data.preprocess, batch)
+            total = result.value
+            for _ in range(self.num_draws - 1):
+                result, key = program(variables, batch, key)
+                total += result.value
+            parts.append(_mean_moments(total, self.num_draws, batch['mask']))
         if not parts:
             raise UserError(f'the {data.split} split has no examples to evaluate on')
-        moments, kind = Moments(), kind_of(parts[0], data.preprocess, first)
+        moments = Moments()
         for part in fetch(parts):
-            moments.add(*map(float, part.value))
+            moments.add(*map(float, part))
         steps = [repr(step) for step in data.preprocess.steps]
         steps += condition_protocol(model, self.given_label)
         if kind == 'density':
@@ -122,36 +126,28 @@ class Likelihood(Evaluator):
         }
 
     def program(self, model: HasLogProb, preprocess: Chain) -> Callable:
-        """The function to compile: (variables, batch, key) -> moments of the batch, and the next
-        key.
+        """The function to compile: (variables, batch, key) -> log-probabilities of the batch in one
+        draw of the noise, and the next key. Evaluators that differ in `num_draws` share it.
         """
-        return functools.partial(
-            _batch_moments, model, preprocess, self.num_draws, self.given_label
-        )
+        return functools.partial(_one_draw, model, preprocess, self.given_label)
 
 
-@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _batch_moments(
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _one_draw(
     model: HasLogProb,
     preprocess: Chain,
-    num_draws: int,
     given_label: bool,
     variables: Variables,
     batch: Mapping[str, Array],
     key: Array,
 ) -> tuple[LogProb, Array]:
-    """Moments of the log-probabilities of one batch, with their kind, and the key for the next
-    batch.
-    """
+    next_key, preprocess_key, model_key = jax.random.split(key, 3)
+    x, log_det = preprocess(batch['x'], preprocess_key)
     given = scored_conditions(model, batch, given_label)
+    result = model.log_prob(variables, x, model_key, **given)
+    return result.replace(value=result.value + log_det), next_key
 
-    def draw(key: Array) -> LogProb:
-        preprocess_key, model_key = jax.random.split(key)
-        x, log_det = preprocess(batch['x'], preprocess_key)
-        result = model.log_prob(variables, x, model_key, **given)
-        return result.replace(value=result.value + log_det)
 
-    next_key, draws_key = jax.random.split(key)
-    result = jax.lax.map(draw, jax.random.split(draws_key, num_draws))
-    mean = jnp.mean(result.value, axis=0)
-    return result.replace(value=masked_moments(mean, batch['mask'])), next_key
+@functools.partial(jax.jit, static_argnums=1)
+def _mean_moments(total: Array, num: int, mask: Array) -> tuple[Array, Array, Array]:
+    return masked_moments(total / num, mask)

@@ -10,6 +10,7 @@ from genjax.data.decoding import check_finite
 from genjax.data.pipeline import random_subset
 from genjax.data.sources import Dataset, Source
 from genjax.errors import UserError
+from genjax.hardware.compiler import run_once_options
 from genjax.models.base import Values
 from genjax.schedules import at_step
 from genjax.training.contract import check_source
@@ -48,7 +49,9 @@ def check_data(experiment: Experiment, source: Source) -> None:
     values = getattr(model, 'data_values', None)
     # Latents of a first stage are normalised, and computing them needs its encoder.
     if values is not None and not experiment.preprocess.lossy:
-        y = experiment.preprocess(jax.device_put(batch['x']), jax.random.key(0))[0]
+        options = run_once_options(jax.devices())
+        preprocess = jax.jit(experiment.preprocess, compiler_options=options)
+        y, _ = preprocess(jax.device_put(batch['x']), jax.random.key(0))
         tokens = getattr(model, 'vocab_size', None) is not None
         _check_values(values, np.asarray(y, np.float32), tokens)
 

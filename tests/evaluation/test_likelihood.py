@@ -143,16 +143,17 @@ def test_mistakes_are_named(field):
         Likelihood(**{field: 0})
 
 
-def test_one_program_serves_all_batches_and_variables():
+def test_one_program_serves_all_batches_variables_and_numbers_of_draws():
     entry = BY_NAME['vae']
     x = np.zeros((10, 8, 8, 1), np.uint8)
     data = _data(x, Chain((Binarise(),)), (8, 8, 1))
     from genjax.evaluation import likelihood
 
     Likelihood(4)(entry.model, entry.model.init(KEY, entry.batch()), data, KEY)
-    compiled = likelihood._batch_moments._cache_size()
-    Likelihood(4)(entry.model, entry.model.init(jax.random.key(1), entry.batch()), data, KEY)
-    assert likelihood._batch_moments._cache_size() == compiled
+    compiled = likelihood._one_draw._cache_size()
+    variables = entry.model.init(jax.random.key(1), entry.batch())
+    Likelihood(4, num_draws=3)(entry.model, variables, data, KEY)
+    assert likelihood._one_draw._cache_size() == compiled
 
 
 def test_no_implicit_transfers():
