@@ -20,6 +20,7 @@ from tests.training import tiny
 pytestmark = pytest.mark.slow
 
 FEW = ('vq', 'naive-bayes', 'uniform-box')
+AVERAGED = [e for e in ZOO if e.name != 'cyclegan-pool']  # which keeps the last micro-batch's pool
 
 
 def _settings(entry, accumulate):
@@ -41,7 +42,8 @@ def _far_off(path, leaf):
 
 
 @pytest.mark.parametrize(
-    'name', [pytest.param(e.name, marks=[] if e.name in FEW else pytest.mark.full) for e in ZOO]
+    'name',
+    [pytest.param(e.name, marks=[] if e.name in FEW else pytest.mark.full) for e in AVERAGED],
 )
 def test_the_state_moves_once_per_update(name):
     entry = BY_NAME[name]

@@ -16,6 +16,7 @@ from genjax.models.gan.objectives import orthogonal_penalty
 from genjax.models.gan.pool import empty, exchange
 from genjax.models.sampling_options import with_sampling
 from genjax.networks import MLP
+from tests.models.zoo import BY_NAME
 from tests.tiers import full
 
 pytestmark = pytest.mark.slow
@@ -149,3 +150,12 @@ def test_masked_images_do_not_enter_the_pool():
     shown, pool = exchange(empty(8, (1,)), images, mask, KEY)
     np.testing.assert_array_equal(shown, images)
     np.testing.assert_array_equal(pool['images'][:, 0], [1, 3, 5, 6, 0, 0, 0, 0])
+
+
+def test_of_the_pools_of_micro_batches_the_last_is_kept():
+    entry = BY_NAME['cyclegan-pool']
+    before = entry.model.init(KEY, entry.batch())['state']
+    states = jax.tree.map(lambda a: jnp.stack([a, a + 1, a + 2]), before)
+    discriminators, _ = entry.model.phases
+    after = discriminators.merge(before, states, jnp.ones(3))
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b + 2), after, before)
