@@ -17,6 +17,7 @@ from genjax.training import Experiment
 
 SHAPE = (8, 8, 1)
 WIDTHS = (256, 256)
+BATCH = 100
 
 
 def digits(split: str) -> tuple[np.ndarray, np.ndarray]:
@@ -48,7 +49,7 @@ def trained(
 ) -> genjax.Run:
     """Trains a model with Adam, unless it is done, and returns the run at its end."""
     steps = FieldReference(steps)
-    options = {'dataset': Digits(), 'batch_size': 100, 'steps_per_call': 10, **options}
+    options = {'dataset': Digits(), 'batch_size': BATCH, 'steps_per_call': 10, **options}
     config = spec(
         Experiment,
         preprocess=Chain(preprocess),

@@ -5,10 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from experiments.why_densities import codes, energies
+from experiments.why_densities import codes, common, energies
 from experiments.why_densities import run as study
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def batches_for_eight_devices(monkeypatch):
+    monkeypatch.setattr(common, 'BATCH', 96)
 
 
 def test_the_tables_of_the_page_are_those_of_the_results():

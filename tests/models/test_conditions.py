@@ -16,6 +16,7 @@ from genjax.networks import MLP, DCGANDiscriminator, TimeMLP
 from tests.models.probe import KEY, LABELS, variables_of
 from tests.models.zoo import BY_NAME, ZOO, every
 
+NEED_CLASSES = ('classifier', 'diffusion-classifier', 'jem', 'vae-semi-supervised')
 LABELLED = [
     *(
         dataclasses.replace(
@@ -30,7 +31,7 @@ LABELLED = [
     for entry in LABELLED
     if getattr(entry.model, 'num_classes', None) is not None
     and getattr(entry.model, 'conditioning', 'input') == 'input'
-    and entry.name not in ('classifier', 'diffusion-classifier')  # which need classes
+    and entry.name not in NEED_CLASSES
 ]
 FEW = (
     'vae-labels-free-bits',
