@@ -1,4 +1,4 @@
-"""What the command line sets in a config."""
+"""Overrides of config fields by the command line."""
 
 import ast
 import re

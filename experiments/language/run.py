@@ -174,14 +174,18 @@ def measure(data: Text, seed: int, steps: int, rates: dict[str, float], out: Pat
     run = pretrained(data, out)
     train, test = examples(data, 'train'), examples(data, 'test')
     untrained = run.model.init(jax.random.key(seed), {'x': test['x'][:1]})
+    probed = {
+        name: functools.partial(features, run.model, run.experiment.preprocess, variables)
+        for name, variables in (('random', untrained), ('probe', run.variables))
+    }
+    of_test = {name: h(test['x']) for name, h in probed.items()}
     rows = []
     for per_class in PER_CLASS:
         few = labelled_rows(data, train['label'], per_class, seed)
         found = ngrams(train, test, few)
-        for name, variables in (('random', untrained), ('probe', run.variables)):
-            h = functools.partial(features, run.model, run.experiment.preprocess, variables)
+        for name, h in probed.items():
             predict = fit_probe(h(train['x'][few]), train['label'][few])
-            found[name] = float(np.mean(predict(h(test['x'])) == test['label']))
+            found[name] = float(np.mean(predict(of_test[name]) == test['label']))
         for arm in ARMS:
             tuned = classifier(data, seed, per_class, arm, rates[arm], steps, out, {})
             found[arm] = tuned.evaluate({'test': Accuracy()})['test/accuracy']

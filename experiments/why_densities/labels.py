@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.why_densities.common import SHAPE, cell, digits, network, trained, vae
+from experiments.why_densities.common import BATCH, SHAPE, cell, digits, network, trained, vae
 from genjax.data import Digits, Scale, SemiSupervised
 from genjax.models import Classifier, SemiSupervisedVAE
 from genjax.networks import MLP
@@ -28,7 +28,7 @@ def measure(out: Path, seed: int) -> list[dict]:
     for count in COUNTS:
         few = SemiSupervised(Digits(), per_class=count, seed=seed, share=1.0)
         mixed = SemiSupervised(Digits(), per_class=count, seed=seed, share=0.2)
-        classifier = {'dataset': few, 'batch_size': min(100, 10 * count)}
+        classifier = {'dataset': few, 'batch_size': min(BATCH, 10 * count)}
         begun = {**classifier, 'start': warm}
         for arm, model, steps, options in (
             ('separate', Classifier(network(), 10), STEPS['classifier'], classifier),

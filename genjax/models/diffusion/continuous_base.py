@@ -1,4 +1,4 @@
-"""What models of real data that draw from noise by a network share."""
+"""The base class of diffusion and few-step models of continuous data."""
 
 from abc import ABC, abstractmethod
 
