@@ -18,7 +18,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import optax
-from timing import measure, training
+from timing import measure, shared, training, variant
 
 from genjax.models.base import num_params
 from genjax.models.diffusion import (
@@ -30,6 +30,7 @@ from genjax.models.diffusion import (
     Epsilon,
 )
 from genjax.networks import DiT
+from genjax.parallel.sharding import MeshShape, rows
 
 SHAPE, BATCH, SAMPLES, STEPS, CLASSES = (32, 32, 3), 32, 16, 50, 10
 
@@ -48,7 +49,7 @@ def calls(scan: bool) -> tuple[int, dict[str, tuple[int, Callable]]]:
     keys = [jax.random.key(i) for i in range(8)]
     pictures = [jax.random.uniform(key, (BATCH, *SHAPE), minval=-1) for key in keys]
     labels = [jax.random.randint(key, (BATCH,), 0, CLASSES) for key in keys]
-    data = itertools.cycle(zip(pictures, labels, keys, strict=True))
+    data = itertools.cycle(map(shared, zip(pictures, labels, keys, strict=True)))
     variables = jax.jit(model.init)(keys[0], {'x': pictures[0], 'label': labels[0]})
     (phase,) = model.phases
 
@@ -58,7 +59,10 @@ def calls(scan: bool) -> tuple[int, dict[str, tuple[int, Callable]]]:
 
     train, _ = training(mean_loss, variables['params'], optax.adamw(1e-4, weight_decay=0.0), data)
     wanted = jnp.arange(SAMPLES) % CLASSES
-    sample = jax.jit(lambda v, key: model.sample(v, key, SAMPLES, label=wanted))
+    sample = jax.jit(
+        lambda v, key: model.sample(v, key, SAMPLES, label=wanted),
+        out_shardings=rows(MeshShape().make()),
+    )
     seeds = itertools.cycle(keys)
     return num_params(variables), {
         'train': (BATCH, train),
@@ -76,9 +80,8 @@ def main() -> None:
     params, figures = calls(args.scan)
     for name, (images, call) in figures.items():
         if args.figure in (None, name):
-            variant = 'scan' if args.scan else 'plain'
-            head = {'case': 'dit-mini', 'peer': 'genjax', 'variant': variant, 'figure': name}
-            head |= {'unit': 'images/s', 'params': params}
+            head = {'case': 'dit-mini', 'peer': 'genjax', 'figure': name, 'unit': 'images/s'}
+            head |= {'variant': variant('scan' if args.scan else 'plain'), 'params': params}
             result = measure(call, images, args.seconds, warm_up=1, min_blocks=3)
             print(json.dumps(head | result), flush=True)
 

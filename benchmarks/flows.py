@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import jax
 import optax
-from timing import measure, training
+from timing import measure, training, variant
 
 from genjax.models import Flow
 from genjax.models.base import num_params
@@ -75,7 +75,7 @@ def main() -> None:
     parser.add_argument('--unroll', type=int, default=1, help='layers in a turn of the loop')
     args = parser.parse_args()
     params, figures = calls(args.case, args.unroll)
-    head = {'case': args.case, 'peer': 'genjax', 'variant': f'unroll-{args.unroll}'}
+    head = {'case': args.case, 'peer': 'genjax', 'variant': variant(f'unroll-{args.unroll}')}
     for figure, call in figures.items():
         if args.figure in (None, figure):
             result = measure(call, BATCH, args.seconds)

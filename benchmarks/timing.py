@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ import jax
 import optax
 
 from genjax.hardware.allocator import keep_freed_memory
+from genjax.parallel.sharding import MeshShape, replicated, rows
 from genjax.training import Experiment
 from genjax.training.state import init_state
 from genjax.training.step import train_step
@@ -62,6 +64,19 @@ def _five_digits(x: float) -> float:
     return float(f'{x:.5g}')
 
 
+def variant(name: str) -> str:
+    """The name of what is measured: with the number of devices and the options of XLA, if set."""
+    devices = jax.device_count()
+    parts = [name, f'{devices} devices' * (devices > 1), os.environ.get('XLA_FLAGS', '')]
+    return ' '.join(part for part in parts if part)
+
+
+def shared(batch: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+    """A batch whose rows the devices of the process share; a key goes to each."""
+    mesh = MeshShape().make()
+    return tuple(jax.device_put(a, rows(mesh) if a.ndim else replicated(mesh)) for a in batch)
+
+
 def training(
     loss: Callable[..., jax.Array],
     params: Any,
@@ -79,7 +94,7 @@ def training(
     Returns:
         The call, and the list of the parameters and the optimizer's state as they are now.
     """
-    state = [params, optimizer.init(params)]
+    state = jax.device_put([params, optimizer.init(params)], replicated(MeshShape().make()))
 
     @jax.jit
     def update(params: Any, moments: Any, *batch: Any) -> tuple[Any, Any, jax.Array]:

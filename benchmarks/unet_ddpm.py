@@ -16,11 +16,12 @@ from collections.abc import Callable
 
 import jax
 import optax
-from timing import measure, training
+from timing import measure, shared, training, variant
 
 from genjax.models.base import num_params
 from genjax.models.diffusion import DDIM, DiffusionModel, DiffusionSampling, DiscreteVP, Epsilon
 from genjax.networks import UNet
+from genjax.parallel.sharding import MeshShape, rows
 
 SHAPE, BATCH, SAMPLES, STEPS = (32, 32, 1), 32, 16, 50
 
@@ -42,7 +43,7 @@ def calls() -> tuple[int, dict[str, tuple[int, Callable]]]:
     )
     keys = [jax.random.key(i) for i in range(8)]
     pictures = [jax.random.uniform(key, (BATCH, *SHAPE), minval=-1) for key in keys]
-    data = itertools.cycle(zip(pictures, keys, strict=True))
+    data = itertools.cycle(map(shared, zip(pictures, keys, strict=True)))
     variables = jax.jit(model.init)(keys[0], {'x': pictures[0]})
     (phase,) = model.phases
 
@@ -50,7 +51,7 @@ def calls() -> tuple[int, dict[str, tuple[int, Callable]]]:
         return phase.loss({**variables, 'params': params}, {'x': x}, key).values.mean()
 
     train, _ = training(mean_loss, variables['params'], optax.adamw(1e-4, weight_decay=1e-2), data)
-    sample = jax.jit(model.sample, static_argnums=2)
+    sample = jax.jit(model.sample, static_argnums=2, out_shardings=rows(MeshShape().make()))
     seeds = itertools.cycle(keys)
     return num_params(variables), {
         'train': (BATCH, train),
@@ -70,8 +71,8 @@ def main() -> None:
     params, figures = calls()
     for name, (images, call) in figures.items():
         if args.figure in (None, name):
-            head = {'case': 'unet-ddpm', 'peer': 'genjax', 'variant': 'jit', 'figure': name}
-            head |= {'unit': 'images/s', 'params': params}
+            head = {'case': 'unet-ddpm', 'peer': 'genjax', 'figure': name, 'unit': 'images/s'}
+            head |= {'variant': variant('jit'), 'params': params}
             result = measure(call, images, args.seconds, warm_up=1, min_blocks=3)
             print(json.dumps(head | result), flush=True)
 
