@@ -59,7 +59,9 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 
     if request['search']:
         if chip is None:
-            raise UserError(f'--search needs a chip with known figures, not {request["topology"]}')
+            raise UserError(
+                '--search and --fit need a chip with known figures, not ' + request['topology']
+            )
         choices = search.search(
             config,
             shapes,

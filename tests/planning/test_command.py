@@ -56,4 +56,6 @@ def test_what_the_process_finds_wrong_is_one_line(capsys):
     assert 'does not fit 3 device(s)' in failure(
         capsys, DIGITS, '--topology=cpu-3', '--config.mesh.fsdp=2'
     )
-    assert '--search needs a chip' in failure(capsys, DIGITS, '--topology=cpu-3', '--search')
+    assert '--search and --fit need a chip' in failure(
+        capsys, DIGITS, '--topology=cpu-3', '--search'
+    )
