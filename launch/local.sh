@@ -3,7 +3,7 @@
 # out of date:
 #
 #   launch/local.sh train --config=configs/digits/vae.py --workdir=runs/vae
-#   launch/local.sh test [--full] [pytest arguments]   (docs/testing.md)
+#   launch/local.sh test [--full | --quick] [pytest arguments]   (docs/testing.md)
 #
 #   PYTHON         the interpreter to build on (else the newest Python >= 3.11 on the PATH)
 #   GENJAX_VENV    where the environment lies (else .venv in the checkout)

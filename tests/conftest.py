@@ -30,8 +30,13 @@ from xdist.scheduler import LoadScopeScheduling
 
 
 def pytest_addoption(parser):
-    """Adds `--full`: the tests marked `full` run as well."""
+    """Adds `--full`, and `--quick` for the newest Python."""
     parser.addoption('--full', action='store_true', help='run the tests marked "full" as well')
+    parser.addoption(
+        '--quick',
+        action='store_true',
+        help='run each test with its first parameters only, and none that is marked "slow"',
+    )
 
 
 def group_of(nodeid):
@@ -40,13 +45,23 @@ def group_of(nodeid):
     return found[1] if found else nodeid.split('::')[0]
 
 
+def of_tier(config, items):
+    """The tests that are asked for."""
+    if not config.getoption('--full'):
+        items = [item for item in items if not item.get_closest_marker('full')]
+    if config.getoption('--quick'):
+        items = [item for item in items if not item.get_closest_marker('slow')]
+        # The first of those that differ in their parameters stays.
+        items = {item.nodeid.split('[')[0]: item for item in reversed(items)}.values()
+    return items
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    """Deselects the tests of the full tier without `--full`; groups the others, long ones first."""
-    if not config.getoption('--full'):
-        full = [item for item in items if item.get_closest_marker('full')]
-        config.hook.pytest_deselected(items=full)
-        items[:] = [item for item in items if not item.get_closest_marker('full')]
+    """Deselects the tests of other tiers; groups the others, long ones first."""
+    chosen = set(of_tier(config, items))
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = [item for item in items if item in chosen]
     order = {}
     for item in sorted(items, key=lambda item: item.get_closest_marker('slow') is None):
         order.setdefault(group_of(item.nodeid), len(order))

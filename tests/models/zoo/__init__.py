@@ -72,8 +72,8 @@ its own tests.
 
 def every(entries=ZOO, few=None):
     """Parametrises a test by `entry`. Of the full tier are the `VARIANTS`, or, with `few`, all that
-    are not named there. What is not representative is not tested on the newest Python. The ids end
-    in @zoo: tests/conftest.py runs the tests of a model together.
+    are not named there. What is not representative is slow: not of the tests of `--quick`. The ids
+    end in @zoo: tests/conftest.py runs the tests of a model together.
     """
 
     def parameter(entry):
