@@ -51,8 +51,9 @@ def of_tier(config, items):
         items = [item for item in items if not item.get_closest_marker('full')]
     if config.getoption('--quick'):
         items = [item for item in items if not item.get_closest_marker('slow')]
-        # The first of those that differ in their parameters stays.
-        items = {item.nodeid.split('[')[0]: item for item in reversed(items)}.values()
+        # Of those that differ in their parameters the first stays; models are not parameters.
+        names = [i.nodeid if '@zoo' in i.nodeid else i.nodeid.split('[')[0] for i in items]
+        items = dict(reversed(list(zip(names, items, strict=True)))).values()
     return items
 
 
