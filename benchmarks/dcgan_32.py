@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
-from timing import measure, stepping, variant
+from timing import measure, shared, stepping, variant
 
 from genjax.models import GAN
 from genjax.models.base import num_params
@@ -106,7 +106,7 @@ def main() -> None:
     model = GAN(Generator(), Discriminator(), LATENT)
     adam = optax.adam(2e-4, b1=0.5, b2=0.999)
     keys = [jax.random.key(i) for i in range(8)]
-    batches = [{'x': jax.random.uniform(k, (BATCH, 32, 32, 1), minval=-1.0)} for k in keys]
+    batches = [shared({'x': jax.random.uniform(k, (BATCH, 32, 32, 1), minval=-1.0)}) for k in keys]
     head = {'case': 'dcgan-32', 'peer': 'genjax', 'variant': variant('jit'), 'figure': 'train'}
     head |= {'unit': 'images/s', 'params': num_params(model.init(keys[0], batches[0]))}
     measured = measure(stepping(model, adam, BATCH, batches), BATCH, args.seconds)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import jax
 import optax
-from timing import measure, training, variant
+from timing import measure, shared, training, variant
 
 from genjax.models import Flow
 from genjax.models.base import num_params
@@ -44,7 +44,7 @@ def calls(case: str, unroll: int) -> tuple[int, dict[str, Callable[[], object]]]
     """The number of parameters, and what to time by the name of the figure."""
     layer, num, dim = CASES[case]
     model = Flow(Repeat(layer, num, unroll), (dim,))
-    data = [jax.random.normal(jax.random.key(i), (BATCH, dim)) for i in range(8)]
+    data = [shared(jax.random.normal(jax.random.key(i), (BATCH, dim))) for i in range(8)]
     variables = jax.jit(model.init)(jax.random.key(0), {'x': data[0]})
     batches = itertools.cycle(data)
     keys = itertools.cycle([jax.random.key(i) for i in range(8)])

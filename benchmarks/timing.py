@@ -71,10 +71,12 @@ def variant(name: str) -> str:
     return ' '.join(part for part in parts if part)
 
 
-def shared(batch: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
-    """A batch whose rows the devices of the process share; a key goes to each."""
+def shared(batch: Any) -> Any:
+    """A tree of arrays whose rows the devices of the process share; a key goes to each."""
     mesh = MeshShape().make()
-    return tuple(jax.device_put(a, rows(mesh) if a.ndim else replicated(mesh)) for a in batch)
+    return jax.tree.map(
+        lambda a: jax.device_put(a, rows(mesh) if a.ndim else replicated(mesh)), batch
+    )
 
 
 def training(
