@@ -61,11 +61,14 @@ class LossOutput(NamedTuple):
         values: the loss of each example, [B]; the train step takes the masked mean.
         metrics: named diagnostics, each [B] (averaged like the loss) or a scalar.
         state: the new `variables['state']` of all groups, or the input of the phase's `merge`.
+        handed: arrays for the next phase, if that `takes_over`: what depends on no parameters that
+            this phase trains, and need not be computed again.
     """
 
     values: Array
     metrics: Mapping[str, Array]
     state: Mapping[str, Any]
+    handed: Any = ()
 
 
 def average_states(before: Any, states: Any, weights: Array) -> Any:
@@ -102,7 +105,8 @@ class Phase:
     Attributes:
         name: names the optimizer and the metrics of this phase.
         trains: the parameter groups that it updates; all others are held constant.
-        loss: `(variables, batch, key) -> LossOutput`, pure.
+        loss: `(variables, batch, key) -> LossOutput`, pure; if `takes_over`, `(variables, batch,
+            key, handed) -> LossOutput`.
         repeats: updates per step, each on its own slice of the batch (the critic of a WGAN: 5).
             All schedules follow the step: those of the optimizer (learning rate, weight decay,
             injected hyperparameters) and `Scheduled` fields have one value in all updates of a
@@ -111,13 +115,16 @@ class Phase:
             with the states that `loss` returned for its K micro-batches, all computed from the same
             state (see `average_states`). Override it for state that is not affine in a mean over
             examples, such as counts.
+        takes_over: `loss` takes what the phase before handed on for the same examples. Both update
+            once a step.
     """
 
     name: str
     trains: tuple[str, ...]
-    loss: Callable[[Variables, Batch, Array], LossOutput]
+    loss: Callable[..., LossOutput]
     repeats: int = 1
     merge: Callable[[Any, Any, Array], Any] = average_states
+    takes_over: bool = False
 
 
 @flax.struct.dataclass

@@ -72,7 +72,13 @@ def _check_phases(model: GenerativeModel, phases: Any) -> None:
             raise UserError(f'{where} has two of the name {phase.name!r}')
         if not callable(phase.loss):
             raise UserError(f'{where}: loss of {phase.name!r} is {described(phase.loss)}')
-        _takes(phase, 'loss', 'variables', 'batch', 'key')
+        _takes(phase, 'loss', 'variables', 'batch', 'key', *['handed'] * phase.takes_over)
+    for before, phase in zip((None, *phases), phases, strict=False):
+        if phase.takes_over and (before is None or before.repeats != 1 or phase.repeats != 1):
+            raise UserError(
+                f'{where}: {phase.name!r} takes over from the phase before it, and both must have'
+                ' repeats=1'
+            )
 
 
 def check_source(dataset: Dataset, source: Source) -> None:

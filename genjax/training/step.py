@@ -50,21 +50,22 @@ def train_step(
     phases = at_step(experiment.model, state.step).phases
     slices = max(phase.repeats for phase in phases)
     batch = jax.tree.map(lambda a: _split_rows(a, slices), batch)
-    variables, opt_state, metrics = state.variables, dict(state.opt_state), {}
+    variables, opt_state, metrics, handed = state.variables, dict(state.opt_state), {}, ()
     for turn, phase in enumerate(phases):
         turn_key = jax.random.fold_in(key, turn)
         update = _phase_update(experiment, phase, state.step, scan)
 
         def repeat(carry, inputs, update=update):
-            *carry, metrics = update(*carry, *inputs)
-            return tuple(carry), metrics
+            *carry, metrics, handed = update(*carry, *inputs)
+            return tuple(carry), (metrics, handed)
 
-        (variables, opt_state[phase.name]), phase_metrics = scan(
+        (variables, opt_state[phase.name]), (phase_metrics, handed) = scan(
             repeat,
             (variables, opt_state[phase.name]),
             (
                 jax.tree.map(lambda a, n=phase.repeats: a[:n], batch),
                 jax.random.split(turn_key, phase.repeats),
+                handed if phase.takes_over else (),
             ),
         )
         metrics |= {f'{phase.name}/{k}': jnp.mean(v, axis=0) for k, v in phase_metrics.items()}
@@ -103,8 +104,8 @@ def train_steps(
 
 
 def _phase_update(experiment: Experiment, phase: Phase, step: Array, scan: Callable) -> Callable:
-    """Returns `(variables, opt_state, batch, key) -> (variables, opt_state, metrics)`, one update
-    of one phase in a step.
+    """Returns `(variables, opt_state, batch, key, handed) -> (variables, opt_state, metrics,
+    handed)`, one update of one phase in a step; what is handed on is [micro-batches, ...].
     """
     optimizer = experiment.optimizer_of(phase)
 
@@ -115,8 +116,10 @@ def _phase_update(experiment: Experiment, phase: Phase, step: Array, scan: Calla
         """The parameters that the phase trains, in float32."""
         return computed(trained(own(variables), experiment.frozen), experiment.params_dtype)
 
-    def sums(variables: Variables, batch: Batch, key: Array) -> tuple[Any, ...]:
-        """Gradient, metrics and weight summed over unmasked examples, and the new model state."""
+    def sums(variables: Variables, batch: Batch, key: Array, handed: Any) -> tuple[Any, ...]:
+        """Gradient, metrics and weight summed over unmasked examples, and the new model state and
+        what is handed on.
+        """
         preprocess_key, loss_key = jax.random.split(key)
         if experiment.augment:  # `split(key)[i]` is `fold_in(key, i)`: the third child of the key
             batch = augmented(experiment.augment, batch, jax.random.fold_in(key, 2))
@@ -131,31 +134,33 @@ def _phase_update(experiment: Experiment, phase: Phase, step: Array, scan: Calla
         def objective(part):
             params = {**variables['params'], **merged(part, own(variables))}
             params = computed(params, experiment.params_dtype)
-            output = phase.loss({**variables, 'params': params}, batch, loss_key)
+            taken = (handed,) if phase.takes_over else ()
+            output = phase.loss({**variables, 'params': params}, batch, loss_key, *taken)
             output = checked_loss(phase, output, len(mask), variables['state'])
             return total(output.values), output
 
         gradient, output = jax.grad(objective, has_aux=True)(part_of(variables))
         metrics = {k: total(v) for k, v in {**output.metrics, 'loss': output.values}.items()}
-        return (gradient, metrics, weight), output.state
+        return (gradient, metrics, weight), (output.state, output.handed)
 
-    def update(variables, opt_state, batch, key):
+    def update(variables, opt_state, batch, key, handed):
         if experiment.accumulate == 1:
-            totals, state = sums(variables, batch, key)
-            states, weights = jax.tree.map(lambda a: a[None], (state, totals[-1]))
+            totals, kept = sums(variables, batch, key, jax.tree.map(lambda a: a[0], handed))
+            kept = jax.tree.map(lambda a: a[None], (*kept, totals[-1]))
         else:
+            sums_of = jax.jit(sums)  # traced once
 
             def micro_batch(totals, inputs):
-                new, state = sums(variables, *inputs)
-                return jax.tree.map(jnp.add, totals, new), (state, new[-1])
+                new, kept = sums_of(variables, *inputs)
+                return jax.tree.map(jnp.add, totals, new), (*kept, new[-1])
 
             micro_batches = jax.tree.map(lambda a: _split_rows(a, experiment.accumulate), batch)
-            inputs = (micro_batches, jax.random.split(key, experiment.accumulate))
+            inputs = (micro_batches, jax.random.split(key, experiment.accumulate), handed)
             first = jax.tree.map(lambda a: a[0], inputs)
-            shapes, _ = jax.eval_shape(sums, variables, *first)
+            shapes, _ = jax.eval_shape(sums_of, variables, *first)
             zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
-            totals, (states, weights) = scan(micro_batch, zeros, inputs)
-        gradient, metrics, weight = totals
+            totals, kept = scan(micro_batch, zeros, inputs)
+        (gradient, metrics, weight), (states, handed, weights) = totals, kept
         before = variables['state']
         model_state = checked_state(phase, before, phase.merge(before, states, weights))
         model_state = {**model_state, **_frozen_state(experiment, variables)}
@@ -190,7 +195,7 @@ def _phase_update(experiment: Experiment, phase: Phase, step: Array, scan: Calla
                 (variables, opt_state),
             )
             metrics['skipped'] = 1.0 - finite
-        return new_variables, new_opt_state, metrics
+        return new_variables, new_opt_state, metrics, handed
 
     return update
 

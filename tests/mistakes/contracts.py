@@ -20,6 +20,7 @@ CONTRACT = [
             ('phases: unknown group', "'fit' trains 'v', and the parameter groups of init are w"),
             ('phases: repeats', "Model.phases: repeats of 'fit' must be at least 1, not 0"),
             ('phases: twice', "Model.phases has two of the name 'fit'"),
+            ('phases: takes over', "'fit' takes over from the phase before it, and both must"),
             ('phases: no loss', "Model.phases: loss of 'fit' is None"),
             ('phases: short loss', 'Phase.loss is called with (variables, batch, key): too many'),
             ('init: nothing', "Model.init must return {'params': …, 'state': …}, not None"),

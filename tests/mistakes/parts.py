@@ -34,6 +34,7 @@ class Model:
             'phases: unknown group': (Phase('fit', ('v',), self.loss),),
             'phases: repeats': (Phase('fit', ('w',), self.loss, 0),),
             'phases: twice': (fit, fit),
+            'phases: takes over': (Phase('fit', ('w',), self.takes_over, takes_over=True),),
             'phases: no loss': (Phase('fit', ('w',), None),),
             'phases: short loss': (Phase('fit', ('w',), lambda variables, batch: None),),
         }.get(self.fault, (fit,))
@@ -47,6 +48,9 @@ class Model:
             'init: no state': {'params': {'w': {'mean': w}}},
             'init: a list': {**good, 'params': [w]},
         }.get(self.fault, good)
+
+    def takes_over(self, variables, batch, key, handed):
+        return self.loss(variables, batch, key)
 
     def loss(self, variables, batch, key):
         x, state = batch['x'], variables['state']

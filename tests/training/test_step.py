@@ -103,6 +103,39 @@ def test_a_step_is_one_optax_step_on_the_mean_loss(optimizer):
     assert_same(after.variables['params']['other'], before.variables['params']['other'])
 
 
+@dataclasses.dataclass(frozen=True)
+class Relay(Line):
+    """A line, and a second phase that is handed the errors of the first, which are random."""
+
+    @property
+    def phases(self):
+        second = Phase('second', ('other',), self._second, takes_over=True)
+        return (Phase('first', ('line',), self._first), second)
+
+    def _first(self, variables, batch, key):
+        out = self._loss(variables, batch, key)
+        return out._replace(handed=(batch['x'], out.metrics['error']))
+
+    def _second(self, variables, batch, key, handed):
+        x, error = handed
+        metrics = {'same': jnp.all(x == batch['x'], axis=1), 'error': error}
+        return LossOutput(error * variables['params']['other']['w'][0], metrics, variables['state'])
+
+
+@pytest.mark.parametrize('unroll', [True, False])
+@pytest.mark.parametrize('accumulate', [1, 4])
+def test_a_phase_takes_over_what_was_computed_for_the_same_examples(accumulate, unroll):
+    settings = experiment(Relay(noise=1.0), optax.sgd(0.1), accumulate=accumulate)
+    batch = {**numbers(), 'mask': jnp.arange(8) < 5}
+    state = jax.jit(functools.partial(init_state, settings))(batch)
+    step = functools.partial(train_step, settings, unroll=unroll)
+    after, metrics = jax.jit(step)(state, batch)
+    assert metrics['second/same'] == 1
+    np.testing.assert_allclose(metrics['second/error'], metrics['first/error'], rtol=1e-6)
+    moved = after.variables['params']['other']['w'] - 1
+    np.testing.assert_allclose(moved, [-0.1 * metrics['first/error'], 0], rtol=1e-4, atol=1e-7)
+
+
 def test_masked_rows_count_for_nothing():
     mask = jnp.array([1, 1, 0, 1, 0, 0, 1, 1], bool)
     batch = {**numbers(), 'mask': mask}

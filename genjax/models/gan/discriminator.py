@@ -42,6 +42,7 @@ class Deal(NamedTuple):
         fake_key: key for augmenting samples.
         state: the state after the generator's call.
         near: key -> samples of nearby codes (`Consistency`).
+        handed: what a deal of the same samples, without generating them again, is made from.
     """
 
     real: Array
@@ -51,6 +52,7 @@ class Deal(NamedTuple):
     fake_key: Array
     state: Any
     near: Callable[[Array], Array]
+    handed: Any
 
 
 @dataclass(frozen=True)

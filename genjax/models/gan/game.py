@@ -1,6 +1,6 @@
 """The game of a GAN: the losses of its two players."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -31,6 +31,7 @@ class Game:
     orthogonal: float
     consistency: Consistency | None
     num_critic: int
+    reuse: bool
     pack: int
     augment: Augment | None
     num_classes: int | None
@@ -44,7 +45,7 @@ class Game:
         loss, repeats = self._discriminator_loss, self.num_critic
         return (
             Phase('discriminator', ('discriminator',), loss, repeats, self._merged),
-            Phase('generator', ('generator',), self._generator_loss),
+            Phase('generator', ('generator',), self._generator_loss, takes_over=self.reuse),
         )
 
     def _merged(self, before: Any, states: Any, weights: Array) -> Any:
@@ -66,20 +67,30 @@ class Game:
         )
         return x.astype(jnp.float32), state
 
-    def _deal(self, variables: Variables, batch: Batch, key: Array) -> Deal:
-        z_key, label_key, generator_key, real_key, fake_key = jax.random.split(key, 5)
+    def _deal(self, variables: Variables, batch: Batch, key: Array, handed: Any = ()) -> Deal:
+        *_, real_key, fake_key = keys = jax.random.split(key, 5)
+        (z_key, label_key, generator_key), samples = handed or (keys[:3], ())
         real, condition = batch['x'].astype(jnp.float32), conditions.of_batch(self, batch)
         if self.conditioning != 'input':
             label = classes.complete(label_key, batch['label'], self.num_classes)
             condition = jax.nn.one_hot(label, self.num_classes)
         z = jax.random.normal(z_key, (len(real), self.latent_dim))
-        fake, state = self._generate(variables, z, condition, train=True, key=generator_key)
+
+        def of(params: Any, z: Array) -> tuple[Array, Any]:
+            playing = {**variables, 'params': {**variables['params'], 'generator': params}}
+            return self._generate(playing, z, condition, train=True, key=generator_key)
 
         def near(key: Array) -> Array:
-            nearby = self.consistency.nearby(key, z)
-            return self._generate(variables, nearby, condition, train=True, key=generator_key)[0]
+            return of(params, self.consistency.nearby(key, z))[0]
 
-        return Deal(real, fake, condition, real_key, fake_key, state, near)
+        params = variables['params']['generator']
+        if self.reuse:
+            samples = samples or jax.vjp(lambda params: of(params, z), params, has_aux=True)
+            fake, pull_back, state = samples
+            fake = _again(params, fake, pull_back)
+        else:
+            fake, state = of(params, z)
+        return Deal(real, fake, condition, real_key, fake_key, state, near, (keys[:3], samples))
 
     def _discriminator_loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
         deal_key, real_key, fake_key, penalty_key, line_key = jax.random.split(key, 5)
@@ -112,12 +123,15 @@ class Game:
             state, real.logits, fake.logits, self._packs(_counts(batch))
         )
         values = sum(penalties.values(), start=values)
-        return self._output(values, {**metrics, **followed, **penalties}, state)
+        output = self._output(values, {**metrics, **followed, **penalties}, state)
+        return output._replace(handed=deal.handed if self.reuse else ())
 
-    def _generator_loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
+    def _generator_loss(
+        self, variables: Variables, batch: Batch, key: Array, handed: Any = ()
+    ) -> LossOutput:
         deal_key, real_key, fake_key = jax.random.split(key, 3)
         metrics = {}
-        deal = self._deal(variables, batch, deal_key)
+        deal = self._deal(variables, batch, deal_key, handed)
         condition = deal.condition
         keys = (deal.real_key, real_key), (deal.fake_key, fake_key)
         # What the loss ignores, such as the real logits, the compiler does not compute.
@@ -152,6 +166,20 @@ class Game:
             *jax.tree.map(lambda a: jnp.repeat(a, self.pack) if a.ndim else a, (values, metrics)),
             state,
         )
+
+
+@jax.custom_vjp
+def _again(params: Any, x: Array, pull_back: Callable) -> Array:
+    """The samples x of a generator with these parameters, generated before: their derivative is
+    `pull_back`.
+    """
+    return x
+
+
+_again.defvjp(
+    lambda params, x, pull_back: (x, pull_back),
+    lambda pull_back, change: (*pull_back(change), None, None),
+)
 
 
 def _counts(batch: Batch) -> Array:

@@ -69,6 +69,10 @@ class GAN(Game):
             1e-4 there), see `orthogonal_penalty`.
         consistency: consistency regularisation of both players.
         num_critic: discriminator updates per step, each on its own slice of the batch.
+        reuse: the generator is trained on the samples that the discriminator was just trained on,
+            as in many implementations of DCGAN, in place of new ones: its forward pass is computed
+            once a step, and what its backward pass needs is kept in memory meanwhile. Needs
+            `num_critic=1`.
         pack: examples per discriminator input, concatenated along the last axis, so that the
             discriminator can detect mode collapse (PacGAN; Lin et al., 2018). Each example is
             assigned the loss of its pack.
@@ -98,6 +102,7 @@ class GAN(Game):
     orthogonal: float = 0.0
     consistency: Consistency | None = None
     num_critic: int = 1
+    reuse: bool = False
     pack: int = 1
     augment: Augment | None = None
     num_classes: int | None = None
@@ -120,6 +125,11 @@ class GAN(Game):
         for name in ('latent_dim', 'num_critic', 'pack'):
             if getattr(self, name) < 1:
                 raise UserError(f'GAN.{name} must be at least 1, not {getattr(self, name)}')
+        if self.reuse and self.num_critic != 1:
+            raise UserError(
+                f'GAN.reuse with num_critic={self.num_critic}: samples are reused after one update'
+                ' of the discriminator'
+            )
         if self.augment is not None:
             self.augment.check(self.event_shape)
         if self.consistency is not None and (is_on(self.consistency.real + self.consistency.fake)):

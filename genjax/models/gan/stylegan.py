@@ -184,11 +184,13 @@ class StyleGAN(GAN):
         turn = variables['state']['discriminator']['r1']['turn']
         values = _when(turn == 0, penalty, variables['params'])
         state = _with(out.state, 'discriminator', r1={'turn': (turn + 1) % self.r1_every})
-        return LossOutput(out.values + values, out.metrics, state)
+        return out._replace(values=out.values + values, state=state)
 
-    def _generator_loss(self, variables: Variables, batch: Batch, key: Array) -> LossOutput:
+    def _generator_loss(
+        self, variables: Variables, batch: Batch, key: Array, handed: Any = ()
+    ) -> LossOutput:
         loss_key, z_key, length_key, label_key = jax.random.split(key, 4)
-        out = super()._generator_loss(variables, batch, loss_key)
+        out = super()._generator_loss(variables, batch, loss_key, handed)
         old, condition = variables['state']['generator'], conditions.of_batch(self, batch)
         if self.conditioning != 'input':
             condition = complete(label_key, batch['label'], self.num_classes)

@@ -98,7 +98,7 @@ GANS = (
         ),
         'reals',
     ),
-    Entry('gan-lecam', GAN(_GENERATOR, _CRITIC, 3, 'hinge', lecam=0.3), 'reals'),
+    Entry('gan-lecam', GAN(_GENERATOR, _CRITIC, 3, 'hinge', lecam=0.3, reuse=True), 'reals'),
     Entry(
         'gan-packed',
         GAN(MLP((16,), shape=(2,), norm='batch'), MaxoutMLP((8,)), 3, 'least_squares', pack=2),
