@@ -86,7 +86,10 @@ def _count_equation(equation: Any, recomputing: bool) -> Flops:
         return once + Flops(uncounted=frozenset({'loops of unknown length, counted as one turn'}))
     inner = sum((_count(jaxpr, recomputing) for jaxpr in _inner(params)), Flops())
     if name == 'pallas_call':
-        return inner * math.prod(params['grid_mapping'].grid)
+        inner *= math.prod(params['grid_mapping'].grid)
+        repeated, products = _repeated_products(params['name'] or '')
+        again = inner.model * repeated // products
+        return Flops(inner.model - again, inner.recomputed + again, inner.uncounted)
     if name == 'scan':
         return inner * params['length']
     if name == 'shard_map':  # inside, shapes are those of one device
@@ -104,6 +107,17 @@ def _inner(params: dict[str, Any]) -> Iterator[Any]:
             item = getattr(item, 'jaxpr', item)  # of a ClosedJaxpr
             if hasattr(item, 'eqns'):
                 yield item
+
+
+def _repeated_products(kernel: str) -> tuple[int, int]:
+    """Returns the number of products of a Pallas kernel that repeat others, and of all.
+
+    The backward pass of splash attention is two kernels, for queries and for keys and values. Each
+    computes the logits again, and the first the gradient of the weights, which the second has.
+    """
+    if kernel.startswith('splash_mha_dq'):
+        return 2, 3
+    return (1, 4) if kernel.startswith('splash_mha_dkv') else (0, 1)
 
 
 # Each of these returns the FLOPs of an equation, and those that its kernel recomputes.

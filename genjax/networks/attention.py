@@ -1,10 +1,11 @@
-"""Scaled dot-product attention: plain, in chunks of keys, or by cuDNN."""
+"""Scaled dot-product attention: plain, in chunks of keys, or by a fused kernel."""
 
 import contextlib
 import functools
 import math
 from collections.abc import Iterator
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import jax
@@ -12,11 +13,14 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError, nearest
+from genjax.networks import splash
+from genjax.networks.batch_sharding import mesh_of
 
-Attention = Literal['auto', 'plain', 'chunked', 'cudnn']
+Attention = Literal['auto', 'plain', 'chunked', 'cudnn', 'splash']
 
 MOST_KEYS = 1024
-"""Keys up to which 'auto' takes 'plain': [T, keys] numbers for each head and example."""
+"""Keys up to which 'auto' takes 'plain' in place of 'chunked' and 'splash': [T, keys] numbers for
+each head and example."""
 
 CHUNK = 512
 """Keys that 'chunked' takes at a time."""
@@ -24,6 +28,24 @@ CHUNK = 512
 _KINDS = get_args(Attention)
 HALF = ('bfloat16', 'float16')
 """Types that cuDNN's attention supports."""
+
+
+@dataclass(frozen=True)
+class _Kernel:
+    """A fused kernel: the name in messages, and what it computes."""
+
+    name: str
+    platform: str
+    dtypes: tuple[str, ...]
+    most_features: int
+    multiple: int  # of features
+
+
+# Blocks of splash attention with 512 features in float32 exceed the vector memory of a v4.
+_KERNELS = {
+    'cudnn': _Kernel('cuDNN', 'gpu', HALF, most_features=128, multiple=8),
+    'splash': _Kernel('splash', 'tpu', ('bfloat16', 'float32'), most_features=256, multiple=1),
+}
 
 _MASKED = -1e30
 
@@ -34,7 +56,7 @@ _CHOSEN: ContextVar[set[str] | None] = ContextVar('chosen', default=None)
 @contextlib.contextmanager
 def forward_mode() -> Iterator[None]:
     """Context in which networks are traced for forward-mode derivatives (`jax.jvp`,
-    `jax.linearize`, `jax.jacfwd`): 'auto' does not take cuDNN's attention, which has none.
+    `jax.linearize`, `jax.jacfwd`): 'auto' does not take the fused kernels, which have none.
     """
     token = _FORWARD_MODE.set(True)
     try:
@@ -73,20 +95,23 @@ def attend(
         causal: query t attends to keys up to t only.
         mask: bool, broadcastable to [B, heads, T, S]: the keys that a query attends to.
         kind: 'plain' computes all weights [T, S] at once, 'chunked' those of `CHUNK` keys at a
-            time (`attend_in_chunks`); 'cudnn' is the fused kernel for GPUs, in half precision,
-            without masks and without forward-mode derivatives. 'auto' takes 'cudnn' where it can
-            compute this, elsewhere 'plain' up to `MOST_KEYS` keys, and 'chunked' beyond.
+            time (`attend_in_chunks`). 'cudnn', for GPUs in half precision, and 'splash', for TPUs,
+            are fused kernels, without masks and with reverse-mode derivatives of first order only.
+            'auto' takes 'cudnn' where it can compute this; elsewhere 'plain' up to `MOST_KEYS`
+            keys, and beyond 'splash' where it can compute this, or 'chunked'.
 
     Returns:
         [B, T, heads, D].
 
     Raises:
-        UserError: cuDNN cannot compute this, or an unknown kind.
+        UserError: the fused kernel cannot compute this, or an unknown kind.
     """
     kind = _choice(kind, q, k, mask)
     with jax.named_scope(f'attention_{kind}'):
         if kind == 'cudnn':
             return jax.nn.dot_product_attention(q, k, v, is_causal=causal, implementation='cudnn')
+        if kind == 'splash':
+            return splash.attend_by_splash(q, k, v, causal=causal)
         # [B, heads, T, D]: XLA's CPU backend is several times slower if it chooses the order.
         q, k, v = (jnp.swapaxes(each, 1, 2) for each in (q, k, v))
         if kind == 'chunked':
@@ -178,36 +203,44 @@ def _choice(kind: Attention, q: Array, k: Array, mask: Array | None) -> Attentio
     if kind not in _KINDS:
         known = ', '.join(_KINDS)
         raise UserError(f'attention={kind!r} is none of {known}{nearest(str(kind), _KINDS)}')
-    obstacle = _obstacle(q, mask)
-    if kind == 'cudnn' and obstacle:
-        raise UserError(f"attention='cudnn' cannot compute this ({obstacle}): leave it 'auto'")
-    reason = 'as configured'
-    if kind == 'auto' and obstacle:
-        kind = 'plain' if k.shape[1] <= MOST_KEYS else 'chunked'
-        reason = f'{k.shape[1]:,} keys; not cuDNN: {obstacle}'
-    elif kind == 'auto':
-        kind, reason = 'cudnn', f'{q.dtype.name} on a GPU'
+    if kind in _KERNELS and (obstacle := _obstacle(kind, q, mask)):
+        raise UserError(f"attention='{kind}' cannot compute this ({obstacle}): leave it 'auto'")
+    kind, reason = _auto(q, k, mask) if kind == 'auto' else (kind, 'as configured')
     if (chosen := _CHOSEN.get()) is not None:
         chosen.add(f'{kind} ({reason})')
     return kind
 
 
-def _obstacle(q: Array, mask: Array | None) -> str | None:
-    """Returns the reason why cuDNN cannot compute attention here; None: it can."""
-    platform = _platform()
-    if platform != 'gpu':
+def _auto(q: Array, k: Array, mask: Array | None) -> tuple[Attention, str]:
+    """Returns the kind to take, and why."""
+    platform, keys, few = _platform(q), f'{k.shape[1]:,} keys', k.shape[1] <= MOST_KEYS
+    if platform == 'tpu' and few:
+        return 'plain', keys
+    kind = 'splash' if platform == 'tpu' else 'cudnn'
+    obstacle = _obstacle(kind, q, mask)
+    if kind == 'splash' and not obstacle:
+        obstacle = splash.unshared(q)
+    if obstacle:
+        return 'plain' if few else 'chunked', f'{keys}; not {_KERNELS[kind].name}: {obstacle}'
+    return kind, f'{q.dtype.name} on a {platform.upper()}'
+
+
+def _obstacle(kind: Attention, q: Array, mask: Array | None) -> str | None:
+    """Returns the reason why a fused kernel cannot compute attention here; None: it can."""
+    kernel, platform, features = _KERNELS[kind], _platform(q), q.shape[-1]
+    if platform != kernel.platform:
         return f'on a {platform.upper()}'
-    if q.dtype.name not in HALF:
+    if q.dtype.name not in kernel.dtypes:
         return q.dtype.name
-    if q.shape[-1] % 8 or q.shape[-1] > 128:
-        return f'heads of {q.shape[-1]} features'
+    if features % kernel.multiple or features > kernel.most_features:
+        return f'heads of {features} features'
     if mask is not None:
         return 'a mask'
     return 'forward-mode derivatives' if _FORWARD_MODE.get() else None
 
 
-def _platform() -> str:
+def _platform(q: Array) -> str:
     """Returns the platform of the mesh that the program is traced for, or the default one."""
-    device = jax.sharding.get_abstract_mesh().abstract_device
+    device = mesh_of(q).abstract_device
     platform = jax.default_backend() if device is None else device.platform
     return 'gpu' if platform in ('cuda', 'rocm') else platform

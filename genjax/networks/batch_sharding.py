@@ -4,7 +4,7 @@ import math
 
 import jax
 from jax import Array
-from jax.sharding import PartitionSpec
+from jax.sharding import AbstractMesh, PartitionSpec
 
 BATCH_AXES = ('data', 'fsdp')
 """The axes of a mesh over which the batch dimension is sharded."""
@@ -23,3 +23,11 @@ def keep_rows(x: Array) -> Array:
         return x
     others = [PartitionSpec.UNCONSTRAINED] * (x.ndim - 1)
     return jax.lax.with_sharding_constraint(x, PartitionSpec(axes, *others))
+
+
+def mesh_of(x: Array) -> AbstractMesh:
+    """Returns the mesh that a program of x is traced for: that of the context, or else of the
+    sharding of x; an empty one if neither has any.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    return jax.typeof(x).sharding.mesh if mesh.empty else mesh

@@ -113,7 +113,7 @@ class DiT(Conditional):
             such as ('qkv', 'mlp@host') (`remat.NAMES`); the rest is recomputed.
         dtype: computation dtype; parameters, norms, softmax and the output are float32.
         attention: algorithm of the attention, the same to rounding (`attention.attend`): 'plain',
-            'chunked', 'cudnn', or chosen by device, dtype and number of keys.
+            'chunked', 'cudnn', 'splash', or chosen by device, dtype and number of keys.
     """
 
     shape: tuple[int, ...]

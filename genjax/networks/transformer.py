@@ -161,7 +161,7 @@ class Transformer(Conditional):
         dropout: dropout rate of the embedding and of each branch.
         dtype: computation dtype; parameters, norms, softmax and the output are float32.
         attention: algorithm of the attention, the same to rounding (`attention.attend`): 'plain',
-            'chunked', 'cudnn', or chosen by device, dtype and number of keys.
+            'chunked', 'cudnn', 'splash', or chosen by device, dtype and number of keys.
     """
 
     shape: tuple[int, ...]

@@ -18,6 +18,7 @@ from genjax.parallel import sharding
 from genjax.planning import plan as plans
 from genjax.planning import programs, search, topology
 from genjax.training.experiment import experiment_of
+from genjax.training.programs import Programs
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
@@ -53,8 +54,9 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
                 f'config.mesh: data={data} does not divide over {where.servers} servers'
             )
         rows = experiment.batch_size // experiment.accumulate // sharding.num_shares(mesh)
+        of_training = Programs.of(experiment, shapes, devices)
         with recorded() as attention:
-            program = programs.program(request['program'], experiment, shapes, devices)
+            program = programs.program(request['program'], experiment, shapes, of_training)
         return plans.make(program, mesh, where, rows if train else None, sorted(attention))
 
     if request['search']:
@@ -89,7 +91,7 @@ def _without_cudnn(config: Any) -> Any:
     chunked = {
         path: 'chunked'
         for path, value in values.items()
-        if path.rpartition('.')[2] == 'attention' and value == 'auto'
+        if path.rpartition('.')[2] == 'attention' and value in ('auto', 'cudnn')
         and values[f'{path.rpartition(".")[0]}.dtype'] in HALF
     }  # fmt: skip
     return configs.with_fields(config, chunked)

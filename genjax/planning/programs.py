@@ -1,6 +1,5 @@
 """Traces the programs of a run for absent devices, from shapes alone."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,15 +68,12 @@ def example(experiment: Experiment) -> tuple[Example, str | None]:
     return found, missing
 
 
-def program(
-    name: str, experiment: Experiment, shapes: Example, devices: Sequence[jax.Device]
-) -> Program:
+def program(name: str, experiment: Experiment, shapes: Example, programs: Programs) -> Program:
     """Traces a program of `PROGRAMS`.
 
     Raises:
-        UserError: the model or the config has no such program, or does not fit the devices.
+        UserError: the model or the config has no such program.
     """
-    programs = Programs.of(experiment, shapes, devices)
     state, mesh = programs.state, programs.mesh
     if name == 'train':
         arguments = {

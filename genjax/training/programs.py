@@ -46,7 +46,7 @@ def abstract_state(
     }
     experiment.check_shapes(batch['x'])
     with explaining('config.model does not fit the data'):
-        state = jax.eval_shape(functools.partial(init_state, experiment), batch)
+        state = jax.eval_shape(_on(mesh, functools.partial(init_state, experiment)), batch)
     shardings = sharding.state_shardings(state, mesh, rules)
     if experiment.ema_on_host:
         on_host = jax.tree.map(lambda s: s.with_memory_kind('pinned_host'), shardings.ema)

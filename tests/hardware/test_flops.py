@@ -8,6 +8,8 @@ from jax.sharding import AxisType, PartitionSpec
 
 from genjax.hardware.flops import Flops, flops_of
 from genjax.networks import DiT
+from genjax.networks.splash import attend_by_splash
+from tests.tiers import full
 
 
 def normal(*shape):
@@ -187,6 +189,20 @@ def test_attention_of_cudnn_counts_like_that_of_xla(monkeypatch):
     xla, cudnn = run('xla'), run('cudnn')
     assert xla == Flops(3 * 4 * 2 * 4 * 128 * 256 * 64)
     assert cudnn == Flops(xla.model, 2 * 2 * 4 * 128 * 256 * 64)
+
+
+@pytest.mark.parametrize('causal', [False, full(True)])
+def test_splash_attention_counts_like_that_of_xla(causal):
+    """Its logits are computed three times, and the gradient of the weights twice."""
+    q = jax.ShapeDtypeStruct((2, 1024, 4, 64), 'bfloat16')
+
+    def loss(q, k, v):
+        out = attend_by_splash(q, k, v, causal=causal)
+        return jnp.sum(out.astype(jnp.float32) ** 2)
+
+    counted = flops_of(jax.grad(loss, argnums=(0, 1, 2)), q, q, q)
+    product, rows = 2 * 2 * 4 * 1024 * 1024 * 64, 2 * 2 * 4 * 1024 * 64  # values with gradients
+    assert counted == Flops(6 * product + rows, 3 * product)
 
 
 def forward(network, *args):

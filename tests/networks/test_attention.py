@@ -12,6 +12,7 @@ from genjax.models import DiffusionModel, MeanFlow
 from genjax.models.diffusion import DiscreteVP, Epsilon
 from genjax.networks import DiT, attention
 from genjax.networks.attention import attend, attend_in_chunks
+from genjax.parallel.sharding import MeshShape
 from tests.tiers import few, full
 
 KEY = jax.random.key(0)
@@ -107,9 +108,11 @@ def test_the_choice_and_its_reason(monkeypatch):
     assert chosen('chunked') == 'chunked (as configured)'
     with pytest.raises(UserError, match=r"attention='cudnn' cannot compute this \(on a CPU\)"):
         chosen('cudnn')
-    with pytest.raises(UserError, match="attention='flash' is none of auto, plain, chunked, cudnn"):
+    with pytest.raises(
+        UserError, match="attention='flash' is none of auto, plain, chunked, cudnn, splash"
+    ):
         chosen('flash')
-    monkeypatch.setattr(attention, '_platform', lambda: 'gpu')
+    monkeypatch.setattr(attention, '_platform', lambda q: 'gpu')
     assert chosen() == 'cudnn (bfloat16 on a GPU)'
     assert chosen(dtype='float32') == 'plain (16 keys; not cuDNN: float32)'
     assert chosen(features=12) == 'plain (16 keys; not cuDNN: heads of 12 features)'
@@ -117,6 +120,30 @@ def test_the_choice_and_its_reason(monkeypatch):
     with attention.forward_mode():
         assert chosen() == 'plain (16 keys; not cuDNN: forward-mode derivatives)'
     assert chosen() == 'cudnn (bfloat16 on a GPU)'
+
+
+def test_the_choice_on_a_tpu(monkeypatch):
+    monkeypatch.setattr(attention, '_platform', lambda q: 'tpu')
+    why = 'not splash: several devices without a mesh'
+    assert chosen(keys=2048) == f'chunked (2,048 keys; {why})'
+    with jax.sharding.use_abstract_mesh(MeshShape(data=8).make().abstract_mesh):
+        why = 'not splash: a batch of 1 and 1 heads over data=8 x fsdp=1 x tensor=1'
+        assert chosen(keys=2048) == f'chunked (2,048 keys; {why})'
+    monkeypatch.setattr(jax, 'device_count', lambda: 1)
+    assert chosen(keys=2048) == 'splash (bfloat16 on a TPU)'
+    assert chosen(keys=1024) == 'plain (1,024 keys)'
+    assert chosen('splash') == 'splash (as configured)'
+    for given, why in (
+        ({'dtype': 'float16'}, 'float16'),
+        ({'features': 264}, 'heads of 264 features'),
+        ({'mask': True}, 'a mask'),
+    ):
+        assert chosen(keys=2048, **given) == f'chunked (2,048 keys; not splash: {why})'
+        with pytest.raises(UserError, match=rf"attention='splash' cannot compute this \({why}\)"):
+            chosen('splash', **given)
+    with attention.forward_mode():
+        why = 'not splash: forward-mode derivatives'
+        assert chosen(keys=2048) == f'chunked (2,048 keys; {why})'
 
 
 def of_mean_flow(network):
@@ -134,7 +161,7 @@ def test_models_that_need_forward_mode_leave_out_cudnn(of, monkeypatch):
     model, use = of(DiT((4, 4, 1), 2, 16, 1, 2, dtype='bfloat16'))
     batch = {'x': jnp.zeros((2, 4, 4, 1))}
     variables = jax.eval_shape(model.init, KEY, batch)
-    monkeypatch.setattr(attention, '_platform', lambda: 'gpu')
+    monkeypatch.setattr(attention, '_platform', lambda q: 'gpu')
     with attention.recorded() as kinds:
         jax.eval_shape(lambda v: use(model, v, batch, KEY), variables)
     assert kinds == {'plain (4 keys; not cuDNN: forward-mode derivatives)'}

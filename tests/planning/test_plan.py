@@ -42,7 +42,8 @@ def test_it_is_the_step_of_training(make):
     experiment, programs = built(make())
     shapes, missing = planned.example(experiment)
     assert missing is None
-    program = planned.program('train', experiment, shapes, jax.devices())
+    planned_for = Programs.of(experiment, shapes, jax.devices())
+    program = planned.program('train', experiment, shapes, planned_for)
     theirs = programs.step.lower(programs.state, programs.batch).as_text()
     assert program.traced.lower().as_text() == theirs
 
@@ -253,10 +254,11 @@ def test_chunks_stand_for_the_attention_of_cudnn():
     network = spec(DiT, shape=(8, 8, 1), patch=4, features=8, num_layers=1, num_heads=1)
     model = spec(DiffusionModel, network, spec(DiscreteVP), spec(Epsilon))
     preprocess = spec(Chain, steps=(spec(Scale, low=-1.0),))
-    for dtype, want in (
-        ('bfloat16', 'chunked (as configured)'),
-        ('float32', 'plain (4 keys; not cuDNN: on a CPU)'),
+    for dtype, kind, want in (
+        ('bfloat16', 'auto', 'chunked (as configured)'),
+        ('bfloat16', 'cudnn', 'chunked (as configured)'),
+        ('float32', 'auto', 'plain (4 keys; not cuDNN: on a CPU)'),
     ):
-        network.dtype = dtype
+        network.dtype, network.attention = dtype, kind
         config = tiny.vae(model=model, preprocess=preprocess, accumulate=1)
         assert ask(config, topology='h100:8')['plan']['attention'] == (want,)

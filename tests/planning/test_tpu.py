@@ -2,10 +2,13 @@
 
 import importlib.util
 import json
+import subprocess
+import sys
 
 import pytest
 
 from genjax.cli import main
+from genjax.planning import topology
 
 pytestmark = [
     pytest.mark.skipif(
@@ -71,3 +74,21 @@ def test_search_ranks_what_fits(capsys):
     meshes = [tuple(choice['mesh'].values()) for choice in answer['search']]
     assert sorted(meshes) == [(1, 4, 1), (2, 2, 1), (4, 1, 1)]  # nothing to split over tensor
     assert all(choice['fits'] for choice in answer['search'])
+
+
+def test_long_sequences_take_splash_attention_on_the_share_of_each_device():
+    """Sequences of 1,156 and 1,100 are padded to blocks of 512 and 384."""
+    name = 'v5e:2x2'
+    ended = subprocess.run(
+        [sys.executable, '-m', 'tests.planning.splash_step', name],
+        env=topology.environment(topology.parse(name)) | {'JAX_OPTIMIZATION_LEVEL': 'O1'},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    kernels, taken = ('dkv', 'dq', 'fwd'), 'splash (bfloat16 on a TPU)'
+    assert json.loads(ended.stdout) == {
+        'dit': [taken, *([kernel, '4,1,1536,64'] for kernel in kernels)],
+        'gpt': [taken, *([kernel, '2,2,1152,64'] for kernel in kernels)],
+    }
