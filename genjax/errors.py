@@ -43,6 +43,7 @@ TRACEBACK = 'GENJAX_TRACEBACK'
 
 _OURS = Path(__file__).parent
 _LIBRARY = Path(os.__file__).parent
+_OF_STORES = ('aiohttp', 'botocore', 'gcsfs', 'google', 'requests', 's3fs', 'urllib3')
 _PACKAGES = {'site-packages', 'dist-packages'}
 
 _COMMANDS = re.compile(
@@ -88,14 +89,20 @@ def _line_of(error: Exception) -> str | None:
     if isinstance(error, MemoryError):
         return f'{_NO_MEMORY.format("")}; data with in_memory=False'
     if of_store(error):
-        return f'the store of a gs:// folder does not answer as it should: {summary(error)}'
+        return f'the store does not answer as it should: {summary(error)}'
     return _of_devices(str(error)) or of_user(error)
 
 
 def of_store(error: BaseException) -> bool:
-    """Returns whether an exception is of a library that talks to an object store."""
-    library = type(error).__module__.partition('.')[0]
-    return library in ('gcsfs', 'google', 'aiohttp', 'requests', 'urllib3')
+    """Returns whether an exception is of a library that talks to an object store, or raised there
+    (PermissionError).
+    """
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    modules = (
+        type(error).__module__,
+        *(frame.f_globals.get('__name__', '') for frame in frames[-1:]),
+    )
+    return any(module.partition('.')[0] in _OF_STORES for module in modules)
 
 
 def plain(text: str) -> str:

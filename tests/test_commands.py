@@ -28,6 +28,8 @@ NEED_MORE = {
 }
 """What a command shows that cannot be run here, and what it needs."""
 
+STORES = {'gs://': 'gcsfs', 's3://': 's3fs'}
+
 TINY = [
     '--config.steps=2', '--config.steps_per_call=1', '--config.batch_size=8',
     '--config.evals={}', '--config.checkpoint_every=2', '--config.log_every=1',
@@ -116,8 +118,8 @@ def test_every_command_is_one(here, monkeypatch, capsys):
             continue
         if words[0] == 'test':
             continue
-        if 'gs://' in line and not find_spec('gcsfs'):
-            continue  # needs the gcs extra
+        if any(prefix in line and not find_spec(name) for prefix, name in STORES.items()):
+            continue  # needs the extra gcs or s3
         parsed.clear()
         assert main(words) == 0, f'{page}: {line}: {capsys.readouterr().err}'
         (args,) = parsed.values()

@@ -80,22 +80,23 @@ def test_a_url_is_refused_before_anything_is_read(words, capsys, tmp_path, monke
     assert err.count('\n') == 1 and not names(tmp_path)
 
 
-@pytest.mark.parametrize(
-    'words',
-    [
+@pytest.mark.parametrize(('prefix', 'extra'), [('gs://', 'gcs'), ('s3://', 's3')])
+def test_a_store_names_the_extra_that_it_needs(prefix, extra, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(
+        sys.modules, f'genjax.files.{extra}', None
+    )  # as if it could not be imported
+    for words in (
         ('train', '--config=c.py'),
         ('sweep', '--config=c.py'),
         ('sample', '--out=a.png'),
         ('encode', '--out=codes'),
         ('evaluate',),
-    ],
-)
-def test_a_folder_on_s3_is_refused_with_the_reason(words, capsys, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert cli.main([*words, '--workdir=s3://bucket/run']) == 2
-    err = capsys.readouterr().err
-    assert 's3://bucket/run: Orbax, which writes checkpoints, has no driver for S3; give' in err
-    assert err.count('\n') == 1 and not names(tmp_path)
+    ):
+        assert cli.main([*words, f'--workdir={prefix}bucket/never-asked-for']) == 2
+        err = capsys.readouterr().err
+        assert f'{prefix} needs the {extra} extra: ' in err and f'GENJAX_EXTRAS={extra}' in err
+        assert err.count('\n') == 1 and not names(tmp_path)
 
 
 def test_data_at_a_url_are_refused(tmp_path, monkeypatch):

@@ -60,13 +60,15 @@ MAY_USE = {
 # The only place that imports a library.
 ONLY_IN = {
     'diffrax': 'models/ode.py',
-    'orbax': 'training/checkpoints.py',
+    'orbax': ('training/checkpoints.py', 'training/orbax_s3.py'),
     'grain': 'data/',
     'tensorflow_datasets': 'data/',
-    'fsspec': 'files/store_path.py',
-    'etils': 'files/store_path.py',
-    'gcsfs': 'files/store_path.py',
-    'google': 'files/',
+    'fsspec': 'files/',
+    'etils': 'files/',
+    'gcsfs': 'files/gcs.py',
+    'google': 'files/gcs.py',
+    's3fs': 'files/s3.py',
+    'botocore': 'files/s3.py',
 }
 
 

@@ -21,6 +21,6 @@ def on_disk(folder: Path) -> Path:
     objects = folder.objects()
     if not objects:
         raise UserError(f'there is no folder {folder}')
-    content = [(name, found['crc32c'], found['size']) for name, found in objects.items()]
+    content = [(name, folder.checksum(found), found['size']) for name, found in objects.items()]
     copy = stored('buckets', content, lambda here: folder.download(here / folder.name))
     return copy / folder.name

@@ -1,16 +1,16 @@
-"""Files of buckets, which have no locks, renames or appends; needs the `gcs` extra."""
+"""Files of buckets, which have no locks, renames or appends."""
 
-import base64
 import contextlib
 import functools
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from genjax.files import lease, locks, whole
 from genjax.files.paths import explained
 from genjax.files.segments import Segments
-from genjax.files.store_path import StorePath, patient
+from genjax.files.store_path import StorePath
 
 
 @locks.exclusive.register
@@ -38,7 +38,7 @@ def _replacing(path: StorePath) -> Iterator[Path]:
 def _reading(path: StorePath) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / path.name
-        path.blob.download_to_filename(str(file), **patient())
+        path.copy_to(file)
         yield file
 
 
@@ -83,12 +83,12 @@ def _committed(directory: StorePath) -> set[Path]:
 @whole.digests.register
 def _digests(folder: StorePath) -> Iterator[tuple[str, Callable[[str], str]]]:
     for name, found in folder.objects().items():
-        yield name, functools.partial(_digest, folder / name, found.get('md5Hash', ''))
+        yield name, functools.partial(_digest, folder / name, found)
 
 
-def _digest(path: StorePath, md5: str, earlier: str = '') -> str:
-    if md5 and (not earlier or earlier.startswith('md5 ')):
-        return f'md5 {base64.b64decode(md5).hex()}'
+def _digest(path: StorePath, found: dict[str, Any], earlier: str = '') -> str:
+    if (not earlier or earlier.startswith('md5 ')) and (kept := path.md5(found)):
+        return f'md5 {kept}'
     return whole.digest(path, earlier)
 
 

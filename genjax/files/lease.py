@@ -11,13 +11,10 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from google.api_core.exceptions import NotFound, PreconditionFailed
-
-from genjax.errors import RunLocked
+from genjax.errors import RunLocked, UserError
 from genjax.files.paths import explained
-from genjax.files.store_path import TIMEOUT, StorePath, patient
+from genjax.files.store_path import StorePath
 
 BEAT = 5.0  # seconds between renewals of a lease
 EXPIRY = 60.0  # seconds without a renewal after which a lease may be taken over
@@ -62,18 +59,12 @@ def leased(path: StorePath, busy: str | None) -> Iterator[None]:
 
 
 class _Lease:
-    """One lease. Writes are conditional on the object's generation, so that one process wins."""
+    """One lease. Writes are conditional on the object's version, so that one process wins."""
 
     def __init__(self, path: StorePath, busy: str):
         self.path, self.busy, self.ended = path, busy, threading.Event()
-        self._blob, self._renewed, self._other = path.blob, 0.0, ''
-        self._content = json.dumps(
-            {
-                'owner': f'{os.getpid()} on {socket.gethostname()}',
-                'id': uuid.uuid4().hex,
-                'process': [_machine(), os.getpid()],
-            }
-        )
+        self._id, self._count = uuid.uuid4().hex, 0
+        self._version, self._renewed, self._other = '', 0.0, ''
 
     def acquire(self) -> str | None:
         """Takes the lease if it is free, expired, or of a process that is known to have ended.
@@ -81,23 +72,28 @@ class _Lease:
         Returns:
             None, or the owner that renewed it while this process watched.
         """
-        generation, owner, ended = self._read()
-        if generation and not ended:
+        version, owner, ended = self._read()
+        if version and not ended:
             if self.busy:
                 print(
                     f'genjax: process {owner} holds {self.path}; waiting up to {EXPIRY:g} s to see'
                     ' whether it is alive',
                     file=sys.stderr,
                 )
-            seen, deadline = generation, time.monotonic() + EXPIRY
-            while generation == seen and not ended and time.monotonic() < deadline:
+            seen, deadline = version, time.monotonic() + EXPIRY
+            while version == seen and not ended and time.monotonic() < deadline:
                 time.sleep(BEAT / 5)
-                generation, owner, ended = self._read()
-            if generation not in (0, seen):
+                version, owner, ended = self._read()
+            if version not in ('', seen):
                 return owner
-        if not self._write(generation):
+        if not self._write(version):
             return self._read()[1] or 'unknown'
-        if generation:
+        if self.path.write(b'', '') is not None:
+            raise UserError(
+                f'{self.path}: the server ignores the conditions of writes (If-None-Match), without'
+                ' which two processes could write there at once; use another one'
+            )
+        if version:
             _log.warning('process %s ended without releasing %s: taken over', owner, self.path)
         return None
 
@@ -105,8 +101,8 @@ class _Lease:
         """Renews the lease until `ended`; a thread."""
         while not self.ended.wait(BEAT):
             try:
-                if not self._write(self._blob.generation, timeout=TIMEOUT, retry=None):
-                    self._other = self._read()[1]
+                if not self._write(self._version, patience=0):
+                    self._other = self._read()[1] or 'unknown'
                     return
             except Exception as error:  # try again: `check` notices if it lasts
                 _log.debug('%s: %s', self.path, error)
@@ -126,46 +122,46 @@ class _Lease:
     def release(self) -> None:
         """Removes the object if it is still this lease's."""
         with contextlib.suppress(Exception):  # else it expires
-            if not self._other and self._read()[0] == self._blob.generation:
-                self._blob.delete(if_generation_match=self._blob.generation, timeout=TIMEOUT)
+            if not self._other and self._read()[0] == self._version:
+                self.path.remove(self._version)
 
-    def _write(self, generation: int, **options: Any) -> bool:
-        """Writes the object if it has this generation (0: if missing); returns whether it did."""
+    def _write(self, version: str, patience: float | None = None) -> bool:
+        """Writes the object if it has this version ('': if missing); returns whether it is this
+        lease's.
+        """
         began = time.monotonic()
-        try:
-            self._blob.upload_from_string(
-                self._content, if_generation_match=generation, **(options or patient())
-            )
-        except PreconditionFailed:
-            # A request that is repeated because its answer was lost finds what it wrote itself.
-            blob, content = self._fetch()
-            if content != self._content:
+        self._count += 1  # each renewal has another content, and so another version in any store
+        content = json.dumps(
+            {
+                'owner': f'{os.getpid()} on {socket.gethostname()}',
+                'id': self._id,
+                'process': [_machine(), os.getpid()],
+                'renewals': self._count,
+            }
+        ).encode()
+        written = self.path.write(content, version, patience)
+        if written is None:
+            # A request whose answer was lost may have written: this one's first try, or an earlier
+            # one, which is no renewal now.
+            written, found = self.path.fetch()
+            if self._id.encode() not in found:
                 return False
-            self._blob = blob
-        self._renewed = began
+            began = began if found == content else self._renewed
+        self._version, self._renewed = written, began
         return True
 
-    def _read(self) -> tuple[int, str, bool]:
-        """Generation of the object (0: missing), its owner, and whether that is known to have
+    def _read(self) -> tuple[str, str, bool]:
+        """Version of the object ('': missing), its owner, and whether that is known to have
         ended.
         """
-        blob, content = self._fetch()
-        if content is None:
-            return 0, '', False
+        version, content = self.path.fetch()
+        if not version:
+            return '', '', False
         try:
             found = json.loads(content)
-            return int(blob.generation), found['owner'], _has_ended(*found['process'])
+            return version, found['owner'], _has_ended(*found['process'])
         except (ValueError, LookupError, TypeError):
-            return int(blob.generation), 'unknown', False
-
-    def _fetch(self) -> tuple[Any, str | None]:
-        """The object, and its content; None if it is missing."""
-        blob = self.path.blob
-        try:
-            blob.reload(**patient())
-            return blob, blob.download_as_text(**patient())
-        except NotFound:
-            return blob, None
+            return version, 'unknown', False
 
 
 def _machine() -> str:

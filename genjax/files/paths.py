@@ -10,10 +10,13 @@ from typing import Any
 
 from genjax.errors import CannotWrite, UserError, how_to_install, of_store, summary
 
+EXTRAS = {'gs://': 'gcs', 's3://': 's3'}
+"""Extras that paths in buckets need, by their prefix."""
+
 
 def is_remote(path: Any) -> bool:
     """Returns whether a path, or its text, is in a bucket."""
-    return str(path).startswith('gs://')
+    return str(path).startswith(tuple(EXTRAS))
 
 
 def local(path: str) -> str:
@@ -32,11 +35,6 @@ def local(path: str) -> str:
 
 def anywhere(path: str) -> str:
     """Returns the path of a folder or file of this machine (`local`) or of a bucket (`as_path`)."""
-    if str(path).startswith('s3:/'):
-        raise UserError(
-            f'{path}: Orbax, which writes checkpoints, has no driver for S3; give a folder of this'
-            ' machine, and copy it there afterwards (aws s3 sync), or gs://BUCKET/FOLDER'
-        )
     return str(as_path(path)) if is_remote(path) else local(path)
 
 
@@ -62,12 +60,14 @@ def absolute(path: str) -> str:
     `..`.
     """
     if is_remote(path):
-        return anywhere('gs://' + os.path.normpath(path.removeprefix('gs://')))
+        store, _, name = path.partition('://')
+        return anywhere(f'{store}://{os.path.normpath(name)}')
     return os.path.abspath(anywhere(path))
 
 
 def as_path(path: str | Path) -> Path:
-    """Returns the path of a folder or file of this machine or, by `gs://…`, of a bucket.
+    """Returns the path of a folder or file of this machine or, by a prefix of `EXTRAS`, of a
+    bucket.
 
     Raises:
         UserError: the libraries of the store are not installed, or the path cannot be one.
@@ -77,16 +77,21 @@ def as_path(path: str | Path) -> Path:
 
 @functools.lru_cache
 def _in_bucket(text: str) -> Path:
-    bucket, _, name = text.removeprefix('gs://').strip('/').partition('/')
-    if not (bucket.strip('.') and name):
-        raise UserError(f'{text} names no folder of a bucket: gs://BUCKET/FOLDER')
+    prefix, extra = next(item for item in EXTRAS.items() if text.startswith(item[0]))
+    name_of_bucket, _, name = text.removeprefix(prefix).strip('/').partition('/')
+    if not (name_of_bucket.strip('.') and name):
+        raise UserError(f'{text} names no folder of a bucket: {prefix}BUCKET/FOLDER')
     if found := re.search(r'[][*?\\]|//', name):
         raise UserError(f'{text}: {found[0]!r} cannot be in the name of a folder there')
     try:
-        from genjax.files import bucket as library
+        if extra == 'gcs':
+            from genjax.files.gcs import GCSPath as StorePath
+        else:
+            from genjax.files.s3 import S3Path as StorePath
+        from genjax.files import bucket  # noqa: F401, registers what buckets do by other means
     except ImportError:
-        raise UserError(f'gs:// needs the gcs extra: {how_to_install("gcs")}') from None
-    return library.StorePath(text.rstrip('/'))
+        raise UserError(f'{prefix} needs the {extra} extra: {how_to_install(extra)}') from None
+    return StorePath(text.rstrip('/'))
 
 
 def disk_full(error: Exception) -> bool:

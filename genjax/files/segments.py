@@ -5,7 +5,7 @@ from typing import Any
 
 from genjax.files.lease import check
 from genjax.files.paths import explained
-from genjax.files.store_path import StorePath, patient
+from genjax.files.store_path import StorePath
 
 ROLL = 1 << 20  # bytes of a segment
 _INTERVAL = 5.0  # seconds between writes of a segment; a store takes one a second of an object
@@ -33,7 +33,7 @@ class Segments:
         path = self._path.with_name(f'{self._path.name}.{self._number:06}')
         check(path)
         with explained(path):
-            path.blob.upload_from_string(bytes(self._data), **patient())
+            path.write(bytes(self._data))
         self._written, self._at = len(self._data), time.monotonic()
         if len(self._data) >= ROLL:
             self._number += 1

@@ -19,7 +19,7 @@ from genjax import records
 from genjax.errors import CannotWrite, RunLocked, UserError
 from genjax.files import check_owned, committed, disk_full, replacing
 from genjax.parallel import distributed, preemption
-from genjax.training import checksums
+from genjax.training import checksums, orbax_s3
 from genjax.training.finite import first_nonfinite
 from genjax.training.state import TrainState, averaged_states
 
@@ -68,6 +68,8 @@ class Checkpoints:
             value = results.get(records.best_result(results, best), worst)
             return worst if math.isnan(value) else value
 
+        if str(directory).startswith(orbax_s3.PREFIX):
+            orbax_s3.install()
         distributed.on_first(self._check_results)
         policies = [checkpoint_managers.LatestN(keep)]
         if keep_every:

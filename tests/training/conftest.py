@@ -1,3 +1,5 @@
+import contextlib
+import functools
 import json
 from pathlib import Path
 
@@ -122,12 +124,23 @@ def processes():
 
 
 @pytest.fixture(scope='session')
-def environment():
-    """The environment of processes that use an emulated store, and its faults. Clients of the store
-    are kept for the life of a process, and so is the store.
+def stores():
+    """`stores('gs://') -> Store`, started when it is first asked for. Clients of a store are kept
+    for the life of a process, and so is the store.
     """
-    with emulator.emulator() as (address, faults), pytest.MonkeyPatch.context() as patch:
-        variables = emulator.variables(address)
-        for name, value in variables.items():
-            patch.setenv(name, value)
-        yield variables, faults
+    with contextlib.ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+
+        @functools.cache
+        def start(prefix):
+            store = stack.enter_context(emulator.started(prefix))
+            for name, value in store.variables.items():
+                patch.setenv(name, value)
+            return store
+
+        yield start
+
+
+@pytest.fixture(params=['gs://', 's3://'], ids=['gs', 's3'])
+def store(request, stores):
+    """An emulated store."""
+    return stores(request.param)

@@ -16,7 +16,7 @@ from genjax.training import LoadLatents, Start, loop
 from genjax.training import loading as runs
 from tests.training import tiny
 from tests.training.conftest import arguments, assert_same
-from tests.training.emulator import MARKS
+from tests.training.emulator import MARKS, S3_FIRST
 from tests.training.processes import said
 from tests.training.stages import second_stage
 
@@ -25,9 +25,9 @@ SWEEP = ('sweep', '--config=tests/sweeps/config.py', '--sweep=seeds(2)', '--conf
 
 
 @pytest.fixture
-def bucket(environment, genjax):
+def bucket(store, genjax):
     """A folder of the bucket."""
-    return as_path(f'gs://bucket/{uuid.uuid4().hex}')
+    return as_path(f'{store.prefix}bucket/{uuid.uuid4().hex}')
 
 
 def upload(folder, path):
@@ -145,7 +145,7 @@ def numbers(workdir):
     return [(s, {k: v for k, v in m.items() if k not in TIMES}) for s, m in metrics(workdir)]
 
 
-@pytest.mark.full
+@S3_FIRST
 def test_a_sweep_is_that_in_a_folder(genjax, bucket, tmp_path):
     for folder in (bucket, tmp_path / 'sweep'):
         status, out, err = genjax(*SWEEP, f'--workdir={folder}', '--max_parallel=2')
@@ -169,8 +169,8 @@ def test_launchers_that_need_a_folder_say_so(genjax, bucket):
 
 
 @pytest.mark.full
-def test_several_processes_train_and_go_on_as_one(genjax, processes, environment, bucket, tmp_path):
-    log, variables = tmp_path / 'log', environment[0] | {'WATCHED': str(tmp_path)}
+def test_several_processes_train_and_go_on_as_one(genjax, processes, store, bucket, tmp_path):
+    log, variables = tmp_path / 'log', store.variables | {'WATCHED': str(tmp_path)}
     for folder, count, steps in ((bucket, 2, 2), (bucket, 2, 4), (tmp_path / 'one', 1, 4)):
         words = arguments(folder, family='elastic', steps=steps)
         children = processes.start_together(count, words, log, 1, variables)

@@ -1,5 +1,6 @@
-"""Run folders on Google Cloud Storage, played by an emulator."""
+"""Run folders on Google Cloud Storage and S3, played by emulators."""
 
+import hashlib
 import json
 import os
 import signal
@@ -13,25 +14,26 @@ import numpy as np
 import pytest
 
 import genjax as library
-from genjax.errors import CannotWrite, RunLocked
-from genjax.files import as_path, check_owned, exclusive, replacing
+from genjax.errors import CannotWrite, RunLocked, UserError
+from genjax.files import as_path, check_owned, digests, exclusive, replacing
 from genjax.records import TIMES
+from genjax.training import orbax_s3
 from genjax.training.checkpoints import steps_in
 from tests.training.conftest import arguments
-from tests.training.emulator import MARKS
+from tests.training.emulator import MARKS, S3, S3_FIRST
 
 RUN = {'family': 'eventful', 'steps': 8, 'checkpoint_every': 2, 'sample_every': 4}
 pytestmark = MARKS
 
 
 @pytest.fixture
-def faults(environment):
-    return environment[1]
+def faults(store):
+    return store.faults
 
 
 @pytest.fixture
-def workdir(environment):
-    return as_path(f'gs://bucket/{uuid.uuid4().hex}')
+def workdir(store):
+    return as_path(f'{store.prefix}bucket/{uuid.uuid4().hex}')
 
 
 @pytest.fixture
@@ -41,7 +43,6 @@ def fast(monkeypatch):
 
     monkeypatch.setattr(lease, 'BEAT', 0.1)
     monkeypatch.setattr(lease, 'EXPIRY', 1.0)
-    monkeypatch.setattr(lease, 'TIMEOUT', 0.5)
     monkeypatch.setattr('genjax.files.store_path.PATIENCE', 1.0)
     monkeypatch.setattr('genjax.files.store_path.TIMEOUT', 0.5)
     return lease
@@ -69,7 +70,7 @@ def names(folder):
 def owned_by(path, machine, process):
     """Writes the lease of another process."""
     content = {'owner': f'{process} on elsewhere', 'id': 'other', 'process': [machine, process]}
-    path.blob.upload_from_string(json.dumps(content))
+    path.write(json.dumps(content).encode())
 
 
 @pytest.fixture(scope='module')
@@ -113,13 +114,13 @@ def test_a_run_in_a_store_is_that_in_a_folder(genjax, workdir, tmp_path):
     assert evals[0]['results'] == evals[1]['results']
 
 
-@pytest.mark.full
+@S3_FIRST
 def test_a_killed_run_resumes_bit_for_bit(
-    processes, environment, genjax, workdir, uninterrupted, tmp_path
+    processes, store, genjax, workdir, uninterrupted, tmp_path
 ):
     log = tmp_path / 'log'
     words = arguments(workdir, **RUN)
-    child = processes.start(words, log, environment=environment[0])
+    child = processes.start(words, log, environment=store.variables)
     deadline = time.monotonic() + 60
     while not steps_in(workdir / 'checkpoints'):
         assert time.monotonic() < deadline, log.read_text()
@@ -207,14 +208,66 @@ def test_who_lost_a_lease_writes_no_more(workdir, fast):
     assert names(workdir) == ['.lock', 'a.json']  # the other's lock is left
 
 
-def test_a_lease_that_cannot_be_renewed_is_lost(workdir, fast, faults):
+def test_a_lease_that_cannot_be_renewed_is_lost(workdir, fast, store):
     with (
         exclusive(workdir / '.lock', 'busy'),
-        faults.of(lambda method, path: 503 if method == 'POST' else None),
+        store.faults.of(lambda method, path: 503 if method == store.uploading else None),
     ):
         time.sleep(1.5)
         with pytest.raises(RunLocked, match='could not be renewed'):
             check_owned(workdir / 'a.json')
+
+
+@S3
+def test_a_server_without_conditional_writes_is_refused(workdir, store, monkeypatch):
+    monkeypatch.setattr(store.faults, 'unconditional', True)
+    with pytest.raises(UserError, match='ignores the conditions of writes'):
+        exclusive(workdir / '.lock', 'busy').__enter__()
+
+
+def test_a_store_that_refuses_is_one_line(genjax, workdir, faults):
+    with faults.of(lambda method, path: 403):
+        for words in (arguments(workdir), ('report', workdir)):
+            status, _, err = genjax(*words)
+            assert status == 2 and err.startswith('genjax: error: ') and err.count('\n') == 1
+
+
+@S3
+def test_tensorstore_finds_the_keys_of_a_profile(workdir, tmp_path, monkeypatch):
+    import botocore.session
+    import tensorstore
+
+    from genjax.files import s3
+
+    keys = 'aws_access_key_id = x\naws_secret_access_key = x\n'
+    (tmp_path / 'credentials').write_text(f'[mine]\n{keys}')
+    monkeypatch.delenv('AWS_ACCESS_KEY_ID')
+    monkeypatch.setenv('AWS_PROFILE', 'mine')
+    monkeypatch.setenv('AWS_SHARED_CREDENTIALS_FILE', str(tmp_path / 'credentials'))
+    monkeypatch.setattr(s3, '_session', botocore.session.get_session)
+    spec = s3.kvstore(f'{workdir}/')
+    assert spec['aws_credentials']['type'] == 'profile'
+    tensorstore.KvStore.open(spec).result()['a'] = b'written'
+    assert (workdir / 'a').read_bytes() == b'written'
+
+
+@S3
+@pytest.mark.full
+def test_a_large_file_is_uploaded_in_parts(workdir, monkeypatch):
+    monkeypatch.setattr('genjax.files.s3._PART', 1)
+    content = bytes(range(256)) * (110 << 12)  # s3fs has parts from 100 MiB on
+    with replacing(workdir / 'a') as file:
+        file.write_bytes(content)
+    assert (workdir / 'a').read_bytes() == content
+    ((_, digest),) = digests(workdir)
+    assert digest() == hashlib.sha256(content).hexdigest()
+
+
+@S3
+def test_another_orbax_is_refused(store, monkeypatch):
+    monkeypatch.delattr('orbax.checkpoint._src.serialization.tensorstore_utils._use_gcs_driver')
+    with pytest.raises(UserError, match=r's3:// needs orbax-checkpoint 0\.12; in this one, module'):
+        orbax_s3.install.__wrapped__()
 
 
 @pytest.mark.full
@@ -228,12 +281,12 @@ def test_a_store_that_fails_at_times_loses_nothing(genjax, workdir, faults, unin
 
 
 @pytest.mark.parametrize('fault', [503, 'hang'])
-def test_a_store_that_fails_for_long_is_one_line(workdir, fast, faults, fault):
+def test_a_store_that_fails_for_long_is_one_line(workdir, fast, store, fault):
     with replacing(workdir / 'a.json') as file:
         file.write_text('old')
     with (
-        faults.of(lambda method, path: fault if method == 'POST' else None),
-        pytest.raises(CannotWrite, match=r'cannot write gs://bucket/.*a\.json: ') as raised,
+        store.faults.of(lambda method, path: fault if method == store.uploading else None),
+        pytest.raises(CannotWrite, match=r'cannot write ..://bucket/.*a\.json: ') as raised,
         replacing(workdir / 'a.json') as file,
     ):
         file.write_text('new')
@@ -257,10 +310,10 @@ def test_a_damaged_checkpoint_is_set_aside(damage, genjax, workdir):
     assert steps_in(workdir / 'checkpoints') == [1, 3]
 
 
-def test_what_a_store_cannot_do_is_one_line(genjax, workdir, tmp_path):
+def test_what_a_store_cannot_do_is_one_line(genjax, store, workdir, tmp_path):
     for words, line in (
-        (arguments('gs://bucket'), 'names no folder of a bucket'),
-        (arguments('gs://bucket/a*'), "'*' cannot be in the name"),
+        (arguments(f'{store.prefix}bucket'), 'names no folder of a bucket'),
+        (arguments(f'{store.prefix}bucket/a*'), "'*' cannot be in the name"),
         (arguments(workdir, profile='(1,2)'), 'config.profile needs a --workdir of this machine'),
         (['sample', f'--workdir={workdir}', f'--out={tmp_path}/a.png'], 'is not the folder of a'),
     ):
