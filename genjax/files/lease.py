@@ -122,8 +122,9 @@ class _Lease:
     def release(self) -> None:
         """Removes the object if it is still this lease's."""
         with contextlib.suppress(Exception):  # else it expires
-            if not self._other and self._read()[0] == self._version:
-                self.path.remove(self._version)
+            version, found = self.path.fetch()
+            if self._id.encode() in found:
+                self.path.remove(version)
 
     def _write(self, version: str, patience: float | None = None) -> bool:
         """Writes the object if it has this version ('': if missing); returns whether it is this
@@ -146,7 +147,8 @@ class _Lease:
             written, found = self.path.fetch()
             if self._id.encode() not in found:
                 return False
-            began = began if found == content else self._renewed
+            if found != content:
+                return self._write(written, patience)
         self._version, self._renewed = written, began
         return True
 

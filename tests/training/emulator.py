@@ -39,7 +39,7 @@ class Faults:
 
     Attributes:
         failing: called with the method and the path of a request; a status or 'hang' instead
-            of an answer, or None.
+            of an answer, 'lost' for one that is lost when it has been answered, or None.
         seen: number of requests that failed.
         unconditional: whether conditional requests lose their conditions.
     """
@@ -161,8 +161,8 @@ def _handler(port, faults):
         def forward(self):
             body = self.rfile.read(int(self.headers.get('Content-Length', 0)))
             fault = faults.failing(self.command, self.path)
-            if fault is not None:
-                faults.seen += 1
+            faults.seen += fault is not None
+            if fault not in (None, 'lost'):
                 if fault == 'hang':
                     time.sleep(30)
                 status = 503 if fault == 'hang' else fault
@@ -177,8 +177,11 @@ def _handler(port, faults):
                 connection.request(self.command, self.path, body, headers)
                 found = connection.getresponse()
                 content = found.read()
-            self.answer(found.status, dict(found.getheaders()), content)
             connection.close()
+            if fault == 'lost':
+                self.answer(503, {}, b'')
+            else:
+                self.answer(found.status, dict(found.getheaders()), content)
 
         def answer(self, status, headers, body):
             self.send_response_only(status)

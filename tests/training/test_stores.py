@@ -1,6 +1,7 @@
 """Run folders on Google Cloud Storage and S3, played by emulators."""
 
 import hashlib
+import itertools
 import json
 import os
 import signal
@@ -206,6 +207,21 @@ def test_who_lost_a_lease_writes_no_more(workdir, fast):
             file.write_text('too late')
     assert (workdir / 'a.json').read_text() == 'ours'
     assert names(workdir) == ['.lock', 'a.json']  # the other's lock is left
+
+
+def test_a_lease_is_kept_while_answers_are_lost(workdir, fast, store, monkeypatch):
+    monkeypatch.setattr('genjax.files.store_path.TIMEOUT', 5.0)  # also on a busy machine
+    monkeypatch.setattr(fast, 'EXPIRY', 2.0)
+    count = itertools.count()
+
+    def failing(method, path):
+        return 'lost' if method == store.uploading and next(count) % 3 == 0 else None
+
+    with store.faults.of(failing), exclusive(workdir / '.lock', 'busy'):
+        time.sleep(3)
+        check_owned(workdir / 'a.json')
+    assert store.faults.seen > 5
+    assert not workdir.exists()
 
 
 def test_a_lease_that_cannot_be_renewed_is_lost(workdir, fast, store):
