@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from genjax.hardware.allocator import keep_freed_memory
@@ -96,9 +97,10 @@ def training(
     Returns:
         The call, and the list of the parameters and the optimizer's state as they are now.
     """
-    state = jax.device_put([params, optimizer.init(params)], replicated(MeshShape().make()))
+    state = jax.tree.map(jnp.copy, [params, optimizer.init(params)])  # the caller keeps its own
+    state = jax.device_put(state, replicated(MeshShape().make()))
 
-    @jax.jit
+    @functools.partial(jax.jit, donate_argnums=(0, 1))
     def update(params: Any, moments: Any, *batch: Any) -> tuple[Any, Any, jax.Array]:
         value, gradient = jax.value_and_grad(loss)(params, *batch)
         changes, moments = optimizer.update(gradient, moments, params)

@@ -5,15 +5,15 @@ import os
 import sys
 
 # Parameters of mallopt (malloc.h).
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 
 
 def keep_freed_memory() -> bool:
     """Makes glibc keep freed memory, up to 2 GiB, for the next allocation of this process.
 
     XLA's CPU backend takes and returns its buffers at every step. By default glibc gives large ones
-    back to the kernel, which clears each page anew: a third of the processor time of a small
-    model's step. Call it before JAX computes; scripts may, `import genjax` does not.
+    back to the kernel, which clears each page anew: a sixth to a third of the processor time of a
+    step. Call it before JAX computes; scripts may, `import genjax` does not.
 
     Returns:
         Whether it was set: not without glibc, nor where the environment chooses an allocator or
@@ -25,6 +25,7 @@ def keep_freed_memory() -> bool:
     libc = ctypes.CDLL(None) if sys.platform == 'linux' else None
     if not hasattr(libc, 'gnu_get_libc_version'):
         return False
-    # Threads allocate from heaps of at most 64 MiB, unmapped when empty unless the pad is as large.
-    values = {_MMAP_THRESHOLD: 2**30, _TRIM_THRESHOLD: 2**31 - 1, _TOP_PAD: 2**26}
+    # One heap for all threads: those of threads end at 64 MiB, and larger buffers, such as the
+    # memory of a whole step, would be mapped anew.
+    values = {_MMAP_THRESHOLD: 2**30, _TRIM_THRESHOLD: 2**31 - 1, _ARENA_MAX: 1}
     return all([libc.mallopt(name, value) for name, value in values.items()])

@@ -51,3 +51,33 @@ def test_commands_set_it_on_a_cpu_alone():
     assert before > 5 * after + 50
     before, _, after = prepare(JAX_PLATFORMS='tpu,cpu')
     assert after > before / 2
+
+
+THREAD = """
+import resource, threading
+import numpy as np
+from genjax.hardware.allocator import keep_freed_memory
+
+keep_freed_memory()
+found = []
+
+def faults():
+    for _ in range(2):
+        np.ones(2**27, np.float32)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(5):
+        np.ones(2**27, np.float32)
+    found.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+
+thread = threading.Thread(target=faults)
+thread.start()
+thread.join()
+print(*found)
+"""
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='glibc is on Linux')
+def test_large_arrays_of_other_threads_are_kept_too():
+    """As XLA's are, whose memory of a step is one array: half a GiB is 131,072 pages."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(('MALLOC_', 'LD_PRELOAD'))}
+    assert int(subprocess.check_output([sys.executable, '-c', THREAD], env=clean)) < 1000
