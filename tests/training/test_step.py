@@ -136,6 +136,23 @@ def test_a_phase_takes_over_what_was_computed_for_the_same_examples(accumulate, 
     np.testing.assert_allclose(moved, [-0.1 * metrics['first/error'], 0], rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.parametrize('accumulate', [1, 2])
+def test_reused_samples_leave_the_discriminators_turn_as_it_is(accumulate):
+    """Its parameters, batch statistics and averages of logits, which the generator's turn keeps."""
+    entry = BY_NAME['gan-dcgan-batch-norm']
+    networks = {'discriminator': MLP((8,), shape=(), norm='batch'), 'lecam': 0.1}
+    after = []
+    for reuse in (False, True):
+        model = dataclasses.replace(entry.model, reuse=reuse, **networks)
+        settings = experiment(model, optax.sgd(0.1), accumulate=accumulate)
+        before, state, _ = step_from_start(settings, entry.batch(8))
+        after.append({k: v['discriminator'] for k, v in state.variables.items()})
+        own = [each.variables['state']['generator'] for each in (before, state)]
+        assert not np.allclose(*(jax.tree.leaves(each)[0] for each in own))
+    assert set(after[0]['state']) == {'batch_stats', 'lecam'}
+    assert_same(*after, 1e-6)
+
+
 def test_masked_rows_count_for_nothing():
     mask = jnp.array([1, 1, 0, 1, 0, 0, 1, 1], bool)
     batch = {**numbers(), 'mask': mask}

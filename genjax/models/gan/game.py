@@ -85,9 +85,16 @@ class Game:
 
         params = variables['params']['generator']
         if self.reuse:
-            samples = samples or jax.vjp(lambda params: of(params, z), params, has_aux=True)
-            fake, pull_back, state = samples
+
+            def own(params: Any) -> tuple[Array, Any]:
+                fake, state = of(params, z)
+                return fake, state.get('generator')
+
+            fake, pull_back, made = samples = samples or jax.vjp(own, params, has_aux=True)
             fake = _again(params, fake, pull_back)
+            state = (
+                variables['state'] if made is None else {**variables['state'], 'generator': made}
+            )
         else:
             fake, state = of(params, z)
         return Deal(real, fake, condition, real_key, fake_key, state, near, (keys[:3], samples))

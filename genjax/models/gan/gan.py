@@ -71,8 +71,8 @@ class GAN(Game):
         num_critic: discriminator updates per step, each on its own slice of the batch.
         reuse: the generator is trained on the samples that the discriminator was just trained on,
             as in many implementations of DCGAN, in place of new ones: its forward pass is computed
-            once a step, and what its backward pass needs is kept in memory meanwhile. Needs
-            `num_critic=1`.
+            once a step, and what its backward pass needs, of all micro-batches, is kept in memory
+            meanwhile. Needs `num_critic=1`.
         pack: examples per discriminator input, concatenated along the last axis, so that the
             discriminator can detect mode collapse (PacGAN; Lin et al., 2018). Each example is
             assigned the loss of its pack.
