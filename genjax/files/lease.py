@@ -88,11 +88,18 @@ class _Lease:
                 return owner
         if not self._write(version):
             return self._read()[1] or 'unknown'
-        if self.path.write(b'', '') is not None:
-            raise UserError(
-                f'{self.path}: the server ignores the conditions of writes (If-None-Match), without'
-                ' which two processes could write there at once; use another one'
-            )
+        stale = self._version
+        if not self._write(stale):
+            return self._read()[1] or 'unknown'
+        for condition in ('', stale):
+            if (written := self.path.write(b'', condition)) is not None:
+                with contextlib.suppress(Exception):
+                    self.path.remove(written)
+                raise UserError(
+                    f'{self.path}: the server ignores the conditions of writes (If-None-Match,'
+                    ' If-Match), without which two processes could write there at once; use another'
+                    ' one'
+                )
         if version:
             _log.warning('process %s ended without releasing %s: taken over', owner, self.path)
         return None

@@ -39,7 +39,7 @@ def locked(folder: Path, kind: str, record: str, busy: str) -> Iterator[tuple[in
             busy = busy.replace('{folder}', str(folder))
             held = stack.enter_context(exclusive(folder / _LOCK, busy))
         except OSError as e:
-            raise UserError(f'cannot write to --workdir={folder}: {e.strerror}') from None
+            raise UserError(f'cannot write to --workdir={folder}: {e.strerror or e}') from None
         yield held
 
 

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import os
 import random
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -15,7 +16,13 @@ import fsspec
 import s3fs  # noqa: F401, fsspec imports it when it is needed
 from botocore.client import BaseClient
 from botocore.config import Config
-from botocore.exceptions import ClientError, ConnectionError, HTTPClientError
+from botocore.exceptions import (
+    ClientError,
+    ConnectionError,
+    HTTPClientError,
+    IncompleteReadError,
+    SSLError,
+)
 from etils.epath.stat_utils import StatResult
 
 from genjax.files import store_path
@@ -23,6 +30,7 @@ from genjax.files.store_path import StorePath
 
 T = TypeVar('T')
 _PART = 1 << 30  # bytes from which on a file is uploaded in parts; S3 takes 5 GiB in one request
+_AMAZON = r'https://s3([.-][a-z0-9-]+)?\.amazonaws\.com(\.cn)?/?'
 _LONGEST = 8.0  # seconds between two tries
 _making = threading.Lock()  # sessions of botocore make one client at a time
 
@@ -95,7 +103,12 @@ class S3Path(StorePath):
     def md5(self, found: dict[str, Any]) -> str:
         # The ETag of what is uploaded in parts, or encrypted by a key of the user, is another sum.
         bucket, _, name = found['name'].partition('/')
-        about = _patiently(lambda: _client().head_object(Bucket=bucket, Key=name))
+        try:
+            about = _patiently(lambda: _client().head_object(Bucket=bucket, Key=name))
+        except ClientError as error:
+            if error.response['ResponseMetadata']['HTTPStatusCode'] == 404:  # removed meanwhile
+                raise FileNotFoundError(f's3://{found["name"]}') from error
+            raise
         etag = about['ETag'].strip('"')
         own = about.get('ServerSideEncryption', 'AES256') == 'AES256'
         return etag if own and '-' not in etag else ''
@@ -111,7 +124,7 @@ def kvstore(path: str) -> dict[str, Any]:
     bucket, _, name = path.removeprefix('s3://').partition('/')
     spec = {'driver': 's3', 'bucket': bucket, 'path': name}
     client = _client()
-    if 'amazonaws.com' not in client.meta.endpoint_url:  # else TensorStore asks the bucket
+    if not re.fullmatch(_AMAZON, client.meta.endpoint_url):  # else TensorStore asks the bucket
         spec |= {'endpoint': client.meta.endpoint_url, 'aws_region': client.meta.region_name}
     return spec | {'aws_credentials': _credentials()}
 
@@ -160,7 +173,9 @@ def _is_passing(error: Exception) -> bool:
         status = error.response['ResponseMetadata']['HTTPStatusCode']
         slow = error.response['Error'].get('Code') == 'RequestTimeout'
         return slow or status >= 500 or status in (409, 429)  # 409: beside another conditional one
-    return isinstance(error, ConnectionError | HTTPClientError)
+    if isinstance(error, SSLError):
+        return False
+    return isinstance(error, ConnectionError | HTTPClientError | IncompleteReadError)
 
 
 def _client() -> BaseClient:

@@ -50,9 +50,9 @@ class StorePath(PosixGPath):
         return found
 
     def rename(self, target: Any) -> 'StorePath':
-        """Copies each object in the folder, then removes the folder; not atomic."""
-        for name in self.objects():
-            self._filesystem.cp_file(f'{self}/{name}', f'{target}/{name}')
+        """Copies the object, or each in the folder, then removes what it copied; not atomic."""
+        for name in self.objects():  # '' of an object
+            self._filesystem.cp_file(f'{self}/{name}'.rstrip('/'), f'{target}/{name}'.rstrip('/'))
         self.rmtree()
         return type(self)(target)
 

@@ -9,11 +9,12 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 
 
 def keep_freed_memory() -> bool:
-    """Makes glibc keep freed memory, up to 2 GiB, for the next allocation of this process.
+    """Makes glibc keep freed memory for the next allocation of this process.
 
     XLA's CPU backend takes and returns its buffers at every step. By default glibc gives large ones
     back to the kernel, which clears each page anew: a sixth to a third of the processor time of a
-    step. Call it before JAX computes; scripts may, `import genjax` does not.
+    step. What is given back is what is free at the end of the heap beyond 2 GiB, and arrays above
+    1 GiB. Call it before JAX computes; scripts may, `import genjax` does not.
 
     Returns:
         Whether it was set: not without glibc, nor where the environment chooses an allocator or

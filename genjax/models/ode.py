@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from genjax.errors import UserError, how_to_install
-from genjax.networks.attention import forward_mode
+from genjax.networks.attention import unfused
 
 Velocity = Callable[..., Array]
 """`(x [B, *event], time [], *rows) -> dx/dt [B, *event]`, independent across examples; `rows` are
@@ -48,7 +48,7 @@ def velocity_and_jacobian(
     """
     if directions is None:
         return velocity(x, time, *rows), jnp.zeros(len(x)), jnp.zeros(len(x))
-    with forward_mode():
+    with unfused():
         value, push = jax.linearize(lambda x: velocity(x, time, *rows), x)
     pushed = jax.vmap(push)(directions)
     axes = (0, *range(2, pushed.ndim))

@@ -49,20 +49,21 @@ _KERNELS = {
 
 _MASKED = -1e30
 
-_FORWARD_MODE: ContextVar[bool] = ContextVar('forward_mode', default=False)
+_UNFUSED: ContextVar[bool] = ContextVar('unfused', default=False)
 _CHOSEN: ContextVar[set[str] | None] = ContextVar('chosen', default=None)
 
 
 @contextlib.contextmanager
-def forward_mode() -> Iterator[None]:
+def unfused() -> Iterator[None]:
     """Context in which networks are traced for forward-mode derivatives (`jax.jvp`,
-    `jax.linearize`, `jax.jacfwd`): 'auto' does not take the fused kernels, which have none.
+    `jax.linearize`, `jax.jacfwd`) or those of a gradient: 'auto' does not take the fused kernels,
+    which have neither.
     """
-    token = _FORWARD_MODE.set(True)
+    token = _UNFUSED.set(True)
     try:
         yield
     finally:
-        _FORWARD_MODE.reset(token)
+        _UNFUSED.reset(token)
 
 
 @contextlib.contextmanager
@@ -236,7 +237,7 @@ def _obstacle(kind: Attention, q: Array, mask: Array | None) -> str | None:
         return f'heads of {features} features'
     if mask is not None:
         return 'a mask'
-    return 'forward-mode derivatives' if _FORWARD_MODE.get() else None
+    return 'forward-mode or second derivatives' if _UNFUSED.get() else None
 
 
 def _platform(q: Array) -> str:

@@ -117,8 +117,8 @@ def test_the_choice_and_its_reason(monkeypatch):
     assert chosen(dtype='float32') == 'plain (16 keys; not cuDNN: float32)'
     assert chosen(features=12) == 'plain (16 keys; not cuDNN: heads of 12 features)'
     assert chosen(mask=True) == 'plain (16 keys; not cuDNN: a mask)'
-    with attention.forward_mode():
-        assert chosen() == 'plain (16 keys; not cuDNN: forward-mode derivatives)'
+    with attention.unfused():
+        assert chosen() == 'plain (16 keys; not cuDNN: forward-mode or second derivatives)'
     assert chosen() == 'cudnn (bfloat16 on a GPU)'
 
 
@@ -141,8 +141,8 @@ def test_the_choice_on_a_tpu(monkeypatch):
         assert chosen(keys=2048, **given) == f'chunked (2,048 keys; not splash: {why})'
         with pytest.raises(UserError, match=rf"attention='splash' cannot compute this \({why}\)"):
             chosen('splash', **given)
-    with attention.forward_mode():
-        why = 'not splash: forward-mode derivatives'
+    with attention.unfused():
+        why = 'not splash: forward-mode or second derivatives'
         assert chosen(keys=2048) == f'chunked (2,048 keys; {why})'
 
 
@@ -164,7 +164,7 @@ def test_models_that_need_forward_mode_leave_out_cudnn(of, monkeypatch):
     monkeypatch.setattr(attention, '_platform', lambda q: 'gpu')
     with attention.recorded() as kinds:
         jax.eval_shape(lambda v: use(model, v, batch, KEY), variables)
-    assert kinds == {'plain (4 keys; not cuDNN: forward-mode derivatives)'}
+    assert kinds == {'plain (4 keys; not cuDNN: forward-mode or second derivatives)'}
 
 
 @pytest.mark.full

@@ -246,6 +246,7 @@ def test_a_store_that_refuses_is_one_line(genjax, workdir, faults):
         for words in (arguments(workdir), ('report', workdir)):
             status, _, err = genjax(*words)
             assert status == 2 and err.startswith('genjax: error: ') and err.count('\n') == 1
+            assert 'None' not in err
 
 
 @S3

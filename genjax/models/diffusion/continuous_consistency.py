@@ -19,7 +19,7 @@ from genjax.models.diffusion.paths import Path
 from genjax.models.diffusion.samplers import along
 from genjax.models.diffusion.sampling import FewStepSampling
 from genjax.networks import TimeUncertainty
-from genjax.networks.attention import forward_mode
+from genjax.networks.attention import unfused
 
 _NORM = 0.1  # c of the paper
 
@@ -187,7 +187,7 @@ class ContinuousConsistency(FewStepModel):
             return self._output(variables, x / self.data_scale, t, condition, **options)
 
         scale = cos * sin
-        with forward_mode():
+        with unfused():
             out, slope, state = jax.jvp(
                 output, (noisy, t), (scale * velocity, scale.reshape(len(t))), has_aux=True
             )

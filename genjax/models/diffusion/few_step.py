@@ -20,7 +20,7 @@ from genjax.models.diffusion.paths import Rectified
 from genjax.models.diffusion.sampling import FewStepSampling
 from genjax.models.diffusion.weighting import LogitNormal, TimeSampling
 from genjax.models.sampling_options import gathered
-from genjax.networks.attention import forward_mode
+from genjax.networks.attention import unfused
 
 
 class _MeanVelocity(FewStepModel):
@@ -117,7 +117,7 @@ class MeanFlow(_MeanVelocity):
         predicted = self.tangent == 'predicted'
         tangent = mean_velocity(noisy, jnp.zeros_like(t), t)[0] if predicted else velocity
         ones = jnp.ones_like(t)
-        with forward_mode():
+        with unfused():
             out, slope, state = jax.jvp(
                 mean_velocity, (noisy, t - r, t), (tangent, ones, ones), has_aux=True
             )

@@ -14,6 +14,7 @@ from genjax.models import conditions, flax_utils
 from genjax.models.base import Variables
 from genjax.models.gan import auxiliary_classifier
 from genjax.models.gan.augment import Augment
+from genjax.networks.attention import unfused
 
 
 class Verdict(NamedTuple):
@@ -131,7 +132,8 @@ class Judge:
             logits, class_logits = auxiliary_classifier.read(output, self.conditioning)
             return logits, (class_logits, state)
 
-        logits, pull_back, (class_logits, state) = jax.vjp(look, x, has_aux=True)
+        with unfused():  # training differentiates through the gradient's forward pass
+            logits, pull_back, (class_logits, state) = jax.vjp(look, x, has_aux=True)
 
         def gradient():
             return self.packed(pull_back(jnp.ones_like(logits))[0])
