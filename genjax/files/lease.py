@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from genjax.errors import RunLocked, UserError
+from genjax.errors import RunLocked
 from genjax.files.paths import explained
 from genjax.files.store_path import StorePath
 
@@ -88,18 +88,7 @@ class _Lease:
                 return owner
         if not self._write(version):
             return self._read()[1] or 'unknown'
-        stale = self._version
-        if not self._write(stale):
-            return self._read()[1] or 'unknown'
-        for condition in ('', stale):
-            if (written := self.path.write(b'', condition)) is not None:
-                with contextlib.suppress(Exception):
-                    self.path.remove(written)
-                raise UserError(
-                    f'{self.path}: the server ignores the conditions of writes (If-None-Match,'
-                    ' If-Match), without which two processes could write there at once; use another'
-                    ' one'
-                )
+        self.path.check_conditions()
         if version:
             _log.warning('process %s ended without releasing %s: taken over', owner, self.path)
         return None

@@ -25,6 +25,7 @@ from botocore.exceptions import (
 )
 from etils.epath.stat_utils import StatResult
 
+from genjax.errors import UserError
 from genjax.files import store_path
 from genjax.files.store_path import StorePath
 
@@ -80,6 +81,17 @@ class S3Path(StorePath):
                 raise
 
         return _patiently(put, patience)
+
+    def check_conditions(self) -> None:
+        for wrong in ('', '"0"'):
+            if (written := self.write(b'', wrong)) is not None:
+                with contextlib.suppress(Exception):
+                    self.remove(written)
+                raise UserError(
+                    f'{self}: the server ignores the conditions of writes (If-None-Match,'
+                    ' If-Match), without which two processes could write there at once; use another'
+                    ' one'
+                )
 
     def remove(self, version: str) -> None:
         _client().delete_object(**self._key, IfMatch=version)

@@ -85,6 +85,11 @@ class StorePath(PosixGPath):
         """
         raise NotImplementedError
 
+    def check_conditions(self) -> None:
+        """Raises UserError if the server writes an object that is there against a condition; asks
+        only where servers differ.
+        """
+
     def remove(self, version: str) -> None:
         """Removes the object if it has this version; one request."""
         raise NotImplementedError
